@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Every struct and constant that crosses between the kernel's programs and the agent.
+ * Included by everything; compiles as C for the BPF target, as C and as C++20 natively.
+ * Invariant: sizes and offsets are asserted by both compilers; a change here is a change of
+ * KUDO_LAYOUT_VERSION, which names the folder of the pins. */
+#ifndef KUDO_ABI_H
+#define KUDO_ABI_H
+
+#include <linux/types.h>
+#include <stddef.h>
+
+#include "reasons.h"
+
+#ifdef __cplusplus
+#define KUDO_ASSERT static_assert
+#else
+#define KUDO_ASSERT _Static_assert
+#endif
+
+#define KUDO_LAYOUT_VERSION 1
+
+/* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
+enum kudo_direction {
+	KUDO_INGRESS = 0,
+	KUDO_EGRESS = 1,
+	KUDO_DIRECTIONS = 2,
+};
+
+enum kudo_mode {
+	KUDO_OBSERVE = 0,    /* count */
+	KUDO_PRIORITISE = 1, /* count and mark; never drops */
+	KUDO_ENFORCE = 2,    /* prioritise, and drop what no rule allows */
+};
+
+/* How a service's packets are treated. NONE: known range, but no rule for this packet. */
+enum kudo_class {
+	KUDO_CLASS_NONE = 0,
+	KUDO_CLASS_MEDIA = 1,
+	KUDO_CLASS_FALLBACK = 2, /* media over TCP */
+	KUDO_CLASS_CONTROL = 3,
+	KUDO_CLASSES = 4,
+};
+
+enum kudo_verdict {
+	KUDO_PASS = 0,
+	KUDO_PRIORITISED = 1,
+	KUDO_DROP = 2,
+};
+
+/* Limits. The range-map validator refuses what would exceed them. */
+#define KUDO_MAX_SERVICES 128 /* distinct service names since enable; slot 0 means "no service" */
+#define KUDO_MAX_PORTS 8      /* port rules of one service */
+#define KUDO_MAX_CANDIDATES 4 /* services whose ranges cover one address */
+#define KUDO_MAX_REASONS 32
+#define KUDO_MAX_PREFIXES (2 * 1024 * 1024)
+KUDO_ASSERT(KUDO_REASON_END <= KUDO_MAX_REASONS, "reasons fit their table");
+
+/* LPM-trie keys (linux/bpf.h, struct bpf_lpm_trie_key): prefix length in bits, then the address in network order,
+ * host bits zero. */
+struct kudo_lpm4_key {
+	__u32 prefix_length; /* 0..32 */
+	__be32 address;
+};
+struct kudo_lpm6_key {
+	__u32 prefix_length; /* 0..128 */
+	__u8 address[16];
+};
+KUDO_ASSERT(sizeof(struct kudo_lpm4_key) == 8, "lpm4 key");
+KUDO_ASSERT(sizeof(struct kudo_lpm6_key) == 20, "lpm6 key");
+
+/* One service whose range covers an address. */
+struct kudo_candidate {
+	__u8 service;       /* slot in kudo_policy.services; 0 ends the list */
+	__u8 prefix_length; /* of that service's most specific range here, in bits */
+};
+
+/* Value of the LPM tries: the services whose ranges cover the prefix, most specific first. A service stands in it
+ * once. The compiler has already added the covering, shorter prefixes' services, so one lookup tells all. */
+struct kudo_match {
+	struct kudo_candidate candidates[KUDO_MAX_CANDIDATES];
+};
+KUDO_ASSERT(sizeof(struct kudo_match) == 8, "match");
+
+/* One port of a service, on the remote's side. */
+struct kudo_port_rule {
+	__u16 port;    /* host order */
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP; 0 ends the list */
+	__u8 class_;   /* enum kudo_class of the packets that this rule allows */
+};
+KUDO_ASSERT(sizeof(struct kudo_port_rule) == 4, "port rule");
+
+struct kudo_service {
+	struct kudo_port_rule ports[KUDO_MAX_PORTS];
+};
+KUDO_ASSERT(sizeof(struct kudo_service) == 32, "service");
+
+#define KUDO_MARK_PRIORITY 1u /* set skb->priority */
+#define KUDO_MARK_DSCP 2u     /* set the DSCP */
+
+/* What an outgoing packet of a class is marked with. */
+struct kudo_mark {
+	__u32 priority; /* skb->priority: 0..15, a class id, or 256 + 802.1d user priority */
+	__u8 dscp;      /* 0..63, RFC 2474 */
+	__u8 flags;     /* KUDO_MARK_* */
+	__u16 pad;
+};
+KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
+
+/* The prefilters are Bloom filters with one hash: a clear bit is a certain "not KUDO". See prefilter.h. */
+#define KUDO_PREFILTER_BITS 65536
+#define KUDO_PREFILTER_WORDS (KUDO_PREFILTER_BITS / 64)
+
+/* One generation's policy, all but its two LPM tries. Two of these and two pairs of tries exist; generation g lives
+ * in slot g & 1. A slot is written only while no program can be reading it. */
+struct kudo_policy {
+	__u32 generation;      /* which generation this slot holds */
+	__u32 mode;            /* enum kudo_mode */
+	__u64 serial;          /* of the range map */
+	__u8 content_hash[32]; /* BLAKE2b-256 over the compiled policy: see maps/compile.h */
+	__u32 prefixes4;       /* entries in the IPv4 trie */
+	__u32 prefixes6;
+	__u32 firewall_mark;      /* bits set in skb->mark on ingress for prioritised packets */
+	__u32 firewall_mark_mask; /* bits of skb->mark that are ours; 0: leave skb->mark alone */
+	struct kudo_mark marks[KUDO_CLASSES];
+	struct kudo_service services[KUDO_MAX_SERVICES];
+	__u64 prefilter4[KUDO_PREFILTER_WORDS];
+	__u64 prefilter6[KUDO_PREFILTER_WORDS];
+};
+KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 16, "policy hash");
+KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 64, "policy marks");
+KUDO_ASSERT(offsetof(struct kudo_policy, services) == 96, "policy services");
+KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192, "policy");
+
+/* What was decided for a packet. Eight bytes, stored and loaded as one word, so nobody ever sees half of one. */
+struct kudo_judgement {
+	__u32 generation;
+	__u8 verdict_and_class; /* enum kudo_verdict in the low nibble, enum kudo_class in the high one */
+	__u8 reason;            /* enum kudo_reason */
+	__u8 service;           /* slot; 0: none */
+	__u8 prefix_length;     /* of the range that decided; the range is the remote's address cut to it */
+};
+KUDO_ASSERT(sizeof(struct kudo_judgement) == 8, "judgement");
+
+/* Packets and layer-3 bytes as on the wire. */
+struct kudo_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Flow keys: the five-tuple seen from this host, and the interface. Ports are host order, 0 where the protocol has
+ * none or the packet does not carry them (later fragments). Padding is zero. */
+struct kudo_flow4_key {
+	__be32 remote;
+	__be32 local;
+	__u16 remote_port;
+	__u16 local_port;
+	__u32 interface; /* ifindex */
+	__u8 protocol;   /* IPPROTO_* after the extension headers */
+	__u8 pad[3];
+};
+struct kudo_flow6_key {
+	__u8 remote[16];
+	__u8 local[16];
+	__u16 remote_port;
+	__u16 local_port;
+	__u32 interface;
+	__u8 protocol;
+	__u8 pad[3];
+};
+KUDO_ASSERT(sizeof(struct kudo_flow4_key) == 20, "flow4 key");
+KUDO_ASSERT(sizeof(struct kudo_flow6_key) == 44, "flow6 key");
+
+struct kudo_flow {
+	__u64 judgement;  /* struct kudo_judgement as one word */
+	__u64 first_seen; /* jiffies64 */
+	__u64 last_seen;  /* jiffies64 */
+	struct kudo_counter directions[KUDO_DIRECTIONS];
+};
+KUDO_ASSERT(sizeof(struct kudo_flow) == 56, "flow");
+
+/* Per-CPU counters, one value. Totals are the sum over the reasons. */
+struct kudo_counters {
+	struct kudo_counter reasons[KUDO_MAX_REASONS][KUDO_DIRECTIONS];
+	struct kudo_counter services[KUDO_MAX_SERVICES][KUDO_CLASSES][KUDO_DIRECTIONS];
+	/* packets whose flow could not be entered into the flow table; counted everywhere else */
+	__u64 unrecorded_flows;
+	__u64 pad;
+};
+KUDO_ASSERT(sizeof(struct kudo_counters) == 1024 + 16384 + 16, "counters");
+
+/* Which service name a slot stands for; slot numbers stay with a name across generations. */
+struct kudo_service_name {
+	char name[64]; /* zero-terminated; empty: free slot */
+};
+
+/* Answer of kudo_clock: both clocks at one moment, to turn jiffies into wall time. */
+struct kudo_clock_reading {
+	__u64 jiffies;
+	__u64 monotonic_ns; /* CLOCK_MONOTONIC */
+};
+
+#endif /* KUDO_ABI_H */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What we decide: step 5 of the way of a packet, a pure function. No helpers, no maps, no clock.
+ * Included by the data path, `explain`, the unit and parity tests and the fuzzers.
+ * Invariant: verdict and reason depend on nothing but the arguments; only `enforce` ever drops. */
+#ifndef KUDO_JUDGE_H
+#define KUDO_JUDGE_H
+
+#include "abi.h"
+#include "parse.h"
+#include "wire.h"
+
+/* One bit per reason: does `enforce` drop it? */
+#define KUDO_REASON_DROP_BIT(NAME, name, enforcement, text) | ((__u32)(enforcement) << KUDO_REASON_##NAME)
+#define KUDO_DROPPED_REASONS (0u KUDO_REASONS(KUDO_REASON_DROP_BIT))
+
+kudo_inline enum kudo_verdict kudo_verdict_for(__u32 mode, __u32 reason)
+{
+	if (mode == KUDO_ENFORCE && (KUDO_DROPPED_REASONS >> (reason & (KUDO_MAX_REASONS - 1)) & 1))
+		return KUDO_DROP;
+	if (mode != KUDO_OBSERVE && reason == KUDO_REASON_RULE)
+		return KUDO_PRIORITISED;
+	return KUDO_PASS;
+}
+
+kudo_inline struct kudo_judgement kudo_judgement_of(const struct kudo_policy *policy, __u32 reason,
+						    struct kudo_candidate candidate, __u8 class_)
+{
+	struct kudo_judgement judgement = {
+		.generation = policy->generation,
+		.verdict_and_class = (__u8)(kudo_verdict_for(policy->mode, reason) | class_ << 4),
+		.reason = (__u8)reason,
+		.service = candidate.service,
+		.prefix_length = candidate.prefix_length,
+	};
+	return judgement;
+}
+
+kudo_inline __u8 kudo_verdict_of(struct kudo_judgement judgement)
+{
+	return judgement.verdict_and_class & 15;
+}
+
+kudo_inline __u8 kudo_class_of(struct kudo_judgement judgement)
+{
+	return judgement.verdict_and_class >> 4;
+}
+
+/* Judges a parsed packet.
+ * match: what the longest-prefix match of the remote address gave; null or empty: no range.
+ * The most specific service that lists the port decides; if none does, the most specific service is named. */
+kudo_inline struct kudo_judgement kudo_judge(const struct kudo_policy *policy, const struct kudo_match *match,
+					     __u8 protocol, __u16 remote_port, __u8 later_fragment)
+{
+	struct kudo_candidate nobody = {0, 0};
+
+	if (!match || match->candidates[0].service == 0)
+		return kudo_judgement_of(policy, KUDO_REASON_STRANGER, nobody, KUDO_CLASS_NONE);
+	if (later_fragment)
+		return kudo_judgement_of(policy, KUDO_REASON_LATER_FRAGMENT, match->candidates[0], KUDO_CLASS_NONE);
+	if (protocol == KUDO_PROTOCOL_ICMP || protocol == KUDO_PROTOCOL_ICMPV6)
+		return kudo_judgement_of(policy, KUDO_REASON_ICMP, match->candidates[0], KUDO_CLASS_NONE);
+	if (protocol != KUDO_PROTOCOL_TCP && protocol != KUDO_PROTOCOL_UDP)
+		return kudo_judgement_of(policy, KUDO_REASON_OTHER_PROTOCOL, match->candidates[0], KUDO_CLASS_NONE);
+
+	for (int i = 0; i < KUDO_MAX_CANDIDATES; i++) {
+		struct kudo_candidate candidate = match->candidates[i];
+		if (candidate.service == 0)
+			break;
+		const struct kudo_service *service = &policy->services[candidate.service & (KUDO_MAX_SERVICES - 1)];
+		for (int j = 0; j < KUDO_MAX_PORTS; j++) {
+			struct kudo_port_rule rule = service->ports[j];
+			if (rule.protocol == protocol && rule.port == remote_port)
+				return kudo_judgement_of(policy, KUDO_REASON_RULE, candidate, rule.class_);
+		}
+	}
+	return kudo_judgement_of(policy, KUDO_REASON_PORT_NOT_LISTED, match->candidates[0], KUDO_CLASS_NONE);
+}
+
+/* Judges a frame that kudo_parse() gave a reason for. */
+kudo_inline struct kudo_judgement kudo_judge_unparsed(const struct kudo_policy *policy, __u32 reason)
+{
+	struct kudo_candidate nobody = {0, 0};
+	return kudo_judgement_of(policy, reason, nobody, KUDO_CLASS_NONE);
+}
+
+#endif /* KUDO_JUDGE_H */

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What a packet is: the parser of steps 1 of the way of a packet. No helpers, no maps, no clock.
+ * Included by the data path, the unit tests and the fuzzer, which all run this very code.
+ * Invariant: never reads at or beyond `end`; a header that ends exactly at `end` is whole; what is cut short has its
+ * own reason. */
+#ifndef KUDO_PARSE_H
+#define KUDO_PARSE_H
+
+#include "abi.h"
+#include "wire.h"
+
+#define KUDO_MAX_TAGS 4
+#define KUDO_MAX_EXTENSIONS 8
+#define KUDO_MAX_EXTENSION_BYTES 2048 /* where the last extension header must end, from the frame's beginning */
+
+#define kudo_inline static inline __attribute__((always_inline))
+
+/* What the interface's frames begin with. */
+enum kudo_link_layer {
+	KUDO_LINK_ETHERNET = 0,
+	KUDO_LINK_NONE = 1, /* tun, WireGuard, PPP: the IP header comes first */
+};
+
+/* kudo_parse() returns 0 for an IP packet whose addresses and, where it has them, ports are known; a reason for one
+ * that is none; or this: the header lies in the packet, but beyond `end`; make more of it linear and parse again. */
+#define KUDO_PARSE_PULL 255
+
+struct kudo_packet {
+	union { /* by family */
+		struct kudo_flow4_key key4;
+		struct kudo_flow6_key key6;
+	};           /* all but `interface`, which the caller sets */
+	__u8 family; /* 4, 6, or 0: not an IP packet */
+	__u8 later_fragment;
+	__u8 has_jumbo_header; /* IPv6 payload length 0 behind a hop-by-hop header: a BIG TCP super-packet, RFC 2675 */
+	__u8 dsfield;          /* DSCP and ECN */
+	__u32 l3_offset;       /* of the IP header, from the frame's beginning */
+	__u32 header_length;   /* IP header, extension headers and TCP or UDP header together */
+	__u32 l3_length;       /* bytes of the IP packet; of anything else: of the frame behind the link headers */
+};
+
+/* Hides from the compiler what it knows of a number. */
+#define kudo_opaque(number) asm volatile("" : "+r"(number))
+
+/* 1 if the two are equal, else 0, without a branch. */
+kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
+{
+	__u32 difference = (__u32)(a ^ b) - 1;
+
+	kudo_opaque(difference); /* clang would turn it back into a branch */
+	return difference >> 31;
+}
+
+/* Offsets stay below this; telling the verifier so where paths meet lets it see that they are the same from here on. */
+#define KUDO_OFFSET_MASK 0xfff
+#define kudo_forget_offset(offset)                                                                                     \
+	do {                                                                                                           \
+		kudo_opaque(offset);                                                                                   \
+		(offset) &= KUDO_OFFSET_MASK;                                                                          \
+	} while (0)
+
+kudo_inline __u32 kudo_is_tag(__u16 type)
+{
+	return kudo_equal(type, KUDO_ETHERTYPE_VLAN) | kudo_equal(type, KUDO_ETHERTYPE_QINQ) |
+	       kudo_equal(type, KUDO_ETHERTYPE_QINQ_OLD);
+}
+
+kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset,
+				       __u32 direction, __u8 protocol, __u16 *remote_port, __u16 *local_port,
+				       struct kudo_packet *packet)
+{
+	__u32 l3_end = packet->l3_offset + packet->l3_length;
+	__u32 size;
+
+	packet->header_length = offset - packet->l3_offset;
+	if (packet->later_fragment)
+		return 0;
+	if (protocol == KUDO_PROTOCOL_UDP)
+		size = sizeof(struct kudo_udp_header);
+	else if (protocol == KUDO_PROTOCOL_TCP)
+		size = sizeof(struct kudo_tcp_header);
+	else
+		return 0;
+	if (offset + size > l3_end)
+		return KUDO_REASON_TRUNCATED_TRANSPORT;
+
+	/* Both begin with the two ports; TCP says its own length in the 13th byte. */
+	const struct kudo_udp_header *ports = (const struct kudo_udp_header *)(data + offset);
+	if (protocol == KUDO_PROTOCOL_TCP) {
+		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(data + offset);
+		if ((const __u8 *)(tcp + 1) > end)
+			return offset + size <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
+		__u32 length = (__u32)(tcp->data_offset >> 4) * 4;
+		if (length < sizeof(*tcp))
+			return KUDO_REASON_BAD_TRANSPORT;
+		if (offset + length > l3_end)
+			return KUDO_REASON_TRUNCATED_TRANSPORT;
+		size = length;
+	} else if ((const __u8 *)(ports + 1) > end) {
+		return offset + size <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
+	}
+	__u16 source = kudo_swap16(ports->source), destination = kudo_swap16(ports->destination);
+	*remote_port = direction == KUDO_INGRESS ? source : destination;
+	*local_port = direction == KUDO_INGRESS ? destination : source;
+	packet->header_length += size;
+	return 0;
+}
+
+kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset, __u32 direction,
+				  __u8 super_packet, struct kudo_packet *packet)
+{
+	const struct kudo_ipv4_header *ip = (const struct kudo_ipv4_header *)(data + offset);
+
+	if ((const __u8 *)(ip + 1) > end)
+		return offset + sizeof(*ip) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+	__u32 header_length = (__u32)(ip->version_and_ihl & 15) * 4;
+	__u32 total_length = kudo_swap16(ip->total_length);
+	if (super_packet && total_length == 0) /* BIG TCP over IPv4, kernel >= 6.3 */
+		total_length = wire_length - offset;
+	if (ip->version_and_ihl >> 4 != 4 || header_length < sizeof(*ip) || total_length < header_length)
+		return KUDO_REASON_BAD_IP;
+	if (offset + total_length > wire_length)
+		return KUDO_REASON_TRUNCATED_IP;
+
+	__u16 fragment = kudo_swap16(ip->fragment);
+	struct kudo_flow4_key *key = &packet->key4;
+	packet->family = 4;
+	packet->dsfield = ip->dsfield;
+	packet->l3_length = total_length;
+	packet->later_fragment = (fragment & KUDO_IPV4_FRAGMENT_OFFSET) != 0;
+	key->remote = direction == KUDO_INGRESS ? ip->source : ip->destination;
+	key->local = direction == KUDO_INGRESS ? ip->destination : ip->source;
+	key->remote_port = 0;
+	key->local_port = 0;
+	key->protocol = ip->protocol;
+	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	return kudo_parse_transport(data, end, wire_length, offset + header_length, direction, ip->protocol,
+				    &key->remote_port, &key->local_port, packet);
+}
+
+/* The extension headers that the walk steps over, one bit per protocol number; a table and one test, since every branch
+ * in the walk multiplies the verifier's paths by eight times itself. ESP and No Next Header end the walk. */
+#define KUDO_PROTOCOL_BIT(protocol) (1ull << ((protocol)&63))
+static const __u64 kudo_extensions[4] = {
+	KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HOP_BY_HOP) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_ROUTING) |
+		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_FRAGMENT) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_AH) |
+		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_DESTINATION_OPTIONS),
+	0,
+	KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_MOBILITY) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HIP) |
+		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_SHIM6),
+	0,
+};
+
+kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset, __u32 direction,
+				  __u8 super_packet, struct kudo_packet *packet)
+{
+	const struct kudo_ipv6_header *ip = (const struct kudo_ipv6_header *)(data + offset);
+
+	if ((const __u8 *)(ip + 1) > end)
+		return offset + sizeof(*ip) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+	__u32 version_class_flow = kudo_swap32(ip->version_class_flow);
+	__u32 length = (__u32)kudo_swap16(ip->payload_length) + sizeof(*ip);
+	__u8 protocol = ip->next_header;
+	if (version_class_flow >> 28 != 6)
+		return KUDO_REASON_BAD_IP;
+	if (super_packet && ip->payload_length == 0) {
+		length = wire_length - offset;
+		packet->has_jumbo_header = protocol == KUDO_PROTOCOL_HOP_BY_HOP;
+	}
+	if (offset + length > wire_length)
+		return KUDO_REASON_TRUNCATED_IP;
+
+	struct kudo_flow6_key *key = &packet->key6;
+	packet->family = 6;
+	packet->dsfield = (__u8)(version_class_flow >> 20);
+	packet->l3_length = length;
+	__builtin_memcpy(key->remote, direction == KUDO_INGRESS ? ip->source : ip->destination, 16);
+	__builtin_memcpy(key->local, direction == KUDO_INGRESS ? ip->destination : ip->source, 16);
+	key->remote_port = 0;
+	key->local_port = 0;
+	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	offset += sizeof(*ip);
+
+	for (int i = 0; kudo_extensions[protocol >> 6] >> (protocol & 63) & 1; i++) {
+		if (i == KUDO_MAX_EXTENSIONS)
+			return KUDO_REASON_TOO_MANY_EXTENSIONS;
+		if (offset + 8 > packet->l3_offset + length) /* every extension header has at least 8 bytes */
+			return KUDO_REASON_TRUNCATED_EXTENSION;
+		const struct kudo_ipv6_extension *extension = (const struct kudo_ipv6_extension *)(data + offset);
+		if ((const __u8 *)(extension + 1) > end)
+			return offset + 8 <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_EXTENSION;
+		/* A fragment header has 8 bytes, its second one is reserved; AH counts in units of its own. */
+		__u32 is_fragment = kudo_equal(protocol, KUDO_PROTOCOL_FRAGMENT);
+		__u32 is_ah = kudo_equal(protocol, KUDO_PROTOCOL_AH);
+		__u32 units = extension->length & (is_fragment - 1);
+		offset += (units + 1 + is_ah) << (3 - is_ah) & 0xffc;
+		if (offset > packet->l3_offset + length)
+			return KUDO_REASON_TRUNCATED_EXTENSION;
+		if (offset > KUDO_MAX_EXTENSION_BYTES)
+			return KUDO_REASON_TOO_MANY_EXTENSIONS;
+		protocol = extension->next_header;
+		if (kudo_swap16(extension->fragment) & 0xfff8 & (0 - is_fragment)) {
+			packet->later_fragment = 1; /* what follows is not a header but the middle of the payload */
+			break;
+		}
+	}
+	kudo_forget_offset(offset);
+	key->protocol = protocol;
+	return kudo_parse_transport(data, end, wire_length, offset, direction, protocol, &key->remote_port,
+				    &key->local_port, packet);
+}
+
+/* Parses one frame.
+ * data, end:    its linear part. wire_length: all of it, at least end - data, as the link carries it.
+ * direction:    decides which side is the remote.
+ * super_packet: it is a GSO or GRO packet, whose IP length field may be zero (BIG TCP).
+ * Returns 0, an enum kudo_reason, or KUDO_PARSE_PULL. l3_offset and l3_length are always set; the rest as documented.
+ */
+kudo_inline __u32 kudo_parse(const void *start, const void *limit, __u32 wire_length, enum kudo_link_layer link,
+			     __u32 direction, __u8 super_packet, struct kudo_packet *packet)
+{
+	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
+	__u32 offset = 0;
+	__u16 type;
+
+	packet->family = 0;
+	packet->later_fragment = 0;
+	packet->has_jumbo_header = 0;
+	packet->dsfield = 0;
+	packet->header_length = 0;
+	packet->l3_offset = 0;
+	packet->l3_length = wire_length;
+
+	if (link == KUDO_LINK_NONE) {
+		if (data + 1 > end)
+			return wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+		type = data[0] >> 4 == 4 ? KUDO_ETHERTYPE_IPV4 : data[0] >> 4 == 6 ? KUDO_ETHERTYPE_IPV6 : 0;
+	} else {
+		const struct kudo_ethernet_header *ethernet = (const struct kudo_ethernet_header *)data;
+		if ((const __u8 *)(ethernet + 1) > end)
+			return sizeof(*ethernet) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_LINK;
+		type = kudo_swap16(ethernet->type);
+		offset = sizeof(*ethernet);
+
+		for (int i = 0; kudo_is_tag(type); i++) {
+			packet->l3_offset = offset;
+			packet->l3_length = wire_length - offset;
+			if (i == KUDO_MAX_TAGS)
+				return KUDO_REASON_TOO_MANY_TAGS;
+			const struct kudo_vlan_tag *tag = (const struct kudo_vlan_tag *)(data + offset);
+			if ((const __u8 *)(tag + 1) > end)
+				return offset + sizeof(*tag) <= wire_length ? KUDO_PARSE_PULL
+									    : KUDO_REASON_TRUNCATED_LINK;
+			type = kudo_swap16(tag->type);
+			offset += sizeof(*tag);
+		}
+		kudo_forget_offset(offset);
+		packet->l3_offset = offset;
+		packet->l3_length = wire_length - offset;
+
+		if (type == KUDO_ETHERTYPE_PPPOE_SESSION) {
+			const struct kudo_pppoe_header *pppoe = (const struct kudo_pppoe_header *)(data + offset);
+			if ((const __u8 *)(pppoe + 1) > end)
+				return offset + sizeof(*pppoe) <= wire_length ? KUDO_PARSE_PULL
+									      : KUDO_REASON_TRUNCATED_LINK;
+			__u16 protocol = kudo_swap16(pppoe->protocol);
+			type = pppoe->version_and_type != 0x11 || pppoe->code != 0 ? 0
+			       : protocol == KUDO_PPP_IPV4                         ? KUDO_ETHERTYPE_IPV4
+			       : protocol == KUDO_PPP_IPV6                         ? KUDO_ETHERTYPE_IPV6
+										   : 0;
+			offset += sizeof(*pppoe);
+			kudo_forget_offset(offset);
+			packet->l3_offset = offset;
+			packet->l3_length = wire_length - offset;
+		}
+	}
+
+	if (type == KUDO_ETHERTYPE_IPV4)
+		return kudo_parse_ipv4(data, end, wire_length, offset, direction, super_packet, packet);
+	if (type == KUDO_ETHERTYPE_IPV6)
+		return kudo_parse_ipv6(data, end, wire_length, offset, direction, super_packet, packet);
+	return KUDO_REASON_NOT_IP;
+}
+
+/* How many packets a frame is on the wire, and how many layer-3 bytes they have together. `segment_size` is the payload
+ * of each but the last (skb->gso_size), 0 for an ordinary frame; `segments` what the kernel says (skb->gso_segs), 0
+ * where it does not know (packets from a guest). Encapsulated super-packets: the inner headers are not seen, so bytes
+ * are a lower bound there. */
+kudo_inline struct kudo_counter kudo_on_the_wire(const struct kudo_packet *packet, __u32 segment_size, __u32 segments)
+{
+	struct kudo_counter wire = {1, packet->l3_length};
+	/* A BIG TCP super-packet has a hop-by-hop header of 8 bytes that its segments do not have. */
+	__u32 extra = packet->has_jumbo_header ? 8 : 0;
+
+	if (segment_size == 0 || packet->header_length == 0 || packet->l3_length <= packet->header_length)
+		return wire;
+	__u32 payload = packet->l3_length - packet->header_length;
+	if (segments == 0)
+		segments = (payload + segment_size - 1) / segment_size;
+	wire.packets = segments;
+	wire.bytes = payload + (__u64)segments * (packet->header_length - extra);
+	return wire;
+}
+
+#endif /* KUDO_PARSE_H */
