@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Compiles a range map and the admin's options into what the kernel's programs read: one generation's policy.
+// Included by the agent, `explain` and the parity tests.
+// Invariant: compile() is a pure function; equal inputs give equal policies, byte for byte.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bpf/abi.h"
+#include "maps/range_map.h"
+
+namespace kudo {
+
+// Which slot of kudo_policy.services a service's name has. Slots stay with their names across generations so that
+// counters keep their meaning.
+using ServiceSlots = std::map<std::string, uint8_t, std::less<>>;
+
+struct CompileOptions {
+    std::vector<std::string> regions;           // at least one; each known to the map
+    std::vector<std::string> optional_services; // names of optional services to include: {"teams"}
+    kudo_mode mode = KUDO_PRIORITISE;
+    std::array<kudo_mark, KUDO_CLASSES> marks{};
+    uint32_t firewall_mark = 0, firewall_mark_mask = 0;
+};
+
+// Priority 6, AF41 for media and fallback; priority 4, AF21 for control (RFC 8837 section 5, RFC 2597).
+std::array<kudo_mark, KUDO_CLASSES> default_marks();
+
+struct CompiledPolicy {
+    std::unique_ptr<kudo_policy> policy;                        // generation 0: the swap gives it one
+    std::vector<std::pair<kudo_lpm4_key, kudo_match>> entries4; // sorted by address, then length; distinct keys
+    std::vector<std::pair<kudo_lpm6_key, kudo_match>> entries6;
+    ServiceSlots slots; // the given ones plus those given to new names
+};
+
+// Does the admin's choice of regions and optional services include this service?
+bool is_chosen(const Service& service, const CompileOptions& options);
+
+// Errors (BadInput): a region that no service of the map names (lists those it has); an optional service the map lacks;
+// more than KUDO_MAX_CANDIDATES services over one address, more than KUDO_MAX_PREFIXES prefixes (both name the path);
+// more than KUDO_MAX_SERVICES - 1 names including the `slots` that are taken already (slot 0 is never given).
+Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots = {});
+
+// BLAKE2b-256 over the policy (generation and content_hash taken as zero) and both entry lists. compile() has stored
+// it.
+std::array<uint8_t, 32> policy_hash(const kudo_policy& policy,
+                                    const std::vector<std::pair<kudo_lpm4_key, kudo_match>>& entries4,
+                                    const std::vector<std::pair<kudo_lpm6_key, kudo_match>>& entries6);
+
+// The match that the trie would give: the longest of the entries that holds the address; null if none.
+// A plain linear or binary search: the oracle that the kernel's trie is checked against, and what `explain` uses.
+const kudo_match* longest_match(const CompiledPolicy& policy, const Address& address);
+
+} // namespace kudo

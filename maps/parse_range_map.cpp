@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Reads a whole range map. Used by the agent and the commands for every map that arrives or is stored.
+// Invariant: the map is refused whole if any line of it is wrong, and the error names that line.
+#include <array>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "maps/fields.h"
+#include "maps/parse_service.h"
+#include "maps/range_map.h"
+#include "maps/text.h"
+
+namespace kudo {
+namespace {
+
+constexpr std::array<Field, 6> map_fields{
+    {{"format"}, {"serial"}, {"issued"}, {"effective"}, {"expires", false}, {"services"}}};
+
+Result<void> read_format(const Json& root) {
+    const auto format = read_text(root, "", "format");
+    if (!format) return fail(format.error());
+    if (format->value != range_map_format)
+        return wrong("format",
+                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format->value), range_map_format));
+    return {};
+}
+
+Result<void> read_dates(RangeMap& map, const Json& root) {
+    const auto issued = read_time(root, "", "issued");
+    if (!issued) return fail(issued.error());
+    const auto effective = read_time(root, "", "effective");
+    if (!effective) return fail(effective.error());
+    map.issued = *issued;
+    map.effective = *effective;
+    if (map.effective < map.issued)
+        return wrong("effective", rfc3339(map.effective) + " is before the map was issued, " + rfc3339(map.issued));
+    const auto entry = root.find("expires");
+    if (entry == root.end() || entry->is_null()) return {};
+    const auto expires = read_time(root, "", "expires");
+    if (!expires) return fail(expires.error());
+    if (*expires <= map.effective)
+        return wrong("expires", rfc3339(*expires) + " is not after the map takes effect, " + rfc3339(map.effective));
+    map.expires = *expires;
+    return {};
+}
+
+Result<void> read_services(RangeMap& map, const Json& root) {
+    const Json& list = root.at("services");
+    if (!list.is_array()) return wrong("services", "must be an array of objects");
+    if (list.empty()) return wrong("services", "empty; a range map has at least one service");
+    if (list.size() >= KUDO_MAX_SERVICES)
+        return wrong("services", fmt::format("{} are too many; a range map has at most {} services", list.size(),
+                                             KUDO_MAX_SERVICES - 1));
+    std::unordered_map<std::string, std::size_t> first_of_name;
+    for (const Json& value : list) {
+        const std::string path = path_of("services", map.services.size());
+        auto service = parse_service(value, path);
+        if (!service) return fail(std::move(service.error()));
+        const auto [first, fresh] = first_of_name.try_emplace(service->name, map.services.size());
+        if (!fresh)
+            return wrong(path_of(path, "name"), fmt::format("{} stands twice; services[{}] has that name already",
+                                                            in_quotes(service->name), first->second));
+        map.services.push_back(std::move(*service));
+    }
+    return {};
+}
+
+Result<RangeMap> read_map(std::string_view json) {
+    const auto root = read_json(json);
+    if (!root) return fail(root.error());
+    // Before the fields: a later format may have others, and its name is the better answer.
+    if (root->is_object() && root->contains("format")) KUDO_TRY(read_format(*root));
+    KUDO_TRY(check_fields(*root, "", map_fields));
+    RangeMap map;
+    const auto serial = read_serial(*root, "", "serial");
+    if (!serial) return fail(serial.error());
+    map.serial = *serial;
+    KUDO_TRY(read_dates(map, *root));
+    KUDO_TRY(read_services(map, *root));
+    return map;
+}
+
+} // namespace
+
+Result<RangeMap> parse_range_map(std::string_view json, std::string_view name) {
+    auto map = read_map(json);
+    if (!map) return fail(std::move(map.error()).in(name));
+    return map;
+}
+
+} // namespace kudo

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Result<T>: a value or an Error. Used by every function that can fail; exceptions are for programmer error only.
+// Included by maps, agent and cli. Invariant: an Error says what, where and, if the system said it, errno;
+// it is printed once, in cli/main.cpp.
+#pragma once
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+namespace kudo {
+
+// The exit status that an error leads to (DESIGN: command line).
+enum class ErrorKind {
+    Failed = 1,       // something that should have worked did not
+    BadInput = 2,     // what the person or the file said is wrong; nothing was changed
+    NotEnabled = 3,   // there is no data path to act on
+    Degraded = 4,     // it runs, but not as desired
+    NotPermitted = 5, // capabilities are missing
+};
+
+struct Error {
+    ErrorKind kind = ErrorKind::Failed;
+    std::string message; // one line: what, where, what to do
+    int number = 0;      // errno, or 0
+
+    // "where: message", for context added on the way up.
+    [[nodiscard]] Error in(std::string_view where) && {
+        message = std::string(where) + ": " + message;
+        return std::move(*this);
+    }
+};
+
+template <typename T> class [[nodiscard]] Result : public tl::expected<T, Error> {
+public:
+    using tl::expected<T, Error>::expected;
+};
+
+inline tl::unexpected<Error> fail(std::string message, int number = 0) {
+    return tl::make_unexpected(Error{ErrorKind::Failed, std::move(message), number});
+}
+inline tl::unexpected<Error> bad_input(std::string message) {
+    return tl::make_unexpected(Error{ErrorKind::BadInput, std::move(message), 0});
+}
+inline tl::unexpected<Error> fail(Error error) {
+    return tl::make_unexpected(std::move(error));
+}
+
+// "what: strerror(errno)", keeping errno.
+tl::unexpected<Error> fail_errno(std::string_view what, int number = errno);
+
+} // namespace kudo
+
+// Leaves the enclosing function with the error of a Result expression whose value is not needed. The name is made anew
+// for each use, so that one may stand in a lambda inside another.
+#define KUDO_TRY(expression) KUDO_TRY_AS(expression, __COUNTER__)
+#define KUDO_TRY_AS(expression, number) KUDO_TRY_NAMED(expression, number)
+#define KUDO_TRY_NAMED(expression, number)                                                                             \
+    do {                                                                                                               \
+        if (auto kudo_result_##number = (expression); !kudo_result_##number)                                           \
+            return tl::make_unexpected(std::move(kudo_result_##number.error()));                                       \
+    } while (false)
