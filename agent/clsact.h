@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// tc filters on clsact: the hook of kernels before 6.6, which have no tcx links. A filter has no owner, so we remember
+// what we made by empty folders beside the pins, which live exactly as long as the rest of the data path. Included by
+// attachment. Invariant: only a filter that runs a program of ours is touched; a clsact that we did not make, or that
+// holds anybody else's filter, is never deleted.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "maps/result.h"
+
+namespace kudo {
+
+struct ClsactHook {
+    uint32_t interface = 0; // ifindex
+    bool ingress = false;
+};
+
+// The id of the program that our filter runs there; 0: no filter of ours.
+Result<uint32_t> clsact_program(const std::filesystem::path& memory, const ClsactHook& hook);
+// Makes our filter run this program, in place of the one it ran before.
+Result<void> clsact_attach(const std::filesystem::path& memory, const ClsactHook& hook, int program_fd);
+// Removes our filter, and the clsact if we made it and nobody else uses it.
+Result<void> clsact_detach(const std::filesystem::path& memory, const ClsactHook& hook);
+// All hooks that the memory knows.
+std::vector<ClsactHook> clsact_hooks(const std::filesystem::path& memory);
+
+} // namespace kudo

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Where one agent keeps its things: several can live side by side with different folders.
+// Included by everything in agent/ and cli/. Invariant: nothing of ours exists outside these two folders and the hooks
+// that the pins name.
+#pragma once
+
+#include <filesystem>
+
+namespace kudo {
+
+inline constexpr const char* default_bpffs = "/sys/fs/bpf";
+inline constexpr const char* default_state_dir = "/var/lib/kudo-agent";
+
+struct Instance {
+    std::filesystem::path bpffs = default_bpffs;         // --bpffs: a folder on a bpffs
+    std::filesystem::path state_dir = default_state_dir; // --state-dir
+
+    // Ours within the bpffs.
+    [[nodiscard]] std::filesystem::path pins() const { return bpffs / "kudo-agent"; }
+    // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
+    [[nodiscard]] std::filesystem::path layout() const;
+};
+
+} // namespace kudo

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// libnl's objects as owners. Included by the files of agent/ that speak rtnetlink.
+#pragma once
+
+#include <netlink/cache.h>
+#include <netlink/netlink.h>
+
+#include <memory>
+#include <string>
+
+#include "maps/result.h"
+
+namespace kudo {
+
+struct NlSocketFree {
+    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+};
+struct NlCacheFree {
+    void operator()(nl_cache* cache) const { nl_cache_free(cache); }
+};
+using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
+using NlCache = std::unique_ptr<nl_cache, NlCacheFree>;
+
+// A socket of the calling thread's network namespace.
+inline Result<NlSocket> open_netlink() {
+    NlSocket socket(nl_socket_alloc());
+    if (!socket) return fail("cannot allocate a netlink socket", ENOMEM);
+    if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
+        return fail(std::string("cannot open a netlink socket: ") + nl_geterror(error));
+    return socket;
+}
+
+} // namespace kudo

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#include "agent/reconcile.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "agent/attachment.h"
+#include "agent/capabilities.h"
+#include "agent/generation.h"
+#include "agent/interfaces.h"
+#include "agent/lock.h"
+#include "agent/teardown.h"
+#include "agent/wanted_interfaces.h"
+
+namespace kudo {
+
+namespace {
+
+constexpr std::chrono::seconds lock_patience{10};
+
+// The data path with the desired policy active; made if there is none.
+Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& desired, const RangeMap& map,
+                               ReconcileReport& report) {
+    auto data_path = DataPath::open(instance);
+    if (!data_path && data_path.error().kind != ErrorKind::NotEnabled) return data_path;
+    if (!data_path) {
+        // Somebody has deleted pins by hand: what is left is no data path.
+        if (std::filesystem::exists(instance.layout())) KUDO_TRY(teardown(instance));
+        KUDO_TRY(prepare_pin_folder(instance));
+        auto compiled = compile(map, desired.compile_options());
+        if (!compiled) return fail(std::move(compiled.error()));
+        report.changed = true;
+        return DataPath::create(instance, [&](DataPath& fresh) -> Result<void> {
+            auto generation = publish(fresh, *compiled);
+            if (!generation) return fail(std::move(generation.error()));
+            return {};
+        });
+    }
+    auto slots = read_service_slots(*data_path);
+    if (!slots) return fail(std::move(slots.error()));
+    auto compiled = compile(map, desired.compile_options(), *slots);
+    if (!compiled) return fail(std::move(compiled.error()));
+    if (auto active = read_active(*data_path); active && active->generation != 0) {
+        const auto hash = active->hash();
+        if (std::equal(hash.begin(), hash.end(), compiled->policy->content_hash)) return data_path;
+    }
+    auto generation = publish(*data_path, *compiled);
+    if (!generation) return fail(std::move(generation.error()));
+    report.changed = true;
+    return data_path;
+}
+
+Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired,
+                                const std::vector<Interface>& interfaces, ReconcileReport& report) {
+    for (const Interface& interface : interfaces) {
+        auto result = attach(data_path, interface, desired);
+        if (!result) return fail(std::move(result.error()));
+        report.changed |= result->changed;
+        report.interfaces.push_back({interface.name, std::string(hook_name(*result->attached.ingress)),
+                                     std::string(hook_name(*result->attached.egress)), result->note});
+    }
+    for (const uint32_t index : attached_interfaces(data_path.folder())) {
+        if (std::any_of(interfaces.begin(), interfaces.end(),
+                        [&](const auto& wanted) { return wanted.index == index; }))
+            continue;
+        auto detached = detach(data_path.folder(), index);
+        if (!detached) return fail(std::move(detached.error()));
+        report.changed |= *detached;
+    }
+    return {};
+}
+
+Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const RangeMap& map,
+                                  const WantedInterfaces& wanted) {
+    ReconcileReport report;
+    report.warnings = wanted.warnings;
+    KUDO_TRY(prepare_pin_folder(instance));
+    auto data_path = ensure_policy(instance, desired, map, report);
+    if (!data_path) return fail(std::move(data_path.error()));
+    KUDO_TRY(ensure_attachments(*data_path, desired, wanted.present, report));
+    data_path->remove_foreign_programs();
+    auto generation = active_generation(*data_path);
+    if (!generation) return fail(std::move(generation.error()));
+    report.generation = *generation;
+    return report;
+}
+
+// All that can be wrong with a desired state is found here, before anything is changed.
+struct Plan {
+    StoredRangeMap map;
+    WantedInterfaces wanted;
+};
+Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool interfaces_must_exist) {
+    auto map = load_range_map(instance, desired);
+    if (!map) return fail(std::move(map.error()));
+    ServiceSlots slots;
+    if (auto data_path = DataPath::open(instance)) {
+        auto taken = read_service_slots(*data_path);
+        if (!taken) return fail(std::move(taken.error()));
+        slots = std::move(*taken);
+    }
+    if (auto compiled = compile(map->map, desired.compile_options(), slots); !compiled)
+        return fail(std::move(compiled.error()));
+    auto wanted = find_wanted_interfaces(desired, interfaces_must_exist);
+    if (!wanted) return fail(std::move(wanted.error()));
+    return Plan{std::move(*map), std::move(*wanted)};
+}
+
+// Saves the state and makes the kernel equal to it. If that fails, goes back to `before`.
+Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& before, const DesiredState& desired,
+                                  const Plan& plan) {
+    KUDO_TRY(save_desired_state(instance, desired));
+    auto report = reconcile(instance, desired, plan.map.map, plan.wanted);
+    if (report) {
+        KUDO_TRY(prune_range_maps(instance, desired));
+        return report;
+    }
+    spdlog::debug("going back: {}", report.error().message);
+    KUDO_TRY(save_desired_state(instance, before));
+    if (!before.enabled) {
+        if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
+    } else if (auto map = load_range_map(instance, before); map) {
+        auto wanted = find_wanted_interfaces(before, false);
+        if (wanted)
+            if (auto back = reconcile(instance, before, map->map, *wanted); !back)
+                spdlog::debug("{}", back.error().message);
+    }
+    return report;
+}
+
+} // namespace
+
+Result<ReconcileReport> change_and_reconcile(const Instance& instance,
+                                             const std::function<Result<void>(DesiredState&)>& change) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_no_foreign_layout(instance));
+    auto lock = Lock::take(instance, lock_patience);
+    if (!lock) return fail(std::move(lock.error()));
+    auto before = load_desired_state(instance);
+    if (!before) return fail(std::move(before.error()));
+    DesiredState desired = *before;
+    auto checked = [&]() -> Result<Plan> {
+        KUDO_TRY(change(desired));
+        return plan(instance, desired, true);
+    }();
+    if (!checked) {
+        lock->forget_if_unused(instance);
+        return fail(std::move(checked.error()));
+    }
+    return carry_out(instance, *before, desired, *checked);
+}
+
+Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_no_foreign_layout(instance));
+    auto lock = Lock::take(instance, lock_patience);
+    if (!lock) return fail(std::move(lock.error()));
+    auto before = load_desired_state(instance);
+    if (!before) return fail(std::move(before.error()));
+    auto current = load_range_map(instance, *before);
+    if (!current) return fail(std::move(current.error()));
+    if (map.serial < current->map.serial)
+        return bad_input(fmt::format("{}: serial: {} is lower than {}, the current map's; a serial never goes down",
+                                     source, map.serial, current->map.serial));
+    if (before->enabled)
+        if (auto compiled = compile(map, before->compile_options()); !compiled)
+            return fail(std::move(compiled.error()).in(source));
+
+    auto hash = store_range_map(instance, map);
+    if (!hash) return fail(std::move(hash.error()));
+    DesiredState desired = *before;
+    desired.range_map = *hash;
+    desired.range_map_source = source;
+    if (!desired.enabled) {
+        KUDO_TRY(save_desired_state(instance, desired));
+        KUDO_TRY(prune_range_maps(instance, desired));
+        return ReconcileReport{};
+    }
+    auto checked = plan(instance, desired, false);
+    if (!checked) {
+        KUDO_TRY(prune_range_maps(instance, *before));
+        return fail(std::move(checked.error()));
+    }
+    return carry_out(instance, *before, desired, *checked);
+}
+
+Result<bool> disable(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_no_foreign_layout(instance));
+    auto lock = Lock::take(instance, lock_patience);
+    if (!lock) return fail(std::move(lock.error()));
+    auto state = load_desired_state(instance);
+    // A state that cannot be read must not keep anybody from switching us off.
+    DesiredState desired = state ? *state : DesiredState{};
+    const bool was_enabled = desired.enabled || has_pins(instance);
+    if (was_enabled || !state) {
+        desired.enabled = false;
+        KUDO_TRY(save_desired_state(instance, desired));
+    }
+    KUDO_TRY(teardown(instance));
+    if (desired.range_map.empty()) KUDO_TRY(forget_desired_state(instance));
+    lock->forget_if_unused(instance);
+    return was_enabled;
+}
+
+} // namespace kudo

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable and ranges apply change
+// the desired state and come here. Included by the commands. Invariant: at every moment, also when killed, packets are
+// judged by a complete generation or by none of our programs.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/desired_state.h"
+#include "agent/instance.h"
+#include "maps/result.h"
+
+namespace kudo {
+
+// What a reconcile did, for the person who asked.
+struct InterfaceReport {
+    std::string name;
+    std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"
+    std::string egress;  // "tcx", "tc"
+    std::string note;    // why not the better hook; may be empty
+};
+struct ReconcileReport {
+    bool changed = false;    // anything at all
+    uint32_t generation = 0; // the active one
+    std::vector<InterfaceReport> interfaces;
+    std::vector<std::string> warnings; // whole sentences for people
+};
+
+// Takes the lock (waits up to 10 s for another command, then an Error that names its process), checks capabilities,
+// loads the desired state, lets `change` edit it, checks that the result can be had (regions, interfaces, map: nothing
+// is changed on any BadInput), saves it, reconciles. `change` may return an error: nothing happens then.
+Result<ReconcileReport> change_and_reconcile(const Instance& instance,
+                                             const std::function<Result<void>(DesiredState&)>& change);
+
+// `ranges apply`: as above, with a new range map. Not enabled: the map is stored for the next enable, and
+// report.generation is 0. `source` is what people are told it came from. A serial lower than the current map's is
+// refused (BadInput).
+Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source);
+
+// Detaches and removes everything of this instance and puts back what it changed. True if there was anything.
+Result<bool> disable(const Instance& instance);
+
+} // namespace kudo

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "agent/status.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "agent/attachment.h"
+#include "agent/capabilities.h"
+#include "agent/generation.h"
+#include "agent/wanted_interfaces.h"
+
+namespace kudo {
+
+namespace {
+
+template <typename Bytes> std::string hex(const Bytes& bytes) {
+    std::string text;
+    for (const auto byte : bytes)
+        text += fmt::format("{:02x}", byte);
+    return text;
+}
+
+Result<void> read_policy(const DataPath& data_path, const RangeMap& map, Status& status) {
+    auto active = read_active(data_path);
+    if (!active) return fail(std::move(active.error()));
+    const kudo_policy& policy = *active->compiled.policy;
+    const auto hash = active->hash();
+    status.generation = active->generation;
+    status.mode = static_cast<kudo_mode>(policy.mode);
+    status.serial = policy.serial;
+    status.prefixes4 = static_cast<uint32_t>(active->compiled.entries4.size());
+    status.prefixes6 = static_cast<uint32_t>(active->compiled.entries6.size());
+    status.content_hash = hex(hash);
+
+    auto slots = read_service_slots(data_path);
+    if (!slots) return fail(std::move(slots.error()));
+    auto compiled = compile(map, status.desired.compile_options(), *slots);
+    if (!compiled) return fail(std::move(compiled.error()));
+    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
+    if (!status.policy_matches)
+        status.drift.push_back(
+            fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
+                        "mode {})",
+                        status.serial, mode_name(status.mode), map.serial, mode_name(status.desired.mode)));
+    return {};
+}
+
+Result<void> read_interfaces(DataPath& data_path, Status& status) {
+    auto wanted = find_wanted_interfaces(status.desired, false);
+    if (!wanted) return fail(std::move(wanted.error()));
+    for (const Interface& interface : wanted->present) {
+        auto attached = read_attached(data_path, interface);
+        if (!attached) return fail(std::move(attached.error()));
+        InterfaceStatus line;
+        line.name = interface.name;
+        line.index = interface.index;
+        if (attached->ingress) line.ingress = hook_name(*attached->ingress);
+        if (attached->egress) line.egress = hook_name(*attached->egress);
+        const bool marked = status.desired.firewall_mark_mask == 0 || attached->marks_ingress ||
+                            attached->ingress == Hook::Tcx || attached->ingress == Hook::Tc;
+        if (!attached->ingress)
+            line.problem = "no program on ingress";
+        else if (!attached->egress)
+            line.problem = "no program on egress";
+        else if (!marked)
+            line.problem = "no program sets the firewall mark";
+        else if (!attached->current)
+            line.problem = "runs the programs of another build, or counts twice";
+        line.healthy = line.problem.empty();
+        if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
+        status.interfaces.push_back(std::move(line));
+    }
+    for (const std::string& name : wanted->missing) {
+        InterfaceStatus line;
+        line.name = name;
+        line.problem = "no such interface now";
+        status.drift.push_back(fmt::format("{}: {}", name, line.problem));
+        status.interfaces.push_back(std::move(line));
+    }
+    if (wanted->present.empty() && wanted->missing.empty())
+        status.drift.insert(status.drift.end(), wanted->warnings.begin(), wanted->warnings.end());
+    for (const uint32_t index : attached_interfaces(data_path.folder()))
+        if (std::none_of(wanted->present.begin(), wanted->present.end(),
+                         [&](const auto& i) { return i.index == index; }))
+            status.drift.push_back(fmt::format("interface #{} still has, or had, a program of ours", index));
+    return {};
+}
+
+} // namespace
+
+Result<Status> read_status(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_no_foreign_layout(instance));
+    Status status;
+    auto desired = load_desired_state(instance);
+    if (!desired) return fail(std::move(desired.error()));
+    status.desired = std::move(*desired);
+    auto map = load_range_map(instance, status.desired);
+    if (!map) return fail(std::move(map.error()));
+    status.map_source = map->source;
+    status.effective = map->map.effective;
+    if (!status.desired.enabled) {
+        status.leftovers = has_pins(instance);
+        status.serial = map->map.serial;
+        if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
+        return status;
+    }
+    auto data_path = DataPath::open(instance);
+    if (!data_path && data_path.error().kind == ErrorKind::NotEnabled) {
+        status.drift.push_back("enabled, but no data path is loaded (a reboot?); run enable again");
+        auto wanted = find_wanted_interfaces(status.desired, false);
+        if (!wanted) return fail(std::move(wanted.error()));
+        for (const Interface& interface : wanted->present)
+            status.interfaces.push_back({interface.name, interface.index, "", "", false, "nothing attached"});
+        return status;
+    }
+    if (!data_path) return fail(std::move(data_path.error()));
+    KUDO_TRY(read_policy(*data_path, map->map, status));
+    KUDO_TRY(read_interfaces(*data_path, status));
+    return status;
+}
+
+} // namespace kudo
