@@ -138,18 +138,23 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, __u32 wire_
 				    &key->remote_port, &key->local_port, packet);
 }
 
-/* The extension headers that the walk steps over, one bit per protocol number; a table and one test, since every branch
- * in the walk multiplies the verifier's paths by eight times itself. ESP and No Next Header end the walk. */
-#define KUDO_PROTOCOL_BIT(protocol) (1ull << ((protocol)&63))
-static const __u64 kudo_extensions[4] = {
-	KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HOP_BY_HOP) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_ROUTING) |
-		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_FRAGMENT) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_AH) |
-		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_DESTINATION_OPTIONS),
-	0,
-	KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_MOBILITY) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HIP) |
-		KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_SHIM6),
-	0,
-};
+/* The extension headers that the walk steps over, one bit per protocol number: 0 to 63 and 128 to 191. One test without
+ * branches, since every branch in the walk multiplies the verifier's paths. ESP and No Next Header end the walk. */
+#define KUDO_PROTOCOL_BIT(protocol) (1ull << ((protocol) & 63))
+#define KUDO_LOW_EXTENSIONS                                                                                            \
+	(KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HOP_BY_HOP) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_ROUTING) |                      \
+	 KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_FRAGMENT) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_AH) |                             \
+	 KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_DESTINATION_OPTIONS))
+#define KUDO_HIGH_EXTENSIONS                                                                                           \
+	(KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_MOBILITY) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HIP) |                            \
+	 KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_SHIM6))
+
+kudo_inline __u32 kudo_is_extension(__u8 protocol)
+{
+	__u64 low = kudo_equal(protocol >> 6, 0), high = kudo_equal(protocol >> 6, 2);
+
+	return (KUDO_LOW_EXTENSIONS * low | KUDO_HIGH_EXTENSIONS * high) >> (protocol & 63) & 1;
+}
 
 kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset, __u32 direction,
 				  __u8 super_packet, struct kudo_packet *packet)
@@ -181,7 +186,7 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_
 	key->pad[0] = key->pad[1] = key->pad[2] = 0;
 	offset += sizeof(*ip);
 
-	for (int i = 0; kudo_extensions[protocol >> 6] >> (protocol & 63) & 1; i++) {
+	for (int i = 0; kudo_is_extension(protocol); i++) {
 		if (i == KUDO_MAX_EXTENSIONS)
 			return KUDO_REASON_TOO_MANY_EXTENSIONS;
 		if (offset + 8 > packet->l3_offset + length) /* every extension header has at least 8 bytes */

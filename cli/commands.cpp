@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// The table of commands, in the order in which --help lists them.
+// Used by the reader of command lines. Invariant: see commands.h.
+#include "cli/commands.h"
+
+#include "cli/demo.h"
+
+namespace kudo {
+namespace {
+
+Run setup_demo(CLI::App&) {
+    return run_demo;
+}
+
+} // namespace
+
+const std::vector<Command>& commands() {
+    static const std::vector<Command> table = {
+        {"enable", "Recognise, count and prioritise KUDO's traffic on this host", setup_enable},
+        {"disable", "Put everything back as it was", setup_disable},
+        {"status", "What is wanted, what is there, and what differs", setup_status},
+        {"stats", "What has been counted: by service, by reason, by flow", setup_stats},
+        {"explain", "What would happen to a packet, and by which line of which map", setup_explain},
+        {"ranges",
+         "The range map: what KUDO's rules are",
+         nullptr,
+         {{"show", "The range map in use", setup_ranges_show},
+          {"check", "Read a range map and say whether it is right", setup_ranges_check},
+          {"diff", "What a range map would change", setup_ranges_diff},
+          {"apply", "Use a range map from now on", setup_ranges_apply}}},
+        {"demo", "The whole thing in private network namespaces; touches nothing of this host", setup_demo},
+    };
+    return table;
+}
+
+} // namespace kudo

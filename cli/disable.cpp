@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent disable`: puts everything back as it was.
+// Invariant: doing it twice is the same as once, and both are successes.
+#include "agent/reconcile.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+namespace kudo {
+namespace {
+
+Result<int> run_disable(const GlobalOptions& global) {
+    const auto changed = disable(global.instance);
+    if (!changed) return fail(changed.error());
+    if (global.json) {
+        OrderedJson answer;
+        answer["changed"] = *changed;
+        answer["enabled"] = false;
+        KUDO_TRY(print_json(answer));
+        return exit_done;
+    }
+    KUDO_TRY(print(*changed ? "disabled; everything of ours is gone\n" : "not enabled; nothing to do\n"));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_disable(CLI::App&) {
+    return run_disable;
+}
+
+} // namespace kudo

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent enable`: sets the desired state and makes it so.
+// Invariant: declarative: what is not named goes to its default, but the applied range map stays.
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "agent/reconcile.h"
+#include "cli/commands.h"
+#include "cli/current_rules.h"
+#include "cli/mark_option.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "maps/text.h"
+
+namespace kudo {
+namespace {
+
+struct EnableOptions {
+    std::vector<std::string> regions, interfaces, marks;
+    bool teams = false, xdp_generic = false;
+    std::string mode = "prioritise", tc_hook = "auto", firewall_mark = "none";
+};
+
+Result<kudo_mode> parse_mode(const std::string& text) {
+    if (text == "observe") return KUDO_OBSERVE;
+    if (text == "prioritise" || text == "prioritize") return KUDO_PRIORITISE;
+    if (text == "enforce")
+        return bad_input(
+            "--mode: enforce is not available yet: its safety net (keeping DNS, SSH and ARP alive) is not built; "
+            "use prioritise");
+    return bad_input(fmt::format("--mode: {} is not a mode; write observe or prioritise", in_quotes(text)));
+}
+
+Result<TcHook> parse_tc_hook(const std::string& text) {
+    if (text == "auto") return TcHook::Auto;
+    if (text == "tcx") return TcHook::Tcx;
+    if (text == "clsact") return TcHook::Clsact;
+    return bad_input(fmt::format("--tc-hook: {} is not a hook; write auto, tcx or clsact", in_quotes(text)));
+}
+
+tl::unexpected<Error> region_missing(const Instance& instance) {
+    const auto current = current_rules(instance);
+    return bad_input(
+        fmt::format("enable needs --region, the region of your KUDO account: {}; for example: kudo-agent enable "
+                    "--region ca",
+                    regions_text(current ? current->stored.map : built_in_range_map())));
+}
+
+// The state that the options ask for, all but the range map.
+Result<DesiredState> wanted_state(const EnableOptions& options, const Instance& instance) {
+    DesiredState wanted;
+    wanted.enabled = true;
+    const auto mode = parse_mode(options.mode);
+    if (!mode) return fail(mode.error());
+    wanted.mode = *mode;
+    wanted.regions = normalised(options.regions);
+    if (wanted.regions.empty()) return region_missing(instance);
+    wanted.teams = options.teams;
+    wanted.interfaces = normalised(options.interfaces);
+    if (wanted.interfaces.empty() && !options.interfaces.empty()) return bad_input("--interface: the name is empty");
+    wanted.xdp_generic = options.xdp_generic;
+    const auto tc_hook = parse_tc_hook(options.tc_hook);
+    if (!tc_hook) return fail(tc_hook.error());
+    wanted.tc_hook = *tc_hook;
+    const auto marks = parse_marks(options.marks);
+    if (!marks) return fail(marks.error());
+    wanted.marks = *marks;
+    const auto firewall_mark = parse_firewall_mark(options.firewall_mark);
+    if (!firewall_mark) return fail(firewall_mark.error());
+    wanted.firewall_mark = firewall_mark->value;
+    wanted.firewall_mark_mask = firewall_mark->mask;
+    return wanted;
+}
+
+Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
+    auto wanted = wanted_state(options, global.instance);
+    if (!wanted) return fail(std::move(wanted.error()));
+    const auto change = [&wanted](DesiredState& state) -> Result<void> {
+        wanted->range_map = state.range_map;
+        wanted->range_map_source = state.range_map_source;
+        state = *wanted;
+        return {};
+    };
+    auto report = change_and_reconcile(global.instance, change);
+    if (!report) return fail(std::move(report.error()));
+    const auto stored = load_range_map(global.instance, *wanted);
+    if (!stored) return fail(stored.error());
+    const auto summary = summarise(*wanted, *stored);
+    if (!summary) return fail(summary.error());
+    for (std::string& warning : choice_warnings(stored->map, wanted->compile_options()))
+        report->warnings.push_back(std::move(warning));
+
+    if (global.json) {
+        KUDO_TRY(print_json(report_json(*report, *summary)));
+        return exit_done;
+    }
+    const std::string headline =
+        report->changed ? fmt::format("enabled: {}, generation {}\n", summary_text(*summary), report->generation)
+                        : "already enabled; nothing changed\n";
+    KUDO_TRY(print(headline + report_text(*report, colour_wanted()) + "next: kudo-agent stats\n"));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_enable(CLI::App& app) {
+    const auto options = std::make_shared<EnableOptions>();
+    app.add_option("--region", options->regions, "Regions of your KUDO accounts: us, eu, ca, cn")
+        ->type_name("REGION[,REGION]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_flag("--teams", options->teams, "Also KUDO in Microsoft Teams");
+    app.add_option("--mode", options->mode, "observe: count; prioritise: count and mark, never drop")
+        ->type_name("MODE")
+        ->capture_default_str();
+    app.add_option("--interface", options->interfaces, "Repeatable; default: those with a default route")
+        ->type_name("IF")
+        ->allow_extra_args(false);
+    app.add_flag("--xdp-generic", options->xdp_generic,
+                 "Where a driver has no XDP, use the kernel's generic one before tc");
+    app.add_option("--tc-hook", options->tc_hook, "auto, tcx or clsact")->type_name("HOOK")->capture_default_str();
+    app.add_option("--mark", options->marks, "How a class leaves, repeatable; see below")
+        ->type_name("CLASS=SPEC")
+        ->allow_extra_args(false);
+    app.add_option("--firewall-mark", options->firewall_mark,
+                   "Mark of incoming prioritised packets, for a host firewall")
+        ->type_name("VALUE[/MASK]")
+        ->capture_default_str();
+    app.footer("What is not named goes to its default; the applied range map stays.\n"
+               "CLASS is media, fallback (media over TCP) or control; SPEC is none, or dscp:NAME and priority:N, or "
+               "one of them.\n"
+               "Without MASK only the bits of VALUE are touched.\n"
+               "Example: kudo-agent enable --region ca --mark media=dscp:EF,priority:6 --firewall-mark 0x10");
+    return [options](const GlobalOptions& global) { return enable(*options, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// kudo-agent: reads the command line, runs the command, prints an error once, gives the exit status.
+// Invariant: standard input, output and error are open, so that nothing we open is taken for one of them; no exception
+// and no SIGPIPE ends the program.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "cli/command_line.h"
+#include "cli/output.h"
+
+namespace {
+
+void print_error(std::string_view message) {
+    fmt::print(stderr, "kudo-agent: {}\n", kudo::one_line(message));
+}
+
+// A closed descriptor is filled with one on which writing fails, as it did before.
+void keep_standard_descriptors() {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+        // The lowest free number is given, which is fd: those below it are open.
+        if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_RDONLY);
+    }
+}
+
+void set_up_log(bool verbose) {
+    auto logger = spdlog::stderr_logger_mt("kudo-agent");
+    logger->set_pattern("%n: %l: %v");
+    logger->set_level(verbose ? spdlog::level::debug : spdlog::level::warn);
+    spdlog::set_default_logger(std::move(logger));
+}
+
+kudo::Result<int> run(int argc, char** argv) {
+    const auto invocation = kudo::parse_command_line(argc, argv);
+    if (!invocation) return kudo::fail(invocation.error());
+    set_up_log(invocation->options.verbose);
+    return invocation->run(invocation->options);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    keep_standard_descriptors();
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        const auto status = run(argc, argv);
+        if (status) return *status;
+        print_error(status.error().message);
+        return static_cast<int>(status.error().kind);
+    } catch (const std::exception& error) {
+        print_error(fmt::format("internal error: {}", error.what()));
+    } catch (...) {
+        print_error("internal error");
+    }
+    return static_cast<int>(kudo::ErrorKind::Failed);
+}

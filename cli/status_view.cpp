@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Writes a Status. Used by the status command.
+// Invariant: see status_view.h.
+#include "cli/status_view.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/command.h"
+#include "cli/output.h"
+
+namespace kudo {
+namespace {
+
+kudo_mode shown_mode(const Status& status) {
+    return status.generation != 0 ? status.mode : status.desired.mode;
+}
+
+OrderedJson map_json(const Status& status) {
+    OrderedJson map;
+    map["serial"] = status.serial;
+    map["effective"] = status.serial == 0 ? OrderedJson(nullptr) : OrderedJson(rfc3339(status.effective));
+    map["source"] = text_or_null(status.map_source);
+    map["prefixes"]["ipv4"] = status.prefixes4;
+    map["prefixes"]["ipv6"] = status.prefixes6;
+    return map;
+}
+
+OrderedJson interface_json(const InterfaceStatus& interface) {
+    OrderedJson item;
+    item["name"] = interface.name;
+    item["ingress"] = text_or_null(interface.ingress);
+    item["egress"] = text_or_null(interface.egress);
+    item["healthy"] = interface.healthy;
+    item["problem"] = text_or_null(interface.problem);
+    return item;
+}
+
+std::string headline(const Status& status, bool colour) {
+    if (is_healthy(status)) return paint("enabled, healthy", Style::Green, colour);
+    if (status.desired.enabled) return paint("enabled, degraded", Style::Yellow, colour);
+    if (status.leftovers)
+        return paint("not enabled, but something of ours is left in the kernel", Style::Yellow, colour);
+    return "not enabled";
+}
+
+std::string interfaces_text(const Status& status, bool colour) {
+    Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"HEALTH"}, {"NOTE"}});
+    for (const InterfaceStatus& interface : status.interfaces) {
+        table.add({interface.name, interface.ingress.empty() ? "-" : interface.ingress,
+                   interface.egress.empty() ? "-" : interface.egress, interface.healthy ? "healthy" : "degraded",
+                   interface.problem},
+                  interface.healthy ? Style::Plain : Style::Yellow);
+    }
+    return table.empty() ? "" : "\n" + table.text(colour);
+}
+
+} // namespace
+
+bool is_healthy(const Status& status) {
+    return status.desired.enabled && status.generation != 0 && status.policy_matches && status.drift.empty() &&
+           std::ranges::all_of(status.interfaces, &InterfaceStatus::healthy);
+}
+
+int exit_status(const Status& status) {
+    if (!status.desired.enabled) return status.leftovers ? exit_degraded : exit_not_enabled;
+    return is_healthy(status) ? exit_done : exit_degraded;
+}
+
+OrderedJson status_json(const Status& status) {
+    OrderedJson result;
+    result["enabled"] = status.desired.enabled;
+    result["mode"] = mode_name(shown_mode(status));
+    result["regions"] = status.desired.regions;
+    result["teams"] = status.desired.teams;
+    result["generation"] = status.generation;
+    result["map"] = map_json(status);
+    result["staged"] = nullptr;
+    result["interfaces"] = OrderedJson::array();
+    for (const InterfaceStatus& interface : status.interfaces)
+        result["interfaces"].push_back(interface_json(interface));
+    result["healthy"] = is_healthy(status);
+    result["drift"] = status.drift;
+    result["leftovers"] = status.leftovers;
+    result["content_hash"] = text_or_null(status.content_hash);
+    return result;
+}
+
+std::string status_text(const Status& status, bool colour) {
+    std::string text = headline(status, colour) + "\n";
+    if (status.desired.enabled) {
+        text += fmt::format("  mode        {}\n", mode_name(shown_mode(status)));
+        text += fmt::format("  regions     {}{}\n", fmt::join(status.desired.regions, ", "),
+                            status.desired.teams ? ", with teams" : "");
+    }
+    if (status.generation != 0) {
+        text += fmt::format("  range map   {} ({}), in effect since {}\n", status.serial, status.map_source,
+                            rfc3339(status.effective));
+        text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
+        text += fmt::format("  generation  {}\n", status.generation);
+    }
+    text += interfaces_text(status, colour);
+    if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";
+    for (const std::string& sentence : status.drift)
+        text += fmt::format("  {}\n", one_line(sentence));
+    if (status.desired.enabled && !is_healthy(status))
+        text += "\nThe same kudo-agent enable again puts it right.\n";
+    else if (!status.desired.enabled && status.leftovers)
+        text += "\nkudo-agent disable removes it.\n";
+    else if (!status.desired.enabled)
+        text += "next: kudo-agent enable --region us (or eu, ca, cn)\n";
+    return text;
+}
+
+} // namespace kudo
