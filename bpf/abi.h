@@ -156,7 +156,8 @@ struct kudo_flow4_key {
 	__u16 local_port;
 	__u32 interface; /* ifindex */
 	__u8 protocol;   /* IPPROTO_* after the extension headers */
-	__u8 pad[3];
+	__u8 later_fragment; /* 1: these packets carry no ports because they are fragments after the first */
+	__u8 pad[2];
 };
 struct kudo_flow6_key {
 	__u8 remote[16];
@@ -165,7 +166,8 @@ struct kudo_flow6_key {
 	__u16 local_port;
 	__u32 interface;
 	__u8 protocol;
-	__u8 pad[3];
+	__u8 later_fragment;
+	__u8 pad[2];
 };
 KUDO_ASSERT(sizeof(struct kudo_flow4_key) == 20, "flow4 key");
 KUDO_ASSERT(sizeof(struct kudo_flow6_key) == 44, "flow6 key");

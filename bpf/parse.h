@@ -133,7 +133,8 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, __u32 wire_
 	key->remote_port = 0;
 	key->local_port = 0;
 	key->protocol = ip->protocol;
-	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	key->later_fragment = packet->later_fragment;
+	key->pad[0] = key->pad[1] = 0;
 	return kudo_parse_transport(data, end, wire_length, offset + header_length, direction, ip->protocol,
 				    &key->remote_port, &key->local_port, packet);
 }
@@ -183,7 +184,7 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_
 	__builtin_memcpy(key->local, direction == KUDO_INGRESS ? ip->destination : ip->source, 16);
 	key->remote_port = 0;
 	key->local_port = 0;
-	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	key->pad[0] = key->pad[1] = 0;
 	offset += sizeof(*ip);
 
 	for (int i = 0; kudo_is_extension(protocol); i++) {
@@ -211,6 +212,7 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_
 	}
 	kudo_forget_offset(offset);
 	key->protocol = protocol;
+	key->later_fragment = packet->later_fragment;
 	return kudo_parse_transport(data, end, wire_length, offset, direction, protocol, &key->remote_port,
 				    &key->local_port, packet);
 }

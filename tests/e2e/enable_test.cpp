@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// enable, status and disable on a host with one line.
+#include <gtest/gtest.h>
+
+#include "tests/support/test_host.h"
+
+namespace kudo::test {
+namespace {
+
+class Enable : public testing::Test {
+protected:
+    void SetUp() override {
+        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
+        auto built = TestHost::build();
+        ASSERT_TRUE(built) << built.error().message;
+        test_.emplace(std::move(*built));
+    }
+    std::optional<TestHost> test_;
+};
+
+TEST_F(Enable, AttachesToTheInterfaceWithTheDefaultRoute) {
+    const Outcome enabled = test_->agent({"enable", "--region", "ca"});
+    ASSERT_EQ(enabled.status, 0) << enabled.err;
+    const Outcome status = test_->agent({"status", "--json"});
+    EXPECT_EQ(status.status, 0) << status.out << status.err;
+    const auto json = nlohmann::json::parse(status.out);
+    EXPECT_EQ(json.at("interfaces").at(0).at("name"), "eth0");
+    EXPECT_EQ(json.at("interfaces").at(0).at("ingress"), "xdp-native");
+    EXPECT_EQ(json.at("map").at("serial"), 2022030100);
+}
+
+TEST_F(Enable, TwiceIsTheSameAsOnce) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const auto before = test_->status();
+    const Outcome again = test_->agent({"enable", "--region", "ca"});
+    EXPECT_EQ(again.status, 0) << again.err;
+    EXPECT_NE(again.out.find("nothing changed"), std::string::npos) << again.out;
+    EXPECT_EQ(test_->status(), before);
+}
+
+TEST_F(Enable, DisableAfterwardsLeavesNoTrace) {
+    const std::string before = test_->in_host({"tc", "qdisc", "show"}) + test_->in_host({"ip", "link", "show"});
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show"}) + test_->in_host({"ip", "link", "show"}), before);
+    EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
+    EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
+    EXPECT_EQ(test_->agent({"status"}).status, 3);
+}
+
+} // namespace
+} // namespace kudo::test

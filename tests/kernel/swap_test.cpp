@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Swaps of the policy while packets are judged on other threads: old or new, never a mix, never an empty one.
+// Run by ctest, label kernel. Invariant: the two policies share one range; any mix of them, and an empty one, gives a
+// reason or a verdict that neither gives.
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <latch>
+#include <thread>
+
+#include "tests/kernel/kernel_test.h"
+
+namespace kudo::test {
+namespace {
+
+// All ranges lie in one /16, so the prefilter never decides. Slots and ports are disjoint, but for the shared service.
+// A packet of one policy judged by this one's trie and the other's ports would be port_not_listed.
+const RangeMap map_a = map_of({service("alpha", KUDO_CLASS_MEDIA, {"udp/1000"}, {"3.7.1.0/24"}),
+                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.3.0/24"})});
+const RangeMap map_b = map_of({service("beta", KUDO_CLASS_MEDIA, {"udp/2000"}, {"3.7.2.0/24"}),
+                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.3.0/24"})});
+const ServiceSlots slots{{"alpha", 1}, {"beta", 2}, {"shared", 3}};
+
+Bytes packet(const char* source, uint16_t port, uint32_t flow) {
+    return (Ethernet{} / IPv4{.source = source} /
+            Udp{.source_port = port, .destination_port = static_cast<uint16_t>(40000 + flow)} / Payload(20))
+        .bytes();
+}
+
+struct Tally {
+    uint64_t of_a = 0, of_b = 0, shared = 0; // sent
+    uint64_t passed_a = 0, passed_b = 0, passed_shared = 0;
+    uint64_t wrong = 0; // not what the one generation that was active before and after says
+};
+
+// Sends packets of A, B and both until told to stop.
+void judge_packets(const Datapath& datapath, std::latch& ready, const std::atomic<bool>& stop, Tally& tally) {
+    constexpr uint32_t flows = 64;
+    std::vector<Bytes> a, b, shared;
+    for (uint32_t flow = 0; flow < flows; ++flow) {
+        a.push_back(packet("3.7.1.1", 1000, flow));
+        b.push_back(packet("3.7.2.1", 2000, flow));
+        shared.push_back(packet("3.7.3.1", 3000, flow));
+    }
+    const auto send = [&](const Bytes& frame, uint64_t& sent, uint64_t& passed, bool in_a, bool in_b) {
+        const uint32_t before = datapath.active();
+        const RunResult result = datapath.run_xdp(frame);
+        const uint32_t after = datapath.active();
+        const bool pass = result.error == 0 && result.returned == XDP_PASS;
+        ++sent;
+        passed += pass;
+        if (before == after && pass != (before & 1 ? in_a : in_b)) ++tally.wrong;
+    };
+    ready.arrive_and_wait();
+    for (uint32_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
+        send(a[i % flows], tally.of_a, tally.passed_a, true, false);
+        send(b[i % flows], tally.of_b, tally.passed_b, false, true);
+        send(shared[i % flows], tally.shared, tally.passed_shared, true, true);
+    }
+}
+
+class Swap : public KernelTest {};
+
+TEST_F(Swap, EveryPacketIsJudgedByTheOldPolicyOrTheNew) {
+    const char* given = std::getenv("KUDO_TEST_SWAPS");
+    const uint32_t swaps = given ? static_cast<uint32_t>(std::strtoul(given, nullptr, 0)) : 2000;
+    Datapath datapath;
+    const CompiledPolicy a = compile(map_a, options_for(KUDO_ENFORCE), slots).value();
+    const CompiledPolicy b = compile(map_b, options_for(KUDO_ENFORCE), slots).value();
+    datapath.publish(a, 1);
+
+    std::atomic<bool> stop = false;
+    std::latch ready(3);
+    Tally tallies[2];
+    const auto start = std::chrono::steady_clock::now();
+    {
+        std::jthread first([&] { judge_packets(datapath, ready, stop, tallies[0]); });
+        std::jthread second([&] { judge_packets(datapath, ready, stop, tallies[1]); });
+        ready.arrive_and_wait();
+        for (uint32_t generation = 2; generation < swaps + 2; ++generation)
+            datapath.publish(generation & 1 ? a : b, generation);
+        stop = true;
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+
+    Tally all;
+    for (const Tally& tally : tallies) {
+        all.of_a += tally.of_a, all.of_b += tally.of_b, all.shared += tally.shared;
+        all.passed_a += tally.passed_a, all.passed_b += tally.passed_b, all.passed_shared += tally.passed_shared;
+        all.wrong += tally.wrong;
+    }
+    const auto counters = datapath.counters();
+    const auto reason = [&](kudo_reason which) { return counters->reasons[which][KUDO_INGRESS].packets; };
+    const auto of_service = [&](uint8_t slot, kudo_class class_) {
+        return counters->services[slot][class_][KUDO_INGRESS].packets;
+    };
+    EXPECT_EQ(all.wrong, 0u);
+    EXPECT_EQ(all.passed_shared, all.shared) << "an empty policy, or a half of one, has judged";
+    EXPECT_EQ(of_service(3, KUDO_CLASS_CONTROL), all.shared);
+    EXPECT_EQ(of_service(1, KUDO_CLASS_MEDIA), all.passed_a);
+    EXPECT_EQ(of_service(2, KUDO_CLASS_MEDIA), all.passed_b);
+    EXPECT_EQ(reason(KUDO_REASON_RULE), all.passed_a + all.passed_b + all.passed_shared);
+    EXPECT_EQ(reason(KUDO_REASON_STRANGER), all.of_a + all.of_b - all.passed_a - all.passed_b);
+    EXPECT_EQ(reason(KUDO_REASON_PORT_NOT_LISTED), 0u) << "one policy's ranges were judged by the other's ports";
+    EXPECT_EQ(reason(KUDO_REASON_NO_POLICY), 0u);
+    EXPECT_GT(all.passed_a, 0u);
+    EXPECT_GT(all.passed_b, 0u);
+    uint64_t counted = 0;
+    for (const auto& [key, flow] : datapath.flows())
+        counted += flow.directions[KUDO_INGRESS].packets;
+    EXPECT_EQ(counted, reason(KUDO_REASON_RULE)) << "a flow has lost packets, or has a stranger's";
+    std::printf("%u swaps in %.1f s, %llu packets judged\n", swaps, seconds.count(),
+                static_cast<unsigned long long>(all.of_a + all.of_b + all.shared));
+}
+
+} // namespace
+} // namespace kudo::test

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// A private copy of the data path. Used through bpf_program.h by the kernel tests.
+// Invariant: see bpf_program.h. The skeleton is included here and nowhere else in the tests.
+#include "tests/support/bpf_program.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#include "kudo_bpf.skel.h"
+
+namespace kudo::test {
+namespace {
+
+struct Destroy {
+    void operator()(kudo_bpf* skeleton) const { kudo_bpf::destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<kudo_bpf, Destroy>;
+
+void require(bool condition, const char* what) {
+    if (!condition) throw std::system_error(errno, std::generic_category(), what);
+}
+
+int print_warnings(libbpf_print_level level, const char* format, va_list arguments) {
+    return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
+}
+
+template <typename Key> void empty_map(int fd) {
+    Key key;
+    while (bpf_map_get_next_key(fd, nullptr, &key) == 0)
+        require(bpf_map_delete_elem(fd, &key) == 0, "cannot delete a map's element");
+}
+
+template <typename Key> void fill_map(int fd, const std::vector<std::pair<Key, kudo_match>>& entries) {
+    empty_map<Key>(fd);
+    for (const auto& [key, match] : entries)
+        require(bpf_map_update_elem(fd, &key, &match, BPF_NOEXIST) == 0, "cannot enter a prefix");
+}
+
+template <typename Key> void read_flows(int fd, FlowBook& book) {
+    Key key, next;
+    const Key* previous = nullptr;
+    while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+        kudo_flow flow;
+        require(bpf_map_lookup_elem(fd, &next, &flow) == 0, "cannot read a flow");
+        book[std::string(reinterpret_cast<const char*>(&next), sizeof next)] = flow;
+        key = next;
+        previous = &key;
+    }
+}
+
+} // namespace
+
+struct Datapath::State {
+    Skeleton skeleton;
+    int lpm4[2]{}, lpm6[2]{};
+};
+
+std::string Datapath::missing() {
+    bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = XDP_PASS},
+                          {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+    const int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "kudo_probe", "GPL", program, std::size(program), nullptr);
+    const int number = errno;
+    if (fd >= 0) {
+        close(fd);
+        return {};
+    }
+    if (number == EPERM || number == EACCES || number == ENOSYS)
+        return std::string("BPF programs cannot be loaded here: ") + std::strerror(number) +
+               " (needs CAP_BPF and CAP_NET_ADMIN)";
+    return {};
+}
+
+Datapath::Datapath() : Datapath(Options{}) {}
+
+Datapath::Datapath(Options options) : state_(std::make_unique<State>()) {
+    libbpf_set_print(print_warnings);
+    Skeleton skeleton(kudo_bpf::open());
+    require(skeleton != nullptr, "cannot open the BPF object");
+    skeleton->rodata->kudo_link = options.link;
+    skeleton->rodata->kudo_tc_ingress_counts = options.tc_ingress_counts;
+    require(kudo_bpf::load(skeleton.get()) == 0, "cannot load the BPF object");
+    State& state = *state_;
+    state.lpm4[0] = bpf_map__fd(skeleton->maps.kudo_lpm4_0);
+    state.lpm4[1] = bpf_map__fd(skeleton->maps.kudo_lpm4_1);
+    state.lpm6[0] = bpf_map__fd(skeleton->maps.kudo_lpm6_0);
+    state.lpm6[1] = bpf_map__fd(skeleton->maps.kudo_lpm6_1);
+    state.skeleton = std::move(skeleton);
+}
+
+Datapath::~Datapath() = default;
+
+void Datapath::fill(const CompiledPolicy& policy, uint32_t generation) {
+    const uint32_t slot = generation & 1;
+    fill_map(state_->lpm4[slot], policy.entries4);
+    fill_map(state_->lpm6[slot], policy.entries6);
+    kudo_policy& place = state_->skeleton->data_policies->kudo_policies[slot];
+    place = *policy.policy;
+    place.generation = generation;
+}
+
+void Datapath::activate(uint32_t generation) {
+    __atomic_store_n(&state_->skeleton->data_active->kudo_active, generation, __ATOMIC_RELEASE);
+}
+
+uint32_t Datapath::active() const {
+    return __atomic_load_n(&state_->skeleton->data_active->kudo_active, __ATOMIC_ACQUIRE);
+}
+
+bool Datapath::has_type_information() const {
+    return bpf_object__btf_fd(state_->skeleton->obj) >= 0;
+}
+
+void Datapath::wait_for_readers() {
+    const uint32_t zero = 0;
+    const int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_grace_new", 4, 4, 1, nullptr);
+    require(inner >= 0, "cannot make an inner map");
+    const int result = bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.kudo_grace), &zero, &inner, BPF_ANY);
+    const int number = errno;
+    close(inner);
+    errno = number;
+    require(result == 0, "cannot wait for a grace period");
+}
+
+void Datapath::clear(uint32_t slot) {
+    empty_map<kudo_lpm4_key>(state_->lpm4[slot]);
+    empty_map<kudo_lpm6_key>(state_->lpm6[slot]);
+    state_->skeleton->data_policies->kudo_policies[slot] = {};
+}
+
+void Datapath::publish(const CompiledPolicy& policy, uint32_t generation) {
+    fill(policy, generation);
+    activate(generation);
+    wait_for_readers();
+    clear((generation & 1) ^ 1);
+}
+
+RunResult Datapath::run_xdp(std::span<const uint8_t> frame) const {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
+                .repeat = 1);
+    RunResult result;
+    if (bpf_prog_test_run_opts(bpf_program__fd(state_->skeleton->progs.kudo_xdp), &options) != 0) result.error = errno;
+    result.returned = options.retval;
+    return result;
+}
+
+RunResult Datapath::run_tc(kudo_direction direction, std::span<const uint8_t> frame, SkbFields skb) const {
+    __sk_buff context{};
+    context.priority = skb.priority;
+    context.mark = skb.mark;
+    context.gso_size = skb.segment_size;
+    context.gso_segs = skb.segments;
+    RunResult result;
+    result.frame.resize(4096);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = result.frame.data(),
+                .data_size_in = static_cast<__u32>(frame.size()),
+                .data_size_out = static_cast<__u32>(result.frame.size()), .ctx_in = &context, .ctx_out = &context,
+                .ctx_size_in = sizeof context, .ctx_size_out = sizeof context, .repeat = 1);
+    const auto* program =
+        direction == KUDO_INGRESS ? state_->skeleton->progs.kudo_tc_ingress : state_->skeleton->progs.kudo_tc_egress;
+    if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0) result.error = errno;
+    result.returned = options.retval;
+    result.frame.resize(result.error ? 0 : options.data_size_out);
+    result.skb = {.priority = context.priority,
+                  .mark = context.mark,
+                  .segment_size = context.gso_size,
+                  .segments = context.gso_segs};
+    return result;
+}
+
+std::unique_ptr<kudo_counters> Datapath::counters() const {
+    constexpr std::size_t words = sizeof(kudo_counters) / sizeof(uint64_t);
+    static const int cpus = libbpf_num_possible_cpus();
+    static thread_local std::vector<uint64_t> values(words * static_cast<std::size_t>(cpus));
+    const uint32_t zero = 0;
+    require(bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.kudo_counters), &zero, values.data()) == 0,
+            "cannot read the counters");
+    auto result = std::make_unique<kudo_counters>();
+    auto* sum = reinterpret_cast<uint64_t*>(result.get()); // it has nothing but 64-bit words
+    for (const uint64_t* value = values.data(); value != values.data() + values.size(); value += words) {
+        static constexpr std::array<uint64_t, words> nothing{};
+        if (std::memcmp(value, nothing.data(), sizeof nothing) == 0) continue; // most CPUs, most of the time
+        for (std::size_t i = 0; i < words; ++i)
+            sum[i] += value[i];
+    }
+    return result;
+}
+
+FlowBook Datapath::flows() const {
+    FlowBook book;
+    read_flows<kudo_flow4_key>(bpf_map__fd(state_->skeleton->maps.kudo_flows4), book);
+    read_flows<kudo_flow6_key>(bpf_map__fd(state_->skeleton->maps.kudo_flows6), book);
+    return book;
+}
+
+} // namespace kudo::test

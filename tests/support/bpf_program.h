@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// A private copy of the data path: loaded, filled with policies and run through BPF_PROG_TEST_RUN, attached nowhere.
+// Included by the kernel tests. Invariant: nothing is pinned; all of it ends with the object.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "bpf/parse.h"
+#include "maps/compile.h"
+#include "tests/support/oracle.h"
+
+namespace kudo::test {
+
+// struct __sk_buff, as far as the tests care.
+struct SkbFields {
+    uint32_t priority = 0;
+    uint32_t mark = 0;
+    uint32_t segment_size = 0; // gso_size
+    uint32_t segments = 0;     // gso_segs
+};
+
+struct RunResult {
+    int error = 0;         // errno of the test run itself; the rest holds only if 0
+    uint32_t returned = 0; // what the program returned
+    Bytes frame;           // as the program left it (tc only)
+    SkbFields skb;         // tc only
+};
+
+class Datapath {
+public:
+    struct Options {
+        kudo_link_layer link = KUDO_LINK_ETHERNET;
+        bool tc_ingress_counts = true;
+    };
+    // What it takes to run BPF programs is missing here: why. Empty: nothing is.
+    static std::string missing();
+    // Fails the test (throws) if the kernel refuses the object.
+    Datapath();
+    explicit Datapath(Options options);
+    ~Datapath();
+    Datapath(const Datapath&) = delete;
+    Datapath& operator=(const Datapath&) = delete;
+
+    // fill() empties slot generation & 1 and writes the policy there; activate() flips the word; wait_for_readers()
+    // returns when no program reads the other slot any more; clear() empties it. publish() is all of it in the agent's
+    // order.
+    void fill(const CompiledPolicy& policy, uint32_t generation);
+    void activate(uint32_t generation);
+    void wait_for_readers();
+    void clear(uint32_t slot);
+    void publish(const CompiledPolicy& policy, uint32_t generation);
+    [[nodiscard]] uint32_t active() const;
+    // Did the kernel take the object's type information? libbpf goes on without, with a page of complaints.
+    [[nodiscard]] bool has_type_information() const;
+
+    // May be called by several threads.
+    [[nodiscard]] RunResult run_xdp(std::span<const uint8_t> frame) const;
+    [[nodiscard]] RunResult run_tc(kudo_direction direction, std::span<const uint8_t> frame, SkbFields skb = {}) const;
+
+    [[nodiscard]] std::unique_ptr<kudo_counters> counters() const; // summed over the CPUs
+    [[nodiscard]] FlowBook flows() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace kudo::test
