@@ -139,6 +139,10 @@ Result<std::optional<Hook>> attach_xdp(DataPath& data_path, const Interface& int
         auto changed = ensure_link(data_path.folder(), interface.index, *slot, program->get());
         if (changed) {
             result.changed |= *changed;
+            if (hook == Hook::XdpGeneric)
+                result.note += fmt::format("; generic XDP stands behind GRO: packets that it merged count as one "
+                                           "(exact without --xdp-generic, or with ethtool -K {} gro off)",
+                                           interface.name);
             return std::optional(hook);
         }
         if (result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);

@@ -66,14 +66,17 @@ bool is_ours(uint32_t program) {
            std::string_view(info.name).starts_with("kudo_");
 }
 
-Found find(const fs::path& memory, const ClsactHook& hook) {
-    if (!fs::exists(filter_memory(memory, hook))) return {};
+Found find_anywhere(const ClsactHook& hook) {
     const bpf_tc_hook where = libbpf_hook(hook);
     for (uint32_t priority = first_priority; priority <= last_priority; priority++) {
         bpf_tc_opts options = libbpf_options(priority);
         if (bpf_tc_query(&where, &options) == 0 && is_ours(options.prog_id)) return {priority, options.prog_id};
     }
     return {};
+}
+
+Found find(const fs::path& memory, const ClsactHook& hook) {
+    return fs::exists(filter_memory(memory, hook)) ? find_anywhere(hook) : Found{};
 }
 
 // Does any filter stand on either side of the clsact?
@@ -122,13 +125,18 @@ Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int p
     return {};
 }
 
-Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
+Result<void> clsact_remove_filter(const ClsactHook& hook) {
     const bpf_tc_hook where = libbpf_hook(hook);
-    if (const Found found = find(memory, hook); found.priority != 0) {
+    if (const Found found = find_anywhere(hook); found.priority != 0) {
         bpf_tc_opts options = libbpf_options(found.priority);
         if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
             return fail_errno("cannot remove our tc filter", -error);
     }
+    return {};
+}
+
+Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
+    if (fs::exists(filter_memory(memory, hook))) KUDO_TRY(clsact_remove_filter(hook));
     rmdir(filter_memory(memory, hook).c_str());
     const ClsactHook other{hook.interface, !hook.ingress};
     if (!fs::exists(clsact_memory(memory, hook)) || fs::exists(filter_memory(memory, other))) return {};

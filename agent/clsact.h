@@ -25,6 +25,8 @@ Result<uint32_t> clsact_program(const std::filesystem::path& memory, const Clsac
 Result<void> clsact_attach(const std::filesystem::path& memory, const ClsactHook& hook, int program_fd);
 // Removes our filter, and the clsact if we made it and nobody else uses it.
 Result<void> clsact_detach(const std::filesystem::path& memory, const ClsactHook& hook);
+// Removes our filter alone, whether it is remembered or not.
+Result<void> clsact_remove_filter(const ClsactHook& hook);
 // All hooks that the memory knows.
 std::vector<ClsactHook> clsact_hooks(const std::filesystem::path& memory);
 

@@ -39,8 +39,10 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
     return 0;
 }
 
+// From the start of the program: every file of agent/ calls libbpf.
+[[maybe_unused]] const auto before_us = libbpf_set_print(log_libbpf);
+
 Result<Skeleton> open_skeleton() {
-    libbpf_set_print(log_libbpf);
     last_libbpf_warning.clear();
     Skeleton skeleton(kudo_bpf::open());
     if (!skeleton) return fail_errno("cannot open the BPF object");

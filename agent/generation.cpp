@@ -146,25 +146,29 @@ Result<kudo_policy> read_active_policy(const DataPath& data_path) {
 }
 
 Result<ActivePolicy> read_active(const DataPath& data_path) {
-    auto policy = read_active_policy(data_path);
-    if (!policy) return fail(std::move(policy.error()));
-    ActivePolicy result;
-    result.generation = policy->generation;
-    result.compiled.policy = std::make_unique<kudo_policy>(*policy);
-    if (result.generation == 0) return result;
-    const uint32_t slot = result.generation & 1;
-    auto entries4 = read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get());
-    if (!entries4) return fail(std::move(entries4.error()));
-    auto entries6 = read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get());
-    if (!entries6) return fail(std::move(entries6.error()));
-    auto after = active_generation(data_path);
-    if (!after) return fail(std::move(after.error()));
-    if (*after != result.generation) return fail("the policy changed while it was read; try again");
-    result.compiled.entries4 = std::move(*entries4);
-    result.compiled.entries6 = std::move(*entries6);
-    sort_entries(result.compiled.entries4);
-    sort_entries(result.compiled.entries6);
-    return result;
+    // A swap may empty the slot under a reader without the lock; what was read then is thrown away.
+    for (int attempt = 0; attempt < 100; attempt++) {
+        auto policy = read_active_policy(data_path);
+        if (!policy) return fail(std::move(policy.error()));
+        ActivePolicy result;
+        result.generation = policy->generation;
+        result.compiled.policy = std::make_unique<kudo_policy>(*policy);
+        if (result.generation == 0) return result;
+        const uint32_t slot = result.generation & 1;
+        auto entries4 = read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get());
+        if (!entries4) return fail(std::move(entries4.error()));
+        auto entries6 = read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get());
+        if (!entries6) return fail(std::move(entries6.error()));
+        auto after = active_generation(data_path);
+        if (!after) return fail(std::move(after.error()));
+        if (*after != result.generation) continue;
+        result.compiled.entries4 = std::move(*entries4);
+        result.compiled.entries6 = std::move(*entries6);
+        sort_entries(result.compiled.entries4);
+        sort_entries(result.compiled.entries6);
+        return result;
+    }
+    return fail("the policy changes too quickly to be read; try again");
 }
 
 Result<ServiceSlots> read_service_slots(const DataPath& data_path) {

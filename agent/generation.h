@@ -19,8 +19,8 @@ Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compil
 // The number of the active generation; 0: none yet.
 Result<uint32_t> active_generation(const DataPath& data_path);
 
-// Everything of the active generation as it stands in the kernel's tables. `slots` is not filled. The caller holds the
-// lock, or accepts Error where a swap comes in between.
+// Everything of the active generation as it stands in the kernel's tables. `slots` is not filled. Needs no lock:
+// reads again where a swap comes in between.
 struct ActivePolicy {
     uint32_t generation = 0;
     CompiledPolicy compiled;

@@ -119,7 +119,10 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
         return report;
     }
     spdlog::debug("going back: {}", report.error().message);
-    KUDO_TRY(save_desired_state(instance, before));
+    if (before.enabled || !before.range_map.empty())
+        KUDO_TRY(save_desired_state(instance, before));
+    else
+        KUDO_TRY(forget_desired_state(instance));
     if (!before.enabled) {
         if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
     } else if (auto map = load_range_map(instance, before); map) {
@@ -131,40 +134,37 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
     return report;
 }
 
-} // namespace
-
-Result<ReconcileReport> change_and_reconcile(const Instance& instance,
-                                             const std::function<Result<void>(DesiredState&)>& change) {
+// Takes the lock and does `work`; where that fails on a host without anything of ours, no trace is left.
+Result<ReconcileReport> locked(const Instance& instance, const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_no_foreign_layout(instance));
     auto lock = Lock::take(instance, lock_patience);
     if (!lock) return fail(std::move(lock.error()));
-    auto before = load_desired_state(instance);
-    if (!before) return fail(std::move(before.error()));
-    DesiredState desired = *before;
-    auto checked = [&]() -> Result<Plan> {
-        KUDO_TRY(change(desired));
-        return plan(instance, desired, true);
-    }();
-    if (!checked) {
-        lock->forget_if_unused(instance);
-        return fail(std::move(checked.error()));
-    }
-    return carry_out(instance, *before, desired, *checked);
+    auto report = work();
+    if (!report) lock->forget_if_unused(instance);
+    return report;
 }
 
-Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source) {
-    KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_no_foreign_layout(instance));
-    auto lock = Lock::take(instance, lock_patience);
-    if (!lock) return fail(std::move(lock.error()));
+// The highest serial that a new map must not go below. A stored map that was damaged must not keep anybody from
+// applying a good one: then the kernel's tables, or the built-in map, say it.
+Result<uint64_t> current_serial(const Instance& instance, const DesiredState& state) {
+    if (auto stored = load_range_map(instance, state)) return stored->map.serial;
+    if (auto data_path = DataPath::open(instance)) {
+        auto policy = read_active_policy(*data_path);
+        if (!policy) return fail(std::move(policy.error()));
+        return policy->serial;
+    }
+    return built_in_range_map().serial;
+}
+
+Result<ReconcileReport> apply_locked(const Instance& instance, const RangeMap& map, const std::string& source) {
     auto before = load_desired_state(instance);
     if (!before) return fail(std::move(before.error()));
-    auto current = load_range_map(instance, *before);
-    if (!current) return fail(std::move(current.error()));
-    if (map.serial < current->map.serial)
+    auto serial = current_serial(instance, *before);
+    if (!serial) return fail(std::move(serial.error()));
+    if (map.serial < *serial)
         return bad_input(fmt::format("{}: serial: {} is lower than {}, the current map's; a serial never goes down",
-                                     source, map.serial, current->map.serial));
+                                     source, map.serial, *serial));
     if (before->enabled)
         if (auto compiled = compile(map, before->compile_options()); !compiled)
             return fail(std::move(compiled.error()).in(source));
@@ -187,6 +187,25 @@ Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap
     return carry_out(instance, *before, desired, *checked);
 }
 
+} // namespace
+
+Result<ReconcileReport> change_and_reconcile(const Instance& instance,
+                                             const std::function<Result<void>(DesiredState&)>& change) {
+    return locked(instance, [&]() -> Result<ReconcileReport> {
+        auto before = load_desired_state(instance);
+        if (!before) return fail(std::move(before.error()));
+        DesiredState desired = *before;
+        KUDO_TRY(change(desired));
+        auto checked = plan(instance, desired, true);
+        if (!checked) return fail(std::move(checked.error()));
+        return carry_out(instance, *before, desired, *checked);
+    });
+}
+
+Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source) {
+    return locked(instance, [&] { return apply_locked(instance, map, source); });
+}
+
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_no_foreign_layout(instance));
@@ -195,12 +214,15 @@ Result<bool> disable(const Instance& instance) {
     auto state = load_desired_state(instance);
     // A state that cannot be read must not keep anybody from switching us off.
     DesiredState desired = state ? *state : DesiredState{};
+    const bool desired_enabled = desired.enabled;
     const bool was_enabled = desired.enabled || has_pins(instance);
     if (was_enabled || !state) {
         desired.enabled = false;
         KUDO_TRY(save_desired_state(instance, desired));
     }
+    if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphaned_filters());
     KUDO_TRY(teardown(instance));
+    KUDO_TRY(prune_range_maps(instance, desired));
     if (desired.range_map.empty()) KUDO_TRY(forget_desired_state(instance));
     lock->forget_if_unused(instance);
     return was_enabled;

@@ -10,4 +10,8 @@ namespace kudo {
 
 Result<void> teardown(const Instance& instance);
 
+// For an instance that was enabled and whose pins somebody has deleted by hand: links end with their pins, tc filters do
+// not. Removes our filters from every interface; a clsact stays, since nobody remembers who made it.
+Result<void> remove_orphaned_filters();
+
 } // namespace kudo

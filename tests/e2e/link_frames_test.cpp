@@ -78,6 +78,27 @@ TEST_P(Frames, WithTagsAndSessionHeadersAreCountedAndMarked) {
         EXPECT_EQ(stats.at("totals").at(direction).at("packets"), packets * shapes().size());
 }
 
+// A short packet in a frame that Ethernet's minimum has filled up.
+TEST_P(Frames, WithPaddingCountAsLongAsTheirIpPacket) {
+    quieten();
+    enable_as(GetParam());
+    const Endpoint local{host_address, 50001}, remote{media_address, 3478};
+    const auto padded = [](const Endpoint& from, const Endpoint& to) {
+        Bytes frame = (Ethernet{} / IPv4{.source = from.address, .destination = to.address} /
+                       Udp{.source_port = from.port, .destination_port = to.port} / Payload(5))
+                          .bytes();
+        frame.resize(60);
+        return frame;
+    };
+    const Capture near_end(test_->host, "eth0"), far_end(test_->far, "eth0");
+    FrameSender(test_->host, "eth0").send_many(padded(local, remote), packets, far_end);
+    FrameSender(test_->far, "eth0").send_many(padded(remote, local), packets, near_end);
+    const auto flow = find_flow(test_->stats(), "udp", local, remote);
+    ASSERT_TRUE(flow.is_object());
+    EXPECT_EQ(count_of(flow.at("egress")), (Count{packets, packets * 33}));
+    EXPECT_EQ(count_of(flow.at("ingress")), (Count{packets, packets * 33}));
+}
+
 TEST_P(Frames, ThatAreNoIpPacketsPassAndHaveTheirOwnReasons) {
     quieten();
     enable_as(GetParam());

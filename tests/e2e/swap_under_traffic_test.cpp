@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include <cstdlib>
+#include <iostream>
 #include <numeric>
 #include <stop_token>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "agent/lock.h"
 #include "tests/support/packet_builder.h"
 #include "tests/support/test_host.h"
+#include "tests/support/traffic.h"
 
 namespace kudo::test {
 namespace {
@@ -102,25 +104,19 @@ void judge_packets(const std::stop_token& stop, int program, const DataPath& dat
 }
 
 // A UDP socket from `local` to `remote`, which hears the DS field of what comes.
-using End = std::pair<const char*, uint16_t>;
-Fd connected(const NetworkNamespace& space, End local, End remote) {
-    return inside<Fd>(space, [&] {
-        Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        const int on = 1;
-        const timeval patience{10, 0};
-        sockaddr_in ends[2]{};
-        for (const auto& [end, at] : {std::pair(local, 0), std::pair(remote, 1)}) {
-            ends[at].sin_family = AF_INET;
-            ends[at].sin_port = htons(end.second);
-            inet_pton(AF_INET, end.first, &ends[at].sin_addr);
-        }
-        if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
-            setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-            bind(fd.get(), reinterpret_cast<const sockaddr*>(&ends[0]), sizeof ends[0]) != 0 ||
-            connect(fd.get(), reinterpret_cast<const sockaddr*>(&ends[1]), sizeof ends[1]) != 0)
-            throw std::runtime_error(std::string("udp ") + local.first + ": " + strerror(errno));
-        return fd;
-    });
+Fd connected(const NetworkNamespace& space, const Endpoint& local, const Endpoint& remote) {
+    Fd fd = udp_socket(space, local);
+    const int on = 1;
+    const timeval patience{10, 0};
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(remote.port);
+    inet_pton(AF_INET, remote.address.c_str(), &to.sin_addr);
+    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
+        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
+        connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
+        throw std::runtime_error("udp to " + remote.address + ": " + strerror(errno));
+    return fd;
 }
 
 // The DS field of the datagram that came; -1: none came.
@@ -145,7 +141,7 @@ struct Echoes {
 void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Echoes& echoes) {
     setpriority(PRIO_PROCESS, 0, 10);
     constexpr int af21 = 18 << 2;
-    const End near{"10.77.0.2", wire_port}, both{kinds[Both].address, kinds[Both].port};
+    const Endpoint near{"10.77.0.2", wire_port}, both{kinds[Both].address, kinds[Both].port};
     const Fd host = connected(test.host, near, both), far = connected(test.far, both, near);
     while (!stop.stop_requested() && echoes.lost == 0) {
         echoes.sent++;
@@ -188,8 +184,8 @@ public:
         EXPECT_EQ(service("both", "control"), tally.sent[Both] + echoes.sent) << "an empty policy has judged";
         EXPECT_EQ(service("both", "control", "egress"), echoes.sent);
         EXPECT_EQ(reason("no_policy"), 0u);
-        EXPECT_EQ(service("alpha", "none") + service("beta", "none"), 0u) << "one's ranges with the other's ports";
-        EXPECT_EQ(service("x-of-a", "none") + service("y-of-b", "none"), 0u) << "one's ranges with the other's ports";
+        for (const char* name : {"both", "alpha", "beta", "x-of-a", "y-of-b"})
+            EXPECT_EQ(service(name, "none"), 0u) << name << ": one map's ranges were judged by the other's ports";
         EXPECT_EQ(service("x-of-b", "control") + service("y-of-a", "control"), 0u);
         EXPECT_EQ(service("x-of-a", "control") + service("x-of-b", "none"), tally.sent[X]);
         EXPECT_EQ(service("y-of-a", "none") + service("y-of-b", "control"), tally.sent[Y]);
@@ -198,8 +194,7 @@ public:
                                                             {"y-of-a", "none"},    {"y-of-b", "control"}};
         for (const auto& [name, class_] : seen)
             EXPECT_GT(service(name, class_), 0u) << name << " never judged: the swaps were not under traffic";
-        EXPECT_LT(service("alpha", "media"), tally.sent[A]);
-        EXPECT_LT(service("beta", "media"), tally.sent[B]);
+        EXPECT_LT(service("alpha", "media") + service("beta", "media"), tally.sent[A] + tally.sent[B]);
         EXPECT_EQ(reason("port_not_listed"), service("x-of-b", "none") + service("y-of-a", "none"));
         EXPECT_EQ(reason("rule"), service("both", "control") + service("alpha", "media") + service("beta", "media") +
                                       service("x-of-a", "control") + service("y-of-b", "control"));
@@ -218,10 +213,9 @@ public:
     }();
     const std::array<std::string, 2> files{test.write_file("a.json", map_a), test.write_file("b.json", map_b)};
     const DataPath data_path = [this] {
-        for (const auto& arguments :
-             std::vector<std::vector<std::string>>{{"ranges", "apply", files[0]}, {"enable", "--region", "ca"}})
-            if (const Outcome outcome = test.agent(arguments); outcome.status != 0)
-                throw std::runtime_error(outcome.err);
+        for (const Outcome& outcome :
+             {test.agent({"ranges", "apply", files[0]}), test.agent({"enable", "--region", "ca"})})
+            if (outcome.status != 0) throw std::runtime_error(outcome.err);
         return DataPath::open(test.instance).value();
     }();
     const Fd program = data_path.pinned_program(Program::Xdp).value();
@@ -286,14 +280,11 @@ TEST_F(SwapUnderTraffic, EveryPacketIsJudgedByTheOldMapOrTheNewOverTenThousandSw
             threads.emplace_back([&] { swap_and_check(host, swaps); });
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    uint64_t judged = 0, echoes = 0;
-    for (const SwappingHost& host : hosts) {
-        judged = std::accumulate(host.tally.sent.begin(), host.tally.sent.end(), judged);
-        echoes += host.echoes.sent;
-    }
-    std::printf("%u swaps in %.1f s, %.1f ms each; %llu frames judged, %llu datagrams there and back\n",
-                swaps * side_by_side, seconds.count(), seconds.count() * 1000 / swaps,
-                static_cast<unsigned long long>(judged), static_cast<unsigned long long>(echoes));
+    uint64_t judged = 0;
+    for (const SwappingHost& host : hosts)
+        judged = std::accumulate(host.tally.sent.begin(), host.tally.sent.end(), judged + 2 * host.echoes.sent);
+    std::cout << swaps * side_by_side << " swaps in " << seconds.count() << " s, " << seconds.count() * 1000 / swaps
+              << " ms each; " << judged << " packets judged\n";
 }
 
 TEST_F(SwapUnderTraffic, RangesApplySwapsWholeMaps) {
