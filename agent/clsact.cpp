@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <linux/pkt_sched.h>
 #include <netlink/route/classifier.h>
+#include <netlink/route/qdisc.h>
 #include <netlink/route/tc.h>
 #include <sys/stat.h>
 
@@ -79,6 +80,22 @@ Found find(const fs::path& memory, const ClsactHook& hook) {
     return fs::exists(filter_memory(memory, hook)) ? find_anywhere(hook) : Found{};
 }
 
+Result<bool> has_clsact(uint32_t interface) {
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    nl_cache* raw = nullptr;
+    if (const int error = rtnl_qdisc_alloc_cache(socket->get(), &raw); error < 0)
+        return fail(std::string("cannot read the qdiscs: ") + nl_geterror(error));
+    const NlCache qdiscs(raw);
+    for (nl_object* object = nl_cache_get_first(qdiscs.get()); object; object = nl_cache_get_next(object)) {
+        rtnl_tc* qdisc = TC_CAST(object);
+        const char* kind = rtnl_tc_get_kind(qdisc);
+        if (rtnl_tc_get_ifindex(qdisc) == static_cast<int>(interface) && kind && std::string_view(kind) == "clsact")
+            return true;
+    }
+    return false;
+}
+
 // Does any filter stand on either side of the clsact?
 Result<bool> has_filters(uint32_t interface) {
     auto socket = open_netlink();
@@ -101,10 +118,12 @@ Result<uint32_t> clsact_program(const fs::path& memory, const ClsactHook& hook) 
 
 Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int program_fd) {
     bpf_tc_hook where = libbpf_hook(hook, true);
-    // Remembered before it is made: if we are killed in between, the memory is of a clsact that is not there, which
-    // does no harm. It may be of somebody else's made in that moment; detach then still keeps one that has filters.
+    // Remembered before it is made, and only where none is: killed in between, we remember one that is not there, which
+    // does no harm, and never an admin's.
+    auto present_before = has_clsact(hook.interface);
+    if (!present_before) return fail(std::move(present_before.error()));
     const bool known = fs::exists(clsact_memory(memory, hook));
-    if (!known) KUDO_TRY(remember(clsact_memory(memory, hook)));
+    if (!known && !*present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
     const int created = bpf_tc_hook_create(&where);
     if (created == -EEXIST && !known) rmdir(clsact_memory(memory, hook).c_str());
     if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Swaps of the policy on an enabled host while packets are judged: by the old or the new, never by a mix or an empty
-// one. Run by ctest, label e2e; KUDO_SWAPS sets their number. Invariant: the two maps share the service "both" and the
-// addresses of x and y, so that one map's ranges judged by the other's ports would be counted where neither map puts a
-// packet.
+// one. Run by ctest, label e2e; KUDO_SWAPS sets their number. Invariant: three maps in turn, so that a slot of the
+// kernel's tables never holds the same map twice in a row, and any mix of two shows in the counters.
 #include <gtest/gtest.h>
 
 #include <arpa/inet.h>
@@ -17,6 +16,8 @@
 #include <stop_token>
 #include <thread>
 
+#include <fmt/format.h>
+
 #include "agent/bpf_object.h"
 #include "agent/generation.h"
 #include "agent/lock.h"
@@ -27,78 +28,74 @@
 namespace kudo::test {
 namespace {
 
-// A map of its own services and "both". Its many other ranges make the filling of a table last, and are filled in
-// before those of the packets: a table in use while it is filled would be seen.
-std::string map_with(const std::string& own_services) {
-    std::string others;
-    for (int i = 0; i < 250; i++)
-        others += (i ? ", \"3.6." : "\"3.6.") + std::to_string(i) + ".0/25\"";
-    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "expires": null,
-  "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "services": [)" +
-           own_services + R"(,
-  {"name": "others", "class": "media", "regions": ["*"], "ports": ["udp/3478"], "ipv4": [)" +
-           others + R"(]},
-  {"name": "both", "class": "control", "regions": ["ca"], "ports": ["udp/3000"], "ipv4": ["3.7.3.0/24"]}]})";
-}
-const std::string map_a = map_with(
-    R"({"name": "alpha", "class": "media", "regions": ["*"], "ports": ["udp/1000"], "ipv4": ["3.8.1.0/24"]},
-  {"name": "x-of-a", "class": "control", "regions": ["*"], "ports": ["udp/1"], "ipv4": ["3.7.4.0/24"]},
-  {"name": "y-of-a", "class": "control", "regions": ["*"], "ports": ["udp/1"], "ipv4": ["3.7.5.0/24"]})");
-const std::string map_b = map_with(
-    R"({"name": "beta", "class": "media", "regions": ["*"], "ports": ["udp/2000"], "ipv4": ["3.7.2.0/24"]},
-  {"name": "x-of-b", "class": "control", "regions": ["*"], "ports": ["udp/2"], "ipv4": ["3.7.4.0/24"]},
-  {"name": "y-of-b", "class": "control", "regions": ["*"], "ports": ["udp/2"], "ipv4": ["3.7.5.0/24"]})");
+constexpr unsigned maps = 3, flows = 64, repeat = 50;
+constexpr uint16_t first_flow_port = 40000, wire_port = 50000;
 
-// What is sent: each address with one port only.
-enum Kind : std::size_t { Both, A, B, X, Y, Kinds };
-struct Sent {
-    const char* address;
-    uint16_t port;
-    bool rule_in_a, rule_in_b;
-};
-constexpr std::array<Sent, Kinds> kinds = {{{"3.7.3.1", 3000, true, true},
-                                            {"3.8.1.1", 1000, true, false},
-                                            {"3.7.2.1", 2000, false, true},
-                                            {"3.7.4.1", 1, true, false},
-                                            {"3.7.5.1", 2, false, true}}};
-constexpr uint16_t first_flow_port = 40000, flows = 64, wire_port = 50000;
-constexpr int repeat = 50;
+// What is sent. 0: to "both", which every map allows. 1 to 3: own to one map, strangers to the others, each in a /16
+// of its own. 4 to 6: to a range that all maps have, each with its own port: port_not_listed in all maps but one.
+constexpr unsigned kinds = 1 + 2 * maps;
+Endpoint remote_of(unsigned kind) {
+    const unsigned map = (kind + maps - 1) % maps;
+    if (kind == 0) return {"3.7.3.1", 3000};
+    if (kind <= maps) return {fmt::format("3.{}.1.1", 8 + map), static_cast<uint16_t>(1000 + map)};
+    return {fmt::format("3.7.{}.1", 40 + map), static_cast<uint16_t>(1 + map)};
+}
+bool allows(unsigned map, unsigned kind) {
+    return kind == 0 || (kind - 1) % maps == map;
+}
+
+// Its many other ranges are filled in before those of the packets: a table in use while it is filled would be seen.
+std::string map_text(unsigned map) {
+    std::string services, others;
+    for (unsigned i = 0; i < 250; i++)
+        others += fmt::format(R"({}"3.6.{}.0/25")", i ? ", " : "", i);
+    const auto add = [&](const std::string& name, const char* class_, unsigned port, const std::string& ranges) {
+        services +=
+            fmt::format(R"({}{{"name": "{}", "class": "{}", "regions": ["ca"], "ports": ["udp/{}"], "ipv4": [{}]}})",
+                        services.empty() ? "" : ", ", name, class_, port, ranges);
+    };
+    add(fmt::format("own-{}", map), "media", 1000 + map, fmt::format(R"("3.{}.1.0/24")", 8 + map));
+    for (unsigned range = 0; range < maps; range++)
+        add(fmt::format("range-{}-of-{}", range, map), "control", 1 + map, fmt::format(R"("3.7.{}.0/24")", 40 + range));
+    add("both", "control", 3000, R"("3.7.3.0/24")");
+    add("others", "media", 3478, others);
+    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "issued": "2022-03-01T00:00:00Z", "expires": null,
+        "effective": "2022-03-01T00:00:00Z", "services": [)" +
+           services + "]}";
+}
 
 struct Tally {
-    std::array<uint64_t, Kinds> sent{};
+    std::array<uint64_t, kinds> sent{};
     uint64_t failed = 0, wrong = 0; // wrong: not what the generation says that was active before and after
 };
 
-// Runs frames through the pinned XDP program, each many times in one call, which answers for the last. `a_parity`:
-// generations of this parity are A's; -1: not known.
-void judge_packets(const std::stop_token& stop, int program, const DataPath& data_path, int a_parity, Tally& tally) {
+// Runs frames through the pinned XDP program, each many times in one call, which answers for the last.
+// `first`: the generation of map 0, if the program's answer tells what was decided.
+void judge_packets(const std::stop_token& stop, int program, const DataPath& data_path, std::optional<uint32_t> first,
+                   Tally& tally) {
     setpriority(PRIO_PROCESS, 0, 10); // this thread only: the swaps are not to wait for it
     auto active = Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation").value();
     const auto generation = [&] { return std::atomic_ref(*active).load(std::memory_order_acquire); };
-    const auto frame = [](const Sent& kind, unsigned flow) {
+    const auto frame = [](const Endpoint& remote, unsigned flow) {
         const auto local_port = static_cast<uint16_t>(first_flow_port + flow);
-        return (Ethernet{} / IPv4{.source = kind.address, .destination = "10.77.0.2"} /
-                Udp{.source_port = kind.port, .destination_port = local_port} / Payload(20))
-            .bytes();
+        const Udp udp{.source_port = remote.port, .destination_port = local_port};
+        return (Ethernet{} / IPv4{.source = remote.address, .destination = "10.77.0.2"} / udp / Payload(20)).bytes();
     };
-    std::array<std::vector<Bytes>, Kinds> frames;
-    for (std::size_t kind = 0; kind < Kinds; kind++)
-        for (unsigned flow = 0; flow < flows; flow++)
-            frames[kind].push_back(frame(kinds[kind], flow));
+    std::array<std::vector<Bytes>, kinds> frames;
+    for (unsigned i = 0; i < kinds * flows; i++)
+        frames[i % kinds].push_back(frame(remote_of(i % kinds), i / kinds));
     for (std::size_t i = 0; !stop.stop_requested(); i++) {
-        for (std::size_t kind = 0; kind < Kinds; kind++) {
+        for (unsigned kind = 0; kind < kinds; kind++) {
             LIBBPF_OPTS(bpf_test_run_opts, options);
             options.data_in = frames[kind][i % flows].data();
             options.data_size_in = static_cast<uint32_t>(frames[kind][i % flows].size());
             options.repeat = repeat;
             const uint32_t before = generation();
             tally.failed += bpf_prog_test_run_opts(program, &options) != 0;
-            const bool pass = options.retval == XDP_PASS;
             const uint32_t after = generation();
             tally.sent[kind] += repeat;
-            if (a_parity < 0 || before != after) continue;
-            const bool by_a = static_cast<int>(before & 1) == a_parity;
-            tally.wrong += pass != (by_a ? kinds[kind].rule_in_a : kinds[kind].rule_in_b);
+            if (!first || before != after) continue;
+            tally.wrong += (options.retval == XDP_PASS) != allows((before - *first) % maps, kind);
         }
     }
 }
@@ -108,10 +105,7 @@ Fd connected(const NetworkNamespace& space, const Endpoint& local, const Endpoin
     Fd fd = udp_socket(space, local);
     const int on = 1;
     const timeval patience{10, 0};
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(remote.port);
-    inet_pton(AF_INET, remote.address.c_str(), &to.sin_addr);
+    const sockaddr_in to{AF_INET, htons(remote.port), {inet_addr(remote.address.c_str())}, {}};
     if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
         setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
         connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
@@ -123,11 +117,7 @@ Fd connected(const NetworkNamespace& space, const Endpoint& local, const Endpoin
 int receive(const Fd& socket) {
     char data[64], control[64];
     iovec part{data, sizeof data};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
     if (recvmsg(socket.get(), &message, 0) <= 0) return -1;
     const cmsghdr* item = CMSG_FIRSTHDR(&message);
     return item && item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS ? *CMSG_DATA(item) : -1;
@@ -141,7 +131,7 @@ struct Echoes {
 void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Echoes& echoes) {
     setpriority(PRIO_PROCESS, 0, 10);
     constexpr int af21 = 18 << 2;
-    const Endpoint near{"10.77.0.2", wire_port}, both{kinds[Both].address, kinds[Both].port};
+    const Endpoint near{"10.77.0.2", wire_port}, both = remote_of(0);
     const Fd host = connected(test.host, near, both), far = connected(test.far, both, near);
     while (!stop.stop_requested() && echoes.lost == 0) {
         echoes.sent++;
@@ -155,17 +145,18 @@ void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Echoe
 class SwappingHost {
 public:
     // Swaps under a runner and real datagrams; flows of "both" must grow from one look to the next.
-    void run(unsigned swaps, int a_parity, const std::function<void(unsigned)>& swap) {
+    void run(unsigned swaps, std::optional<uint32_t> first, const std::function<void(unsigned)>& swap) {
         {
             const std::jthread runner(
-                [&](const std::stop_token& stop) { judge_packets(stop, program.get(), data_path, a_parity, tally); });
+                [&](const std::stop_token& stop) { judge_packets(stop, program.get(), data_path, first, tally); });
             const std::jthread wire([&](const std::stop_token& stop) { exchange_datagrams(stop, test, echoes); });
             const unsigned pause = std::max(swaps / 10, 1u);
             for (unsigned i = 0; i < swaps && !testing::Test::HasFatalFailure(); i++) {
                 swap(i);
                 if ((i + 1) % pause != 0) continue;
                 const uint64_t before = packets_in_flows();
-                look_at_flows();
+                for (int looks = 0; looks < 100 && packets_in_flows() == before; looks++)
+                    look_at_flows();
                 EXPECT_GT(packets_in_flows(), before) << "the flows of \"both\" have stopped";
             }
         }
@@ -175,46 +166,48 @@ public:
     // True of both modes: where the counters stand after `tally` and `echoes`.
     void expect_complete_policies_only() const {
         const auto stats = test.stats();
-        const auto service = [&](const char* name, const char* class_, const char* direction = "ingress") {
+        const auto service = [&](const std::string& name, const char* class_, const char* direction = "ingress") {
             return stats.at("services").at(name).at("classes").at(class_).at(direction).at("packets").get<uint64_t>();
         };
         const auto reason = [&](const char* name) {
             return stats.at("reasons").at(name).at("ingress").at("packets").get<uint64_t>();
         };
-        EXPECT_EQ(service("both", "control"), tally.sent[Both] + echoes.sent) << "an empty policy has judged";
+        EXPECT_EQ(service("both", "control"), tally.sent[0] + echoes.sent) << "an empty policy has judged";
         EXPECT_EQ(service("both", "control", "egress"), echoes.sent);
-        EXPECT_EQ(reason("no_policy"), 0u);
-        for (const char* name : {"both", "alpha", "beta", "x-of-a", "y-of-b"})
-            EXPECT_EQ(service(name, "none"), 0u) << name << ": one map's ranges were judged by the other's ports";
-        EXPECT_EQ(service("x-of-b", "control") + service("y-of-a", "control"), 0u);
-        EXPECT_EQ(service("x-of-a", "control") + service("x-of-b", "none"), tally.sent[X]);
-        EXPECT_EQ(service("y-of-a", "none") + service("y-of-b", "control"), tally.sent[Y]);
-        const std::pair<const char*, const char*> seen[] = {{"alpha", "media"},    {"beta", "media"},
-                                                            {"x-of-a", "control"}, {"x-of-b", "none"},
-                                                            {"y-of-a", "none"},    {"y-of-b", "control"}};
-        for (const auto& [name, class_] : seen)
-            EXPECT_GT(service(name, class_), 0u) << name << " never judged: the swaps were not under traffic";
-        EXPECT_LT(service("alpha", "media") + service("beta", "media"), tally.sent[A] + tally.sent[B]);
-        EXPECT_EQ(reason("port_not_listed"), service("x-of-b", "none") + service("y-of-a", "none"));
-        EXPECT_EQ(reason("rule"), service("both", "control") + service("alpha", "media") + service("beta", "media") +
-                                      service("x-of-a", "control") + service("y-of-b", "control"));
-        const uint64_t strangers = tally.sent[A] - service("alpha", "media") + tally.sent[B] - service("beta", "media");
-        EXPECT_GE(reason("stranger"), strangers) << "above it, only the interface's own chatter";
-        EXPECT_EQ(packets_in_flows(), tally.sent[Both]) << "a flow that is in both maps has lost packets";
-        EXPECT_EQ(tally.failed + echoes.lost, 0u);
-        EXPECT_EQ(echoes.unmarked, 0u) << "left without the mark that both maps give it";
         EXPECT_GT(echoes.sent, 100u);
+        EXPECT_EQ(reason("no_policy") + service("both", "none"), 0u);
+        uint64_t rule = service("both", "control"), not_listed = 0, strangers = 0;
+        for (unsigned map = 0; map < maps; map++) {
+            const std::string own = fmt::format("own-{}", map);
+            EXPECT_GT(service(own, "media"), 0u) << own << " was never judged: the swaps were not under traffic";
+            EXPECT_LT(service(own, "media"), tally.sent[1 + map]) << own << " was never a stranger";
+            EXPECT_EQ(service(own, "none"), 0u) << own << ": its ranges were judged by another map's ports";
+            rule += service(own, "media");
+            strangers += tally.sent[1 + map] - service(own, "media");
+            uint64_t judged = 0;
+            for (unsigned of = 0; of < maps; of++) {
+                const std::string name = fmt::format("range-{}-of-{}", map, of);
+                const uint64_t listed = service(name, "control"), unlisted = service(name, "none");
+                EXPECT_EQ(of == map ? unlisted : listed, 0u) << name << " was judged by another map's ports";
+                EXPECT_GT(listed + unlisted, 0u) << name << " was never judged";
+                rule += listed, not_listed += unlisted, judged += listed + unlisted;
+            }
+            EXPECT_EQ(judged, tally.sent[1 + maps + map]) << "a range that is in all maps was taken for a stranger's";
+        }
+        EXPECT_EQ(reason("rule"), rule);
+        EXPECT_EQ(reason("port_not_listed"), not_listed);
+        EXPECT_GE(reason("stranger"), strangers) << "above it, only the interface's own chatter";
+        EXPECT_EQ(packets_in_flows(), tally.sent[0]) << "a flow that is in all maps has lost packets";
+        EXPECT_EQ(tally.failed + echoes.lost, 0u);
+        EXPECT_EQ(echoes.unmarked, 0u) << "left without the mark that all maps give it, of " << echoes.sent;
     }
 
-    TestHost test = [] {
-        auto built = TestHost::build().value();
-        built.add_far_address(std::string(kinds[Both].address) + "/32");
-        return built;
-    }();
-    const std::array<std::string, 2> files{test.write_file("a.json", map_a), test.write_file("b.json", map_b)};
+    TestHost test = TestHost::build().value();
+    [[nodiscard]] std::string file_of(unsigned map) const { return test.write_file("map.json", map_text(map)); }
     const DataPath data_path = [this] {
-        for (const Outcome& outcome :
-             {test.agent({"ranges", "apply", files[0]}), test.agent({"enable", "--region", "ca"})})
+        test.add_far_address(remote_of(0).address + "/32");
+        const std::string file = file_of(0);
+        for (const Outcome& outcome : {test.agent({"ranges", "apply", file}), test.agent({"enable", "--region", "ca"})})
             if (outcome.status != 0) throw std::runtime_error(outcome.err);
         return DataPath::open(test.instance).value();
     }();
@@ -227,7 +220,7 @@ private:
         const auto stats = test.stats();
         std::map<int, uint64_t> now;
         for (const auto& flow : stats.at("flows"))
-            if (flow.at("remote") == kinds[Both].address && flow.at("local_port") != wire_port)
+            if (flow.at("remote") == remote_of(0).address && flow.at("local_port") != wire_port)
                 now[flow.at("local_port")] += flow.at("ingress").at("packets").get<uint64_t>();
         for (const auto& [port, packets] : flows_)
             EXPECT_GE(now[port], packets) << "the counter of local port " << port << " has gone back";
@@ -237,7 +230,6 @@ private:
         return std::accumulate(flows_.begin(), flows_.end(), uint64_t{0},
                                [](uint64_t sum, const auto& flow) { return sum + flow.second; });
     }
-
     std::map<int, uint64_t> flows_; // packets of "both" by local port, as last seen
 };
 
@@ -253,12 +245,15 @@ protected:
         options.regions = {"ca"};
         options.mode = KUDO_ENFORCE;
         options.marks = default_marks();
-        const RangeMap a = parse_range_map(map_a, "a").value(), b = parse_range_map(map_b, "b").value();
-        const auto taken = compile(b, options, read_service_slots(host.data_path).value()).value().slots;
-        const CompiledPolicy policies[] = {compile(a, options, taken).value(), compile(b, options, taken).value()};
+        std::array<CompiledPolicy, maps> policies;
+        ServiceSlots slots = read_service_slots(host.data_path).value();
+        for (unsigned map = 0; map < maps; map++) {
+            policies[map] = compile(parse_range_map(map_text(map), "map").value(), options, slots).value();
+            slots = policies[map].slots;
+        }
         const auto first = publish(host.data_path, policies[0]).value();
-        host.run(swaps, static_cast<int>(first & 1), [&](unsigned i) {
-            const auto published = publish(host.data_path, policies[(i + 1) % 2]);
+        host.run(swaps, first, [&](unsigned i) {
+            const auto published = publish(host.data_path, policies[(i + 1) % maps]);
             ASSERT_TRUE(published) << published.error().message;
             ASSERT_EQ(*published, first + i + 1);
         });
@@ -289,12 +284,12 @@ TEST_F(SwapUnderTraffic, EveryPacketIsJudgedByTheOldMapOrTheNewOverTenThousandSw
 
 TEST_F(SwapUnderTraffic, RangesApplySwapsWholeMaps) {
     SwappingHost host;
-    host.run(40, -1, [&](unsigned i) {
-        const Outcome applied = host.test.agent({"ranges", "apply", host.files[(i + 1) % 2]});
+    host.run(42, std::nullopt, [&](unsigned i) {
+        const Outcome applied = host.test.agent({"ranges", "apply", host.file_of((i + 1) % maps)});
         ASSERT_EQ(applied.status, 0) << applied.err;
         ASSERT_NE(applied.out.find("applied"), std::string::npos) << applied.out;
     });
-    EXPECT_EQ(host.test.status().at("generation"), 41);
+    EXPECT_EQ(host.test.status().at("generation"), 43);
     host.expect_complete_policies_only();
 }
 
