@@ -97,6 +97,29 @@ TEST_P(SuperPackets, OfATcpTransferAreCountedAsThePacketsOnTheWire) {
               << ", in " << big("in") << '\n';
 }
 
+// Above 64 KiB: the length field of the IP header is zero, and a jumbo header that the wire does not see stands behind
+// it.
+TEST_P(SuperPackets, OfBigTcpAreCountedAsThePacketsOnTheWire) {
+    const Endpoint client6{host_address6, 50002}, server6{media_address6, 443};
+    test_->in_host({"ip", "link", "set", "dev", "eth0", "gso_max_size", "180000"});
+    enable_as(GetParam());
+    apply_map_with_ipv6();
+    Capture far_end(test_->far, "eth0");
+    const TcpOutcome outcome = transfer_tcp({test_->host, client6, test_->far, server6, 2 << 20}, bulk, 0);
+    const auto wire = far_end.finish();
+    ASSERT_EQ(outcome.uploaded, bulk);
+    expect_wire_sized(wire);
+    const Count sent = count_between(wire, IPPROTO_TCP, client6, server6);
+    EXPECT_GT(sent.bytes, bulk);
+    const auto flow = find_flow(test_->stats(), "tcp", client6, server6);
+    ASSERT_TRUE(flow.is_object());
+    expect_near(count_of(flow.at("egress")), sent, outcome.client_resent_segments, outcome.client_resent_bytes);
+    EXPECT_GT(big("jumbo"), 10u);
+    expect_marked(wire, media_address6);
+    std::cout << "sent " << count_of(flow.at("egress")) << ", on the wire " << sent << ", resent "
+              << outcome.client_resent_segments << "; above 64 KiB " << big("jumbo") << '\n';
+}
+
 TEST_P(SuperPackets, OfUdpSegmentationAreCountedAsTheDatagramsOnTheWire) {
     quieten();
     enable_as(GetParam());
