@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "maps/range_map.h"
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
@@ -20,15 +20,8 @@ namespace {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-class ConcurrentCommands : public testing::Test {
+class ConcurrentCommands : public HostTest {
 protected:
-    void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
-    }
-
     // All of them started before the first is waited for.
     std::vector<Outcome> at_once(const std::vector<std::vector<std::string>>& commands) const {
         std::vector<Outcome> outcomes(commands.size());
@@ -65,8 +58,6 @@ protected:
         EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
         EXPECT_EQ(test_->in_host({"ip", "-d", "link", "show"}).find("kudo_"), std::string::npos);
     }
-
-    std::optional<TestHost> test_;
 };
 
 TEST_F(ConcurrentCommands, TwoEnablesOnAFreshHostBothSucceedAndMakeOneDataPath) {

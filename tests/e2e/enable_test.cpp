@@ -2,21 +2,12 @@
 // enable, status and disable on a host with one line.
 #include <gtest/gtest.h>
 
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
 
-class Enable : public testing::Test {
-protected:
-    void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
-    }
-    std::optional<TestHost> test_;
-};
+class Enable : public HostTest {};
 
 TEST_F(Enable, AttachesToTheInterfaceWithTheDefaultRoute) {
     const Outcome enabled = test_->agent({"enable", "--region", "ca"});

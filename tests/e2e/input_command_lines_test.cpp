@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
@@ -43,14 +43,8 @@ const WrongLine wrong_lines[] = {
     {{"--config", "/nonexistent.toml", "status"}, {"--config", "/nonexistent.toml"}},
 };
 
-class InputCommandLine : public testing::Test {
+class InputCommandLine : public HostTest {
 protected:
-    void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
-    }
     void enable() const {
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
@@ -64,7 +58,6 @@ protected:
         for (const std::string& word : line.words)
             EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in " << what;
     }
-    std::optional<TestHost> test_;
 };
 
 TEST_F(InputCommandLine, EveryWrongOneIsRefusedAndChangesNothing) {

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "maps/range_map.h"
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
@@ -21,13 +21,11 @@ const std::vector<std::string> only_net_admin = {"setpriv",
                                                  "--inh-caps=-all,+net_admin",
                                                  "--ambient-caps=-all,+net_admin"};
 
-class InputNotPermitted : public testing::Test {
+class InputNotPermitted : public HostTest {
 protected:
     void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
+        HostTest::SetUp();
+        if (!test_) return;
         map_ = test_->write_file("map.json", std::string(built_in_range_map_json()));
         // Where anybody may run it, wherever it was built.
         program_ = test_->folder + "/kudo-agent";
@@ -49,7 +47,6 @@ protected:
     [[nodiscard]] std::vector<std::vector<std::string>> privileged() const {
         return {{"enable", "--region", "ca"}, {"disable"}, {"status"}, {"stats"}, {"ranges", "apply", map_}};
     }
-    std::optional<TestHost> test_;
     std::string map_, program_;
 };
 

@@ -12,7 +12,7 @@
 
 #include "agent/bpf_object.h"
 #include "maps/range_map.h"
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
@@ -63,13 +63,11 @@ std::string broken(const BrokenMap& change) {
     return text.replace(text.find(change.from), std::string(change.from).size(), change.to);
 }
 
-class InputRangeMap : public testing::Test {
+class InputRangeMap : public HostTest {
 protected:
     void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
+        HostTest::SetUp();
+        if (!test_) return;
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
         before_ = trace();
@@ -111,7 +109,6 @@ protected:
             EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in " << what;
     }
 
-    std::optional<TestHost> test_;
     nlohmann::json before_;
 };
 

@@ -19,7 +19,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 #include "tests/support/traffic.h"
 
 namespace kudo::test {
@@ -50,47 +50,27 @@ struct Traffic {
     uint64_t rounds = 0, outgoing_lost = 0, marked = 0, unmarked = 0, lost = 0;
 };
 
-// Hears the DS field of what comes, and waits two seconds for it.
-Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local) {
-    Fd fd = udp_socket(space, local);
-    const int on = 1;
-    const timeval patience{2, 0};
-    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
-        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
-        throw std::runtime_error(std::string("setsockopt: ") + strerror(errno));
-    return fd;
-}
-
 // False: the datagram did not get out, which an interface without its queues may say or not.
 bool send_to(const Fd& socket, const Endpoint& to) {
     const sockaddr_in address{AF_INET, htons(to.port), {inet_addr(to.address.c_str())}, {}};
     return sendto(socket.get(), "hello", 5, 0, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 5;
 }
 
-// The DS field of the datagram that came; -1: none came.
-int receive(const Fd& socket) {
-    char data[64], control[64];
-    iovec part{data, sizeof data};
-    msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
-    if (recvmsg(socket.get(), &message, 0) <= 0) return -1;
-    const cmsghdr* item = CMSG_FIRSTHDR(&message);
-    return item && item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS ? *CMSG_DATA(item) : -1;
-}
-
 // A round: one datagram to "both", then one from each far address.
 void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Traffic& traffic) {
-    const Fd host = hearing_socket(test.host, near);
+    constexpr std::chrono::seconds patience{2};
+    const Fd host = hearing_socket(test.host, near, patience);
     std::vector<Fd> far;
     for (const Endpoint& end : fars)
-        far.push_back(hearing_socket(test.far, end));
+        far.push_back(hearing_socket(test.far, end, patience));
     while (!stop.stop_requested()) {
         traffic.rounds++;
-        const int dsfield = send_to(host, fars[0]) ? receive(far[0]) : -1;
+        const int dsfield = send_to(host, fars[0]) ? receive_dsfield(far[0]) : -1;
         traffic.outgoing_lost += dsfield < 0;
         traffic.marked += dsfield == af21;
         traffic.unmarked += dsfield == 0;
         for (const Fd& end : far)
-            traffic.lost += !send_to(end, near) || receive(host) < 0;
+            traffic.lost += !send_to(end, near) || receive_dsfield(host) < 0;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
@@ -102,13 +82,11 @@ struct Target {
     unsigned hits = 0;
 };
 
-class KilledCommand : public testing::Test {
+class KilledCommand : public HostTest {
 protected:
     void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
+        HostTest::SetUp();
+        if (!test_) return;
         for (const Endpoint& end : fars)
             test_->add_far_address(end.address + "/32");
         a_ = test_->write_file("a.json", map_with(services_of_a));
@@ -198,7 +176,6 @@ protected:
                   << traffic_.lost + traffic_.outgoing_lost << " datagrams lost\n";
     }
 
-    std::optional<TestHost> test_;
     std::string a_, b_;
     std::mt19937_64 random_{std::random_device{}()};
     unsigned kills_ = 0, hits_ = 0, hits_under_lock_ = 0;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/support/capture.h"
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 #include "tests/support/traffic.h"
 
 namespace kudo::test {
@@ -30,7 +30,7 @@ inline constexpr const char* stranger_address6 = "2001:db8:99::1";
 enum class IngressKind { XdpNative, Tcx, Clsact };
 std::string ingress_name(IngressKind kind); // as in `status --json`
 
-class LineTest : public testing::Test {
+class LineTest : public HostTest {
 protected:
     void SetUp() override;
 
@@ -53,7 +53,6 @@ protected:
     [[nodiscard]] std::array<uint64_t, 16> priorities_seen() const;
 
     [[nodiscard]] std::string mac(const std::string& which) const; // "host" or "far", of its eth0
-    std::optional<TestHost> test_;
 
 private:
     [[nodiscard]] Fd attach_tcx(int program, int attach_type) const;

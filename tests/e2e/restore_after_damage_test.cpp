@@ -8,25 +8,18 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
 
 // The kernel raises it a moment after the far end is up; until then the picture of the interface changes by itself.
-void wait_for_carrier(const TestHost& test) {
-    for (int wait = 0; wait < 100 && test.in_host({"ip", "link"}).find("NO-CARRIER") != std::string::npos; wait++)
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-}
-
-class RestoreAfterDamage : public testing::Test {
+class RestoreAfterDamage : public HostTest {
 protected:
     void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
-        wait_for_carrier(*test_);
+        HostTest::SetUp();
+        if (!test_) return;
+        test_->wait_for_carrier();
         before_ = picture();
     }
 
@@ -88,7 +81,6 @@ protected:
         throw std::runtime_error("no link " + suffix);
     }
 
-    std::optional<TestHost> test_;
     std::string before_;
 };
 
@@ -243,7 +235,7 @@ TEST_F(RestoreAfterDamage, AnotherVersionsFolderIsNamedAndLeftAlone) {
 TEST_F(RestoreAfterDamage, InstancesSideBySideDoNotDisturbEachOther) {
     auto second = TestHost::build();
     ASSERT_TRUE(second) << second.error().message;
-    wait_for_carrier(*second);
+    second->wait_for_carrier();
     const std::string second_before = second->in_host({"ip", "-d", "link", "show"});
     enable();
     ASSERT_EQ(second->agent({"enable", "--region", "us", "--mode", "observe"}).status, 0);

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "agent/bpf_object.h"
-#include "tests/support/test_host.h"
+#include "tests/support/host_test.h"
 
 namespace kudo::test {
 namespace {
@@ -28,15 +28,12 @@ Fd foreign_program(bpf_prog_type type, int answer) {
     return program;
 }
 
-class RestoreAfterDisable : public testing::Test {
+class RestoreAfterDisable : public HostTest {
 protected:
     void SetUp() override {
-        if (const std::string why = why_no_bpf(); !why.empty()) GTEST_SKIP() << why;
-        auto built = TestHost::build();
-        ASSERT_TRUE(built) << built.error().message;
-        test_.emplace(std::move(*built));
-        for (int wait = 0; wait < 100 && picture().find("NO-CARRIER") != std::string::npos; wait++)
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        HostTest::SetUp();
+        if (!test_) return;
+        test_->wait_for_carrier();
     }
 
     // Attaches to the host's eth0. No value: the kernel does not know the hook.
@@ -142,8 +139,6 @@ protected:
         EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
         EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
     }
-
-    std::optional<TestHost> test_;
 };
 
 TEST_F(RestoreAfterDisable, AnUntouchedInterface) {

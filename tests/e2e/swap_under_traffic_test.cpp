@@ -102,25 +102,11 @@ void judge_packets(const std::stop_token& stop, int program, const DataPath& dat
 
 // A UDP socket from `local` to `remote`, which hears the DS field of what comes.
 Fd connected(const NetworkNamespace& space, const Endpoint& local, const Endpoint& remote) {
-    Fd fd = udp_socket(space, local);
-    const int on = 1;
-    const timeval patience{10, 0};
+    Fd fd = hearing_socket(space, local, std::chrono::seconds(10));
     const sockaddr_in to{AF_INET, htons(remote.port), {inet_addr(remote.address.c_str())}, {}};
-    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
-        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-        connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
         throw std::runtime_error("udp to " + remote.address + ": " + strerror(errno));
     return fd;
-}
-
-// The DS field of the datagram that came; -1: none came.
-int receive(const Fd& socket) {
-    char data[64], control[64];
-    iovec part{data, sizeof data};
-    msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
-    if (recvmsg(socket.get(), &message, 0) <= 0) return -1;
-    const cmsghdr* item = CMSG_FIRSTHDR(&message);
-    return item && item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS ? *CMSG_DATA(item) : -1;
 }
 
 struct Echoes {
@@ -135,9 +121,9 @@ void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Echoe
     const Fd host = connected(test.host, near, both), far = connected(test.far, both, near);
     while (!stop.stop_requested() && echoes.lost == 0) {
         echoes.sent++;
-        const int dsfield = send(host.get(), "ping", 4, 0) == 4 ? receive(far) : -1;
+        const int dsfield = send(host.get(), "ping", 4, 0) == 4 ? receive_dsfield(far) : -1;
         echoes.unmarked += dsfield != af21;
-        echoes.lost += dsfield < 0 || send(far.get(), "pong", 4, 0) != 4 || receive(host) < 0;
+        echoes.lost += dsfield < 0 || send(far.get(), "pong", 4, 0) != 4 || receive_dsfield(host) < 0;
     }
 }
 

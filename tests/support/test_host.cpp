@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -117,6 +118,11 @@ void TestHost::add_far_address(const std::string& address) const {
         in_far({"ip", "address", "add", address, "dev", "eth0"});
     else
         in_far({"ip", "-6", "address", "add", address, "dev", "eth0", "nodad"});
+}
+
+void TestHost::wait_for_carrier() const {
+    for (int wait = 0; wait < 100 && in_host({"ip", "link"}).find("NO-CARRIER") != std::string::npos; wait++)
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
 }
 
 std::string TestHost::write_file(const std::string& name, const std::string& content) const {

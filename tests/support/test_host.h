@@ -44,6 +44,8 @@ public:
     std::string in_far(std::vector<std::string> argv) const;
     // "52.200.60.17/32" or an IPv6 one, on the far end's eth0.
     void add_far_address(const std::string& address) const;
+    // Until the line's carrier is up in the host, at most 5 s: `ip link` shows the same from then on.
+    void wait_for_carrier() const;
     // Writes a file into `folder` and returns its path.
     [[nodiscard]] std::string write_file(const std::string& name, const std::string& content) const;
 

@@ -107,6 +107,25 @@ Fd udp_socket(const NetworkNamespace& space, const Endpoint& local) {
     return open_socket(space, local, SOCK_DGRAM);
 }
 
+Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds patience) {
+    Fd fd = udp_socket(space, local);
+    const int on = 1;
+    const timeval limit{patience.count(), 0};
+    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
+        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
+        throw std::runtime_error(std::string("setsockopt: ") + strerror(errno));
+    return fd;
+}
+
+int receive_dsfield(const Fd& socket) {
+    char data[64], control[64];
+    iovec part{data, sizeof data};
+    msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
+    if (recvmsg(socket.get(), &message, 0) <= 0) return -1;
+    const cmsghdr* item = CMSG_FIRSTHDR(&message);
+    return item && item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS ? *CMSG_DATA(item) : -1;
+}
+
 void send_datagram(int socket, const Endpoint& to, std::span<const uint8_t> payload) {
     const SocketAddress address = socket_address(to);
     if (sendto(socket, payload.data(), payload.size(), 0, address.get(), address.size) < 0)

@@ -4,6 +4,7 @@
 // the two overflows; what cannot be sent throws.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -16,6 +17,10 @@ namespace kudo::test {
 
 // A UDP socket of the namespace, bound to this address; IPv4 or IPv6.
 Fd udp_socket(const NetworkNamespace& space, const Endpoint& local);
+// The same, which hears the DS field of what comes and waits so long for it.
+Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds patience);
+// The DS field of the datagram that came to a hearing socket; -1: none came in time.
+int receive_dsfield(const Fd& socket);
 
 void send_datagram(int socket, const Endpoint& to, std::span<const uint8_t> payload);
 // The next datagram's size; throws if none comes within five seconds.
