@@ -21,33 +21,26 @@ namespace {
 
 constexpr std::chrono::seconds lock_patience{10};
 
-// The data path with the desired policy active; made if there is none.
-Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& desired, const RangeMap& map,
-                               ReconcileReport& report) {
+// The data path with this policy active; made if there is none.
+Result<DataPath> ensure_policy(const Instance& instance, const CompiledPolicy& compiled, ReconcileReport& report) {
     auto data_path = DataPath::open(instance);
     if (!data_path && data_path.error().kind != ErrorKind::NotEnabled) return data_path;
     if (!data_path) {
         // Somebody has deleted pins by hand: what is left is no data path.
         if (std::filesystem::exists(instance.layout())) KUDO_TRY(teardown(instance));
         KUDO_TRY(prepare_pin_folder(instance));
-        auto compiled = compile(map, desired.compile_options());
-        if (!compiled) return fail(std::move(compiled.error()));
         report.changed = true;
         return DataPath::create(instance, [&](DataPath& fresh) -> Result<void> {
-            auto generation = publish(fresh, *compiled);
+            auto generation = publish(fresh, compiled);
             if (!generation) return fail(std::move(generation.error()));
             return {};
         });
     }
-    auto slots = read_service_slots(*data_path);
-    if (!slots) return fail(std::move(slots.error()));
-    auto compiled = compile(map, desired.compile_options(), *slots);
-    if (!compiled) return fail(std::move(compiled.error()));
     if (auto active = read_active(*data_path); active && active->generation != 0) {
         const auto hash = active->hash();
-        if (std::equal(hash.begin(), hash.end(), compiled->policy->content_hash)) return data_path;
+        if (std::equal(hash.begin(), hash.end(), compiled.policy->content_hash)) return data_path;
     }
-    auto generation = publish(*data_path, *compiled);
+    auto generation = publish(*data_path, compiled);
     if (!generation) return fail(std::move(generation.error()));
     report.changed = true;
     return data_path;
@@ -73,24 +66,9 @@ Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired
     return {};
 }
 
-Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const RangeMap& map,
-                                  const WantedInterfaces& wanted) {
-    ReconcileReport report;
-    report.warnings = wanted.warnings;
-    KUDO_TRY(prepare_pin_folder(instance));
-    auto data_path = ensure_policy(instance, desired, map, report);
-    if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(ensure_attachments(*data_path, desired, wanted.present, report));
-    data_path->remove_foreign_programs();
-    auto generation = active_generation(*data_path);
-    if (!generation) return fail(std::move(generation.error()));
-    report.generation = *generation;
-    return report;
-}
-
-// All that can be wrong with a desired state is found here, before anything is changed.
+// What a desired state comes to. All that can be wrong with it is found here, before anything is changed.
 struct Plan {
-    StoredRangeMap map;
+    CompiledPolicy compiled; // with the service slots of the data path that is there
     WantedInterfaces wanted;
 };
 Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool interfaces_must_exist) {
@@ -102,18 +80,32 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool in
         if (!taken) return fail(std::move(taken.error()));
         slots = std::move(*taken);
     }
-    if (auto compiled = compile(map->map, desired.compile_options(), slots); !compiled)
-        return fail(std::move(compiled.error()));
+    auto compiled = compile(map->map, desired.compile_options(), slots);
+    if (!compiled) return fail(std::move(compiled.error()));
     auto wanted = find_wanted_interfaces(desired, interfaces_must_exist);
     if (!wanted) return fail(std::move(wanted.error()));
-    return Plan{std::move(*map), std::move(*wanted)};
+    return Plan{std::move(*compiled), std::move(*wanted)};
+}
+
+Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const Plan& plan) {
+    ReconcileReport report;
+    report.warnings = plan.wanted.warnings;
+    KUDO_TRY(prepare_pin_folder(instance));
+    auto data_path = ensure_policy(instance, plan.compiled, report);
+    if (!data_path) return fail(std::move(data_path.error()));
+    KUDO_TRY(ensure_attachments(*data_path, desired, plan.wanted.present, report));
+    data_path->remove_foreign_programs();
+    auto generation = active_generation(*data_path);
+    if (!generation) return fail(std::move(generation.error()));
+    report.generation = *generation;
+    return report;
 }
 
 // Saves the state and makes the kernel equal to it. If that fails, goes back to `before`.
 Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& before, const DesiredState& desired,
-                                  const Plan& plan) {
+                                  const Plan& to_do) {
     KUDO_TRY(save_desired_state(instance, desired));
-    auto report = reconcile(instance, desired, plan.map.map, plan.wanted);
+    auto report = reconcile(instance, desired, to_do);
     if (report) {
         KUDO_TRY(prune_range_maps(instance, desired));
         return report;
@@ -125,11 +117,8 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
         KUDO_TRY(forget_desired_state(instance));
     if (!before.enabled) {
         if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
-    } else if (auto map = load_range_map(instance, before); map) {
-        auto wanted = find_wanted_interfaces(before, false);
-        if (wanted)
-            if (auto back = reconcile(instance, before, map->map, *wanted); !back)
-                spdlog::debug("{}", back.error().message);
+    } else if (auto old = plan(instance, before, false); old) {
+        if (auto back = reconcile(instance, before, *old); !back) spdlog::debug("{}", back.error().message);
     }
     return report;
 }
