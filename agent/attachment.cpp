@@ -124,30 +124,18 @@ Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, co
     return TcAttached{Hook::Tc, change || *removed};
 }
 
-// XDP, native or, if asked for, generic. No hook: neither; `note` says why.
-Result<std::optional<Hook>> attach_xdp(DataPath& data_path, const Interface& interface, const DesiredState& desired,
-                                       AttachResult& result) {
-    if (interface.link != KUDO_LINK_ETHERNET) {
-        result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
-        return std::optional<Hook>{};
-    }
-    auto program = data_path.program(Program::Xdp);
+// True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
+Result<bool> attach_xdp(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
+                        AttachResult& result) {
+    auto program = data_path.program(which);
     if (!program) return fail(std::move(program.error()));
-    for (const auto& [slot, hook] :
-         {std::pair{&xdp_native, Hook::XdpNative}, std::pair{&xdp_generic, Hook::XdpGeneric}}) {
-        if (slot == &xdp_generic && !desired.xdp_generic) break;
-        auto changed = ensure_link(data_path.folder(), interface.index, *slot, program->get());
-        if (changed) {
-            result.changed |= *changed;
-            if (hook == Hook::XdpGeneric)
-                result.note += fmt::format("; generic XDP stands behind GRO: packets that it merged count as one "
-                                           "(exact without --xdp-generic, or with ethtool -K {} gro off)",
-                                           interface.name);
-            return std::optional(hook);
-        }
-        if (result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);
+    auto changed = ensure_link(data_path.folder(), interface.index, slot, program->get());
+    if (changed) {
+        result.changed |= *changed;
+        return true;
     }
-    return std::optional<Hook>{};
+    if (result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);
+    return false;
 }
 
 Result<void> remove_slot(DataPath& data_path, const Interface& interface, const Slot& slot, AttachResult& result) {
@@ -182,26 +170,31 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
     result.attached.egress = egress->hook;
     result.changed |= egress->changed;
 
-    auto xdp = attach_xdp(data_path, interface, desired, result);
-    if (!xdp) return fail(std::move(xdp.error()).in(interface.name + ": XDP"));
-    const bool mark = desired.firewall_mark_mask != 0;
-    if (*xdp) {
-        // The new hook stands before the old one goes, so that no packet passes unjudged.
-        result.attached.ingress = *xdp;
-        KUDO_TRY(remove_slot(data_path, interface, **xdp == Hook::XdpNative ? xdp_generic : xdp_native, result));
+    bool native = false, generic = false;
+    if (interface.link != KUDO_LINK_ETHERNET) {
+        result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
+    } else {
+        auto attached = attach_xdp(data_path, interface, xdp_native, Program::Xdp, result);
+        if (!attached) return fail(std::move(attached.error()).in(interface.name + ": XDP"));
+        native = *attached;
+    }
+    // The new hook stands before the old one goes, so that no packet passes unjudged.
+    if (native) {
+        result.attached.ingress = Hook::XdpNative;
+        KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
         KUDO_TRY(remove_slot(data_path, interface, tcx_ingress, result));
-        if (mark) {
+        if (desired.firewall_mark_mask != 0) {
             auto marking = attach_tc(data_path, interface, tcx_mark, Program::TcIngressMark, desired.tc_hook);
             if (!marking) return fail(std::move(marking.error()).in(interface.name + ": firewall mark"));
             result.attached.marks_ingress = true;
             result.changed |= marking->changed;
-        } else {
-            KUDO_TRY(remove_slot(data_path, interface, tcx_mark, result));
-            auto filter = clsact_program(filters(folder), {interface.index, true});
-            if (filter && *filter != 0) {
-                KUDO_TRY(clsact_detach(filters(folder), {interface.index, true}));
-                result.changed = true;
-            }
+            return result;
+        }
+        KUDO_TRY(remove_slot(data_path, interface, tcx_mark, result));
+        auto filter = clsact_program(filters(folder), {interface.index, true});
+        if (filter && *filter != 0) {
+            KUDO_TRY(clsact_detach(filters(folder), {interface.index, true}));
+            result.changed = true;
         }
         return result;
     }
@@ -209,7 +202,16 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
     if (!ingress) return fail(std::move(ingress.error()).in(interface.name + ": ingress"));
     result.attached.ingress = ingress->hook;
     result.changed |= ingress->changed;
-    for (const Slot* slot : {&xdp_native, &xdp_generic, &tcx_mark})
+    if (desired.xdp_generic && interface.link == KUDO_LINK_ETHERNET) {
+        auto attached = attach_xdp(data_path, interface, xdp_generic, Program::XdpGeneric, result);
+        if (!attached) return fail(std::move(attached.error()).in(interface.name + ": generic XDP"));
+        generic = *attached;
+    }
+    if (generic)
+        result.attached.ingress = Hook::XdpGeneric;
+    else
+        KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
+    for (const Slot* slot : {&xdp_native, &tcx_mark})
         KUDO_TRY(remove_slot(data_path, interface, *slot, result));
     return result;
 }
@@ -227,48 +229,40 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
         attached.current &= program && info->program_id == program_id(program->get());
         return true;
     };
-    const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<bool> {
+    // Which program our clsact filter runs; one of another build passes for the first.
+    const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<std::optional<Program>> {
         auto id = clsact_program(filters(folder), {interface.index, ingress});
         if (!id) return fail(std::move(id.error()));
-        if (*id == 0) return false;
-        bool current = false;
+        if (*id == 0) return std::optional<Program>{};
         for (const Program candidate : which) {
             auto program = data_path.pinned_program(candidate);
-            current |= program && *id == program_id(program->get());
+            if (program && *id == program_id(program->get())) return std::optional(candidate);
         }
-        attached.current &= current;
-        return true;
+        attached.current = false;
+        return std::optional(*which.begin());
     };
-    struct Place {
-        const Slot* slot;
-        Program which;
-        Hook hook;
-        std::optional<Hook> Attached::*side;
-    };
-    const Place places[] = {
-        {&xdp_native, Program::Xdp, Hook::XdpNative, &Attached::ingress},
-        {&xdp_generic, Program::Xdp, Hook::XdpGeneric, &Attached::ingress},
-        {&tcx_ingress, counting_ingress(interface), Hook::Tcx, &Attached::ingress},
-        {&tcx_egress, egress_program(interface), Hook::Tcx, &Attached::egress},
-    };
-    for (const Place& place : places) {
-        auto present = read_link(*place.slot, place.which);
-        if (!present) return fail(std::move(present.error()));
-        if (!*present) continue;
-        if (attached.*place.side)
-            attached.current = false; // killed between the new hook and the old one: counts twice
-        else
-            attached.*place.side = place.hook;
-    }
+    auto native = read_link(xdp_native, Program::Xdp);
+    if (!native) return fail(std::move(native.error()));
+    auto generic = read_link(xdp_generic, Program::XdpGeneric);
+    if (!generic) return fail(std::move(generic.error()));
+    auto ingress_link = read_link(tcx_ingress, counting_ingress(interface));
+    if (!ingress_link) return fail(std::move(ingress_link.error()));
     auto mark = read_link(tcx_mark, Program::TcIngressMark);
     if (!mark) return fail(std::move(mark.error()));
-    attached.marks_ingress = *mark;
-    auto ingress = read_filter(true, {counting_ingress(interface), Program::TcIngressMark});
-    if (!ingress) return fail(std::move(ingress.error()));
-    if (*ingress && !attached.ingress)
-        attached.ingress = Hook::Tc;
-    else if (*ingress)
-        attached.marks_ingress = true;
+    auto filter = read_filter(true, {counting_ingress(interface), Program::TcIngressMark});
+    if (!filter) return fail(std::move(filter.error()));
+    const bool filter_marks = *filter == Program::TcIngressMark, filter_counts = *filter && !filter_marks;
+    attached.marks_ingress = *mark || *filter || *ingress_link;
+    // Killed between the new hook and the old one: some packets count twice.
+    const int counting = *native + *ingress_link + filter_counts;
+    if (counting > 1 || (*native && *generic)) attached.current = false;
+    if (*native)
+        attached.ingress = Hook::XdpNative;
+    else if (counting > 0)
+        attached.ingress = *generic ? Hook::XdpGeneric : *ingress_link ? Hook::Tcx : Hook::Tc;
+    auto egress_link = read_link(tcx_egress, egress_program(interface));
+    if (!egress_link) return fail(std::move(egress_link.error()));
+    if (*egress_link) attached.egress = Hook::Tcx;
     auto egress = read_filter(false, {egress_program(interface)});
     if (!egress) return fail(std::move(egress.error()));
     if (*egress && !attached.egress) attached.egress = Hook::Tc;

@@ -89,7 +89,7 @@ Result<DataPath::Maps> open_maps(const std::filesystem::path& folder) {
 // One loaded copy of the object: which constants it has, which of its programs are pinned and as what.
 struct Copy {
     kudo_link_layer link;
-    bool tc_ingress_counts;
+    bool ingress_counts;
     struct Entry {
         Program which;
         const char* pin;
@@ -115,6 +115,7 @@ const Copy copies[] = {
      true,
      {{Program::Xdp, "xdp", xdp_of}, {Program::TcEgress, "tc_egress", egress_of}, {Program::Clock, "clock", clock_of}}},
     {KUDO_LINK_ETHERNET, true, {{Program::TcIngress, "tc_ingress", ingress_of}}},
+    {KUDO_LINK_ETHERNET, false, {{Program::XdpGeneric, "xdp_generic", xdp_of}}},
     {KUDO_LINK_ETHERNET, false, {{Program::TcIngressMark, "tc_ingress_mark", ingress_of}}},
     {KUDO_LINK_NONE,
      true,
@@ -202,7 +203,7 @@ Result<void> DataPath::load_programs(Program which) {
         if (bpf_map__reuse_fd(pinned.map(**skeleton), pinned.fd(maps_).get()) != 0)
             return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
     (*skeleton)->rodata->kudo_link = copy.link;
-    (*skeleton)->rodata->kudo_tc_ingress_counts = copy.tc_ingress_counts;
+    (*skeleton)->rodata->kudo_ingress_counts = copy.ingress_counts;
     KUDO_TRY(load_skeleton(**skeleton));
 
     const auto folder = folder_ / program_folder_name();

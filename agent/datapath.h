@@ -18,8 +18,9 @@ namespace kudo {
 // The programs as they are pinned: what each copy of the object serves.
 enum class Program {
     Xdp,           // Ethernet ingress, counts
-    TcIngress,     // Ethernet ingress where XDP cannot be, counts
-    TcIngressMark, // Ethernet ingress beside XDP: sets the firewall mark only
+    XdpGeneric,    // Ethernet ingress before TcIngress: counts only what it drops
+    TcIngress,     // Ethernet ingress where native XDP cannot be, counts
+    TcIngressMark, // Ethernet ingress beside native XDP: sets the firewall mark only
     TcEgress,      // Ethernet egress
     IpTcIngress,   // ingress without an Ethernet header, counts
     IpTcEgress,    // egress without an Ethernet header

@@ -57,8 +57,7 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         line.index = interface.index;
         if (attached->ingress) line.ingress = hook_name(*attached->ingress);
         if (attached->egress) line.egress = hook_name(*attached->egress);
-        const bool marked = status.desired.firewall_mark_mask == 0 || attached->marks_ingress ||
-                            attached->ingress == Hook::Tcx || attached->ingress == Hook::Tc;
+        const bool marked = status.desired.firewall_mark_mask == 0 || attached->marks_ingress;
         if (!attached->ingress)
             line.problem = "no program on ingress";
         else if (!attached->egress)

@@ -13,7 +13,10 @@
 char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
 const volatile __u32 kudo_link = KUDO_LINK_ETHERNET; /* enum kudo_link_layer of the interfaces this copy serves */
-const volatile __u32 kudo_tc_ingress_counts = 1;     /* 0: XDP counts there, tc only sets the firewall mark */
+/* 0 where another program on the same ingress counts: in tc beside native XDP, which then only sets the firewall mark;
+ * in generic XDP, which stands behind GRO and cannot know how many packets a frame was: it counts only what it drops.
+ */
+const volatile __u32 kudo_ingress_counts = 1;
 
 /* linux/pkt_cls.h; the same as TCX_NEXT and TCX_DROP of linux/bpf.h >= 6.6. Unspecified lets the next program decide.
  */
@@ -27,27 +30,38 @@ SEC("xdp")
 int kudo_xdp(struct xdp_md *context)
 {
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	const struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
 	struct kudo_packet packet;
-	__u32 reason = kudo_parse(data, end, (__u32)(end - data), KUDO_LINK_ETHERNET, KUDO_INGRESS, 0, &packet);
+	__u32 reason = kudo_parse(data, end, &frame, &packet);
 
 	if (packet.family == 4)
 		packet.key4.interface = context->ingress_ifindex;
 	else
 		packet.key6.interface = context->ingress_ifindex;
 	struct kudo_counter wire = {1, packet.l3_length};
-	return kudo_verdict_of(kudo_handle(&packet, reason, KUDO_INGRESS, wire, 1)) == KUDO_DROP ? XDP_DROP : XDP_PASS;
+	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_INGRESS, wire, kudo_ingress_counts);
+
+	if (kudo_verdict_of(judgement) != KUDO_DROP)
+		return XDP_PASS;
+	if (!kudo_ingress_counts)
+		kudo_count(KUDO_INGRESS, judgement,
+			   wire); /* nobody sees it after us; if GRO merged it, as one packet */
+	return XDP_DROP;
 }
 
 kudo_inline __u32 kudo_parse_skb(struct __sk_buff *skb, __u32 direction, struct kudo_packet *packet)
 {
-	__u8 super_packet = skb->gso_size != 0;
-	__u32 reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, skb->len, kudo_link,
-				  direction, super_packet, packet);
+	const struct kudo_frame frame = {.wire_length = skb->len,
+					 .link = kudo_link,
+					 .direction = direction,
+					 .super_packet = skb->gso_size != 0,
+					 .hidden_tags = skb->vlan_present != 0};
+	__u32 reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, packet);
 
 	if (reason == KUDO_PARSE_PULL) {
 		bpf_skb_pull_data(skb, skb->len < KUDO_PULLED_BYTES ? skb->len : KUDO_PULLED_BYTES);
-		reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, skb->len,
-				    kudo_link, direction, super_packet, packet);
+		reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, packet);
 		if (reason == KUDO_PARSE_PULL) /* the kernel found no memory to make the headers linear */
 			reason = KUDO_REASON_TRUNCATED_LINK;
 	}
@@ -64,10 +78,10 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 	struct kudo_packet packet;
 	__u32 reason = kudo_parse_skb(skb, KUDO_INGRESS, &packet);
 	struct kudo_counter wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs);
-	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_INGRESS, wire, kudo_tc_ingress_counts);
+	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_INGRESS, wire, kudo_ingress_counts);
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
-		return kudo_tc_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
+		return kudo_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		__u32 mask = policy->firewall_mark_mask;

@@ -25,6 +25,15 @@ enum kudo_link_layer {
  * that is none; or this: the header lies in the packet, but beyond `end`; make more of it linear and parse again. */
 #define KUDO_PARSE_PULL 255
 
+/* What the caller knows of a frame besides its bytes. */
+struct kudo_frame {
+	__u32 wire_length; /* all of it, at least its linear part, as the link carries it */
+	__u32 link;        /* enum kudo_link_layer */
+	__u32 direction;   /* enum kudo_direction: decides which side is the remote */
+	__u8 super_packet; /* 1: a GSO or GRO packet, whose IP length field may be zero (BIG TCP) */
+	__u8 hidden_tags;  /* 1: the kernel has taken the outermost VLAN tag out of the bytes (skb->vlan_present) */
+};
+
 struct kudo_packet {
 	union { /* by family */
 		struct kudo_flow4_key key4;
@@ -65,9 +74,8 @@ kudo_inline __u32 kudo_is_tag(__u16 type)
 	       kudo_equal(type, KUDO_ETHERTYPE_QINQ_OLD);
 }
 
-kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset,
-				       __u32 direction, __u8 protocol, __u16 *remote_port, __u16 *local_port,
-				       struct kudo_packet *packet)
+kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, const struct kudo_frame *frame, __u32 offset,
+				       __u8 protocol, __u16 *remote_port, __u16 *local_port, struct kudo_packet *packet)
 {
 	__u32 l3_end = packet->l3_offset + packet->l3_length;
 	__u32 size;
@@ -89,7 +97,7 @@ kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, __u32 
 	if (protocol == KUDO_PROTOCOL_TCP) {
 		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(data + offset);
 		if ((const __u8 *)(tcp + 1) > end)
-			return offset + size <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
+			return offset + size <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
 		__u32 length = (__u32)(tcp->data_offset >> 4) * 4;
 		if (length < sizeof(*tcp))
 			return KUDO_REASON_BAD_TRANSPORT;
@@ -97,29 +105,29 @@ kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, __u32 
 			return KUDO_REASON_TRUNCATED_TRANSPORT;
 		size = length;
 	} else if ((const __u8 *)(ports + 1) > end) {
-		return offset + size <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
+		return offset + size <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
 	}
 	__u16 source = kudo_swap16(ports->source), destination = kudo_swap16(ports->destination);
-	*remote_port = direction == KUDO_INGRESS ? source : destination;
-	*local_port = direction == KUDO_INGRESS ? destination : source;
+	*remote_port = frame->direction == KUDO_INGRESS ? source : destination;
+	*local_port = frame->direction == KUDO_INGRESS ? destination : source;
 	packet->header_length += size;
 	return 0;
 }
 
-kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset, __u32 direction,
-				  __u8 super_packet, struct kudo_packet *packet)
+kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, const struct kudo_frame *frame, __u32 offset,
+				  struct kudo_packet *packet)
 {
 	const struct kudo_ipv4_header *ip = (const struct kudo_ipv4_header *)(data + offset);
 
 	if ((const __u8 *)(ip + 1) > end)
-		return offset + sizeof(*ip) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+		return offset + sizeof(*ip) <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
 	__u32 header_length = (__u32)(ip->version_and_ihl & 15) * 4;
 	__u32 total_length = kudo_swap16(ip->total_length);
-	if (super_packet && total_length == 0) /* BIG TCP over IPv4, kernel >= 6.3 */
-		total_length = wire_length - offset;
+	if (frame->super_packet && total_length == 0) /* BIG TCP over IPv4, kernel >= 6.3 */
+		total_length = frame->wire_length - offset;
 	if (ip->version_and_ihl >> 4 != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return KUDO_REASON_BAD_IP;
-	if (offset + total_length > wire_length)
+	if (offset + total_length > frame->wire_length)
 		return KUDO_REASON_TRUNCATED_IP;
 
 	__u16 fragment = kudo_swap16(ip->fragment);
@@ -128,20 +136,20 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, __u32 wire_
 	packet->dsfield = ip->dsfield;
 	packet->l3_length = total_length;
 	packet->later_fragment = (fragment & KUDO_IPV4_FRAGMENT_OFFSET) != 0;
-	key->remote = direction == KUDO_INGRESS ? ip->source : ip->destination;
-	key->local = direction == KUDO_INGRESS ? ip->destination : ip->source;
+	key->remote = frame->direction == KUDO_INGRESS ? ip->source : ip->destination;
+	key->local = frame->direction == KUDO_INGRESS ? ip->destination : ip->source;
 	key->remote_port = 0;
 	key->local_port = 0;
 	key->protocol = ip->protocol;
 	key->later_fragment = packet->later_fragment;
 	key->pad[0] = key->pad[1] = 0;
-	return kudo_parse_transport(data, end, wire_length, offset + header_length, direction, ip->protocol,
-				    &key->remote_port, &key->local_port, packet);
+	return kudo_parse_transport(data, end, frame, offset + header_length, ip->protocol, &key->remote_port,
+				    &key->local_port, packet);
 }
 
 /* The extension headers that the walk steps over, one bit per protocol number: 0 to 63 and 128 to 191. One test without
  * branches, since every branch in the walk multiplies the verifier's paths. ESP and No Next Header end the walk. */
-#define KUDO_PROTOCOL_BIT(protocol) (1ull << ((protocol) & 63))
+#define KUDO_PROTOCOL_BIT(protocol) (1ull << ((protocol)&63))
 #define KUDO_LOW_EXTENSIONS                                                                                            \
 	(KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_HOP_BY_HOP) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_ROUTING) |                      \
 	 KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_FRAGMENT) | KUDO_PROTOCOL_BIT(KUDO_PROTOCOL_AH) |                             \
@@ -157,31 +165,31 @@ kudo_inline __u32 kudo_is_extension(__u8 protocol)
 	return (KUDO_LOW_EXTENSIONS * low | KUDO_HIGH_EXTENSIONS * high) >> (protocol & 63) & 1;
 }
 
-kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_length, __u32 offset, __u32 direction,
-				  __u8 super_packet, struct kudo_packet *packet)
+kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, const struct kudo_frame *frame, __u32 offset,
+				  struct kudo_packet *packet)
 {
 	const struct kudo_ipv6_header *ip = (const struct kudo_ipv6_header *)(data + offset);
 
 	if ((const __u8 *)(ip + 1) > end)
-		return offset + sizeof(*ip) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+		return offset + sizeof(*ip) <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
 	__u32 version_class_flow = kudo_swap32(ip->version_class_flow);
 	__u32 length = (__u32)kudo_swap16(ip->payload_length) + sizeof(*ip);
 	__u8 protocol = ip->next_header;
 	if (version_class_flow >> 28 != 6)
 		return KUDO_REASON_BAD_IP;
-	if (super_packet && ip->payload_length == 0) {
-		length = wire_length - offset;
+	if (frame->super_packet && ip->payload_length == 0) {
+		length = frame->wire_length - offset;
 		packet->has_jumbo_header = protocol == KUDO_PROTOCOL_HOP_BY_HOP;
 	}
-	if (offset + length > wire_length)
+	if (offset + length > frame->wire_length)
 		return KUDO_REASON_TRUNCATED_IP;
 
 	struct kudo_flow6_key *key = &packet->key6;
 	packet->family = 6;
 	packet->dsfield = (__u8)(version_class_flow >> 20);
 	packet->l3_length = length;
-	__builtin_memcpy(key->remote, direction == KUDO_INGRESS ? ip->source : ip->destination, 16);
-	__builtin_memcpy(key->local, direction == KUDO_INGRESS ? ip->destination : ip->source, 16);
+	__builtin_memcpy(key->remote, frame->direction == KUDO_INGRESS ? ip->source : ip->destination, 16);
+	__builtin_memcpy(key->local, frame->direction == KUDO_INGRESS ? ip->destination : ip->source, 16);
 	key->remote_port = 0;
 	key->local_port = 0;
 	key->pad[0] = key->pad[1] = 0;
@@ -194,7 +202,7 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_
 			return KUDO_REASON_TRUNCATED_EXTENSION;
 		const struct kudo_ipv6_extension *extension = (const struct kudo_ipv6_extension *)(data + offset);
 		if ((const __u8 *)(extension + 1) > end)
-			return offset + 8 <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_EXTENSION;
+			return offset + 8 <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_EXTENSION;
 		/* A fragment header has 8 bytes, its second one is reserved; AH counts in units of its own. */
 		__u32 is_fragment = kudo_equal(protocol, KUDO_PROTOCOL_FRAGMENT);
 		__u32 is_ah = kudo_equal(protocol, KUDO_PROTOCOL_AH);
@@ -213,18 +221,14 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, __u32 wire_
 	kudo_forget_offset(offset);
 	key->protocol = protocol;
 	key->later_fragment = packet->later_fragment;
-	return kudo_parse_transport(data, end, wire_length, offset, direction, protocol, &key->remote_port,
-				    &key->local_port, packet);
+	return kudo_parse_transport(data, end, frame, offset, protocol, &key->remote_port, &key->local_port, packet);
 }
 
-/* Parses one frame.
- * data, end:    its linear part. wire_length: all of it, at least end - data, as the link carries it.
- * direction:    decides which side is the remote.
- * super_packet: it is a GSO or GRO packet, whose IP length field may be zero (BIG TCP).
+/* Parses one frame, whose linear part is start to limit.
  * Returns 0, an enum kudo_reason, or KUDO_PARSE_PULL. l3_offset and l3_length are always set; the rest as documented.
  */
-kudo_inline __u32 kudo_parse(const void *start, const void *limit, __u32 wire_length, enum kudo_link_layer link,
-			     __u32 direction, __u8 super_packet, struct kudo_packet *packet)
+kudo_inline __u32 kudo_parse(const void *start, const void *limit, const struct kudo_frame *frame,
+			     struct kudo_packet *packet)
 {
 	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
 	__u32 offset = 0;
@@ -236,40 +240,40 @@ kudo_inline __u32 kudo_parse(const void *start, const void *limit, __u32 wire_le
 	packet->dsfield = 0;
 	packet->header_length = 0;
 	packet->l3_offset = 0;
-	packet->l3_length = wire_length;
+	packet->l3_length = frame->wire_length;
 
-	if (link == KUDO_LINK_NONE) {
+	if (frame->link == KUDO_LINK_NONE) {
 		if (data + 1 > end)
-			return wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
+			return frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
 		type = data[0] >> 4 == 4 ? KUDO_ETHERTYPE_IPV4 : data[0] >> 4 == 6 ? KUDO_ETHERTYPE_IPV6 : 0;
 	} else {
 		const struct kudo_ethernet_header *ethernet = (const struct kudo_ethernet_header *)data;
 		if ((const __u8 *)(ethernet + 1) > end)
-			return sizeof(*ethernet) <= wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_LINK;
+			return sizeof(*ethernet) <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_LINK;
 		type = kudo_swap16(ethernet->type);
 		offset = sizeof(*ethernet);
 
 		for (int i = 0; kudo_is_tag(type); i++) {
 			packet->l3_offset = offset;
-			packet->l3_length = wire_length - offset;
-			if (i == KUDO_MAX_TAGS)
+			packet->l3_length = frame->wire_length - offset;
+			if (i + frame->hidden_tags >= KUDO_MAX_TAGS)
 				return KUDO_REASON_TOO_MANY_TAGS;
 			const struct kudo_vlan_tag *tag = (const struct kudo_vlan_tag *)(data + offset);
 			if ((const __u8 *)(tag + 1) > end)
-				return offset + sizeof(*tag) <= wire_length ? KUDO_PARSE_PULL
-									    : KUDO_REASON_TRUNCATED_LINK;
+				return offset + sizeof(*tag) <= frame->wire_length ? KUDO_PARSE_PULL
+										   : KUDO_REASON_TRUNCATED_LINK;
 			type = kudo_swap16(tag->type);
 			offset += sizeof(*tag);
 		}
 		kudo_forget_offset(offset);
 		packet->l3_offset = offset;
-		packet->l3_length = wire_length - offset;
+		packet->l3_length = frame->wire_length - offset;
 
 		if (type == KUDO_ETHERTYPE_PPPOE_SESSION) {
 			const struct kudo_pppoe_header *pppoe = (const struct kudo_pppoe_header *)(data + offset);
 			if ((const __u8 *)(pppoe + 1) > end)
-				return offset + sizeof(*pppoe) <= wire_length ? KUDO_PARSE_PULL
-									      : KUDO_REASON_TRUNCATED_LINK;
+				return offset + sizeof(*pppoe) <= frame->wire_length ? KUDO_PARSE_PULL
+										     : KUDO_REASON_TRUNCATED_LINK;
 			__u16 protocol = kudo_swap16(pppoe->protocol);
 			type = pppoe->version_and_type != 0x11 || pppoe->code != 0 ? 0
 			       : protocol == KUDO_PPP_IPV4                         ? KUDO_ETHERTYPE_IPV4
@@ -278,14 +282,14 @@ kudo_inline __u32 kudo_parse(const void *start, const void *limit, __u32 wire_le
 			offset += sizeof(*pppoe);
 			kudo_forget_offset(offset);
 			packet->l3_offset = offset;
-			packet->l3_length = wire_length - offset;
+			packet->l3_length = frame->wire_length - offset;
 		}
 	}
 
 	if (type == KUDO_ETHERTYPE_IPV4)
-		return kudo_parse_ipv4(data, end, wire_length, offset, direction, super_packet, packet);
+		return kudo_parse_ipv4(data, end, frame, offset, packet);
 	if (type == KUDO_ETHERTYPE_IPV6)
-		return kudo_parse_ipv6(data, end, wire_length, offset, direction, super_packet, packet);
+		return kudo_parse_ipv6(data, end, frame, offset, packet);
 	return KUDO_REASON_NOT_IP;
 }
 

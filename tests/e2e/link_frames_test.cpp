@@ -135,6 +135,19 @@ TEST_P(Frames, ThatAreNoIpPacketsPassAndHaveTheirOwnReasons) {
     }
 }
 
+TEST_P(Frames, WithFiveTagsAreTooManyHoweverIngressIsAttached) {
+    quieten();
+    enable_as(GetParam());
+    const Bytes frame = (Ethernet{} / Vlan{} / Vlan{} / Vlan{} / Vlan{} / Vlan{} /
+                         IPv4{.source = media_address, .destination = host_address} / Udp{} / Payload(50))
+                            .bytes();
+    const Capture near_end(test_->host, "eth0");
+    FrameSender(test_->far, "eth0").send_many(frame, packets, near_end);
+    const auto stats = test_->stats();
+    EXPECT_EQ(stats.at("reasons").at("too_many_tags").at("ingress").at("packets"), packets);
+    EXPECT_TRUE(stats.at("flows").empty()) << stats.at("flows").dump(1);
+}
+
 INSTANTIATE_TEST_SUITE_P(Ingress, Frames,
                          testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
                          [](const auto& kind) {

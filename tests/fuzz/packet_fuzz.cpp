@@ -18,7 +18,7 @@ void require(bool condition) {
 
 // How the frame comes to us: the first bytes of the input.
 struct Circumstances {
-    uint8_t flags;         // bit 0: bare IP; 1: egress; 2: super-packet; 3: all is linear
+    uint8_t flags;         // bit 0: bare IP; 1: egress; 2: super-packet; 3: all is linear; 4: a hidden tag
     uint8_t mode;          // of the policy
     uint16_t linear;       // bytes of the frame that lie in the linear part
     uint16_t segment_size; // gso_size
@@ -39,9 +39,12 @@ Parsed parse(const uint8_t* frame, std::size_t linear, std::size_t wire_length, 
     std::memcpy(block.get(), frame, linear);
     Parsed result;
     std::memset(&result, 0xa5, sizeof result);
-    result.reason = kudo_parse(block.get(), block.get() + linear, static_cast<uint32_t>(wire_length),
-                               how.flags & 1 ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET, how.flags >> 1 & 1,
-                               how.flags >> 2 & 1, &result.packet);
+    const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(wire_length),
+                             .link = how.flags & 1 ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET,
+                             .direction = static_cast<uint32_t>(how.flags >> 1 & 1),
+                             .super_packet = static_cast<uint8_t>(how.flags >> 2 & 1),
+                             .hidden_tags = static_cast<uint8_t>(how.flags >> 4 & 1)};
+    result.reason = kudo_parse(block.get(), block.get() + linear, &as_seen, &result.packet);
     return result;
 }
 

@@ -95,7 +95,7 @@ TEST_F(Hook, IngressSetsOnlyItsBitsOfTheFirewallMark) {
 }
 
 TEST_F(Hook, TcIngressBesideXdpSetsTheMarkButNeitherCountsNorDrops) {
-    load({.tc_ingress_counts = false});
+    load({.ingress_counts = false});
     const Bytes allowed = (Ethernet{} / IPv4{.source = remote} / Udp{} / Payload(20)).bytes();
     const Bytes stranger = (Ethernet{} / IPv4{.source = "8.8.8.8"} / Udp{} / Payload(20)).bytes();
     EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, allowed).skb.mark, 0x40u);

@@ -85,7 +85,7 @@ Datapath::Datapath(Options options) : state_(std::make_unique<State>()) {
     Skeleton skeleton(kudo_bpf::open());
     require(skeleton != nullptr, "cannot open the BPF object");
     skeleton->rodata->kudo_link = options.link;
-    skeleton->rodata->kudo_tc_ingress_counts = options.tc_ingress_counts;
+    skeleton->rodata->kudo_ingress_counts = options.ingress_counts;
     require(kudo_bpf::load(skeleton.get()) == 0, "cannot load the BPF object");
     State& state = *state_;
     state.lpm4[0] = bpf_map__fd(skeleton->maps.kudo_lpm4_0);

@@ -34,7 +34,7 @@ class Datapath {
 public:
     struct Options {
         kudo_link_layer link = KUDO_LINK_ETHERNET;
-        bool tc_ingress_counts = true;
+        bool ingress_counts = true;
     };
     // What it takes to run BPF programs is missing here: why. Empty: nothing is.
     static std::string missing();

@@ -71,8 +71,12 @@ Decision Oracle::decide(const Frame& frame) const {
     Decision decision;
     const auto size = static_cast<uint32_t>(frame.bytes.size());
     kudo_packet& packet = decision.packet;
-    decision.parsed = kudo_parse(frame.bytes.data(), frame.bytes.data() + size, size, frame.link, frame.direction,
-                                 frame.segment_size != 0, &packet);
+    const kudo_frame as_seen{.wire_length = size,
+                             .link = frame.link,
+                             .direction = frame.direction,
+                             .super_packet = frame.segment_size != 0,
+                             .hidden_tags = 0};
+    decision.parsed = kudo_parse(frame.bytes.data(), frame.bytes.data() + size, &as_seen, &packet);
     decision.wire = kudo_on_the_wire(&packet, frame.segment_size, frame.segments);
     if (decision.parsed) {
         decision.judgement = kudo_judge_unparsed(policy_.get(), decision.parsed);

@@ -12,9 +12,12 @@ namespace {
 kudo_packet parse(const Bytes& frame, bool super_packet = true) {
     kudo_packet packet{};
     const auto size = static_cast<uint32_t>(frame.size());
-    EXPECT_EQ(
-        kudo_parse(frame.data(), frame.data() + size, size, KUDO_LINK_ETHERNET, KUDO_EGRESS, super_packet, &packet),
-        0u);
+    const kudo_frame as_seen{.wire_length = size,
+                             .link = KUDO_LINK_ETHERNET,
+                             .direction = KUDO_EGRESS,
+                             .super_packet = super_packet,
+                             .hidden_tags = 0};
+    EXPECT_EQ(kudo_parse(frame.data(), frame.data() + size, &as_seen, &packet), 0u);
     return packet;
 }
 

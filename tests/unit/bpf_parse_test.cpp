@@ -19,10 +19,15 @@ struct Parsed {
 };
 
 Parsed parse(const Bytes& frame, kudo_link_layer link = KUDO_LINK_ETHERNET, kudo_direction direction = KUDO_INGRESS,
-             bool super_packet = false) {
+             bool super_packet = false, uint8_t hidden_tags = 0) {
     Parsed result;
-    const auto size = static_cast<uint32_t>(frame.size());
-    result.reason = kudo_parse(frame.data(), frame.data() + size, size, link, direction, super_packet, &result.packet);
+    std::memset(&result.packet, 0xff, sizeof result.packet);
+    const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(frame.size()),
+                             .link = link,
+                             .direction = direction,
+                             .super_packet = super_packet,
+                             .hidden_tags = hidden_tags};
+    result.reason = kudo_parse(frame.data(), frame.data() + frame.size(), &as_seen, &result.packet);
     return result;
 }
 
@@ -65,11 +70,7 @@ TEST(Parse, Ipv6KeysHoldBothAddresses) {
 }
 
 TEST(Parse, PaddingOfTheKeysIsZero) {
-    Parsed parsed;
-    std::memset(&parsed.packet, 0xff, sizeof parsed.packet);
-    const Bytes frame = (Ethernet{} / IPv4{} / Udp{}).bytes();
-    kudo_parse(frame.data(), frame.data() + frame.size(), static_cast<uint32_t>(frame.size()), KUDO_LINK_ETHERNET,
-               KUDO_INGRESS, 0, &parsed.packet);
+    const Parsed parsed = parse(Ethernet{} / IPv4{} / Udp{}); // into memory full of ones
     for (const uint8_t byte : parsed.packet.key4.pad)
         EXPECT_EQ(byte, 0);
 }
@@ -109,6 +110,18 @@ TEST(Parse, UpToFourTagsOfEveryKindAreSteppedOver) {
                 EXPECT_EQ(parsed.packet.l3_length, 38u);
             }
         }
+    }
+}
+
+// The kernel's VLAN acceleration: skb->vlan_tci holds the outermost tag, the bytes only the others.
+TEST(Parse, ATagThatTheKernelTookOutCountsAsOne) {
+    for (uint32_t tags = 0; tags <= 5; ++tags) {
+        Packet packet = Ethernet{};
+        for (uint32_t i = 0; i < tags; ++i)
+            packet.add(Vlan{});
+        const Bytes frame = (packet / IPv4{} / Udp{} / Payload(10)).bytes();
+        const Parsed parsed = parse(frame, KUDO_LINK_ETHERNET, KUDO_INGRESS, false, 1);
+        EXPECT_EQ(parsed.reason, tags > 3 ? uint32_t{KUDO_REASON_TOO_MANY_TAGS} : 0u) << tags << " tags";
     }
 }
 

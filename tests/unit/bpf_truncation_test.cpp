@@ -47,12 +47,16 @@ uint32_t parse_cut(const Bytes& frame, std::size_t linear, std::size_t wire_leng
                    kudo_packet& packet) {
     static PageEnd memory;
     const uint8_t* start = memory.place(frame, linear);
-    const auto wire = static_cast<uint32_t>(wire_length);
-    const uint32_t reason = kudo_parse(start, start + linear, wire, link, KUDO_INGRESS, 0, &packet);
+    const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(wire_length),
+                             .link = link,
+                             .direction = KUDO_INGRESS,
+                             .super_packet = 0,
+                             .hidden_tags = 0};
+    const uint32_t reason = kudo_parse(start, start + linear, &as_seen, &packet);
     const auto heap = std::make_unique<uint8_t[]>(linear);
     std::memcpy(heap.get(), frame.data(), linear);
     kudo_packet again;
-    EXPECT_EQ(kudo_parse(heap.get(), heap.get() + linear, wire, link, KUDO_INGRESS, 0, &again), reason);
+    EXPECT_EQ(kudo_parse(heap.get(), heap.get() + linear, &as_seen, &again), reason);
     return reason;
 }
 
