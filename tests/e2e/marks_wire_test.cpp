@@ -83,7 +83,7 @@ uint8_t as_sent(uint8_t value) {
     return value;
 }
 uint8_t as_media(uint8_t value) {
-    return kudo_marked_dsfield(value, default_marks()[KUDO_CLASS_MEDIA]);
+    return value >> 5 < af41 >> 3 ? af41 << 2 | (value & 3) : value; // RFC 2474 precedence, RFC 3168 ECN
 }
 
 TEST_F(Marks, EachClassLeavesWithItsOwnDscp) {
