@@ -170,8 +170,9 @@ std::string_view verdict_name(kudo_verdict verdict) {
     return "unknown";
 }
 
-Result<Statistics> read_statistics(const Instance& instance, bool with_flows) {
+Result<Statistics> read_statistics(const Instance& instance) {
     KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
     auto data_path = DataPath::open(instance);
     if (!data_path) return fail(std::move(data_path.error()));
     auto slots = read_service_slots(*data_path);
@@ -187,7 +188,7 @@ Result<Statistics> read_statistics(const Instance& instance, bool with_flows) {
         if (!size) return fail(std::move(size.error()));
         statistics.flow_capacity += *size;
     }
-    if (with_flows) KUDO_TRY(read_flows(*data_path, *slots, statistics));
+    KUDO_TRY(read_flows(*data_path, *slots, statistics));
     return statistics;
 }
 

@@ -55,6 +55,6 @@ std::string_view reason_text(kudo_reason reason);    // for people
 std::string_view verdict_name(kudo_verdict verdict); // "pass", "prioritise", "drop"
 
 // Errors: NotEnabled, NotPermitted.
-Result<Statistics> read_statistics(const Instance& instance, bool with_flows);
+Result<Statistics> read_statistics(const Instance& instance);
 
 } // namespace kudo

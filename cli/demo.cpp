@@ -87,7 +87,7 @@ Result<int> run_demo(const GlobalOptions& options) {
 
     KUDO_TRY(narrator.command("stats --flows"));
     KUDO_TRY(stage->host.run([&]() -> Result<void> {
-        auto statistics = read_statistics(stage->instance, true);
+        auto statistics = read_statistics(stage->instance);
         if (!statistics) return fail(std::move(statistics.error()));
         StatsView view;
         view.flows = true;

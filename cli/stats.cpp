@@ -74,7 +74,7 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global, doub
     auto next = Clock::now();
     do {
         const auto read_now = Clock::now();
-        auto statistics = read_statistics(global.instance, options.flows || !global.json);
+        auto statistics = read_statistics(global.instance);
         if (!statistics) return fail(std::move(statistics.error()));
         std::optional<Growth> grown;
         if (before) grown = growth(*before, *statistics, std::chrono::duration<double>(read_now - read_before).count());
@@ -98,7 +98,7 @@ Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
         if (!seconds) return fail(seconds.error());
         return watch(options, global, *seconds);
     }
-    const auto statistics = read_statistics(global.instance, options.flows || !global.json);
+    const auto statistics = read_statistics(global.instance);
     if (!statistics) return fail(statistics.error());
     KUDO_TRY(show(*statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
     return exit_done;
@@ -108,7 +108,7 @@ Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
 
 Run setup_stats(CLI::App& app) {
     const auto options = std::make_shared<StatsOptions>();
-    app.add_flag("--flows", options->flows, "Every flow with KUDO, busiest first");
+    app.add_flag("--flows", options->flows, "Every flow with KUDO, busiest first (JSON always has them)");
     const auto set_watch = [options](const CLI::results_t& words) {
         const bool bare = words.empty() || words.front().empty() || words.front() == "true";
         options->watch = bare ? "2" : words.front();
@@ -117,7 +117,8 @@ Run setup_stats(CLI::App& app) {
     app.add_option("--watch", set_watch, "Again every so many seconds (2), with rates, until Ctrl-C")
         ->type_name("[SECONDS]")
         ->expected(0, 1);
-    app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\": null means not measured.");
+    app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\" stays empty while "
+               "\"drops_measured\" is false.");
     return [options](const GlobalOptions& global) { return stats(*options, global); };
 }
 

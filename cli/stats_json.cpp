@@ -123,16 +123,15 @@ OrderedJson stats_json(const Statistics& statistics, const StatsView& view) {
     result["services"] = OrderedJson::object();
     for (const auto& [name, service] : statistics.services)
         result["services"][name] = service_json(service);
-    if (view.flows) {
-        result["flows"] = OrderedJson::array();
-        for (const FlowRecord& flow : statistics.flows)
-            result["flows"].push_back(flow_json(flow));
-        result["flow_table"]["entries"] = statistics.flow_entries;
-        result["flow_table"]["capacity"] = statistics.flow_capacity;
-    }
+    result["flows"] = OrderedJson::array();
+    for (const FlowRecord& flow : statistics.flows)
+        result["flows"].push_back(flow_json(flow));
+    result["flow_table"]["entries"] = statistics.flow_entries;
+    result["flow_table"]["capacity"] = statistics.flow_capacity;
     result["unrecorded_flow_packets"] = statistics.unrecorded_flow_packets;
     if (view.growth) result["rates"] = growth_json(*view.growth);
-    result["drops"] = nullptr; // not measured
+    result["drops"] = OrderedJson::array();
+    result["drops_measured"] = false;
     return result;
 }
 

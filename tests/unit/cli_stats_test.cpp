@@ -72,15 +72,16 @@ TEST(StatsJson, HasTheNamesOfTheContract) {
     EXPECT_EQ(json["services"]["region-ca"]["ingress"]["packets"], 0);
 }
 
-TEST(StatsJson, FlowsAreThereOnlyIfAskedFor) {
-    EXPECT_FALSE(stats_json(some_statistics(), {}).contains("flows"));
+TEST(StatsJson, HasFlowsEvenWhereThereAreNone) {
+    EXPECT_EQ(stats_json(some_statistics(), {})["flows"].size(), some_statistics().flows.size());
     Statistics none = some_statistics();
     none.flows.clear();
-    EXPECT_EQ(stats_json(none, {.flows = true})["flows"], OrderedJson::array());
+    EXPECT_EQ(stats_json(none, {})["flows"], OrderedJson::array());
 }
 
-TEST(StatsJson, DropsAreNullBecauseNobodyMeasuredThem) {
-    EXPECT_TRUE(stats_json(some_statistics(), {})["drops"].is_null());
+TEST(StatsJson, SaysThatNobodyMeasuredDrops) {
+    EXPECT_EQ(stats_json(some_statistics(), {})["drops"], OrderedJson::array());
+    EXPECT_EQ(stats_json(some_statistics(), {})["drops_measured"], false);
 }
 
 TEST(FlowJson, HasTheNamesOfTheContract) {
