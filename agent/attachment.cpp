@@ -93,6 +93,15 @@ Program egress_program(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcEgress : Program::IpTcEgress;
 }
 
+// Takes our clsact filter away, if there is one; the clsact itself stays until disable.
+Result<bool> remove_filter(const DataPath& data_path, const ClsactHook& hook) {
+    auto present = clsact_program(filters(data_path.folder()), hook);
+    if (!present) return fail(std::move(present.error()));
+    if (*present == 0) return false;
+    KUDO_TRY(clsact_remove_filter(filters(data_path.folder()), hook));
+    return true;
+}
+
 // tcx where the kernel has it and the admin does not say otherwise, else clsact.
 struct TcAttached {
     Hook hook;
@@ -107,9 +116,9 @@ Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, co
     if (wanted != TcHook::Clsact) {
         auto changed = ensure_link(data_path.folder(), interface.index, slot, program->get());
         if (changed) {
-            auto filter = clsact_program(memory, hook);
-            if (filter && *filter != 0) KUDO_TRY(clsact_detach(memory, hook));
-            return TcAttached{Hook::Tcx, *changed};
+            auto removed = remove_filter(data_path, hook);
+            if (!removed) return fail(std::move(removed.error()));
+            return TcAttached{Hook::Tcx, *changed || *removed};
         }
         // A kernel before 6.6 does not know the attach type.
         if (wanted == TcHook::Tcx || (changed.error().number != EINVAL && changed.error().number != EOPNOTSUPP))
@@ -163,7 +172,6 @@ std::string_view hook_name(Hook hook) {
 
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const DesiredState& desired) {
     AttachResult result;
-    const fs::path& folder = data_path.folder();
     // Egress first: an ingress packet's flow then never waits for its answer's mark.
     auto egress = attach_tc(data_path, interface, tcx_egress, egress_program(interface), desired.tc_hook);
     if (!egress) return fail(std::move(egress.error()).in(interface.name + ": egress"));
@@ -191,11 +199,9 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
             return result;
         }
         KUDO_TRY(remove_slot(data_path, interface, tcx_mark, result));
-        auto filter = clsact_program(filters(folder), {interface.index, true});
-        if (filter && *filter != 0) {
-            KUDO_TRY(clsact_detach(filters(folder), {interface.index, true}));
-            result.changed = true;
-        }
+        auto removed = remove_filter(data_path, {interface.index, true});
+        if (!removed) return fail(std::move(removed.error()));
+        result.changed |= *removed;
         return result;
     }
     auto ingress = attach_tc(data_path, interface, tcx_ingress, counting_ingress(interface), desired.tc_hook);
@@ -265,7 +271,8 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     if (*egress_link) attached.egress = Hook::Tcx;
     auto egress = read_filter(false, {egress_program(interface)});
     if (!egress) return fail(std::move(egress.error()));
-    if (*egress && !attached.egress) attached.egress = Hook::Tc;
+    if (*egress && *egress_link) attached.current = false;
+    if (*egress && !*egress_link) attached.egress = Hook::Tc;
     return attached;
 }
 

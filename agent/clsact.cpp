@@ -9,6 +9,9 @@
 #include <netlink/route/tc.h>
 #include <sys/stat.h>
 
+#include <functional>
+#include <set>
+
 #include <fmt/format.h>
 
 #include "agent/bpf_object.h"
@@ -59,15 +62,19 @@ struct Found {
     uint32_t program = 0;
 };
 
-bool is_ours(uint32_t program) {
-    const Fd fd(bpf_prog_get_fd_by_id(program));
-    bpf_prog_info info{};
-    uint32_t size = sizeof info;
-    return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0 &&
-           std::string_view(info.name).starts_with("kudo_");
+// The programs of the data path that `memory` belongs to, this build's and older ones'.
+std::set<uint32_t> pinned_programs(const fs::path& memory) {
+    std::set<uint32_t> ids;
+    std::error_code error;
+    for (const auto& folder : fs::directory_iterator(memory.parent_path(), error)) {
+        if (!folder.path().filename().string().starts_with("programs_")) continue;
+        for (const auto& entry : fs::directory_iterator(folder.path(), error))
+            if (auto program = open_pin(entry.path())) ids.insert(program_id(program->get()));
+    }
+    return ids;
 }
 
-Found find_anywhere(const ClsactHook& hook) {
+Found find_where(const ClsactHook& hook, const std::function<bool(uint32_t)>& is_ours) {
     const bpf_tc_hook where = libbpf_hook(hook);
     for (uint32_t priority = first_priority; priority <= last_priority; priority++) {
         bpf_tc_opts options = libbpf_options(priority);
@@ -77,7 +84,18 @@ Found find_anywhere(const ClsactHook& hook) {
 }
 
 Found find(const fs::path& memory, const ClsactHook& hook) {
-    return fs::exists(filter_memory(memory, hook)) ? find_anywhere(hook) : Found{};
+    if (!fs::exists(filter_memory(memory, hook))) return {};
+    const std::set<uint32_t> ours = pinned_programs(memory);
+    return find_where(hook, [&](uint32_t program) { return ours.contains(program); });
+}
+
+Result<void> remove_found(const ClsactHook& hook, const Found& found) {
+    if (found.priority == 0) return {};
+    const bpf_tc_hook where = libbpf_hook(hook);
+    const bpf_tc_opts options = libbpf_options(found.priority);
+    if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
+        return fail_errno("cannot remove our tc filter", -error);
+    return {};
 }
 
 Result<bool> has_clsact(uint32_t interface) {
@@ -144,19 +162,34 @@ Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int p
     return {};
 }
 
-Result<void> clsact_remove_filter(const ClsactHook& hook) {
-    const bpf_tc_hook where = libbpf_hook(hook);
-    if (const Found found = find_anywhere(hook); found.priority != 0) {
-        bpf_tc_opts options = libbpf_options(found.priority);
-        if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
-            return fail_errno("cannot remove our tc filter", -error);
-    }
+Result<void> clsact_remove_filter(const fs::path& memory, const ClsactHook& hook) {
+    KUDO_TRY(remove_found(hook, find(memory, hook)));
+    rmdir(filter_memory(memory, hook).c_str());
     return {};
 }
 
+Result<void> clsact_remove_orphan(const ClsactHook& hook) {
+    int number = 0;
+    const Found found = find_where(hook, [&](uint32_t program) {
+        const Fd fd(bpf_prog_get_fd_by_id(program));
+        if (!fd) number = errno;
+        bpf_prog_info info{};
+        uint32_t size = sizeof info;
+        return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0 &&
+               std::string_view(info.name).starts_with("kudo_");
+    });
+    if (found.priority == 0 && number == EPERM)
+        return fail(
+            Error{ErrorKind::NotPermitted,
+                  fmt::format("interface #{}: a tc filter may be ours; missing CAP_SYS_ADMIN to see its name, run "
+                              "as root",
+                              hook.interface),
+                  number});
+    return remove_found(hook, found);
+}
+
 Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
-    if (fs::exists(filter_memory(memory, hook))) KUDO_TRY(clsact_remove_filter(hook));
-    rmdir(filter_memory(memory, hook).c_str());
+    KUDO_TRY(clsact_remove_filter(memory, hook));
     const ClsactHook other{hook.interface, !hook.ingress};
     if (!fs::exists(clsact_memory(memory, hook)) || fs::exists(filter_memory(memory, other))) return {};
 

@@ -169,6 +169,7 @@ Result<DataPath> DataPath::create(const Instance& instance, const std::function<
         KUDO_TRY(make_pin_folder(std::filesystem::path(staging) / folder));
     for (const PinnedMap& pinned : pinned_maps)
         KUDO_TRY(pin(bpf_map__fd(pinned.map(**skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
+    KUDO_TRY(write_owner(instance, staging));
     auto maps = open_maps(staging);
     if (!maps) return fail(std::move(maps.error()));
     DataPath data_path(staging, std::move(*maps));

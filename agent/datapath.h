@@ -65,7 +65,9 @@ Result<void> prepare_pin_folder(const Instance& instance);
 Result<void> remove_pin_folder(const Instance& instance);
 // Is there anything of this instance under its bpffs?
 bool has_pins(const Instance& instance);
-// An Error if another version's layout is there.
-Result<void> check_no_foreign_layout(const Instance& instance);
+// Notes in a new layout whose it is: which state directory's and which network namespace's.
+Result<void> write_owner(const Instance& instance, const std::filesystem::path& layout);
+// An Error if the layout there is another version's, another state directory's or another network namespace's.
+Result<void> check_layout_is_ours(const Instance& instance);
 
 } // namespace kudo

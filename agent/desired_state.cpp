@@ -152,6 +152,8 @@ Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredSta
         return StoredRangeMap{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"};
     const auto path = map_file(instance, state.range_map);
     auto json = read_file(path, range_map_max_bytes);
+    if (!json && json.error().kind != ErrorKind::NotPermitted)
+        return fail(fmt::format("{}; apply the range map again", json.error().message), json.error().number);
     if (!json) return fail(std::move(json.error()));
     if (content_hash(*json) != state.range_map)
         return fail(fmt::format("{}: its content is not what was applied; apply the range map again", path.string()));

@@ -9,10 +9,13 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "agent/files.h"
 
 namespace kudo {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -39,17 +42,20 @@ Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds pati
         KUDO_TRY(make_folder(instance.state_dir));
         Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
         if (!fd && errno == ENOENT) continue; // the folder went away in between: its last user has just left
+        // Read-only: what is there can still be locked.
+        if (!fd && (errno == EROFS || errno == ENOSPC))
+            fd = Fd(open(fs::exists(path) ? path.c_str() : instance.state_dir.c_str(), O_RDONLY | O_CLOEXEC));
         if (!fd) {
             const int number = errno;
             return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
                               fmt::format("{}: cannot open: {}", path.string(), strerror(number)), number});
         }
         if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
-            if (!still_at(fd.get(), path)) continue;
-            // For the message below only; nothing depends on it.
+            if (fs::exists(path) && !still_at(fd.get(), path)) continue;
+            // For the message below only: a full disk must not keep anybody from switching us off.
             const std::string pid = std::to_string(getpid());
             if (ftruncate(fd.get(), 0) != 0 || pwrite(fd.get(), pid.data(), pid.size(), 0) < 0)
-                return fail_errno(path.string() + ": cannot write");
+                spdlog::debug("{}: {}", path.string(), strerror(errno));
             return Lock(std::move(fd));
         }
         if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(path.string() + ": cannot lock");

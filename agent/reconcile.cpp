@@ -105,6 +105,8 @@ Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& 
 Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& before, const DesiredState& desired,
                                   const Plan& to_do) {
     KUDO_TRY(save_desired_state(instance, desired));
+    // Somebody has deleted our pins: filters, which have no owner, are still there.
+    if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphaned_filters());
     auto report = reconcile(instance, desired, to_do);
     if (report) {
         KUDO_TRY(prune_range_maps(instance, desired));
@@ -126,7 +128,7 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
 // Takes the lock and does `work`; where that fails on a host without anything of ours, no trace is left.
 Result<ReconcileReport> locked(const Instance& instance, const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_no_foreign_layout(instance));
+    KUDO_TRY(check_layout_is_ours(instance));
     auto lock = Lock::take(instance, lock_patience);
     if (!lock) return fail(std::move(lock.error()));
     auto report = work();
@@ -146,6 +148,18 @@ Result<uint64_t> current_serial(const Instance& instance, const DesiredState& st
     return built_in_range_map().serial;
 }
 
+// A map is applied at once: one that is not in effect yet, or not any more, is none to apply.
+Result<void> check_dates(const RangeMap& map, const std::string& source) {
+    const Time now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    if (map.effective > now)
+        return bad_input(
+            fmt::format("{}: effective: {} lies ahead; apply the map from then on", source, rfc3339(map.effective)));
+    if (map.expires && *map.expires <= now)
+        return bad_input(fmt::format("{}: expires: {} has passed; expected a map that is still valid", source,
+                                     rfc3339(*map.expires)));
+    return {};
+}
+
 Result<ReconcileReport> apply_locked(const Instance& instance, const RangeMap& map, const std::string& source) {
     auto before = load_desired_state(instance);
     if (!before) return fail(std::move(before.error()));
@@ -157,6 +171,8 @@ Result<ReconcileReport> apply_locked(const Instance& instance, const RangeMap& m
     if (before->enabled)
         if (auto compiled = compile(map, before->compile_options()); !compiled)
             return fail(std::move(compiled.error()).in(source));
+
+    KUDO_TRY(check_dates(map, source));
 
     auto hash = store_range_map(instance, map);
     if (!hash) return fail(std::move(hash.error()));
@@ -197,20 +213,22 @@ Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap
 
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_no_foreign_layout(instance));
+    KUDO_TRY(check_layout_is_ours(instance));
     auto lock = Lock::take(instance, lock_patience);
     if (!lock) return fail(std::move(lock.error()));
     auto state = load_desired_state(instance);
-    // A state that cannot be read must not keep anybody from switching us off.
+    // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : DesiredState{};
     const bool desired_enabled = desired.enabled;
     const bool was_enabled = desired.enabled || has_pins(instance);
+    Result<void> saved;
     if (was_enabled || !state) {
         desired.enabled = false;
-        KUDO_TRY(save_desired_state(instance, desired));
+        saved = save_desired_state(instance, desired);
     }
     if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphaned_filters());
     KUDO_TRY(teardown(instance));
+    if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     KUDO_TRY(prune_range_maps(instance, desired));
     if (desired.range_map.empty()) KUDO_TRY(forget_desired_state(instance));
     lock->forget_if_unused(instance);

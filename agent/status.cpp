@@ -21,7 +21,8 @@ template <typename Bytes> std::string hex(const Bytes& bytes) {
     return text;
 }
 
-Result<void> read_policy(const DataPath& data_path, const RangeMap& map, Status& status) {
+// `map`: null if the desired one cannot be read.
+Result<void> read_policy(const DataPath& data_path, const RangeMap* map, Status& status) {
     auto active = read_active(data_path);
     if (!active) return fail(std::move(active.error()));
     const kudo_policy& policy = *active->compiled.policy;
@@ -33,16 +34,17 @@ Result<void> read_policy(const DataPath& data_path, const RangeMap& map, Status&
     status.prefixes6 = static_cast<uint32_t>(active->compiled.entries6.size());
     status.content_hash = hex(hash);
 
+    if (!map) return {};
     auto slots = read_service_slots(data_path);
     if (!slots) return fail(std::move(slots.error()));
-    auto compiled = compile(map, status.desired.compile_options(), *slots);
+    auto compiled = compile(*map, status.desired.compile_options(), *slots);
     if (!compiled) return fail(std::move(compiled.error()));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
     if (!status.policy_matches)
         status.drift.push_back(
             fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
                         "mode {})",
-                        status.serial, mode_name(status.mode), map.serial, mode_name(status.desired.mode)));
+                        status.serial, mode_name(status.mode), map->serial, mode_name(status.desired.mode)));
     return {};
 }
 
@@ -90,18 +92,23 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
 
 Result<Status> read_status(const Instance& instance) {
     KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_no_foreign_layout(instance));
+    KUDO_TRY(check_layout_is_ours(instance));
     Status status;
     auto desired = load_desired_state(instance);
     if (!desired) return fail(std::move(desired.error()));
     status.desired = std::move(*desired);
     auto map = load_range_map(instance, status.desired);
-    if (!map) return fail(std::move(map.error()));
-    status.map_source = map->source;
-    status.effective = map->map.effective;
+    if (!map && map.error().kind == ErrorKind::NotPermitted) return fail(std::move(map.error()));
+    if (map) {
+        status.map_source = map->source;
+        status.effective = map->map.effective;
+    } else {
+        status.map_source = status.desired.range_map_source;
+        status.drift.push_back(map.error().message);
+    }
     if (!status.desired.enabled) {
         status.leftovers = has_pins(instance);
-        status.serial = map->map.serial;
+        if (map) status.serial = map->map.serial;
         if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
         return status;
     }
@@ -115,7 +122,7 @@ Result<Status> read_status(const Instance& instance) {
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(read_policy(*data_path, map->map, status));
+    KUDO_TRY(read_policy(*data_path, map ? &map->map : nullptr, status));
     KUDO_TRY(read_interfaces(*data_path, status));
     return status;
 }

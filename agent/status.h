@@ -31,7 +31,7 @@ struct Status {
     std::string content_hash;    // recomputed from the kernel's tables, hex
     bool policy_matches = false; // the kernel's tables are what the desired state compiles to
     std::string map_source;
-    Time effective{};
+    std::optional<Time> effective; // nothing if the desired map cannot be read
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
     bool leftovers = false;         // not enabled, but something of ours is in the kernel

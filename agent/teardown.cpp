@@ -19,7 +19,7 @@ Result<void> remove_orphaned_filters() {
     if (!interfaces) return fail(std::move(interfaces.error()));
     for (const Interface& interface : *interfaces)
         for (const bool ingress : {true, false})
-            KUDO_TRY(clsact_remove_filter({interface.index, ingress}));
+            KUDO_TRY(clsact_remove_orphan({interface.index, ingress}));
     return {};
 }
 

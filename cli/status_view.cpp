@@ -21,7 +21,7 @@ kudo_mode shown_mode(const Status& status) {
 OrderedJson map_json(const Status& status) {
     OrderedJson map;
     map["serial"] = status.serial;
-    map["effective"] = status.serial == 0 ? OrderedJson(nullptr) : OrderedJson(rfc3339(status.effective));
+    map["effective"] = status.effective ? OrderedJson(rfc3339(*status.effective)) : OrderedJson(nullptr);
     map["source"] = text_or_null(status.map_source);
     map["prefixes"]["ipv4"] = status.prefixes4;
     map["prefixes"]["ipv6"] = status.prefixes6;
@@ -96,8 +96,8 @@ std::string status_text(const Status& status, bool colour) {
                             status.desired.teams ? ", with teams" : "");
     }
     if (status.generation != 0) {
-        text += fmt::format("  range map   {} ({}), in effect since {}\n", status.serial, status.map_source,
-                            rfc3339(status.effective));
+        text += fmt::format("  range map   {} ({}){}\n", status.serial, status.map_source,
+                            status.effective ? ", in effect since " + rfc3339(*status.effective) : "");
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
         text += fmt::format("  generation  {}\n", status.generation);
     }
@@ -105,7 +105,7 @@ std::string status_text(const Status& status, bool colour) {
     if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";
     for (const std::string& sentence : status.drift)
         text += fmt::format("  {}\n", one_line(sentence));
-    if (status.desired.enabled && !is_healthy(status))
+    if (status.desired.enabled && !is_healthy(status) && status.effective)
         text += "\nThe same kudo-agent enable again puts it right.\n";
     else if (!status.desired.enabled && status.leftovers)
         text += "\nkudo-agent disable removes it.\n";

@@ -68,7 +68,7 @@ protected:
     [[nodiscard]] Ids ids() const {
         Ids result;
         for (const auto& pin : std::filesystem::recursive_directory_iterator(test_->instance.layout())) {
-            if (pin.is_directory()) continue;
+            if (pin.is_directory() || pin.is_symlink()) continue;
             const std::string folder = pin.path().parent_path().filename();
             const Fd fd = open_pin(pin.path()).value();
             bpf_map_info map{};

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// What is ours and what is not: filters without an owner, two instances on one interface, another state directory, a
+// mount that will not last, a disk that cannot be written. Run by ctest, label e2e.
+// Invariant: exit 0 of `status` means exactly one counting program on each side.
+#include "tests/e2e/link_fixture.h"
+
+#include <sys/mount.h>
+
+#include <bpf/bpf.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "agent/attachment.h"
+
+namespace kudo::test {
+namespace {
+
+const std::vector<std::string> exactly_three = {"setpriv",
+                                                "--reuid=65534",
+                                                "--regid=65534",
+                                                "--clear-groups",
+                                                "--bounding-set=-all,+bpf,+net_admin,+perfmon",
+                                                "--inh-caps=-all,+bpf,+net_admin,+perfmon",
+                                                "--ambient-caps=-all,+bpf,+net_admin,+perfmon"};
+
+class Ownership : public LineTest {
+protected:
+    [[nodiscard]] int our_filters(const std::string& side) const {
+        const std::string text = test_->in_host({"tc", "filter", "show", "dev", "eth0", side});
+        int count = 0;
+        for (std::size_t at = 0; (at = text.find(" name kudo_", at)) != std::string::npos; at++)
+            count++;
+        return count;
+    }
+    // Media packets that egress has counted.
+    [[nodiscard]] uint64_t media_out(const nlohmann::json& stats) const {
+        return stats.at("services").at("media").at("egress").at("packets");
+    }
+    void send_media(unsigned packets) const {
+        const Endpoint remote{media_address, 3478};
+        const Fd near = udp_socket(test_->host, {host_address, 50001}), far = udp_socket(test_->far, remote);
+        send_datagrams(near.get(), remote, far.get(), packets, 100);
+    }
+    Outcome agent_with(const Instance& instance, std::vector<std::string> arguments) const {
+        std::vector<std::string> argv{KUDO_AGENT_PROGRAM, "--bpffs", instance.bpffs, "--state-dir", instance.state_dir};
+        argv.insert(argv.end(), arguments.begin(), arguments.end());
+        return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    }
+    void expect_refused(const Outcome& outcome, const std::vector<std::string>& words, int status = 2) const {
+        EXPECT_EQ(outcome.status, status) << outcome.out << outcome.err;
+        EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+        for (const std::string& word : words)
+            EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in " << outcome.err;
+    }
+};
+
+// bpf_prog_get_fd_by_id() needs CAP_SYS_ADMIN: ours must be known without it.
+TEST_F(Ownership, FiltersAreKnownWithExactlyTheThreeCapabilities) {
+    const std::string home = test_->folder + "/user";
+    for (const char* folder : {"", "/bpf", "/state"})
+        std::filesystem::create_directory(home + folder);
+    ASSERT_EQ(mount("bpf", (home + "/bpf").c_str(), "bpf", 0, "mode=0777"), 0);
+    std::filesystem::permissions(home + "/state", std::filesystem::perms::all);
+    std::filesystem::copy_file(KUDO_AGENT_PROGRAM, home + "/kudo-agent");
+    const auto run = [&](const std::vector<std::string>& arguments) {
+        auto argv = exactly_three;
+        for (const std::string& word :
+             {home + "/kudo-agent", std::string("--bpffs"), home + "/bpf", std::string("--state-dir"), home + "/state"})
+            argv.push_back(word);
+        argv.insert(argv.end(), arguments.begin(), arguments.end());
+        return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    };
+    for (int i = 0; i < 3; i++) {
+        const Outcome enabled = run({"enable", "--region", "ca", "--tc-hook", "clsact"});
+        ASSERT_EQ(enabled.status, 0) << enabled.err;
+        EXPECT_EQ(our_filters("egress"), 1);
+    }
+    EXPECT_EQ(run({"status"}).status, 0) << run({"status"}).out;
+    send_media(10);
+    EXPECT_EQ(media_out(nlohmann::json::parse(run({"stats", "--json"}).out)), 10u);
+    EXPECT_EQ(run({"disable"}).status, 0);
+    EXPECT_EQ(our_filters("egress"), 0);
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("clsact"), std::string::npos);
+    umount((home + "/bpf").c_str());
+}
+
+TEST_F(Ownership, TwoInstancesOnOneInterfaceCountEachForThemselves) {
+    const Instance second{test_->instance.bpffs.string() + "/second", test_->folder + "/second-state"};
+    enable({"--tc-hook", "clsact"});
+    const Outcome enabled = agent_with(second, {"enable", "--region", "ca", "--tc-hook", "clsact"});
+    ASSERT_EQ(enabled.status, 0) << enabled.err;
+    EXPECT_EQ(our_filters("egress"), 2);
+    send_media(10);
+    EXPECT_EQ(media_out(test_->stats()), 10u);
+    // The first filter's verdict lets the next one have a look.
+    EXPECT_EQ(media_out(nlohmann::json::parse(agent_with(second, {"stats", "--json"}).out)), 10u);
+    EXPECT_EQ(agent_with(second, {"disable"}).status, 0);
+    EXPECT_EQ(our_filters("egress"), 1);
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    EXPECT_FALSE(std::filesystem::exists(second.bpffs)) << "the folder that enable made";
+}
+
+TEST_F(Ownership, ALinkAndAFilterThatBothCountAreDegradedUntilTheNextEnable) {
+    enable({"--tc-hook", "clsact"});
+    auto data_path = DataPath::open(test_->instance);
+    ASSERT_TRUE(data_path);
+    auto program = data_path->program(Program::TcEgress);
+    ASSERT_TRUE(program);
+    // What a command killed between the new hook and the old one leaves: both.
+    const auto index = inside<int>(test_->host, [] { return static_cast<int>(if_nametoindex("eth0")); });
+    const Fd link(inside<int>(test_->host, [&] {
+        return bpf_link_create(program->get(), index, static_cast<bpf_attach_type>(47 /* tcx egress */), nullptr);
+    }));
+    ASSERT_TRUE(link);
+    const std::string pin = fmt::format("{}/{}_tcx_egress", data_path->links().string(), index);
+    ASSERT_EQ(bpf_obj_pin(link.get(), pin.c_str()), 0);
+    EXPECT_EQ(test_->agent({"status"}).status, 4);
+    const Outcome enabled = test_->agent({"enable", "--region", "ca"});
+    EXPECT_EQ(enabled.status, 0) << enabled.err;
+    EXPECT_EQ(enabled.out.find("nothing changed"), std::string::npos) << enabled.out;
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    EXPECT_EQ(our_filters("egress"), 0);
+    send_media(10);
+    EXPECT_EQ(media_out(test_->stats()), 10u);
+}
+
+TEST_F(Ownership, AFilterThatOnlyMarksIsNoIngressThatCounts) {
+    enable({"--tc-hook", "clsact", "--firewall-mark", "0x10"});
+    ASSERT_EQ(test_->status().at("interfaces").at(0).at("ingress"), "xdp-native");
+    for (const auto& entry : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
+        if (entry.path().string().ends_with("_xdp_native")) {
+            const Fd link(bpf_obj_get(entry.path().c_str()));
+            ASSERT_EQ(bpf_link_detach(link.get()), 0);
+        }
+    const auto status = test_->status();
+    EXPECT_EQ(status.at("healthy"), false);
+    EXPECT_TRUE(status.at("interfaces").at(0).at("ingress").is_null()) << status.dump(1);
+}
+
+TEST_F(Ownership, AnotherStateDirectoryOrNetworkNamespaceIsRefused) {
+    enable();
+    const auto before = test_->status();
+    const Instance other{test_->instance.bpffs, test_->folder + "/other-state"};
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{"disable"}, {"enable", "--region", "us"}, {"status"}, {"stats"}})
+        expect_refused(agent_with(other, arguments), {"belongs to --state-dir " + test_->instance.state_dir.string()});
+    EXPECT_FALSE(std::filesystem::exists(other.state_dir));
+    const Outcome elsewhere = inside<Outcome>(test_->far, [&] { return run_program(test_->agent_argv({"disable"})); });
+    expect_refused(elsewhere, {"belongs to network namespace", "nsenter"});
+    EXPECT_EQ(test_->status(), before);
+}
+
+TEST_F(Ownership, ABpffsThatWouldEndWithTheCommandIsRefused) {
+    const Outcome enabled = inside<Outcome>(test_->host, [&] {
+        return run_program({"unshare", "-m", "sh", "-c",
+                            std::string("mount -t sysfs none /sys && exec ") + KUDO_AGENT_PROGRAM + " --state-dir " +
+                                test_->instance.state_dir.string() + " enable --region ca --interface eth0"});
+    });
+    expect_refused(enabled, {"/sys/fs/bpf: no bpffs", "nsenter --net="});
+    EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
+}
+
+TEST_F(Ownership, AFullOrReadOnlyStateDirectoryDoesNotKeepUsFromSwitchingOff) {
+    for (const char* option : {"size=4k", "ro"}) {
+        const std::string state = test_->folder + "/small-state";
+        std::filesystem::create_directory(state);
+        ASSERT_EQ(mount("tmpfs", state.c_str(), "tmpfs", 0, "size=64k"), 0);
+        const Instance small{test_->instance.bpffs, state};
+        ASSERT_EQ(agent_with(small, {"enable", "--region", "ca"}).status, 0);
+        const bool read_only = std::string(option) == "ro";
+        if (read_only)
+            ASSERT_EQ(mount(nullptr, state.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+        else
+            while (run_program({"sh", "-c", "head -c 4096 /dev/zero >> " + state + "/filler"}).status == 0) {
+            }
+        const Outcome disabled = agent_with(small, {"disable"});
+        expect_refused(disabled, {"everything is detached, but the state still says enabled", state}, 1);
+        EXPECT_FALSE(std::filesystem::exists(small.pins()));
+        send_media(5);
+        if (read_only) {
+            ASSERT_EQ(mount(nullptr, state.c_str(), nullptr, MS_REMOUNT, "size=64k"), 0);
+        }
+        std::filesystem::remove(state + "/filler");
+        EXPECT_EQ(agent_with(small, {"status"}).status, 4);
+        EXPECT_EQ(agent_with(small, {"disable"}).status, 0);
+        ASSERT_EQ(umount2(state.c_str(), MNT_DETACH), 0);
+    }
+}
+
+TEST_F(Ownership, AMapThatIsNotInEffectYetOrAnyMoreIsRefused) {
+    enable();
+    const auto before = test_->status();
+    const auto map = [&](const char* effective, const char* expires) {
+        return test_->write_file("dated.json", fmt::format(R"({{"format": "kudo-range-map/1", "serial": 2100000001,
+  "issued": "2022-03-02T00:00:00Z", "effective": "{}", "expires": {}, "services": [
+  {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": ["3.123.12.128/28"]}}]}})",
+                                                           effective, expires));
+    };
+    expect_refused(test_->agent({"ranges", "apply", map("2099-01-01T00:00:00Z", "null")}),
+                   {"dated.json", "effective", "lies ahead"});
+    expect_refused(test_->agent({"ranges", "apply", map("2022-03-02T00:00:00Z", "\"2022-06-01T00:00:00Z\"")}),
+                   {"dated.json", "expires", "has passed"});
+    EXPECT_EQ(test_->status(), before);
+    EXPECT_EQ(test_->agent({"ranges", "apply", map("2022-03-02T00:00:00Z", "\"2099-06-01T00:00:00Z\"")}).status, 0);
+}
+
+TEST_F(Ownership, AStoredMapThatIsGoneIsDegradedAndSaysWhatToDo) {
+    apply_map_with_ipv6();
+    enable();
+    for (const auto& file : std::filesystem::directory_iterator(test_->instance.state_dir.string() + "/range-maps"))
+        std::filesystem::remove(file.path());
+    const Outcome status = test_->agent({"status"});
+    EXPECT_EQ(status.status, 4) << status.err;
+    EXPECT_NE(status.out.find("apply the range map again"), std::string::npos) << status.out;
+    expect_refused(test_->agent({"enable", "--region", "us"}), {"apply the range map again"}, 1);
+    send_media(5);
+    EXPECT_EQ(media_out(test_->stats()), 5u);
+    apply_map_with_ipv6();
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
+} // namespace
+} // namespace kudo::test
