@@ -21,6 +21,7 @@ struct GlobalTexts {
     GlobalOptions options;
     std::string bpffs = default_bpffs;
     std::string state_dir = default_state_dir;
+    std::string ignored_config;
 };
 
 // A command, its parser, and what it does.
@@ -46,7 +47,9 @@ std::string refuse_special_file(const std::string& path) {
     return special ? fmt::format("{} is not a regular file", path) : "";
 }
 
-void add_global_options(CLI::App& app, GlobalTexts& texts) {
+enum class ConfigFile { Read, Ignore };
+
+void add_global_options(CLI::App& app, GlobalTexts& texts, ConfigFile config) {
     app.set_version_flag("--version", std::string("kudo-agent " KUDO_VERSION), "Print the version");
     app.add_flag("--json", texts.options.json, "Print JSON for programs instead of text for people");
     app.add_option("--bpffs", texts.bpffs, "A folder on a bpffs; ours are pinned below it")
@@ -55,9 +58,13 @@ void add_global_options(CLI::App& app, GlobalTexts& texts) {
     app.add_option("--state-dir", texts.state_dir, "Where the desired state is kept")
         ->type_name("DIR")
         ->capture_default_str();
-    app.set_config("--config", default_config_file, "Read options from this TOML file; [enable] sets those of enable")
-        ->type_name("FILE")
-        ->check(refuse_special_file, "", "");
+    if (config == ConfigFile::Ignore)
+        app.add_option("--config", texts.ignored_config);
+    else
+        app.set_config("--config", default_config_file,
+                       "Read options from this TOML file; [enable] sets those of enable")
+            ->type_name("FILE")
+            ->check(refuse_special_file, "", "");
     app.allow_config_extras(CLI::config_extras_mode::error);
     app.add_flag("-v", texts.options.verbose, "Say on standard error what is being done");
 }
@@ -101,15 +108,13 @@ const Registered* chosen(const std::vector<Registered>& registered) {
     return result;
 }
 
-} // namespace
-
-Result<Invocation> parse_command_line(int argc, const char* const* argv) {
+Result<Invocation> parse(int argc, const char* const* argv, ConfigFile config) {
     GlobalTexts texts;
     CLI::App app("Lets KUDO's meetings through: counts, prioritises and explains their traffic on this host.",
                  "kudo-agent");
     app.get_formatter()->column_width(36);
     app.fallthrough();
-    add_global_options(app, texts);
+    add_global_options(app, texts, config);
     std::vector<Registered> registered;
     register_commands(app, commands(), registered);
     // Set last: commands would inherit it.
@@ -122,6 +127,12 @@ Result<Invocation> parse_command_line(int argc, const char* const* argv) {
         return Invocation{texts.options, print_and_succeed(std::string(version.what()) + "\n")};
     } catch (const CLI::ParseError& error) {
         if (is_help_wanted(app)) return Invocation{texts.options, print_and_succeed(app.help())};
+        // A mistake in the config file must not keep anybody from switching us off.
+        const Registered* command = chosen(registered);
+        if (config == ConfigFile::Read && command && command->app->get_name() == "disable") {
+            auto without = parse(argc, argv, ConfigFile::Ignore);
+            if (without) return without;
+        }
         return fail(error_of(app, error));
     }
     auto instance = instance_of(texts);
@@ -131,6 +142,12 @@ Result<Invocation> parse_command_line(int argc, const char* const* argv) {
     const Registered* command = chosen(registered);
     if (!command || !command->run) return Invocation{texts.options, help_and_refuse(app.help())};
     return Invocation{texts.options, command->run};
+}
+
+} // namespace
+
+Result<Invocation> parse_command_line(int argc, const char* const* argv) {
+    return parse(argc, argv, ConfigFile::Read);
 }
 
 } // namespace kudo

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent disable`: puts everything back as it was.
 // Invariant: doing it twice is the same as once, and both are successes.
+#include <fmt/format.h>
+
+#include "agent/desired_state.h"
 #include "agent/reconcile.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -11,6 +14,8 @@ namespace {
 Result<int> run_disable(const GlobalOptions& global) {
     const auto changed = disable(global.instance);
     if (!changed) return fail(changed.error());
+    const auto state = load_desired_state(global.instance);
+    const bool keeps_map = state && !state->range_map.empty();
     if (global.json) {
         OrderedJson answer;
         answer["changed"] = *changed;
@@ -18,7 +23,11 @@ Result<int> run_disable(const GlobalOptions& global) {
         KUDO_TRY(print_json(answer));
         return exit_done;
     }
-    KUDO_TRY(print(*changed ? "disabled; everything of ours is gone\n" : "not enabled; nothing to do\n"));
+    KUDO_TRY(
+        print(*changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n"));
+    if (keeps_map)
+        KUDO_TRY(print(fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
+                                   state->range_map_source, global.instance.state_dir.string())));
     return exit_done;
 }
 

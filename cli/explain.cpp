@@ -47,8 +47,13 @@ CompileOptions options_for(const CurrentRules& rules, const ExplainOptions& give
 }
 
 Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global) {
-    const auto address = Address::parse(given.address);
+    auto address = Address::parse(given.address);
     if (!address) return fail(Error(address.error()).in("explain"));
+    std::vector<std::string> notes;
+    if (const auto mapped = ipv4_of_mapped(*address)) {
+        address = *mapped;
+        notes.push_back(fmt::format("On the wire {} is {}.", given.address, mapped->text()));
+    }
     std::optional<PortRule> port;
     if (!given.port.empty()) {
         const auto parsed = PortRule::parse(given.port);
@@ -57,7 +62,6 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     }
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
-    std::vector<std::string> notes;
     const CompileOptions options = options_for(*rules, given, notes);
     KUDO_TRY(check_regions(rules->stored.map, options.regions));
     auto explanation = explain(rules->stored.map, options, *address, port);

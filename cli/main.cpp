@@ -17,8 +17,10 @@
 
 namespace {
 
+// Nobody can be told if standard error cannot be written; the exit status says it.
 void print_error(std::string_view message) {
-    fmt::print(stderr, "kudo-agent: {}\n", kudo::one_line(message));
+    const std::string line = fmt::format("kudo-agent: {}\n", kudo::one_line(message));
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 // A closed descriptor is filled with one on which writing fails, as it did before.

@@ -143,6 +143,15 @@ bool Prefix::contains(const Prefix& other) const {
     return other.length >= length && contains(other.address);
 }
 
+std::optional<Address> ipv4_of_mapped(const Address& address) {
+    static constexpr std::array<uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (address.family != Family::IPv6 || !std::equal(mapped.begin(), mapped.end(), address.bytes.begin()))
+        return std::nullopt;
+    Address result;
+    std::copy_n(address.bytes.begin() + mapped.size(), 4, result.bytes.begin());
+    return result;
+}
+
 Prefix prefix_of(const Address& address, unsigned length) {
     Prefix prefix{.address = address, .length = static_cast<uint8_t>(std::min(length, address.bits()))};
     for (unsigned bit = prefix.length; bit < 128; bit = (bit / 8 + 1) * 8)

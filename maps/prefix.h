@@ -7,6 +7,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,10 @@ struct Prefix {
     [[nodiscard]] bool contains(const Prefix& other) const;
     auto operator<=>(const Prefix&) const = default;
 };
+
+// The IPv4 address in an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2), which is how sockets and `ss` show IPv4
+// to programs that only know IPv6.
+std::optional<Address> ipv4_of_mapped(const Address& address);
 
 // The prefix of `length` bits that holds `address`.
 Prefix prefix_of(const Address& address, unsigned length);

@@ -142,5 +142,11 @@ TEST(Result, SystemErrorKeepsItsNumber) {
     EXPECT_EQ(error.number, ENOENT);
 }
 
+TEST(Address, AnIpv4MappedOneHoldsAnIpv4Address) {
+    EXPECT_EQ(ipv4_of_mapped(Address::parse("::ffff:52.200.60.17").value()), Address::parse("52.200.60.17").value());
+    EXPECT_EQ(ipv4_of_mapped(Address::parse("::fffe:52.200.60.17").value()), std::nullopt);
+    EXPECT_EQ(ipv4_of_mapped(Address::parse("52.200.60.17").value()), std::nullopt);
+}
+
 } // namespace
 } // namespace kudo
