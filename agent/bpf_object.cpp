@@ -28,6 +28,13 @@ uint32_t program_id(int program_fd) {
     return bpf_obj_get_info_by_fd(program_fd, &info, &size) == 0 ? info.id : 0;
 }
 
+Result<uint32_t> map_size(int map_fd) {
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(map_fd, &info, &size) != 0) return fail_errno("cannot read a map's size");
+    return info.max_entries;
+}
+
 Result<LinkInfo> link_info(int link_fd) {
     // linux/bpf.h of Debian 12 (6.1) does not know tcx; its ifindex stands where XDP's does (6.6, struct
     // bpf_link_info).

@@ -69,10 +69,10 @@ struct PinnedMap {
                     maps) -> Fd& { return maps.field; }, [](kudo_bpf & skeleton) { return skeleton.maps.member; }      \
     }
 const PinnedMap pinned_maps[] = {
-    KUDO_PINNED(lpm4[0], kudo_lpm4_0),    KUDO_PINNED(lpm4[1], kudo_lpm4_1),    KUDO_PINNED(lpm6[0], kudo_lpm6_0),
-    KUDO_PINNED(lpm6[1], kudo_lpm6_1),    KUDO_PINNED(flows4, kudo_flows4),     KUDO_PINNED(flows6, kudo_flows6),
-    KUDO_PINNED(counters, kudo_counters), KUDO_PINNED(services, kudo_services), KUDO_PINNED(grace, kudo_grace),
-    KUDO_PINNED(active, data_active),     KUDO_PINNED(policies, data_policies), KUDO_PINNED(clock, data_clock),
+    KUDO_PINNED(lpm4[0], kudo_lpm4_0), KUDO_PINNED(lpm4[1], kudo_lpm4_1),    KUDO_PINNED(lpm6[0], kudo_lpm6_0),
+    KUDO_PINNED(lpm6[1], kudo_lpm6_1), KUDO_PINNED(flows4, kudo_flows4),     KUDO_PINNED(flows6, kudo_flows6),
+    KUDO_PINNED(cpus, kudo_cpus),      KUDO_PINNED(services, kudo_services), KUDO_PINNED(grace, kudo_grace),
+    KUDO_PINNED(active, data_active),  KUDO_PINNED(policies, data_policies), KUDO_PINNED(clock, data_clock),
 };
 #undef KUDO_PINNED
 
@@ -156,13 +156,19 @@ Result<DataPath> DataPath::open(const Instance& instance) {
     return DataPath(instance.layout(), std::move(*maps));
 }
 
-Result<DataPath> DataPath::create(const Instance& instance, const std::function<Result<void>(DataPath&)>& prepare) {
+Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
+                                  const std::function<Result<void>(DataPath&)>& prepare) {
     const auto staging = instance.layout().string() + "_new";
     auto skeleton = open_skeleton();
     if (!skeleton) return fail(std::move(skeleton.error()));
     for (const Copy& copy : copies)
         for (const Copy::Entry& entry : copy.programs)
             bpf_program__set_autoload(entry.program(**skeleton), false);
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 1) return fail_errno("cannot count the CPUs", -cpus);
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_cpus, static_cast<uint32_t>(cpus));
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows4, max_flows);
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows6, max_flows / 4);
     KUDO_TRY(load_skeleton(**skeleton));
 
     for (const char* folder : {"", "maps", "links", "filters"})

@@ -32,7 +32,9 @@ public:
     // The pinned one. NotEnabled if there is none.
     static Result<DataPath> open(const Instance& instance);
     // Loads the maps beside whatever is there, lets `prepare` fill them, and puts the folder in place in one step.
-    static Result<DataPath> create(const Instance& instance, const std::function<Result<void>(DataPath&)>& prepare);
+    // `max_flows`: entries of the IPv4 flow table; the IPv6 one has a quarter of it.
+    static Result<DataPath> create(const Instance& instance, uint32_t max_flows,
+                                   const std::function<Result<void>(DataPath&)>& prepare);
 
     // The pinned program, loaded now if this build's is not there yet.
     Result<Fd> program(Program which);
@@ -46,7 +48,7 @@ public:
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
-        Fd flows4, flows6, counters, services, grace, active, policies, clock;
+        Fd flows4, flows6, cpus, services, grace, active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }
 

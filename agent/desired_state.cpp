@@ -50,6 +50,7 @@ nlohmann::json to_json(const DesiredState& state) {
             {"teams", state.teams},
             {"mode", mode_name(state.mode)},
             {"interfaces", state.interfaces},
+            {"max_flows", state.max_flows},
             {"xdp_generic", state.xdp_generic},
             {"tc_hook", hook->second},
             {"marks", std::move(marks)},
@@ -67,6 +68,7 @@ DesiredState from_json(const nlohmann::json& json) {
     json.at("regions").get_to(state.regions);
     json.at("teams").get_to(state.teams);
     json.at("interfaces").get_to(state.interfaces);
+    json.at("max_flows").get_to(state.max_flows);
     json.at("xdp_generic").get_to(state.xdp_generic);
     json.at("firewall_mark").get_to(state.firewall_mark);
     json.at("firewall_mark_mask").get_to(state.firewall_mark_mask);

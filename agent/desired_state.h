@@ -18,13 +18,16 @@ namespace kudo {
 // Which kind of tc hook to use.
 enum class TcHook { Auto, Tcx, Clsact };
 
+inline constexpr uint32_t default_max_flows = 131072;
+
 struct DesiredState {
     bool enabled = false;
     std::vector<std::string> regions; // sorted, distinct
     bool teams = false;
     kudo_mode mode = KUDO_PRIORITISE;
-    std::vector<std::string> interfaces; // empty: those with a default route, whichever they are at each reconcile
-    bool xdp_generic = false;            // fall back to generic XDP before tc
+    std::vector<std::string> interfaces;    // empty: those with a default route, whichever they are at each reconcile
+    uint32_t max_flows = default_max_flows; // entries of the IPv4 flow table
+    bool xdp_generic = false;               // fall back to generic XDP before tc
     TcHook tc_hook = TcHook::Auto;
     std::array<kudo_mark, KUDO_CLASSES> marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;

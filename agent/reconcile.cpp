@@ -22,7 +22,8 @@ namespace {
 constexpr std::chrono::seconds lock_patience{10};
 
 // The data path with this policy active; made if there is none.
-Result<DataPath> ensure_policy(const Instance& instance, const CompiledPolicy& compiled, ReconcileReport& report) {
+Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& desired, const CompiledPolicy& compiled,
+                               ReconcileReport& report) {
     auto data_path = DataPath::open(instance);
     if (!data_path && data_path.error().kind != ErrorKind::NotEnabled) return data_path;
     if (!data_path) {
@@ -30,7 +31,7 @@ Result<DataPath> ensure_policy(const Instance& instance, const CompiledPolicy& c
         if (std::filesystem::exists(instance.layout())) KUDO_TRY(teardown(instance));
         KUDO_TRY(prepare_pin_folder(instance));
         report.changed = true;
-        return DataPath::create(instance, [&](DataPath& fresh) -> Result<void> {
+        return DataPath::create(instance, desired.max_flows, [&](DataPath& fresh) -> Result<void> {
             auto generation = publish(fresh, compiled);
             if (!generation) return fail(std::move(generation.error()));
             return {};
@@ -79,6 +80,11 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool in
         auto taken = read_service_slots(*data_path);
         if (!taken) return fail(std::move(taken.error()));
         slots = std::move(*taken);
+        auto size = map_size(data_path->maps().flows4.get());
+        if (!size) return fail(std::move(size.error()));
+        if (*size != desired.max_flows)
+            return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
+                                         desired.max_flows, *size));
     }
     auto compiled = compile(map->map, desired.compile_options(), slots);
     if (!compiled) return fail(std::move(compiled.error()));
@@ -91,7 +97,7 @@ Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& 
     ReconcileReport report;
     report.warnings = plan.wanted.warnings;
     KUDO_TRY(prepare_pin_folder(instance));
-    auto data_path = ensure_policy(instance, plan.compiled, report);
+    auto data_path = ensure_policy(instance, desired, plan.compiled, report);
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(ensure_attachments(*data_path, desired, plan.wanted.present, report));
     data_path->remove_foreign_programs();

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "agent/statistics.h"
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "agent/capabilities.h"
 #include "agent/clock.h"
 #include "agent/datapath.h"
+#include "agent/flow_table.h"
 #include "agent/generation.h"
 #include "agent/interfaces.h"
 #include "bpf/judge.h"
@@ -36,59 +34,20 @@ Address address_of(const uint8_t (&address)[16]) {
     return result;
 }
 
-Result<void> read_counters(const DataPath& data_path, const ServiceSlots& slots, Statistics& statistics) {
-    const int cpus = libbpf_num_possible_cpus();
-    if (cpus < 1) return fail_errno("cannot count the CPUs", -cpus);
-    std::vector<kudo_counters> per_cpu(static_cast<std::size_t>(cpus));
-    const uint32_t key = 0;
-    if (bpf_map_lookup_elem(data_path.maps().counters.get(), &key, per_cpu.data()) != 0)
-        return fail_errno("cannot read the counters");
-    std::array<Statistics::ServiceCounters, KUDO_MAX_SERVICES> services{};
-    for (const kudo_counters& counters : per_cpu) {
-        statistics.unrecorded_flow_packets += counters.unrecorded_flows;
-        for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
-            for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++) {
-                add(statistics.reasons[reason][direction], counters.reasons[reason][direction]);
-                add(statistics.totals[direction], counters.reasons[reason][direction]);
-            }
-            for (std::size_t slot = 1; slot < KUDO_MAX_SERVICES; slot++)
-                for (std::size_t class_ = 0; class_ < KUDO_CLASSES; class_++)
-                    add(services[slot].classes[class_][direction], counters.services[slot][class_][direction]);
+void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Statistics& statistics) {
+    statistics.unrecorded_flow_packets = counters.unrecorded_flows;
+    for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
+        for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++) {
+            add(statistics.reasons[reason][direction], counters.reasons[reason][direction]);
+            add(statistics.totals[direction], counters.reasons[reason][direction]);
         }
-    }
-    for (const auto& [name, slot] : slots)
-        statistics.services[name] = services[slot];
-    return {};
-}
-
-// Calls `take` with every entry of a hash map, read in batches.
-template <typename Key, typename Take> Result<void> read_all(int fd, Take&& take) {
-    constexpr uint32_t batch_size = 4096;
-    std::vector<Key> keys(batch_size);
-    std::vector<kudo_flow> values(batch_size);
-    uint32_t position = 0;
-    bool first = true;
-    while (true) {
-        uint32_t count = batch_size;
-        LIBBPF_OPTS(bpf_map_batch_opts, options);
-        const int error = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(),
-                                               &count, &options);
-        if (error != 0 && errno != ENOENT) return fail_errno("cannot read the flows");
-        for (uint32_t i = 0; i < count; i++)
-            take(keys[i], values[i]);
-        if (error != 0) return {};
-        first = false;
+        for (const auto& [name, slot] : slots)
+            for (std::size_t class_ = 0; class_ < KUDO_CLASSES; class_++)
+                add(statistics.services[name].classes[class_][direction], counters.services[slot][class_][direction]);
     }
 }
 
-Result<uint64_t> capacity(int fd) {
-    bpf_map_info info{};
-    uint32_t size = sizeof info;
-    if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return fail_errno("cannot read a map's size");
-    return info.max_entries;
-}
-
-Result<void> read_flows(DataPath& data_path, const ServiceSlots& slots, Statistics& statistics) {
+Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const ServiceSlots& slots, Statistics& statistics) {
     auto clock = TickClock::read(data_path);
     if (!clock) return fail(std::move(clock.error()));
     auto interfaces = list_interfaces();
@@ -123,8 +82,13 @@ Result<void> read_flows(DataPath& data_path, const ServiceSlots& slots, Statisti
         record.last_seen = clock->wall_time(flow.last_seen);
         statistics.flows.push_back(std::move(record));
     };
-    KUDO_TRY(read_all<kudo_flow4_key>(data_path.maps().flows4.get(), take));
-    KUDO_TRY(read_all<kudo_flow6_key>(data_path.maps().flows6.get(), take));
+    auto table = read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.blocks());
+    if (!table) return fail(std::move(table.error()));
+    statistics.flows.reserve(table->flows4.size() + table->flows6.size());
+    for (const auto& [key, flow] : table->flows4)
+        take(key, flow);
+    for (const auto& [key, flow] : table->flows6)
+        take(key, flow);
     statistics.flow_entries = statistics.flows.size();
     const auto busy = [](const FlowRecord& flow) {
         return flow.counters[KUDO_INGRESS].bytes + flow.counters[KUDO_EGRESS].bytes;
@@ -182,13 +146,15 @@ Result<Statistics> read_statistics(const Instance& instance) {
     if (!generation) return fail(std::move(generation.error()));
     statistics.generation = *generation;
     statistics.read_at = std::chrono::system_clock::now();
-    KUDO_TRY(read_counters(*data_path, *slots, statistics));
+    auto cpus = CpuBlocks::map(data_path->maps().cpus.get());
+    if (!cpus) return fail(std::move(cpus.error()));
+    take_counters(sum_counters(cpus->blocks()), *slots, statistics);
     for (const Fd* flows : {&data_path->maps().flows4, &data_path->maps().flows6}) {
-        auto size = capacity(flows->get());
+        auto size = map_size(flows->get());
         if (!size) return fail(std::move(size.error()));
         statistics.flow_capacity += *size;
     }
-    KUDO_TRY(read_flows(*data_path, *slots, statistics));
+    KUDO_TRY(read_flows(*data_path, *cpus, *slots, statistics));
     return statistics;
 }
 

@@ -17,7 +17,7 @@
 #define KUDO_ASSERT _Static_assert
 #endif
 
-#define KUDO_LAYOUT_VERSION 1
+#define KUDO_LAYOUT_VERSION 2
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -106,9 +106,12 @@ struct kudo_mark {
 };
 KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 
-/* The prefilters are Bloom filters with one hash: a clear bit is a certain "not KUDO". See prefilter.h. */
+/* The prefilters are bitmaps in which a clear bit is a certain "not KUDO": a coarse one that sends most strangers away
+ * with one load, and a fine one for their neighbours. See prefilter.h. */
 #define KUDO_PREFILTER_BITS 65536
 #define KUDO_PREFILTER_WORDS (KUDO_PREFILTER_BITS / 64)
+#define KUDO_PREFILTER_FINE_BITS 262144
+#define KUDO_PREFILTER_FINE_WORDS (KUDO_PREFILTER_FINE_BITS / 64)
 
 /* One generation's policy, all but its two LPM tries. Two of these and two pairs of tries exist; generation g lives
  * in slot g & 1. A slot is written only while no program can be reading it. */
@@ -125,11 +128,13 @@ struct kudo_policy {
 	struct kudo_service services[KUDO_MAX_SERVICES];
 	__u64 prefilter4[KUDO_PREFILTER_WORDS];
 	__u64 prefilter6[KUDO_PREFILTER_WORDS];
+	__u64 prefilter4_fine[KUDO_PREFILTER_FINE_WORDS];
+	__u64 prefilter6_fine[KUDO_PREFILTER_FINE_WORDS];
 };
 KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 16, "policy hash");
 KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 64, "policy marks");
 KUDO_ASSERT(offsetof(struct kudo_policy, services) == 96, "policy services");
-KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192, "policy");
+KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768, "policy");
 
 /* What was decided for a packet. Eight bytes, stored and loaded as one word, so nobody ever sees half of one. */
 struct kudo_judgement {
@@ -154,8 +159,8 @@ struct kudo_flow4_key {
 	__be32 local;
 	__u16 remote_port;
 	__u16 local_port;
-	__u32 interface; /* ifindex */
-	__u8 protocol;   /* IPPROTO_* after the extension headers */
+	__u32 interface;     /* ifindex */
+	__u8 protocol;       /* IPPROTO_* after the extension headers */
 	__u8 later_fragment; /* 1: these packets carry no ports because they are fragments after the first */
 	__u8 pad[2];
 };
@@ -180,7 +185,7 @@ struct kudo_flow {
 };
 KUDO_ASSERT(sizeof(struct kudo_flow) == 56, "flow");
 
-/* Per-CPU counters, one value. Totals are the sum over the reasons. */
+/* One CPU's counters. Totals are the sum over the reasons. */
 struct kudo_counters {
 	struct kudo_counter reasons[KUDO_MAX_REASONS][KUDO_DIRECTIONS];
 	struct kudo_counter services[KUDO_MAX_SERVICES][KUDO_CLASSES][KUDO_DIRECTIONS];
@@ -189,6 +194,34 @@ struct kudo_counters {
 	__u64 pad;
 };
 KUDO_ASSERT(sizeof(struct kudo_counters) == 1024 + 16384 + 16, "counters");
+
+/* One slot of a CPU's flow cache: a flow's judgement, and what this CPU has counted for it since it last wrote back to
+ * the flow table. The flow's count is the table's row and all CPUs' slots of it together. What an IPv4 packet touches
+ * is one cache line. */
+struct kudo_cached_flow {
+	__u64 judgement;                /* struct kudo_judgement as one word; 0: the slot is empty */
+	__u32 packets[KUDO_DIRECTIONS]; /* not yet in the flow table */
+	__u64 bytes[KUDO_DIRECTIONS];
+	__u64 last_seen; /* jiffies64 */
+	__u32 moves;     /* odd while counts move to the flow table or the slot to another flow; never goes back */
+	union {          /* by family: see kudo_cache_slot() */
+		struct kudo_flow4_key key4;
+		struct kudo_flow6_key key6;
+	};
+	__u8 pad[40];
+};
+KUDO_ASSERT(offsetof(struct kudo_cached_flow, key4) + sizeof(struct kudo_flow4_key) == 64, "cached flow's IPv4 part");
+KUDO_ASSERT(sizeof(struct kudo_cached_flow) == 128, "cached flow");
+
+#define KUDO_CACHE_SLOTS 2048
+
+/* All that a program writes for every packet, one of these for each possible CPU. */
+struct kudo_cpu {
+	struct kudo_cached_flow cache[KUDO_CACHE_SLOTS];
+	struct kudo_counters counters;
+	__u64 work[14]; /* the programs' own: what they know of the packet in hand */
+};
+KUDO_ASSERT(sizeof(struct kudo_cpu) % 128 == 0, "cpu");
 
 /* Which service name a slot stands for; slot numbers stay with a name across generations. */
 struct kudo_service_name {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Steps 2 to 5 and 7 of the way of a packet, the same for every hook: read the generation, prefilter, find the flow,
- * judge, count. Included by kudo.bpf.c only. Invariant: the generation is read once per packet and everything hangs off
- * it; every packet is counted under exactly one reason. */
+/* Steps 2 to 5 and 7 of the way of a packet, the same for every hook: read the generation, prefilter, find the flow (in
+ * this CPU's cache, else in the flow table), judge, count. Included by kudo.bpf.c only. Invariant: the generation is
+ * read once per packet and everything hangs off it; every packet is counted under exactly one reason. */
 #ifndef KUDO_FLOW_BPF_H
 #define KUDO_FLOW_BPF_H
 
+#include "flow_cache.h"
 #include "judge.h"
 #include "maps.bpf.h"
 #include "parse.h"
@@ -15,41 +16,61 @@ union kudo_judgement_word {
 	__u64 word;
 };
 
-/* The one door through which every packet is counted. Per-CPU and with softirqs off: plain additions are exact. */
-kudo_inline void kudo_count(__u32 direction, struct kudo_judgement judgement, struct kudo_counter wire)
-{
-	__u32 zero = 0;
-	struct kudo_counters *counters = bpf_map_lookup_elem(&kudo_counters, &zero);
+/* What one packet adds to the counters. */
+struct kudo_seen {
+	struct kudo_counter wire;
+	__u32 direction;
+	__u32 counting; /* 0: another program on this packet's way counts it */
+};
 
-	if (!counters)
-		return;
-	struct kudo_counter *reason = &counters->reasons[judgement.reason & (KUDO_MAX_REASONS - 1)][direction];
-	reason->packets += wire.packets;
-	reason->bytes += wire.bytes;
+/* The packet in hand. It lives in kudo_cpu.work, not on the stack: the functions below that are not inlined find it
+ * there, so that the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off,
+ * so nothing else runs on this CPU meanwhile. */
+struct kudo_work {
+	struct kudo_packet packet;
+	struct kudo_seen seen;
+	union kudo_judgement_word judged;
+};
+KUDO_ASSERT(sizeof(struct kudo_work) <= sizeof(((struct kudo_cpu *)0)->work), "work");
+
+#define kudo_apart __attribute__((noinline)) /* and not static: verified by itself, kernel >= 5.6 */
+
+kudo_inline struct kudo_cpu *kudo_this_cpu(void)
+{
+	__u32 id = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&kudo_cpus, &id); /* never null: there is one for each possible CPU */
+}
+
+kudo_inline struct kudo_work *kudo_work_of(struct kudo_cpu *cpu)
+{
+	return (struct kudo_work *)cpu->work;
+}
+
+/* The one door through which every packet is counted. Each CPU has its own and softirqs are off: plain additions are
+ * exact. */
+kudo_inline void kudo_count(struct kudo_counters *counters, struct kudo_judgement judgement,
+			    const struct kudo_seen *seen)
+{
+	struct kudo_counter *reason =
+		&counters->reasons[judgement.reason & (KUDO_MAX_REASONS - 1)][seen->direction & 1];
+	reason->packets += seen->wire.packets;
+	reason->bytes += seen->wire.bytes;
 	if (judgement.service == 0)
 		return;
-	struct kudo_counter *service = &counters->services[judgement.service & (KUDO_MAX_SERVICES - 1)]
-							  [kudo_class_of(judgement) & (KUDO_CLASSES - 1)][direction];
-	service->packets += wire.packets;
-	service->bytes += wire.bytes;
+	struct kudo_counter *service =
+		&counters->services[judgement.service & (KUDO_MAX_SERVICES - 1)]
+				   [kudo_class_of(judgement) & (KUDO_CLASSES - 1)][seen->direction & 1];
+	service->packets += seen->wire.packets;
+	service->bytes += seen->wire.bytes;
 }
 
-kudo_inline void kudo_count_unrecorded(__u64 packets)
+kudo_inline void kudo_set_interface(struct kudo_packet *packet, __u32 interface)
 {
-	__u32 zero = 0;
-	struct kudo_counters *counters = bpf_map_lookup_elem(&kudo_counters, &zero);
-
-	if (counters)
-		counters->unrecorded_flows += packets;
-}
-
-kudo_inline void kudo_count_flow(struct kudo_flow *flow, __u32 direction, struct kudo_counter wire)
-{
-	struct kudo_counter *counter = &flow->directions[direction];
-
-	__sync_fetch_and_add(&counter->packets, wire.packets);
-	__sync_fetch_and_add(&counter->bytes, wire.bytes);
-	flow->last_seen = bpf_jiffies64();
+	if (packet->family == 4)
+		packet->key4.interface = interface;
+	else
+		packet->key6.interface = interface;
 }
 
 kudo_inline struct kudo_match *kudo_longest_match(const struct kudo_packet *packet, __u32 slot)
@@ -69,11 +90,16 @@ kudo_inline struct kudo_match *kudo_longest_match(const struct kudo_packet *pack
 
 kudo_inline int kudo_may_be_known(const struct kudo_policy *policy, const struct kudo_packet *packet)
 {
-	if (packet->family == 4)
-		return kudo_prefilter_hit(policy->prefilter4, kudo_prefilter4_bit(kudo_swap32(packet->key4.remote)));
-	__be32 high;
-	__builtin_memcpy(&high, packet->key6.remote, 4);
-	return kudo_prefilter_hit(policy->prefilter6, kudo_prefilter6_bit(kudo_swap32(high)));
+	if (packet->family == 4) {
+		__u32 high = kudo_swap32(packet->key4.remote);
+		return kudo_prefilter_hit(policy->prefilter4, kudo_prefilter4_bit(high)) &&
+		       kudo_prefilter_fine_hit(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high));
+	}
+	__be64 first;
+	__builtin_memcpy(&first, packet->key6.remote, 8);
+	__u64 high = kudo_swap64(first);
+	return kudo_prefilter_hit(policy->prefilter6, kudo_prefilter6_bit((__u32)(high >> 32))) &&
+	       kudo_prefilter_fine_hit(policy->prefilter6_fine, kudo_prefilter6_fine_bit(high));
 }
 
 kudo_inline struct kudo_flow *kudo_find_flow(const struct kudo_packet *packet)
@@ -95,57 +121,173 @@ kudo_inline struct kudo_flow *kudo_enter_flow(const struct kudo_packet *packet, 
 	return kudo_find_flow(packet);
 }
 
-/* Judges a frame and, if `counting`, counts it. `reason`: what kudo_parse() returned. */
-kudo_inline struct kudo_judgement kudo_handle(const struct kudo_packet *packet, __u32 reason, __u32 direction,
-					      struct kudo_counter wire, int counting)
+kudo_inline void kudo_add_to_flow(struct kudo_flow *flow, __u32 direction, __u64 packets, __u64 bytes)
 {
-	__u32 generation = *(volatile __u32 *)&kudo_active;
-	__u32 slot = generation & 1;
-	const struct kudo_policy *policy = &kudo_policies[slot];
-	union kudo_judgement_word judged = {.word = 0}; /* reason no_policy, verdict pass */
+	__sync_fetch_and_add(&flow->directions[direction & 1].packets, packets);
+	__sync_fetch_and_add(&flow->directions[direction & 1].bytes, bytes);
+}
 
-	if (generation == 0) {
-		if (counting)
-			kudo_count(direction, judged.judgement, wire);
-		return judged.judgement;
-	}
-	if (reason) {
-		judged.judgement = kudo_judge_unparsed(policy, reason);
-		if (counting)
-			kudo_count(direction, judged.judgement, wire);
-		return judged.judgement;
-	}
-	if (!kudo_may_be_known(policy, packet)) {
-		judged.judgement = kudo_judge_unparsed(policy, KUDO_REASON_STRANGER);
-		if (counting)
-			kudo_count(direction, judged.judgement, wire);
-		return judged.judgement;
-	}
+/* Moves a cache slot's counts to the flow table, where the flow is entered again if it had to go meanwhile. */
+kudo_apart int kudo_write_back(__u32 slot)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
 
+	if (!cpu)
+		return 0;
+	__u32 ipv6 = slot & 1;
+	struct kudo_cached_flow *cached = &cpu->cache[slot & (KUDO_CACHE_SLOTS - 1)];
+	struct kudo_flow *flow = ipv6 ? bpf_map_lookup_elem(&kudo_flows6, &cached->key6)
+				      : bpf_map_lookup_elem(&kudo_flows4, &cached->key4);
+
+	__sync_fetch_and_add(&cached->moves, 1);
+	if (!flow) {
+		struct kudo_flow again = {.judgement = cached->judgement, .first_seen = cached->last_seen};
+		if (ipv6) {
+			bpf_map_update_elem(&kudo_flows6, &cached->key6, &again, BPF_NOEXIST);
+			flow = bpf_map_lookup_elem(&kudo_flows6, &cached->key6);
+		} else {
+			bpf_map_update_elem(&kudo_flows4, &cached->key4, &again, BPF_NOEXIST);
+			flow = bpf_map_lookup_elem(&kudo_flows4, &cached->key4);
+		}
+	}
+	if (flow) {
+		kudo_add_to_flow(flow, KUDO_INGRESS, cached->packets[KUDO_INGRESS], cached->bytes[KUDO_INGRESS]);
+		kudo_add_to_flow(flow, KUDO_EGRESS, cached->packets[KUDO_EGRESS], cached->bytes[KUDO_EGRESS]);
+		flow->last_seen = cached->last_seen;
+	} else {
+		cpu->counters.unrecorded_flows += (__u64)cached->packets[0] + cached->packets[1];
+	}
+	cached->packets[0] = cached->packets[1] = 0;
+	cached->bytes[0] = cached->bytes[1] = 0;
+	__sync_fetch_and_add(&cached->moves, 1);
+	return 0;
+}
+
+kudo_inline int kudo_is_cached(const struct kudo_cached_flow *cached, const struct kudo_packet *packet)
+{
+	return packet->family == 4 ? kudo_same_flow4(&cached->key4, &packet->key4)
+				   : kudo_same_flow6(&cached->key6, &packet->key6);
+}
+
+kudo_inline void kudo_count_cached(struct kudo_cached_flow *cached, __u64 now, const struct kudo_seen *seen)
+{
+	cached->last_seen = now;
+	cached->packets[seen->direction & 1] += (__u32)seen->wire.packets;
+	cached->bytes[seen->direction & 1] += seen->wire.bytes;
+}
+
+kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)
+{
+	return packet->family == 4 ? kudo_cache_slot4(&packet->key4) : kudo_cache_slot6(&packet->key6);
+}
+
+/* The packet in hand's flow is not in its slot, or was judged by an older generation there. */
+kudo_apart int kudo_judge_flow(__u32 generation)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	const struct kudo_policy *policy = &kudo_policies[generation & 1];
+	struct kudo_work *work = kudo_work_of(cpu);
+	const struct kudo_packet *packet = &work->packet;
+	const struct kudo_seen *seen = &work->seen;
+	__u32 ipv6 = packet->family == 6;
 	struct kudo_flow *flow = kudo_find_flow(packet);
+	union kudo_judgement_word judged = {.word = 0};
+
 	if (flow)
 		judged.word = *(volatile __u64 *)&flow->judgement;
 	if (!flow || judged.judgement.generation != generation) {
-		struct kudo_match *match = kudo_longest_match(packet, slot);
-		__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
-		__u16 port = packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
+		struct kudo_match *match = kudo_longest_match(packet, generation & 1);
+		__u8 protocol = ipv6 ? packet->key6.protocol : packet->key4.protocol;
+		__u16 port = ipv6 ? packet->key6.remote_port : packet->key4.remote_port;
 
 		judged.judgement = kudo_judge(policy, match, protocol, port, packet->later_fragment);
-		if (judged.judgement.reason == KUDO_REASON_STRANGER)
-			flow = 0; /* what an older map called KUDO's is not counted as a flow any more */
-		else if (flow && counting)
-			*(volatile __u64 *)&flow->judgement = judged.word;
-		else if (counting) {
-			flow = kudo_enter_flow(packet, judged.word);
-			if (!flow)
-				kudo_count_unrecorded(wire.packets);
+	}
+	work->judged = judged;
+	if (!seen->counting)
+		return 0;
+
+	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
+	struct kudo_cached_flow *cached = &cpu->cache[slot];
+	int is_cached = cached->judgement != 0 && kudo_is_cached(cached, packet);
+	if (judged.judgement.reason == KUDO_REASON_STRANGER) {
+		/* What an older map called KUDO's is not counted as a flow any more. */
+		if (is_cached) {
+			kudo_write_back(slot);
+			cached->judgement = 0;
 		}
+		return 0;
 	}
-	if (counting) {
-		if (flow)
-			kudo_count_flow(flow, direction, wire);
-		kudo_count(direction, judged.judgement, wire);
+	if (flow)
+		*(volatile __u64 *)&flow->judgement = judged.word;
+	else
+		flow = kudo_enter_flow(packet, judged.word);
+	if (!flow) {
+		cpu->counters.unrecorded_flows += seen->wire.packets;
+		return 0;
 	}
+
+	__u64 now = bpf_jiffies64();
+	if (!is_cached) {
+		if (cached->judgement != 0 && now - cached->last_seen < KUDO_CACHE_IDLE_TICKS) {
+			kudo_add_to_flow(flow, seen->direction, seen->wire.packets, seen->wire.bytes);
+			flow->last_seen = now;
+			return 0;
+		}
+		if (cached->judgement != 0)
+			kudo_write_back(slot);
+		__sync_fetch_and_add(&cached->moves, 1);
+		if (ipv6)
+			cached->key6 = packet->key6;
+		else
+			cached->key4 = packet->key4;
+		cached->judgement = judged.word;
+		__sync_fetch_and_add(&cached->moves, 1);
+	}
+	*(volatile __u64 *)&cached->judgement = judged.word;
+	kudo_count_cached(cached, now, seen);
+	return 0;
+}
+
+kudo_inline void kudo_find_judgement(struct kudo_cpu *cpu, struct kudo_work *work, __u32 generation)
+{
+	__u32 slot = kudo_cache_slot(&work->packet) & (KUDO_CACHE_SLOTS - 1);
+	struct kudo_cached_flow *cached = &cpu->cache[slot];
+
+	work->judged.word = cached->judgement;
+	if (work->judged.judgement.generation != generation || !kudo_is_cached(cached, &work->packet)) {
+		kudo_judge_flow(generation);
+		return;
+	}
+	if (work->seen.counting) {
+		__u64 now = bpf_jiffies64();
+
+		if ((now ^ cached->last_seen) >> KUDO_CACHE_WRITE_BACK_SHIFT)
+			kudo_write_back(slot);
+		kudo_count_cached(cached, now, &work->seen);
+	}
+}
+
+/* Judges the packet in hand, parsed with this `reason`, and counts it. */
+kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, struct kudo_work *work, __u32 reason)
+{
+	__u32 generation = *(volatile __u32 *)&kudo_active;
+	const struct kudo_policy *policy = &kudo_policies[generation & 1];
+
+	work->judged.word = 0; /* reason no_policy, verdict pass */
+	if (generation != 0) {
+		if (reason)
+			work->judged.judgement = kudo_judge_unparsed(policy, reason);
+		else if (!kudo_may_be_known(policy, &work->packet))
+			work->judged.judgement = kudo_judge_unparsed(policy, KUDO_REASON_STRANGER);
+		else
+			kudo_find_judgement(cpu, work, generation);
+	}
+	union kudo_judgement_word judged = work->judged;
+	if (work->seen.counting)
+		kudo_count(&cpu->counters, judged.judgement, &work->seen);
 	return judged.judgement;
 }
 

@@ -26,60 +26,93 @@ const volatile __u32 kudo_ingress_counts = 1;
 /* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
 #define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
 
-SEC("xdp")
-int kudo_xdp(struct xdp_md *context)
+/* Parses the packet in hand: enum kudo_reason. */
+kudo_apart int kudo_parse_xdp(struct xdp_md *context)
 {
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = {
 		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
-	struct kudo_packet packet;
-	__u32 reason = kudo_parse(data, end, &frame, &packet);
 
-	if (packet.family == 4)
-		packet.key4.interface = context->ingress_ifindex;
-	else
-		packet.key6.interface = context->ingress_ifindex;
-	struct kudo_counter wire = {1, packet.l3_length};
-	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_INGRESS, wire, kudo_ingress_counts);
+	return (int)kudo_parse(data, end, &frame, &kudo_work_of(cpu)->packet);
+}
 
-	if (kudo_verdict_of(judgement) != KUDO_DROP)
+SEC("xdp")
+int kudo_xdp(struct xdp_md *context)
+{
+	__u32 reason = (__u32)kudo_parse_xdp(context);
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
 		return XDP_PASS;
-	if (!kudo_ingress_counts)
-		kudo_count(KUDO_INGRESS, judgement,
-			   wire); /* nobody sees it after us; if GRO merged it, as one packet */
+	struct kudo_work *work = kudo_work_of(cpu);
+	kudo_set_interface(&work->packet, context->ingress_ifindex);
+	work->seen.wire.packets = 1;
+	work->seen.wire.bytes = work->packet.l3_length;
+	work->seen.direction = KUDO_INGRESS;
+	work->seen.counting = kudo_ingress_counts;
+
+	if (kudo_verdict_of(kudo_handle(cpu, work, reason)) != KUDO_DROP)
+		return XDP_PASS;
+	if (!kudo_ingress_counts) {
+		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
+		work->seen.counting = 1;
+		kudo_handle(cpu, work, reason);
+	}
 	return XDP_DROP;
 }
 
-kudo_inline __u32 kudo_parse_skb(struct __sk_buff *skb, __u32 direction, struct kudo_packet *packet)
+/* The same of an skb: enum kudo_reason or KUDO_PARSE_PULL. */
+kudo_apart int kudo_parse_skb(struct __sk_buff *skb, __u32 direction)
 {
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
 	const struct kudo_frame frame = {.wire_length = skb->len,
 					 .link = kudo_link,
 					 .direction = direction,
 					 .super_packet = skb->gso_size != 0,
 					 .hidden_tags = skb->vlan_present != 0};
-	__u32 reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, packet);
+
+	return (int)kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
+			       &kudo_work_of(cpu)->packet);
+}
+
+/* Judges and counts an skb. Null: never. */
+kudo_inline struct kudo_work *kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
+{
+	__u32 reason = (__u32)kudo_parse_skb(skb, direction);
 
 	if (reason == KUDO_PARSE_PULL) {
 		bpf_skb_pull_data(skb, skb->len < KUDO_PULLED_BYTES ? skb->len : KUDO_PULLED_BYTES);
-		reason = kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, packet);
+		reason = (__u32)kudo_parse_skb(skb, direction);
 		if (reason == KUDO_PARSE_PULL) /* the kernel found no memory to make the headers linear */
 			reason = KUDO_REASON_TRUNCATED_LINK;
 	}
-	if (packet->family == 4)
-		packet->key4.interface = skb->ifindex;
-	else
-		packet->key6.interface = skb->ifindex;
-	return reason;
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	if (!cpu)
+		return 0;
+	struct kudo_work *work = kudo_work_of(cpu);
+	kudo_set_interface(&work->packet, skb->ifindex);
+	work->seen.wire = kudo_on_the_wire(&work->packet, skb->gso_size, skb->gso_segs);
+	work->seen.direction = direction;
+	work->seen.counting = counting;
+	kudo_handle(cpu, work, reason);
+	return work;
 }
 
 SEC("tc")
 int kudo_tc_ingress(struct __sk_buff *skb)
 {
-	struct kudo_packet packet;
-	__u32 reason = kudo_parse_skb(skb, KUDO_INGRESS, &packet);
-	struct kudo_counter wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs);
-	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_INGRESS, wire, kudo_ingress_counts);
+	struct kudo_work *work = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts);
 
+	if (!work)
+		return KUDO_TC_NEXT;
+	struct kudo_judgement judgement = work->judged.judgement;
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return kudo_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
@@ -124,21 +157,21 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_packe
 SEC("tc")
 int kudo_tc_egress(struct __sk_buff *skb)
 {
-	struct kudo_packet packet;
-	__u32 reason = kudo_parse_skb(skb, KUDO_EGRESS, &packet);
-	struct kudo_counter wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs);
-	struct kudo_judgement judgement = kudo_handle(&packet, reason, KUDO_EGRESS, wire, 1);
+	struct kudo_work *work = kudo_handle_skb(skb, KUDO_EGRESS, 1);
 
+	if (!work)
+		return KUDO_TC_NEXT;
+	struct kudo_judgement judgement = work->judged.judgement;
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return KUDO_TC_DROP;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		struct kudo_mark mark = policy->marks[kudo_class_of(judgement) & (KUDO_CLASSES - 1)];
-		__u8 dsfield = kudo_marked_dsfield(packet.dsfield, mark);
+		__u8 dsfield = kudo_marked_dsfield(work->packet.dsfield, mark);
 
 		skb->priority = kudo_marked_priority(skb->priority, mark);
-		if (dsfield != packet.dsfield)
-			kudo_set_dsfield(skb, &packet, dsfield);
+		if (dsfield != work->packet.dsfield)
+			kudo_set_dsfield(skb, &work->packet, dsfield);
 	}
 	return KUDO_TC_NEXT;
 }

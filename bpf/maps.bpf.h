@@ -34,7 +34,8 @@ KUDO_LPM_MAP(kudo_lpm4_1, kudo_lpm4_key);
 KUDO_LPM_MAP(kudo_lpm6_0, kudo_lpm6_key);
 KUDO_LPM_MAP(kudo_lpm6_1, kudo_lpm6_key);
 
-/* Flows of KUDO's addresses; strangers never get in. The longest unused go first when it is full. */
+/* Flows of KUDO's addresses; strangers never get in. The longest unused go first when it is full. The agent sets the
+ * sizes before it loads. */
 #define KUDO_FLOW_MAP(NAME, KEY, SIZE)                                                                                 \
 	struct {                                                                                                       \
 		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
@@ -46,12 +47,15 @@ KUDO_LPM_MAP(kudo_lpm6_1, kudo_lpm6_key);
 KUDO_FLOW_MAP(kudo_flows4, kudo_flow4_key, 131072);
 KUDO_FLOW_MAP(kudo_flows6, kudo_flow6_key, 32768);
 
+/* One element for each possible CPU: the agent sets the size before it loads. Not a per-CPU array: every kernel inlines
+ * this one's lookup, and the agent reads it without a system call. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct kudo_counters);
-} kudo_counters SEC(".maps");
+	__type(value, struct kudo_cpu);
+} kudo_cpus SEC(".maps");
 
 /* Slot to service name: only the agent reads and writes it; it lives here so that it lives as long as the counters. */
 struct {

@@ -38,8 +38,8 @@ struct kudo_packet {
 	union { /* by family */
 		struct kudo_flow4_key key4;
 		struct kudo_flow6_key key6;
-	};           /* all but `interface`, which the caller sets */
-	__u8 family; /* 4, 6, or 0: not an IP packet */
+	} __attribute__((aligned(8))); /* all but `interface`, which the caller sets */
+	__u8 family;                   /* 4, 6, or 0: not an IP packet */
 	__u8 later_fragment;
 	__u8 has_jumbo_header; /* IPv6 payload length 0 behind a hop-by-hop header: a BIG TCP super-packet, RFC 2675 */
 	__u8 dsfield;          /* DSCP and ECN */

@@ -10,9 +10,11 @@
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define kudo_swap16(x) __builtin_bswap16(x)
 #define kudo_swap32(x) __builtin_bswap32(x)
+#define kudo_swap64(x) __builtin_bswap64(x)
 #else
 #define kudo_swap16(x) ((__u16)(x))
 #define kudo_swap32(x) ((__u32)(x))
+#define kudo_swap64(x) ((__u64)(x))
 #endif
 
 /* EtherTypes: IEEE 802 numbers, RFC 9542 appendix B; 0x9100 is the older QinQ tag still in use. */

@@ -20,6 +20,7 @@ struct EnableOptions {
     std::vector<std::string> regions, interfaces, marks;
     bool teams = false, xdp_generic = false;
     std::string mode = "prioritise", tc_hook = "auto", firewall_mark = "none";
+    uint32_t max_flows = 0; // 0: not given
 };
 
 Result<kudo_mode> parse_mode(const std::string& text) {
@@ -76,7 +77,10 @@ Result<DesiredState> wanted_state(const EnableOptions& options, const Instance& 
 Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     auto wanted = wanted_state(options, global.instance);
     if (!wanted) return fail(std::move(wanted.error()));
-    const auto change = [&wanted](DesiredState& state) -> Result<void> {
+    const auto change = [&wanted, &options](DesiredState& state) -> Result<void> {
+        // It keeps its size until disable.
+        if (options.max_flows != 0 || state.enabled)
+            wanted->max_flows = options.max_flows != 0 ? options.max_flows : state.max_flows;
         wanted->range_map = state.range_map;
         wanted->range_map_source = state.range_map_source;
         state = *wanted;
@@ -127,7 +131,10 @@ Run setup_enable(CLI::App& app) {
                    "Mark of incoming prioritised packets, for a host firewall")
         ->type_name("VALUE[/MASK]")
         ->capture_default_str();
-    app.footer("What is not named goes to its default; the applied range map stays.\n"
+    app.add_option("--max-flows", options->max_flows, "IPv4 flows to remember, a quarter of it for IPv6 (131072)")
+        ->type_name("N")
+        ->check(CLI::Range(1024, 8 * 1024 * 1024));
+    app.footer("What is not named goes to its default; the applied range map and the flow table's size stay.\n"
                "CLASS is media, fallback (media over TCP) or control; SPEC is none, or dscp:NAME and priority:N, or "
                "one of them.\n"
                "Without MASK only the bits of VALUE are touched.\n"

@@ -3,7 +3,6 @@
 // Invariant: see bpf_program.h. The skeleton is included here and nowhere else in the tests.
 #include "tests/support/bpf_program.h"
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -14,6 +13,7 @@
 #include <linux/bpf.h>
 #include <unistd.h>
 
+#include "agent/flow_table.h"
 #include "kudo_bpf.skel.h"
 
 namespace kudo::test {
@@ -44,23 +44,12 @@ template <typename Key> void fill_map(int fd, const std::vector<std::pair<Key, k
         require(bpf_map_update_elem(fd, &key, &match, BPF_NOEXIST) == 0, "cannot enter a prefix");
 }
 
-template <typename Key> void read_flows(int fd, FlowBook& book) {
-    Key key, next;
-    const Key* previous = nullptr;
-    while (bpf_map_get_next_key(fd, previous, &next) == 0) {
-        kudo_flow flow;
-        require(bpf_map_lookup_elem(fd, &next, &flow) == 0, "cannot read a flow");
-        book[std::string(reinterpret_cast<const char*>(&next), sizeof next)] = flow;
-        key = next;
-        previous = &key;
-    }
-}
-
 } // namespace
 
 struct Datapath::State {
     Skeleton skeleton;
     int lpm4[2]{}, lpm6[2]{};
+    std::optional<CpuBlocks> cpus;
 };
 
 std::string Datapath::missing() {
@@ -86,8 +75,13 @@ Datapath::Datapath(Options options) : state_(std::make_unique<State>()) {
     require(skeleton != nullptr, "cannot open the BPF object");
     skeleton->rodata->kudo_link = options.link;
     skeleton->rodata->kudo_ingress_counts = options.ingress_counts;
+    bpf_map__set_max_entries(skeleton->maps.kudo_cpus, static_cast<__u32>(libbpf_num_possible_cpus()));
+    bpf_map__set_max_entries(skeleton->maps.kudo_flows4, options.max_flows);
     require(kudo_bpf::load(skeleton.get()) == 0, "cannot load the BPF object");
     State& state = *state_;
+    auto cpus = CpuBlocks::map(bpf_map__fd(skeleton->maps.kudo_cpus));
+    if (!cpus) throw std::runtime_error(cpus.error().message);
+    state.cpus.emplace(std::move(*cpus));
     state.lpm4[0] = bpf_map__fd(skeleton->maps.kudo_lpm4_0);
     state.lpm4[1] = bpf_map__fd(skeleton->maps.kudo_lpm4_1);
     state.lpm6[0] = bpf_map__fd(skeleton->maps.kudo_lpm6_0);
@@ -176,27 +170,20 @@ RunResult Datapath::run_tc(kudo_direction direction, std::span<const uint8_t> fr
 }
 
 std::unique_ptr<kudo_counters> Datapath::counters() const {
-    constexpr std::size_t words = sizeof(kudo_counters) / sizeof(uint64_t);
-    static const int cpus = libbpf_num_possible_cpus();
-    static thread_local std::vector<uint64_t> values(words * static_cast<std::size_t>(cpus));
-    const uint32_t zero = 0;
-    require(bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.kudo_counters), &zero, values.data()) == 0,
-            "cannot read the counters");
-    auto result = std::make_unique<kudo_counters>();
-    auto* sum = reinterpret_cast<uint64_t*>(result.get()); // it has nothing but 64-bit words
-    for (const uint64_t* value = values.data(); value != values.data() + values.size(); value += words) {
-        static constexpr std::array<uint64_t, words> nothing{};
-        if (std::memcmp(value, nothing.data(), sizeof nothing) == 0) continue; // most CPUs, most of the time
-        for (std::size_t i = 0; i < words; ++i)
-            sum[i] += value[i];
-    }
-    return result;
+    return std::make_unique<kudo_counters>(sum_counters(state_->cpus->blocks()));
 }
 
 FlowBook Datapath::flows() const {
+    const auto table = read_flow_table(bpf_map__fd(state_->skeleton->maps.kudo_flows4),
+                                       bpf_map__fd(state_->skeleton->maps.kudo_flows6), state_->cpus->blocks());
+    if (!table) throw std::runtime_error(table.error().message);
     FlowBook book;
-    read_flows<kudo_flow4_key>(bpf_map__fd(state_->skeleton->maps.kudo_flows4), book);
-    read_flows<kudo_flow6_key>(bpf_map__fd(state_->skeleton->maps.kudo_flows6), book);
+    const auto enter = [&](const auto& rows) {
+        for (const auto& [key, flow] : rows)
+            book[std::string(reinterpret_cast<const char*>(&key), sizeof key)] = flow;
+    };
+    enter(table->flows4);
+    enter(table->flows6);
     return book;
 }
 

@@ -35,6 +35,7 @@ public:
     struct Options {
         kudo_link_layer link = KUDO_LINK_ETHERNET;
         bool ingress_counts = true;
+        uint32_t max_flows = 131072;
     };
     // What it takes to run BPF programs is missing here: why. Empty: nothing is.
     static std::string missing();

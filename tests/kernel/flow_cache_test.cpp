@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// The CPUs' flow caches: counts stay exact while flows push each other out of them, while policies change, while
+// somebody reads, and when the flow table is full. Run by ctest, label kernel.
+// Invariant: what is expected was counted by the sender.
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "bpf/flow_cache.h"
+#include "tests/kernel/kernel_test.h"
+
+namespace kudo::test {
+namespace {
+
+constexpr uint64_t l3_bytes = 48;
+
+Bytes packet_of(uint32_t flow, bool ipv6 = false) {
+    const Udp udp{.source_port = 3478, .destination_port = static_cast<uint16_t>(1024 + flow % 60000)};
+    const std::string remote = "3.7.161." + std::to_string(flow % 60);
+    return ipv6 ? (Ethernet{} / IPv6{.source = "2001:db8:1::" + std::to_string(1 + flow % 60)} / udp).bytes()
+                : (Ethernet{} / IPv4{.source = remote} / udp / Payload(20)).bytes();
+}
+
+class FlowCache : public KernelTest {
+protected:
+    void SetUp() override {
+        KernelTest::SetUp();
+        if (IsSkipped()) return;
+        datapath_.emplace();
+        publish(1);
+    }
+    void publish(uint32_t generation) {
+        datapath_->publish(compile(overlapping_map(), options_for(KUDO_PRIORITISE), {}).value(), generation);
+    }
+    void send_one(const Bytes& frame) const { EXPECT_EQ(datapath_->run_xdp(frame).returned, uint32_t{XDP_PASS}); }
+    // By key, packets on ingress.
+    std::map<std::string, uint64_t> packets_by_flow() const {
+        std::map<std::string, uint64_t> result;
+        for (const auto& [key, flow] : datapath_->flows()) {
+            result[key] = flow.directions[KUDO_INGRESS].packets;
+            EXPECT_LE(flow.first_seen, flow.last_seen);
+        }
+        return result;
+    }
+    static std::string key_of(const Bytes& frame) {
+        kudo_packet packet{};
+        const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(frame.size()),
+                                 .link = KUDO_LINK_ETHERNET,
+                                 .direction = KUDO_INGRESS,
+                                 .super_packet = 0,
+                                 .hidden_tags = 0};
+        EXPECT_EQ(kudo_parse(frame.data(), frame.data() + frame.size(), &as_seen, &packet), 0u);
+        (packet.family == 4 ? packet.key4.interface : packet.key6.interface) = 1;
+        return flow_key(packet);
+    }
+    static uint32_t slot_of(const std::string& key) {
+        if (key.size() == sizeof(kudo_flow4_key)) {
+            kudo_flow4_key key4;
+            std::memcpy(&key4, key.data(), sizeof key4);
+            return kudo_cache_slot4(&key4);
+        }
+        kudo_flow6_key key6;
+        std::memcpy(&key6, key.data(), sizeof key6);
+        return kudo_cache_slot6(&key6);
+    }
+    void wait_until_idle() const {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10 * (KUDO_CACHE_IDLE_TICKS + 2))); // at 100 ticks/s
+    }
+    std::optional<Datapath> datapath_;
+};
+
+TEST_F(FlowCache, CountsStayExactWhileFlowsPushEachOtherOut) {
+    constexpr uint32_t flows = 5000; // five for each slot of their family
+    std::map<std::string, uint64_t> expected;
+    std::set<uint32_t> slots;
+    for (int round = 0; round < 6; ++round) {
+        for (uint32_t flow = 0; flow < flows; ++flow) {
+            // Another one comes first each time, so that another one finds the slot idle.
+            const Bytes frame = packet_of((flow * 2017 + static_cast<uint32_t>(round) * 977) % flows, flow % 7 == 0);
+            const std::string key = key_of(frame);
+            slots.insert(slot_of(key));
+            for (uint32_t i = 0; i <= flow % 3; ++i)
+                ASSERT_EQ(datapath_->run_xdp(frame).returned, uint32_t{XDP_PASS});
+            expected[key] += 1 + flow % 3;
+        }
+        if (round == 2) publish(2);
+        EXPECT_EQ(packets_by_flow(), expected) << "round " << round;
+        wait_until_idle();
+    }
+    EXPECT_LT(slots.size() * 3, expected.size()) << "too few flows share a slot for this to show anything";
+    uint64_t total = 0;
+    for (const auto& [key, packets] : expected)
+        total += packets;
+    EXPECT_EQ(datapath_->counters()->reasons[KUDO_REASON_RULE][KUDO_INGRESS].packets, total);
+    EXPECT_EQ(datapath_->counters()->unrecorded_flows, 0u);
+}
+
+// Two CPUs write, with pauses in which slots change hands, and a third thread adds up all the while.
+TEST_F(FlowCache, NobodyWhoReadsMeanwhileSeesAPacketTwiceOrLessThanBefore) {
+    constexpr uint32_t flows = 4000;
+    std::vector<Bytes> frames;
+    for (uint32_t flow = 0; flow < flows; ++flow)
+        frames.push_back(packet_of(flow));
+    std::vector<std::atomic<uint64_t>> begun(flows), done(flows);
+    std::atomic<bool> stop = false;
+    const auto send = [&](uint32_t seed) {
+        std::mt19937 random(seed);
+        while (!stop) {
+            for (int i = 0; i < 2000 && !stop; ++i) {
+                const auto flow = static_cast<uint32_t>(random() % flows);
+                begun[flow]++;
+                send_one(frames[flow]);
+                done[flow]++;
+            }
+            wait_until_idle();
+        }
+    };
+    std::map<std::string, uint32_t> flow_of;
+    for (uint32_t flow = 0; flow < flows; ++flow)
+        flow_of[key_of(frames[flow])] = flow;
+    uint64_t checked = 0;
+    {
+        std::jthread first(send, 1), second(send, 2);
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+        while (std::chrono::steady_clock::now() < end) {
+            std::vector<uint64_t> least(flows);
+            for (uint32_t flow = 0; flow < flows; ++flow)
+                least[flow] = done[flow];
+            const auto seen = packets_by_flow();
+            for (const auto& [key, packets] : seen) {
+                const uint32_t flow = flow_of.at(key);
+                ASSERT_GE(packets, least[flow]) << "lost on the way from the cache to the table";
+                ASSERT_LE(packets, begun[flow]) << "seen twice";
+                checked++;
+            }
+        }
+        stop = true;
+    }
+    EXPECT_GT(checked, 10 * flows);
+    for (const auto& [key, packets] : packets_by_flow())
+        EXPECT_EQ(packets, done[flow_of.at(key)]);
+}
+
+// The table forgets what has not been used for longest; a flow that lives in a cache must not look unused.
+TEST_F(FlowCache, ABusyFlowSurvivesAFullFlowTable) {
+    datapath_.emplace(Datapath::Options{.max_flows = 4096});
+    publish(1);
+    const Bytes busy = packet_of(1);
+    uint64_t sent = 0;
+    for (uint32_t other = 0; other < 20'000; ++other) {
+        send_one(busy);
+        sent++;
+        send_one((Ethernet{} / IPv4{.source = "100.64.0.1"} /
+                  Udp{.source_port = 3478, .destination_port = static_cast<uint16_t>(other)})
+                     .bytes());
+        if (other % 500 == 499) std::this_thread::sleep_for(std::chrono::milliseconds(100)); // time passes
+    }
+    EXPECT_EQ(packets_by_flow()[key_of(busy)], sent);
+}
+
+TEST_F(FlowCache, BytesAndBothDirectionsAreKeptApart) {
+    const Bytes in = packet_of(3);
+    for (int i = 0; i < 10; ++i)
+        send_one(in);
+    const FlowBook flows = datapath_->flows();
+    ASSERT_EQ(flows.size(), 1u);
+    EXPECT_EQ(flows.begin()->second.directions[KUDO_INGRESS].bytes, 10 * l3_bytes);
+    EXPECT_EQ(flows.begin()->second.directions[KUDO_EGRESS].packets, 0u);
+}
+
+TEST_F(FlowCache, NeighbouringFlowsSpreadOverTheSlots) {
+    std::set<uint32_t> slots4, slots6;
+    for (uint32_t flow = 0; flow < 1024; ++flow) {
+        slots4.insert(slot_of(key_of(packet_of(flow))));
+        slots6.insert(slot_of(key_of(packet_of(flow, true))));
+    }
+    // 1024 balls into 1024 bins fill 63 % of them.
+    EXPECT_GT(slots4.size(), 550u);
+    EXPECT_GT(slots6.size(), 550u);
+    for (const uint32_t slot : slots4)
+        EXPECT_FALSE(slots6.contains(slot));
+}
+
+} // namespace
+} // namespace kudo::test
