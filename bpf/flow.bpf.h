@@ -23,9 +23,9 @@ struct kudo_seen {
 	__u32 counting; /* 0: another program on this packet's way counts it */
 };
 
-/* The packet in hand. It lives in kudo_cpu.work, not on the stack: the functions below that are not inlined find it
- * there, so that the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off,
- * so nothing else runs on this CPU meanwhile. */
+/* The packet in hand, for the functions that are not inlined, in kudo_cpu.work: with no other arguments than numbers
+ * the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off, so nothing
+ * else runs on this CPU meanwhile. */
 struct kudo_work {
 	struct kudo_packet packet;
 	struct kudo_seen seen;
@@ -176,6 +176,17 @@ kudo_inline void kudo_count_cached(struct kudo_cached_flow *cached, __u64 now, c
 	cached->bytes[seen->direction & 1] += seen->wire.bytes;
 }
 
+/* All that kudo_judge_flow() reads. */
+kudo_inline void kudo_put_packet(struct kudo_packet *to, const struct kudo_packet *packet)
+{
+	if (packet->family == 4)
+		to->key4 = packet->key4;
+	else
+		to->key6 = packet->key6;
+	to->family = packet->family;
+	to->later_fragment = packet->later_fragment;
+}
+
 kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)
 {
 	return packet->family == 4 ? kudo_cache_slot4(&packet->key4) : kudo_cache_slot6(&packet->key6);
@@ -251,43 +262,50 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 	return 0;
 }
 
-kudo_inline void kudo_find_judgement(struct kudo_cpu *cpu, struct kudo_work *work, __u32 generation)
+kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_packet *packet,
+				      const struct kudo_seen *seen, __u32 generation)
 {
-	__u32 slot = kudo_cache_slot(&work->packet) & (KUDO_CACHE_SLOTS - 1);
+	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
 	struct kudo_cached_flow *cached = &cpu->cache[slot];
+	union kudo_judgement_word judged = {.word = cached->judgement};
 
-	work->judged.word = cached->judgement;
-	if (work->judged.judgement.generation != generation || !kudo_is_cached(cached, &work->packet)) {
+	if (judged.judgement.generation != generation || !kudo_is_cached(cached, packet)) {
+		struct kudo_work *work = kudo_work_of(cpu);
+
+		if (packet != &work->packet)
+			kudo_put_packet(&work->packet, packet);
+		work->seen = *seen;
 		kudo_judge_flow(generation);
-		return;
+		return work->judged.word;
 	}
-	if (work->seen.counting) {
+	if (seen->counting) {
 		__u64 now = bpf_jiffies64();
 
 		if ((now ^ cached->last_seen) >> KUDO_CACHE_WRITE_BACK_SHIFT)
 			kudo_write_back(slot);
-		kudo_count_cached(cached, now, &work->seen);
+		kudo_count_cached(cached, now, seen);
 	}
+	return judged.word;
 }
 
-/* Judges the packet in hand, parsed with this `reason`, and counts it. */
-kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, struct kudo_work *work, __u32 reason)
+/* Judges a packet, parsed with this `reason`, and counts it. */
+kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, const struct kudo_packet *packet, __u32 reason,
+					      const struct kudo_seen *seen)
 {
 	__u32 generation = *(volatile __u32 *)&kudo_active;
 	const struct kudo_policy *policy = &kudo_policies[generation & 1];
+	union kudo_judgement_word judged = {.word = 0}; /* reason no_policy, verdict pass */
 
-	work->judged.word = 0; /* reason no_policy, verdict pass */
 	if (generation != 0) {
 		if (reason)
-			work->judged.judgement = kudo_judge_unparsed(policy, reason);
-		else if (!kudo_may_be_known(policy, &work->packet))
-			work->judged.judgement = kudo_judge_unparsed(policy, KUDO_REASON_STRANGER);
+			judged.judgement = kudo_judge_unparsed(policy, reason);
+		else if (!kudo_may_be_known(policy, packet))
+			judged.judgement = kudo_judge_unparsed(policy, KUDO_REASON_STRANGER);
 		else
-			kudo_find_judgement(cpu, work, generation);
+			judged.word = kudo_find_judgement(cpu, packet, seen, generation);
 	}
-	union kudo_judgement_word judged = work->judged;
-	if (work->seen.counting)
-		kudo_count(&cpu->counters, judged.judgement, &work->seen);
+	if (seen->counting)
+		kudo_count(&cpu->counters, judged.judgement, seen);
 	return judged.judgement;
 }
 

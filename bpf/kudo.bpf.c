@@ -26,70 +26,90 @@ const volatile __u32 kudo_ingress_counts = 1;
 /* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
 #define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
 
-/* Parses the packet in hand: enum kudo_reason. */
-kudo_apart int kudo_parse_xdp(struct xdp_md *context)
+/* Judges and counts any frame: the packet and its judgement are in kudo_work then. */
+kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
 	if (!cpu)
-		return KUDO_REASON_NOT_IP;
+		return 0;
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = {
 		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	struct kudo_work *work = kudo_work_of(cpu);
+	__u32 reason = kudo_parse(data, end, &frame, &work->packet);
+	struct kudo_seen seen = {
+		.wire = {1, work->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
-	return (int)kudo_parse(data, end, &frame, &kudo_work_of(cpu)->packet);
+	kudo_set_interface(&work->packet, context->ingress_ifindex);
+	work->judged.judgement = kudo_handle(cpu, &work->packet, reason, &seen);
+	if (!kudo_ingress_counts && kudo_verdict_of(work->judged.judgement) == KUDO_DROP) {
+		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
+		seen.counting = 1;
+		kudo_handle(cpu, &work->packet, reason, &seen);
+	}
+	return 0;
+}
+
+kudo_inline int kudo_run_xdp(struct xdp_md *context)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	const struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	struct kudo_packet packet;
+	struct kudo_judgement judgement;
+
+	if (!cpu)
+		return XDP_PASS;
+	if (kudo_ingress_counts && kudo_parse_common(data, end, &frame, &packet)) {
+		const struct kudo_seen seen = {
+			.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
+		kudo_set_interface(&packet, context->ingress_ifindex);
+		judgement = kudo_handle(cpu, &packet, 0, &seen);
+	} else {
+		kudo_handle_any_frame(context);
+		judgement = kudo_work_of(cpu)->judged.judgement;
+	}
+	return kudo_verdict_of(judgement) == KUDO_DROP ? XDP_DROP : XDP_PASS;
 }
 
 SEC("xdp")
 int kudo_xdp(struct xdp_md *context)
 {
-	__u32 reason = (__u32)kudo_parse_xdp(context);
-	struct kudo_cpu *cpu = kudo_this_cpu();
-
-	if (!cpu)
-		return XDP_PASS;
-	struct kudo_work *work = kudo_work_of(cpu);
-	kudo_set_interface(&work->packet, context->ingress_ifindex);
-	work->seen.wire.packets = 1;
-	work->seen.wire.bytes = work->packet.l3_length;
-	work->seen.direction = KUDO_INGRESS;
-	work->seen.counting = kudo_ingress_counts;
-
-	if (kudo_verdict_of(kudo_handle(cpu, work, reason)) != KUDO_DROP)
-		return XDP_PASS;
-	if (!kudo_ingress_counts) {
-		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
-		work->seen.counting = 1;
-		kudo_handle(cpu, work, reason);
-	}
-	return XDP_DROP;
+	return kudo_run_xdp(context);
 }
 
-/* The same of an skb: enum kudo_reason or KUDO_PARSE_PULL. */
-kudo_apart int kudo_parse_skb(struct __sk_buff *skb, __u32 direction)
+kudo_inline struct kudo_frame kudo_frame_of(const struct __sk_buff *skb, __u32 direction)
+{
+	struct kudo_frame frame = {.wire_length = skb->len,
+				   .link = kudo_link,
+				   .direction = direction,
+				   .super_packet = skb->gso_size != 0,
+				   .hidden_tags = skb->vlan_present != 0};
+	return frame;
+}
+
+/* Enum kudo_reason or KUDO_PARSE_PULL. */
+kudo_apart int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
+	const struct kudo_frame frame = kudo_frame_of(skb, direction);
 
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
-	const struct kudo_frame frame = {.wire_length = skb->len,
-					 .link = kudo_link,
-					 .direction = direction,
-					 .super_packet = skb->gso_size != 0,
-					 .hidden_tags = skb->vlan_present != 0};
-
 	return (int)kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
 			       &kudo_work_of(cpu)->packet);
 }
 
-/* Judges and counts an skb. Null: never. */
-kudo_inline struct kudo_work *kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
+/* Judges and counts any skb: the packet and its judgement are in kudo_work then. */
+kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
 {
-	__u32 reason = (__u32)kudo_parse_skb(skb, direction);
+	__u32 reason = (__u32)kudo_parse_any_skb(skb, direction);
 
 	if (reason == KUDO_PARSE_PULL) {
 		bpf_skb_pull_data(skb, skb->len < KUDO_PULLED_BYTES ? skb->len : KUDO_PULLED_BYTES);
-		reason = (__u32)kudo_parse_skb(skb, direction);
+		reason = (__u32)kudo_parse_any_skb(skb, direction);
 		if (reason == KUDO_PARSE_PULL) /* the kernel found no memory to make the headers linear */
 			reason = KUDO_REASON_TRUNCATED_LINK;
 	}
@@ -97,22 +117,55 @@ kudo_inline struct kudo_work *kudo_handle_skb(struct __sk_buff *skb, __u32 direc
 	if (!cpu)
 		return 0;
 	struct kudo_work *work = kudo_work_of(cpu);
+	const struct kudo_seen seen = {.wire = kudo_on_the_wire(&work->packet, skb->gso_size, skb->gso_segs),
+				       .direction = direction,
+				       .counting = counting};
 	kudo_set_interface(&work->packet, skb->ifindex);
-	work->seen.wire = kudo_on_the_wire(&work->packet, skb->gso_size, skb->gso_segs);
-	work->seen.direction = direction;
-	work->seen.counting = counting;
-	kudo_handle(cpu, work, reason);
-	return work;
+	work->judged.judgement = kudo_handle(cpu, &work->packet, reason, &seen);
+	return 0;
+}
+
+/* What tc does with a packet: the judgement, and of the packet what marking it needs. */
+struct kudo_outcome {
+	struct kudo_judgement judgement;
+	__u32 l3_offset;
+	__u8 family, dsfield;
+};
+
+kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const struct kudo_frame frame = kudo_frame_of(skb, direction);
+	struct kudo_outcome outcome = {};
+	struct kudo_packet packet;
+
+	if (!cpu)
+		return outcome;
+	if (kudo_parse_common((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, &packet)) {
+		const struct kudo_seen seen = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
+					       .direction = direction,
+					       .counting = counting};
+		kudo_set_interface(&packet, skb->ifindex);
+		outcome.judgement = kudo_handle(cpu, &packet, 0, &seen);
+		outcome.l3_offset = packet.l3_offset;
+		outcome.family = packet.family;
+		outcome.dsfield = packet.dsfield;
+		return outcome;
+	}
+	kudo_handle_any_skb(skb, direction, counting);
+	const struct kudo_work *work = kudo_work_of(cpu);
+	outcome.judgement = work->judged.judgement;
+	outcome.l3_offset = work->packet.l3_offset;
+	outcome.family = work->packet.family;
+	outcome.dsfield = work->packet.dsfield;
+	return outcome;
 }
 
 SEC("tc")
 int kudo_tc_ingress(struct __sk_buff *skb)
 {
-	struct kudo_work *work = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts);
+	struct kudo_judgement judgement = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts).judgement;
 
-	if (!work)
-		return KUDO_TC_NEXT;
-	struct kudo_judgement judgement = work->judged.judgement;
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return kudo_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
@@ -125,7 +178,7 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 }
 
 /* Rewrites the DS field in the packet, checksum included, in one helper call. */
-kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_packet *packet, __u8 dsfield)
+kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outcome *packet, __u8 dsfield)
 {
 	const __u8 *header = (const __u8 *)(long)skb->data + (packet->l3_offset & 0xff);
 
@@ -157,21 +210,19 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_packe
 SEC("tc")
 int kudo_tc_egress(struct __sk_buff *skb)
 {
-	struct kudo_work *work = kudo_handle_skb(skb, KUDO_EGRESS, 1);
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1);
+	struct kudo_judgement judgement = outcome.judgement;
 
-	if (!work)
-		return KUDO_TC_NEXT;
-	struct kudo_judgement judgement = work->judged.judgement;
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return KUDO_TC_DROP;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		struct kudo_mark mark = policy->marks[kudo_class_of(judgement) & (KUDO_CLASSES - 1)];
-		__u8 dsfield = kudo_marked_dsfield(work->packet.dsfield, mark);
+		__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
 
 		skb->priority = kudo_marked_priority(skb->priority, mark);
-		if (dsfield != work->packet.dsfield)
-			kudo_set_dsfield(skb, &work->packet, dsfield);
+		if (dsfield != outcome.dsfield)
+			kudo_set_dsfield(skb, &outcome, dsfield);
 	}
 	return KUDO_TC_NEXT;
 }

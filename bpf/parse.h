@@ -293,6 +293,91 @@ kudo_inline __u32 kudo_parse(const void *start, const void *limit, const struct 
 	return KUDO_REASON_NOT_IP;
 }
 
+/* The shape that nearly all packets have, in one go: no tags, options, extension headers or later fragment, and all
+ * headers linear. 1: kudo_parse() would return 0 and give this `packet`. 0: only kudo_parse() can tell. */
+kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
+				  struct kudo_packet *packet)
+{
+	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
+	__u32 offset = frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
+	const __u8 *network = data + offset;
+	int ingress = frame->direction == KUDO_INGRESS;
+
+	if (network + sizeof(struct kudo_ipv6_header) > end) /* as long as IPv4 and TCP together */
+		return 0;
+	__be16 type = frame->link == KUDO_LINK_NONE ? 0 : ((const struct kudo_ethernet_header *)data)->type;
+	const struct kudo_ipv4_header *ip4 = (const struct kudo_ipv4_header *)network;
+	const struct kudo_ipv6_header *ip6 = (const struct kudo_ipv6_header *)network;
+
+	packet->later_fragment = 0;
+	packet->has_jumbo_header = 0;
+	packet->l3_offset = offset;
+	if (ip4->version_and_ihl == 0x45 &&
+	    (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV4))) {
+		struct kudo_flow4_key *key = &packet->key4;
+		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip4 + 1);
+		__u32 length = kudo_swap16(ip4->total_length), size;
+
+		if (ip4->protocol == KUDO_PROTOCOL_TCP)
+			size = (__u32)(tcp->data_offset >> 4) * 4;
+		else if (ip4->protocol == KUDO_PROTOCOL_UDP)
+			size = sizeof(struct kudo_udp_header);
+		else
+			return 0;
+		if ((ip4->fragment & kudo_swap16(KUDO_IPV4_FRAGMENT_OFFSET)) ||
+		    (ip4->protocol == KUDO_PROTOCOL_TCP && size < sizeof(*tcp)) || sizeof(*ip4) + size > length ||
+		    offset + length > frame->wire_length)
+			return 0;
+		packet->family = 4;
+		packet->dsfield = ip4->dsfield;
+		packet->header_length = sizeof(*ip4) + size;
+		packet->l3_length = length;
+		key->remote = ingress ? ip4->source : ip4->destination;
+		key->local = ingress ? ip4->destination : ip4->source;
+		key->remote_port = kudo_swap16(ingress ? tcp->source : tcp->destination);
+		key->local_port = kudo_swap16(ingress ? tcp->destination : tcp->source);
+		key->protocol = ip4->protocol;
+		key->later_fragment = 0;
+		key->pad[0] = key->pad[1] = 0;
+		return 1;
+	}
+	if (network[0] >> 4 == 6 && (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV6))) {
+		struct kudo_flow6_key *key = &packet->key6;
+		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip6 + 1);
+		const struct kudo_udp_header *udp = (const struct kudo_udp_header *)(ip6 + 1);
+		__u32 length = sizeof(*ip6) + kudo_swap16(ip6->payload_length), size;
+
+		if (ip6->next_header == KUDO_PROTOCOL_TCP) {
+			if ((const __u8 *)(tcp + 1) > end)
+				return 0;
+			size = (__u32)(tcp->data_offset >> 4) * 4;
+			if (size < sizeof(*tcp))
+				return 0;
+		} else if (ip6->next_header == KUDO_PROTOCOL_UDP) {
+			if ((const __u8 *)(udp + 1) > end)
+				return 0;
+			size = sizeof(*udp);
+		} else {
+			return 0;
+		}
+		if (sizeof(*ip6) + size > length || offset + length > frame->wire_length)
+			return 0;
+		packet->family = 6;
+		packet->dsfield = (__u8)(kudo_swap32(ip6->version_class_flow) >> 20);
+		packet->header_length = sizeof(*ip6) + size;
+		packet->l3_length = length;
+		__builtin_memcpy(key->remote, ingress ? ip6->source : ip6->destination, 16);
+		__builtin_memcpy(key->local, ingress ? ip6->destination : ip6->source, 16);
+		key->remote_port = kudo_swap16(ingress ? udp->source : udp->destination);
+		key->local_port = kudo_swap16(ingress ? udp->destination : udp->source);
+		key->protocol = ip6->next_header;
+		key->later_fragment = 0;
+		key->pad[0] = key->pad[1] = 0;
+		return 1;
+	}
+	return 0;
+}
+
 /* How many packets a frame is on the wire, and how many layer-3 bytes they have together. `segment_size` is the payload
  * of each but the last (skb->gso_size), 0 for an ordinary frame; `segments` what the kernel says (skb->gso_segs), 0
  * where it does not know (packets from a guest). Encapsulated super-packets: the inner headers are not seen, so bytes

@@ -43,16 +43,25 @@
 #define KUDO_PROTOCOL_HIP 139
 #define KUDO_PROTOCOL_SHIM6 140
 
+/* Natively a header may lie anywhere. For the kernel's programs the compiler is told the alignment that headers mostly
+ * have, or it would load every field byte by byte; where they have not, the architectures that matter do not care, and
+ * on others the verifier refuses the program. */
+#ifdef __bpf__
+#define KUDO_WIRE(alignment) __attribute__((packed, aligned(alignment)))
+#else
+#define KUDO_WIRE(alignment) __attribute__((packed))
+#endif
+
 struct kudo_ethernet_header {
 	__u8 destination[6];
 	__u8 source[6];
 	__be16 type;
-} __attribute__((packed));
+} KUDO_WIRE(2);
 
 struct kudo_vlan_tag { /* what follows the EtherType 0x8100 and its kin */
 	__be16 control;
 	__be16 type;
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 struct kudo_pppoe_header {     /* RFC 2516 section 4, and the PPP protocol field behind it */
 	__u8 version_and_type; /* 0x11 */
@@ -60,7 +69,7 @@ struct kudo_pppoe_header {     /* RFC 2516 section 4, and the PPP protocol field
 	__be16 session;
 	__be16 length; /* of what follows, the PPP protocol field included */
 	__be16 protocol;
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 struct kudo_ipv4_header { /* RFC 791 section 3.1 */
 	__u8 version_and_ihl;
@@ -73,7 +82,7 @@ struct kudo_ipv4_header { /* RFC 791 section 3.1 */
 	__be16 checksum;
 	__be32 source;
 	__be32 destination;
-} __attribute__((packed));
+} KUDO_WIRE(4);
 #define KUDO_IPV4_MORE_FRAGMENTS 0x2000
 #define KUDO_IPV4_FRAGMENT_OFFSET 0x1fff
 
@@ -84,20 +93,20 @@ struct kudo_ipv6_header {          /* RFC 8200 section 3 */
 	__u8 hop_limit;
 	__be32 source[4];
 	__be32 destination[4];
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 struct kudo_ipv6_extension { /* RFC 8200 section 4: the common beginning */
 	__u8 next_header;
 	__u8 length; /* in units of 8 bytes beyond the first 8; AH counts 4-byte units minus 2 (RFC 4302 section 2.2) */
 	__be16 fragment; /* fragment header only: offset in units of 8 bytes in the upper 13 bits */
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 struct kudo_udp_header { /* RFC 768 */
 	__be16 source;
 	__be16 destination;
 	__be16 length;
 	__be16 checksum;
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 struct kudo_tcp_header { /* RFC 9293 section 3.1 */
 	__be16 source;
@@ -109,7 +118,7 @@ struct kudo_tcp_header { /* RFC 9293 section 3.1 */
 	__be16 window;
 	__be16 checksum;
 	__be16 urgent;
-} __attribute__((packed));
+} KUDO_WIRE(4);
 
 KUDO_ASSERT(sizeof(struct kudo_ethernet_header) == 14, "Ethernet header");
 KUDO_ASSERT(sizeof(struct kudo_vlan_tag) == 4, "VLAN tag");

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What the benchmark runs beside the data path's own programs: empty ones to compare with, parts of ours, and ours
+ * behind a step that makes another packet of it each time. Loaded by tests/bench only.
+ * Invariant: a step before ours is in the program that it is compared with, too. */
+#include "bpf/kudo.bpf.c"
+
+#include <bpf/bpf_endian.h>
+
+__u32 kudo_bench_next SEC(".data.bench") = 0;  /* index into kudo_bench_order, or a counter */
+__u32 kudo_bench_count SEC(".data.bench") = 0; /* flows in the set */
+__u32 kudo_bench_sink SEC(".data.bench") = 0;
+__u32 kudo_bench_target SEC(".data.bench") = 0; /* ifindex that kudo_bench_redirect sends to */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << 20);
+	__type(key, __u32);
+	__type(value, __u32);
+} kudo_bench_order SEC(".maps");
+
+struct kudo_bench_frame {
+	struct kudo_ethernet_header ethernet;
+	struct kudo_ipv4_header ip;
+	struct kudo_udp_header udp;
+} __attribute__((packed));
+
+/* Ingress: the local side tells the flows apart. */
+kudo_inline void kudo_bench_make_flow(struct xdp_md *context)
+{
+	struct kudo_bench_frame *frame = (void *)(long)context->data;
+	__u32 index = kudo_bench_next;
+
+	if ((void *)(frame + 1) > (void *)(long)context->data_end)
+		return;
+	kudo_bench_next = index + 1 < kudo_bench_count ? index + 1 : 0;
+	__u32 *flow = bpf_map_lookup_elem(&kudo_bench_order, &index);
+	if (!flow)
+		return;
+	frame->udp.destination = (__be16)*flow;
+	frame->ip.destination = bpf_htonl(0x0a4d0000 | *flow >> 16);
+}
+
+/* Addresses all over IPv4. */
+kudo_inline void kudo_bench_make_stranger(struct xdp_md *context)
+{
+	struct kudo_bench_frame *frame = (void *)(long)context->data;
+
+	if ((void *)(frame + 1) > (void *)(long)context->data_end)
+		return;
+	frame->ip.source = kudo_bench_next++ * 2654435769u;
+}
+
+SEC("xdp")
+int kudo_bench_empty(struct xdp_md *context)
+{
+	(void)context;
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int kudo_bench_empty_drop(struct xdp_md *context)
+{
+	(void)context;
+	return XDP_DROP;
+}
+
+SEC("tc")
+int kudo_bench_empty_tc(struct __sk_buff *skb)
+{
+	(void)skb;
+	return KUDO_TC_NEXT;
+}
+
+SEC("xdp")
+int kudo_bench_parse(struct xdp_md *context)
+{
+	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	const struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	struct kudo_packet packet;
+
+	if (!kudo_parse_common(data, end, &frame, &packet))
+		return XDP_DROP;
+	kudo_bench_sink = packet.key4.remote ^ packet.l3_length; /* or the compiler leaves it out */
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int kudo_bench_flows_empty(struct xdp_md *context)
+{
+	kudo_bench_make_flow(context);
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int kudo_bench_flows(struct xdp_md *context)
+{
+	kudo_bench_make_flow(context);
+	return kudo_run_xdp(context);
+}
+
+SEC("xdp")
+int kudo_bench_strangers_empty(struct xdp_md *context)
+{
+	kudo_bench_make_stranger(context);
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int kudo_bench_strangers(struct xdp_md *context)
+{
+	kudo_bench_make_stranger(context);
+	return kudo_run_xdp(context);
+}
+
+SEC("xdp")
+int kudo_bench_count_and_drop(struct xdp_md *context)
+{
+	kudo_run_xdp(context);
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int kudo_bench_redirect(struct xdp_md *context)
+{
+	(void)context;
+	return (int)bpf_redirect(kudo_bench_target, 0);
+}

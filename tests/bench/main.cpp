@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// kudo_bench [--short] [--check] [--json FILE]: what the data path and the commands cost on this machine, as
+// differences and ratios within one run. Exit status 77: BPF or namespaces cannot be had here.
+#include <sched.h>
+
+#include <cstring>
+#include <exception>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "tests/bench/sections.h"
+
+int main(int argc, char** argv) {
+    kudo::bench::Options options;
+    for (int i = 1; i < argc; i++) {
+        const std::string_view word = argv[i];
+        if (word == "--short")
+            options.quick = true;
+        else if (word == "--check")
+            options.check = true;
+        else if (word == "--json" && i + 1 < argc)
+            options.json = argv[++i];
+        else {
+            fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE]\n");
+            return 2;
+        }
+    }
+    spdlog::set_level(spdlog::level::warn);
+    auto host = kudo::test::TestHost::build();
+    if (!host) {
+        fmt::print(stderr, "skipped: {}\n", host.error().message);
+        return 77;
+    }
+    if (setns(host->host.fd(), CLONE_NEWNET) != 0) {
+        fmt::print(stderr, "setns: {}\n", strerror(errno));
+        return 1;
+    }
+    try {
+        kudo::bench::Report report(options);
+        measure_packets(*host, report);
+        measure_line(*host, report);
+        measure_prefixes(*host, report);
+        measure_flows(*host, report);
+        measure_commands(*host, report);
+        return report.finish() ? 0 : 1;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "kudo_bench: {}\n", error.what());
+        return 1;
+    }
+}

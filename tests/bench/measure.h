@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Measuring and reporting: medians over rounds, always beside what they are compared with. Included by tests/bench.
+// Invariant: a figure and its comparison come from the same rounds, taken in turns.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace kudo::bench {
+
+struct Options {
+    bool quick = false; // a few rounds: for continuous integration
+    bool check = false; // fail where a figure is far from what it was
+    std::string json;   // file
+    [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
+    [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
+};
+
+struct Spread {
+    double median = 0, low = 0, high = 0; // quartiles
+};
+Spread spread_of(std::vector<double> values);
+
+// Lines of the report: printed as they come, kept for the JSON.
+class Report {
+public:
+    explicit Report(const Options& options) : options_(options) {}
+    void section(const std::string& title);
+    // `limit`: what --check allows at most; 0: nothing to check. `goal`: what we want, for the reader.
+    void line(const std::string& name, const std::string& unit, const Spread& value, double goal = 0, double limit = 0);
+    // The same where more is better.
+    void at_least(const std::string& name, const std::string& unit, const Spread& value, double goal, double limit);
+    // Writes the JSON. False: a check failed.
+    bool finish();
+    [[nodiscard]] const Options& options() const { return options_; }
+
+private:
+    void add(const std::string& name, const std::string& unit, const Spread& value, double goal, double limit,
+             bool more_is_better);
+    Options options_;
+    std::string section_;
+    nlohmann::ordered_json results_ = nlohmann::ordered_json::array();
+    bool failed_ = false;
+};
+
+// Nanoseconds that `work` takes.
+double time_of(const std::function<void()>& work);
+
+// ns per packet over `repeats` runs of a program on this frame.
+double test_run(int program, const std::vector<uint8_t>& frame, uint32_t repeats);
+
+// `program` minus `empty`, in ns per packet.
+Spread compare(int program, int empty, const std::vector<uint8_t>& frame, const Options& options);
+
+} // namespace kudo::bench

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// ns per packet above an empty program, through BPF_PROG_TEST_RUN, by kind of packet.
+#include "tests/bench/sections.h"
+#include "tests/bench/stage.h"
+#include "tests/support/packet_builder.h"
+
+namespace kudo::bench {
+
+using namespace test;
+
+namespace {
+
+// The built-in ranges, and one for IPv6, which KUDO has none of yet.
+RangeMap map_with_ipv6() {
+    RangeMap map = built_in_range_map();
+    map.services.at(0).ranges.push_back({Prefix::parse("2001:db8:77::/48").value(), "2001:db8:77::/48"});
+    return map;
+}
+
+struct Kind {
+    std::string name;
+    std::string source;
+    Udp udp{};
+    bool tcp = false, qinq = false;
+    double goal = 0;
+};
+
+std::vector<uint8_t> frame_of(const Kind& kind, bool egress) {
+    Packet packet = Ethernet{};
+    if (kind.qinq) {
+        packet.add(Vlan{.tag = KUDO_ETHERTYPE_QINQ});
+        packet.add(Vlan{});
+    }
+    const bool ipv6 = kind.source.find(':') != std::string::npos;
+    const std::string local = ipv6 ? "2001:db8:1::2" : "10.77.0.2";
+    const std::string& source = egress ? local : kind.source;
+    const std::string& destination = egress ? kind.source : local;
+    if (ipv6)
+        packet.add(IPv6{.source = source, .destination = destination, .dsfield = 0x88});
+    else
+        packet.add(IPv4{.source = source, .destination = destination, .dsfield = 0x88});
+    const uint16_t remote = kind.udp.source_port, here = kind.udp.destination_port;
+    const uint16_t from = egress ? here : remote, to = egress ? remote : here;
+    if (kind.tcp)
+        packet.add(Tcp{.source_port = from, .destination_port = to});
+    else
+        packet.add(Udp{.source_port = from, .destination_port = to});
+    packet.add(Payload(160)); // 20 ms of Opus
+    return packet.bytes();
+}
+
+} // namespace
+
+void measure_packets(const TestHost& host, Report& report) {
+    const Options& options = report.options();
+    Stage stage(host, "packets", map_with_ipv6(), KUDO_PRIORITISE, 1 << 20);
+    const int empty = stage.bench_program("empty"), xdp = stage.program(Program::Xdp);
+    const Udp dns{.source_port = 53, .destination_port = 40000}, media{.source_port = 3478, .destination_port = 40000},
+        web{.source_port = 443, .destination_port = 40000};
+    const std::vector<Kind> kinds = {
+        {.name = "stranger, UDP 53", .source = "198.51.100.7", .udp = dns, .goal = 8},
+        {.name = "stranger, TCP 443", .source = "151.101.1.69", .udp = web, .tcp = true, .goal = 8},
+        {.name = "stranger, IPv6", .source = "2a00:1450:4001::5", .udp = dns, .goal = 12},
+        {.name = "stranger, QinQ", .source = "198.51.100.7", .udp = dns, .qinq = true},
+        {.name = "near miss (a range's /16)", .source = "3.123.77.1", .udp = web, .tcp = true, .goal = 60},
+        {.name = "near miss (a range's /24)", .source = "3.123.12.200", .udp = web, .tcp = true, .goal = 60},
+        {.name = "near miss, IPv6 (a range's /32)", .source = "2001:db8:99::1", .udp = dns, .goal = 60},
+        {.name = "known flow, media", .source = "3.123.12.129", .udp = media, .goal = 25},
+        {.name = "known flow, fallback", .source = "3.123.12.129", .udp = web, .tcp = true, .goal = 25},
+        {.name = "known flow, control", .source = "3.97.146.187", .udp = web, .tcp = true, .goal = 25},
+        {.name = "known flow, IPv6 media", .source = "2001:db8:77::9", .udp = media, .goal = 35},
+        {.name = "known flow, QinQ media", .source = "3.123.12.130", .udp = media, .qinq = true},
+    };
+    report.section("ns per packet above an empty program");
+    std::vector<double> alone;
+    for (int round = 0; round < options.rounds(); round++)
+        alone.push_back(test_run(empty, frame_of(kinds[0], false), options.repeats()));
+    report.line("(the empty XDP program itself, and the test run)", "ns", spread_of(alone));
+    report.line("XDP: parse only", "ns",
+                compare(stage.bench_program("parse"), empty, frame_of(kinds[0], false), options));
+    // Twice the goal: a machine under load, not a slip of the code.
+    for (const Kind& kind : kinds)
+        report.line("XDP: " + kind.name, "ns", compare(xdp, empty, frame_of(kind, false), options), kind.goal,
+                    2 * kind.goal);
+    const int empty_tc = stage.bench_program("empty_tc");
+    for (const auto& [name, which] :
+         {std::pair{"tc ingress: ", Program::TcIngress}, {"tc egress: ", Program::TcEgress}}) {
+        const int program = stage.program(which);
+        for (const Kind& kind : kinds)
+            report.line(name + kind.name, "ns",
+                        compare(program, empty_tc, frame_of(kind, which == Program::TcEgress), options));
+    }
+
+    // Each packet begins a flow.
+    const auto frame = frame_of(kinds[7], false);
+    const uint32_t count = options.quick ? 20'000 : 50'000;
+    std::vector<double> first;
+    for (int round = 0; round < options.rounds(); round++) {
+        stage.set_flows(count, static_cast<uint32_t>(round + 1) * count);
+        const double before = test_run(stage.bench_program("flows_empty"), frame, count);
+        stage.set_flows(count, static_cast<uint32_t>(round + 1) * count);
+        first.push_back(test_run(stage.bench_program("flows"), frame, count) - before);
+    }
+    report.line("XDP: first packet of a flow", "ns", spread_of(first));
+}
+
+} // namespace kudo::bench

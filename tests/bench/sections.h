@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The parts of the benchmark, one file each. Included by main.
+#pragma once
+
+#include "tests/bench/measure.h"
+#include "tests/support/test_host.h"
+
+namespace kudo::bench {
+
+void measure_packets(const test::TestHost& host, Report& report);  // ns per packet, by kind
+void measure_line(const test::TestHost& host, Report& report);     // frames over a veth pair
+void measure_prefixes(const test::TestHost& host, Report& report); // many ranges
+void measure_flows(const test::TestHost& host, Report& report);    // many flows
+void measure_commands(const test::TestHost& host, Report& report); // whole processes
+
+} // namespace kudo::bench
