@@ -272,6 +272,22 @@ kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_pa
 	if (judged.judgement.generation != generation || !kudo_is_cached(cached, packet)) {
 		struct kudo_work *work = kudo_work_of(cpu);
 
+		/* Where another flow keeps the slot, the table's row is all there is to change. */
+		if (judged.word != 0 && seen->counting) {
+			__u64 now = bpf_jiffies64();
+			struct kudo_flow *flow = 0;
+
+			if (now - cached->last_seen < KUDO_CACHE_IDLE_TICKS)
+				flow = kudo_find_flow(packet);
+			if (flow) {
+				judged.word = *(volatile __u64 *)&flow->judgement;
+				if (judged.judgement.generation == generation) {
+					kudo_add_to_flow(flow, seen->direction, seen->wire.packets, seen->wire.bytes);
+					flow->last_seen = now;
+					return judged.word;
+				}
+			}
+		}
 		if (packet != &work->packet)
 			kudo_put_packet(&work->packet, packet);
 		work->seen = *seen;

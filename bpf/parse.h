@@ -293,6 +293,22 @@ kudo_inline __u32 kudo_parse(const void *start, const void *limit, const struct 
 	return KUDO_REASON_NOT_IP;
 }
 
+/* The last two words of a flow key's ports and protocol, each stored at once: they are soon read as words, and a load
+ * that spans several stores waits for all of them. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define kudo_two_ports(remote, local) ((__u32)(remote) | (__u32)(local) << 16)
+#define kudo_first_byte(byte) ((__u32)(byte))
+#else
+#define kudo_two_ports(remote, local) ((__u32)(remote) << 16 | (__u32)(local))
+#define kudo_first_byte(byte) ((__u32)(byte) << 24)
+#endif
+#define kudo_put_ports(key, remote, local, protocol_)                                                                  \
+	do {                                                                                                           \
+		__u32 ports = kudo_two_ports(remote, local), rest = kudo_first_byte(protocol_);                        \
+		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), remote_port), &ports, 4);      \
+		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), protocol), &rest, 4);          \
+	} while (0)
+
 /* The shape that nearly all packets have, in one go: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0 and give this `packet`. 0: only kudo_parse() can tell. */
 kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
@@ -334,11 +350,8 @@ kudo_inline int kudo_parse_common(const void *start, const void *limit, const st
 		packet->l3_length = length;
 		key->remote = ingress ? ip4->source : ip4->destination;
 		key->local = ingress ? ip4->destination : ip4->source;
-		key->remote_port = kudo_swap16(ingress ? tcp->source : tcp->destination);
-		key->local_port = kudo_swap16(ingress ? tcp->destination : tcp->source);
-		key->protocol = ip4->protocol;
-		key->later_fragment = 0;
-		key->pad[0] = key->pad[1] = 0;
+		kudo_put_ports(key, kudo_swap16(ingress ? tcp->source : tcp->destination),
+			       kudo_swap16(ingress ? tcp->destination : tcp->source), ip4->protocol);
 		return 1;
 	}
 	if (network[0] >> 4 == 6 && (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV6))) {
@@ -368,11 +381,8 @@ kudo_inline int kudo_parse_common(const void *start, const void *limit, const st
 		packet->l3_length = length;
 		__builtin_memcpy(key->remote, ingress ? ip6->source : ip6->destination, 16);
 		__builtin_memcpy(key->local, ingress ? ip6->destination : ip6->source, 16);
-		key->remote_port = kudo_swap16(ingress ? udp->source : udp->destination);
-		key->local_port = kudo_swap16(ingress ? udp->destination : udp->source);
-		key->protocol = ip6->next_header;
-		key->later_fragment = 0;
-		key->pad[0] = key->pad[1] = 0;
+		kudo_put_ports(key, kudo_swap16(ingress ? udp->source : udp->destination),
+			       kudo_swap16(ingress ? udp->destination : udp->source), ip6->next_header);
 		return 1;
 	}
 	return 0;

@@ -92,7 +92,7 @@ Result<int> run_demo(const GlobalOptions& options) {
         StatsView view;
         view.flows = true;
         view.colour = colour;
-        return options.json ? print_json(stats_json(*statistics, view)) : print(stats_text(*statistics, view));
+        return options.json ? write_stats_json(*statistics, view, false, print) : print(stats_text(*statistics, view));
     }));
 
     KUDO_TRY(narrator.command("disable"));

@@ -59,7 +59,7 @@ Result<double> parse_seconds(const std::string& text) {
 }
 
 Result<void> show(const Statistics& statistics, const StatsView& view, bool json, bool one_line) {
-    if (json) return print_json(stats_json(statistics, view), one_line);
+    if (json) return write_stats_json(statistics, view, one_line, print);
     return print(stats_text(statistics, view));
 }
 

@@ -3,6 +3,9 @@
 // Invariant: see stats_view.h.
 #include "cli/stats_view.h"
 
+#include <iterator>
+#include <unordered_map>
+
 #include <fmt/format.h>
 #include <netinet/in.h>
 
@@ -49,8 +52,80 @@ OrderedJson growth_json(const Growth& growth) {
     return result;
 }
 
-OrderedJson port_json(uint16_t port) {
-    return port == 0 ? OrderedJson(nullptr) : OrderedJson(port);
+// Writes flows by hand: a document of a million flows would need gigabytes. What recurs is made once.
+class FlowWriter {
+public:
+    void append(std::string& text, const FlowRecord& flow) {
+        auto to = std::back_inserter(text);
+        text += R"({"protocol":")";
+        text += protocol_name(flow.protocol);
+        end_point(to, "local", flow.local, flow.local_port);
+        end_point(to, "remote", flow.remote, flow.remote_port);
+        fmt::format_to(to, R"(,"service":{},"class":"{}","range":)", quoted(flow.service), class_name(flow.class_));
+        if (flow.service.empty())
+            text += "null";
+        else
+            fmt::format_to(to, "\"{}\"", flow.range.text());
+        fmt::format_to(to, R"(,"interface":{},"verdict":"{}","reason":"{}")", quoted(flow.interface),
+                       verdict_name(flow.verdict), reason_name(flow.reason));
+        direction(to, "ingress", flow.counters[KUDO_INGRESS]);
+        direction(to, "egress", flow.counters[KUDO_EGRESS]);
+        time(to, "first_seen", flow.first_seen);
+        time(to, "last_seen", flow.last_seen);
+        fmt::format_to(to, R"(,"generation":{}}})", flow.generation);
+    }
+
+private:
+    using To = std::back_insert_iterator<std::string>;
+
+    // As a JSON string; null for an empty one.
+    const std::string& quoted(const std::string& name) {
+        const auto [entry, added] = quoted_.try_emplace(name);
+        if (added) entry->second = json_text(text_or_null(name), true);
+        return entry->second;
+    }
+    static void end_point(To to, const char* name, const Address& address, uint16_t port) {
+        fmt::format_to(to, R"({},"{}":"{}","{}_port":)", name[0] == 'l' ? "\"" : "", name, address.text(), name);
+        if (port == 0)
+            fmt::format_to(to, "null");
+        else
+            fmt::format_to(to, "{}", port);
+    }
+    static void direction(To to, const char* name, const kudo_counter& counter) {
+        fmt::format_to(to, R"(,"{}":{{"packets":{},"bytes":{}}})", name, counter.packets, counter.bytes);
+    }
+    void time(To to, const char* name, std::chrono::system_clock::time_point when) {
+        const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(when);
+        const auto [entry, added] = times_.try_emplace(milliseconds.time_since_epoch().count());
+        if (added) entry->second = rfc3339_milliseconds(when);
+        fmt::format_to(to, R"(,"{}":"{}")", name, entry->second);
+    }
+
+    std::unordered_map<std::string, std::string> quoted_;
+    std::unordered_map<int64_t, std::string> times_; // by millisecond: the kernel's ticks are coarser
+};
+
+// All but the flows.
+OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
+    OrderedJson result;
+    result["generation"] = statistics.generation;
+    result["read_at"] = rfc3339_milliseconds(statistics.read_at);
+    result["totals"] = directions_json(statistics.totals);
+    result["reasons"] = OrderedJson::object();
+    for (std::size_t i = 0; i < statistics.reasons.size(); ++i)
+        result["reasons"][std::string(reason_name(static_cast<kudo_reason>(i)))] =
+            directions_json(statistics.reasons[i]);
+    result["services"] = OrderedJson::object();
+    for (const auto& [name, service] : statistics.services)
+        result["services"][name] = service_json(service);
+    result["flows"] = OrderedJson::array();
+    result["flow_table"]["entries"] = statistics.flow_entries;
+    result["flow_table"]["capacity"] = statistics.flow_capacity;
+    result["unrecorded_flow_packets"] = statistics.unrecorded_flow_packets;
+    if (view.growth) result["rates"] = growth_json(*view.growth);
+    result["drops"] = OrderedJson::array();
+    result["drops_measured"] = false;
+    return result;
 }
 
 } // namespace
@@ -91,48 +166,32 @@ std::string protocol_name(uint8_t protocol) {
     }
 }
 
-OrderedJson flow_json(const FlowRecord& flow) {
-    OrderedJson result;
-    result["protocol"] = protocol_name(flow.protocol);
-    result["local"] = flow.local.text();
-    result["local_port"] = port_json(flow.local_port);
-    result["remote"] = flow.remote.text();
-    result["remote_port"] = port_json(flow.remote_port);
-    result["service"] = text_or_null(flow.service);
-    result["class"] = class_name(flow.class_);
-    result["range"] = flow.service.empty() ? OrderedJson(nullptr) : OrderedJson(flow.range.text());
-    result["interface"] = flow.interface;
-    result["verdict"] = verdict_name(flow.verdict);
-    result["reason"] = reason_name(flow.reason);
-    result.update(directions_json(flow.counters));
-    result["first_seen"] = rfc3339_milliseconds(flow.first_seen);
-    result["last_seen"] = rfc3339_milliseconds(flow.last_seen);
-    result["generation"] = flow.generation;
-    return result;
+std::string flow_json(const FlowRecord& flow) {
+    std::string text;
+    FlowWriter().append(text, flow);
+    return text;
 }
 
-OrderedJson stats_json(const Statistics& statistics, const StatsView& view) {
-    OrderedJson result;
-    result["generation"] = statistics.generation;
-    result["read_at"] = rfc3339_milliseconds(statistics.read_at);
-    result["totals"] = directions_json(statistics.totals);
-    result["reasons"] = OrderedJson::object();
-    for (std::size_t i = 0; i < statistics.reasons.size(); ++i)
-        result["reasons"][std::string(reason_name(static_cast<kudo_reason>(i)))] =
-            directions_json(statistics.reasons[i]);
-    result["services"] = OrderedJson::object();
-    for (const auto& [name, service] : statistics.services)
-        result["services"][name] = service_json(service);
-    result["flows"] = OrderedJson::array();
-    for (const FlowRecord& flow : statistics.flows)
-        result["flows"].push_back(flow_json(flow));
-    result["flow_table"]["entries"] = statistics.flow_entries;
-    result["flow_table"]["capacity"] = statistics.flow_capacity;
-    result["unrecorded_flow_packets"] = statistics.unrecorded_flow_packets;
-    if (view.growth) result["rates"] = growth_json(*view.growth);
-    result["drops"] = OrderedJson::array();
-    result["drops_measured"] = false;
-    return result;
+Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write) {
+    constexpr std::size_t piece = 1 << 20;
+    std::string text = json_text(frame_json(statistics, view), one_line);
+    // Within a string the quotes would be escaped: there is no other such place.
+    const std::string place = one_line ? R"("flows":[])" : R"("flows": [])";
+    const std::size_t middle = text.find(place) + place.size() - 1;
+    const std::string rest = text.substr(middle) + "\n";
+    text.resize(middle);
+    FlowWriter writer;
+    const char* separator = one_line ? "" : "\n    ";
+    for (const FlowRecord& flow : statistics.flows) {
+        text += separator;
+        writer.append(text, flow);
+        separator = one_line ? "," : ",\n    ";
+        if (text.size() < piece) continue;
+        KUDO_TRY(write(text));
+        text.clear();
+    }
+    if (!statistics.flows.empty() && !one_line) text += "\n  ";
+    return write(text + rest);
 }
 
 } // namespace kudo

@@ -4,6 +4,7 @@
 // line).
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,15 +23,17 @@ struct Growth {
 Growth growth(const Statistics& before, const Statistics& now, double seconds);
 
 struct StatsView {
-    bool flows = false;                // all of them (JSON: the key is there); else tables say how many
+    bool flows = false;                // all of them in tables, which else say how many; JSON always has them
     const Growth* growth = nullptr;    // adds rates
     std::size_t flow_limit = SIZE_MAX; // of the table
     bool colour = false;
 };
-OrderedJson stats_json(const Statistics& statistics, const StatsView& view);
+// Gives `write` the document piece by piece, with a newline at its end.
+using Write = std::function<Result<void>(std::string_view)>;
+Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write);
 std::string stats_text(const Statistics& statistics, const StatsView& view);
 
-OrderedJson flow_json(const FlowRecord& flow);
+std::string flow_json(const FlowRecord& flow);                    // one line
 std::string protocol_name(uint8_t protocol);                      // "udp"; the number where we have no name
 std::string endpoint_text(const Address& address, uint16_t port); // "1.2.3.4:443", "[2001:db8::1]:443", "1.2.3.4"
 

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/flow_table.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
 #include "tests/support/packet_builder.h"
@@ -60,6 +61,11 @@ void measure_flows(const TestHost& host, Report& report) {
         stage.set_flows(count);
         const int ours = stage.bench_program("flows"), empty = stage.bench_program("flows_empty");
         test_run(ours, media, count); // all of them are known now
+        const auto cpus = value_of(CpuBlocks::map(stage.data_path().maps().cpus.get()));
+        const auto table = value_of(read_flow_table(stage.data_path().maps().flows4.get(),
+                                                    stage.data_path().maps().flows6.get(), cpus.blocks()));
+        if (table.flows4.size() != count)
+            throw std::runtime_error(fmt::format("{} flows instead of {}", table.flows4.size(), count));
         std::vector<double> packet, time, memory;
         for (int round = 0; round < options.rounds(); round++) {
             const double before = test_run(empty, media, count * 2);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// kudo_bench [--short] [--check] [--json FILE]: what the data path and the commands cost on this machine, as
-// differences and ratios within one run. Exit status 77: BPF or namespaces cannot be had here.
+// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands]: what the data path and the
+// commands cost on this machine, as differences and ratios within one run. Exit status 77: BPF or namespaces cannot be
+// had here.
 #include <sched.h>
 
 #include <cstring>
@@ -22,8 +23,12 @@ int main(int argc, char** argv) {
             options.check = true;
         else if (word == "--json" && i + 1 < argc)
             options.json = argv[++i];
+        else if (word == "--only" && i + 1 < argc)
+            options.only = argv[++i];
         else {
-            fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE]\n");
+            fmt::print(
+                stderr,
+                "usage: kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands]\n");
             return 2;
         }
     }
@@ -39,11 +44,13 @@ int main(int argc, char** argv) {
     }
     try {
         kudo::bench::Report report(options);
-        measure_packets(*host, report);
-        measure_line(*host, report);
-        measure_prefixes(*host, report);
-        measure_flows(*host, report);
-        measure_commands(*host, report);
+        const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
+            {"packets", kudo::bench::measure_packets},   {"line", kudo::bench::measure_line},
+            {"ranges", kudo::bench::measure_prefixes},   {"flows", kudo::bench::measure_flows},
+            {"commands", kudo::bench::measure_commands},
+        };
+        for (const auto& [name, measure] : parts)
+            if (options.only.empty() || options.only == name) measure(*host, report);
         return report.finish() ? 0 : 1;
     } catch (const std::exception& error) {
         fmt::print(stderr, "kudo_bench: {}\n", error.what());

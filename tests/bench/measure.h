@@ -16,6 +16,7 @@ struct Options {
     bool quick = false; // a few rounds: for continuous integration
     bool check = false; // fail where a figure is far from what it was
     std::string json;   // file
+    std::string only;   // one part
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };

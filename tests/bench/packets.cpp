@@ -63,7 +63,7 @@ void measure_packets(const TestHost& host, Report& report) {
         {.name = "stranger, IPv6", .source = "2a00:1450:4001::5", .udp = dns, .goal = 12},
         {.name = "stranger, QinQ", .source = "198.51.100.7", .udp = dns, .qinq = true},
         {.name = "near miss (a range's /16)", .source = "3.123.77.1", .udp = web, .tcp = true, .goal = 60},
-        {.name = "near miss (a range's /24)", .source = "3.123.12.200", .udp = web, .tcp = true, .goal = 60},
+        {.name = "near miss (a range's /24)", .source = "3.123.12.200", .udp = web, .tcp = true},
         {.name = "near miss, IPv6 (a range's /32)", .source = "2001:db8:99::1", .udp = dns, .goal = 60},
         {.name = "known flow, media", .source = "3.123.12.129", .udp = media, .goal = 25},
         {.name = "known flow, fallback", .source = "3.123.12.129", .udp = web, .tcp = true, .goal = 25},

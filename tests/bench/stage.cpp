@@ -74,11 +74,12 @@ int Stage::bench_program(const std::string& name) const {
 }
 
 void Stage::set_flows(uint32_t count, uint32_t first) {
-    constexpr std::size_t size = sizeof(uint32_t) << 20;
-    auto* order = static_cast<uint32_t*>(
+    // An array's elements are 8 bytes apart (kernel/bpf/arraymap.c, elem_size).
+    constexpr std::size_t size = sizeof(uint64_t) << 20;
+    auto* order = static_cast<uint64_t*>(
         mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(skeleton_->maps.kudo_bench_order), 0));
     if (order == MAP_FAILED) throw std::runtime_error("cannot map the order of flows");
-    std::iota(order, order + count, first);
+    std::iota(order, order + count, uint64_t{first});
     std::shuffle(order, order + count, std::mt19937(1));
     munmap(order, size);
     skeleton_->data_bench->kudo_bench_next = 0;
