@@ -45,6 +45,20 @@ kudo_inline __u8 kudo_class_of(struct kudo_judgement judgement)
 	return judgement.verdict_and_class >> 4;
 }
 
+/* The class of a port of the service, NONE if it does not list it. A port stands in a list once. Without branches, each
+ * of which would double the verifier's ways. */
+kudo_inline __u8 kudo_class_of_port(const struct kudo_service *service, __u8 protocol, __u16 port)
+{
+	__u32 class_ = KUDO_CLASS_NONE;
+
+	for (int i = 0; i < KUDO_MAX_PORTS; i++) {
+		struct kudo_port_rule rule = service->ports[i];
+		__u32 listed = kudo_equal(rule.port, port) & kudo_equal(rule.protocol, protocol);
+		class_ |= rule.class_ & (0 - listed);
+	}
+	return (__u8)class_;
+}
+
 /* Judges a parsed packet.
  * match: what the longest-prefix match of the remote address gave; null or empty: no range.
  * The most specific service that lists the port decides; if none does, the most specific service is named. */
@@ -67,11 +81,9 @@ kudo_inline struct kudo_judgement kudo_judge(const struct kudo_policy *policy, c
 		if (candidate.service == 0)
 			break;
 		const struct kudo_service *service = &policy->services[candidate.service & (KUDO_MAX_SERVICES - 1)];
-		for (int j = 0; j < KUDO_MAX_PORTS; j++) {
-			struct kudo_port_rule rule = service->ports[j];
-			if (rule.protocol == protocol && rule.port == remote_port)
-				return kudo_judgement_of(policy, KUDO_REASON_RULE, candidate, rule.class_);
-		}
+		__u8 class_ = kudo_class_of_port(service, protocol, remote_port);
+		if (class_ != KUDO_CLASS_NONE)
+			return kudo_judgement_of(policy, KUDO_REASON_RULE, candidate, class_);
 	}
 	return kudo_judgement_of(policy, KUDO_REASON_PORT_NOT_LISTED, match->candidates[0], KUDO_CLASS_NONE);
 }

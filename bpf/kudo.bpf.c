@@ -26,6 +26,19 @@ const volatile __u32 kudo_ingress_counts = 1;
 /* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
 #define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
 
+/* The second half of the parser, of the packet in kudo_work: enum kudo_reason. */
+kudo_apart int kudo_parse_frames_network(struct xdp_md *context, __u32 ethertype)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	const struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
+	return (int)kudo_parse_network(data, end, &frame, (__u16)ethertype, &kudo_work_of(cpu)->packet);
+}
+
 /* Judges and counts any frame: the packet and its judgement are in kudo_work then. */
 kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 {
@@ -37,7 +50,11 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 	const struct kudo_frame frame = {
 		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
 	struct kudo_work *work = kudo_work_of(cpu);
-	__u32 reason = kudo_parse(data, end, &frame, &work->packet);
+	__u16 ethertype = 0;
+	__u32 reason = kudo_parse_link(data, end, &frame, &work->packet, &ethertype);
+
+	if (!reason)
+		reason = (__u32)kudo_parse_frames_network(context, ethertype);
 	struct kudo_seen seen = {
 		.wire = {1, work->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
@@ -90,6 +107,17 @@ kudo_inline struct kudo_frame kudo_frame_of(const struct __sk_buff *skb, __u32 d
 	return frame;
 }
 
+kudo_apart int kudo_parse_skbs_network(struct __sk_buff *skb, __u32 direction, __u32 ethertype)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const struct kudo_frame frame = kudo_frame_of(skb, direction);
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
+	return (int)kudo_parse_network((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
+				       (__u16)ethertype, &kudo_work_of(cpu)->packet);
+}
+
 /* Enum kudo_reason or KUDO_PARSE_PULL. */
 kudo_apart int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 {
@@ -98,8 +126,11 @@ kudo_apart int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
-	return (int)kudo_parse((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
-			       &kudo_work_of(cpu)->packet);
+	__u16 ethertype = 0;
+	__u32 reason = kudo_parse_link((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
+				       &kudo_work_of(cpu)->packet, &ethertype);
+
+	return reason ? (int)reason : kudo_parse_skbs_network(skb, direction, ethertype);
 }
 
 /* Judges and counts any skb: the packet and its judgement are in kudo_work then. */

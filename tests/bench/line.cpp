@@ -54,6 +54,7 @@ void measure_line(const TestHost& host, Report& report) {
     const int near = static_cast<int>(if_nametoindex("eth0"));
     const auto far = inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); });
     stage.set_target(far);
+    host.in_host({"ethtool", "-K", "eth0", "gro", "on"}); // or a veth takes redirected frames only where XDP is
     const int generator = stage.bench_program("redirect");
 
     // Frames per second that the near end has seen, while the generator runs.
