@@ -35,6 +35,12 @@ template <typename Key> Result<std::vector<std::pair<Key, kudo_match>>> read_tri
     return entries;
 }
 
+// Kernels before 5.13 know no batches of tries: EINVAL or ENOTSUPP, before anything is done.
+bool knows_no_batches(int error) {
+    constexpr int not_supported = 524; // ENOTSUPP, which only the kernel's headers know
+    return error == EINVAL || error == EOPNOTSUPP || error == not_supported;
+}
+
 template <typename Key> Result<void> empty_trie(int fd) {
     Key key{};
     while (bpf_map_get_next_key(fd, nullptr, &key) == 0)
@@ -43,6 +49,19 @@ template <typename Key> Result<void> empty_trie(int fd) {
 }
 
 template <typename Key> Result<void> fill_trie(int fd, const std::vector<std::pair<Key, kudo_match>>& entries) {
+    if (entries.empty()) return {};
+    std::vector<Key> keys;
+    std::vector<kudo_match> matches;
+    keys.reserve(entries.size());
+    matches.reserve(entries.size());
+    for (const auto& [key, match] : entries) {
+        keys.push_back(key);
+        matches.push_back(match);
+    }
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    auto count = static_cast<uint32_t>(entries.size());
+    if (bpf_map_update_batch(fd, keys.data(), matches.data(), &count, &options) == 0) return {};
+    if (!knows_no_batches(errno)) return fail_errno(fmt::format("cannot enter {} prefixes", entries.size()));
     for (const auto& [key, match] : entries)
         if (bpf_map_update_elem(fd, &key, &match, BPF_ANY) != 0)
             return fail_errno(

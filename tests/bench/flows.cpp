@@ -59,17 +59,19 @@ void measure_flows(const TestHost& host, Report& report) {
     for (const uint32_t count : counts) {
         Stage stage(host, "flows", built_in_range_map(), KUDO_PRIORITISE, count > 100'000 ? 1 << 21 : 1 << 18);
         stage.set_flows(count);
-        const int ours = stage.bench_program("flows"), empty = stage.bench_program("flows_empty");
+        const int ours = stage.bench_program("flows"), empty = stage.bench_program("flows_empty"),
+                  one_lookup = stage.bench_program("flows_lookup");
         test_run(ours, media, count); // all of them are known now
         const auto cpus = value_of(CpuBlocks::map(stage.data_path().maps().cpus.get()));
         const auto table = value_of(read_flow_table(stage.data_path().maps().flows4.get(),
                                                     stage.data_path().maps().flows6.get(), cpus.blocks()));
         if (table.flows4.size() != count)
             throw std::runtime_error(fmt::format("{} flows instead of {}", table.flows4.size(), count));
-        std::vector<double> packet, time, memory;
+        std::vector<double> packet, lookup, time, memory;
         for (int round = 0; round < options.rounds(); round++) {
             const double before = test_run(empty, media, count * 2);
             packet.push_back(test_run(ours, media, count * 2) - before);
+            lookup.push_back(test_run(one_lookup, media, count * 2) - before);
         }
         for (int round = 0; round < std::min(options.rounds(), 5); round++) {
             const Process stats = run_process({KUDO_AGENT_PROGRAM, "--bpffs", stage.instance().bpffs, "--state-dir",
@@ -80,6 +82,7 @@ void measure_flows(const TestHost& host, Report& report) {
         const std::string name = fmt::format("{} flows: ", count);
         const double goal_time = count == 100'000 ? 300 : count == 1'000'000 ? 3000 : 0;
         report.line(name + "a packet, above empty", "ns", spread_of(packet), count == 100'000 ? 80 : 0);
+        report.line(name + "of that, parsing and one lookup in the table", "ns", spread_of(lookup));
         report.line(name + "stats --json", "ms", spread_of(time), goal_time);
         report.line(name + "memory of stats --json", "MB", spread_of(memory), count == 1'000'000 ? 500 : 0);
     }

@@ -59,7 +59,7 @@ void measure_line(const TestHost& host, Report& report) {
 
     // Frames per second that the near end has seen, while the generator runs.
     const auto rate = [&](const Bytes& frame, const std::function<uint64_t()>& seen) {
-        const uint32_t frames = options.quick ? 500'000 : 2'000'000;
+        const uint32_t frames = options.quick ? 500'000 : 1'500'000;
         LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
                     .repeat = static_cast<int>(frames), .flags = live_frames, .batch_size = 64);
         const uint64_t before = seen();
@@ -95,7 +95,7 @@ void measure_line(const TestHost& host, Report& report) {
 
     std::vector<double> empty, ours, ours_ratio, known, known_ratio, nft, nft_ratio;
     const int drop = stage.bench_program("empty_drop"), xdp = stage.program(Program::Xdp);
-    for (int round = 0; round < options.rounds(); round++) {
+    for (int round = 0; round < 2 * options.rounds(); round++) {
         const double first = with_xdp(drop, stranger);
         ours.push_back(with_xdp(xdp, stranger));
         known.push_back(with_xdp(stage.bench_program("count_and_drop"), media));

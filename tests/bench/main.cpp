@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
         kudo::bench::Report report(options);
         const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
             {"packets", kudo::bench::measure_packets},   {"line", kudo::bench::measure_line},
-            {"ranges", kudo::bench::measure_prefixes},   {"flows", kudo::bench::measure_flows},
+            {"flows", kudo::bench::measure_flows},       {"ranges", kudo::bench::measure_prefixes},
             {"commands", kudo::bench::measure_commands},
         };
         for (const auto& [name, measure] : parts)
