@@ -304,25 +304,51 @@ kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_pa
 	return judged.word;
 }
 
+kudo_inline __u32 kudo_read_generation(void)
+{
+	return *(volatile __u32 *)&kudo_active;
+}
+
+/* A packet that kudo_parse() gave a reason for, or the prefilter sends away. */
+kudo_inline struct kudo_judgement kudo_handle_without_flow(struct kudo_cpu *cpu, __u32 generation, __u32 reason,
+							   const struct kudo_seen *seen)
+{
+	union kudo_judgement_word judged = {.word = 0}; /* reason no_policy, verdict pass */
+
+	if (generation != 0)
+		judged.judgement = kudo_judge_unparsed(&kudo_policies[generation & 1], reason);
+	if (seen->counting)
+		kudo_count(&cpu->counters, judged.judgement, seen);
+	return judged.judgement;
+}
+
+/* A packet of which the prefilter says that it may be KUDO's. */
+kudo_inline struct kudo_judgement kudo_handle_with_flow(struct kudo_cpu *cpu, __u32 generation,
+							const struct kudo_packet *packet, const struct kudo_seen *seen)
+{
+	union kudo_judgement_word judged = {.word = kudo_find_judgement(cpu, packet, seen, generation)};
+
+	if (seen->counting)
+		kudo_count(&cpu->counters, judged.judgement, seen);
+	return judged.judgement;
+}
+
+kudo_inline int kudo_has_flow(__u32 generation, const struct kudo_packet *packet)
+{
+	return generation != 0 && kudo_may_be_known(&kudo_policies[generation & 1], packet);
+}
+
 /* Judges a packet, parsed with this `reason`, and counts it. */
 kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, const struct kudo_packet *packet, __u32 reason,
 					      const struct kudo_seen *seen)
 {
-	__u32 generation = *(volatile __u32 *)&kudo_active;
-	const struct kudo_policy *policy = &kudo_policies[generation & 1];
-	union kudo_judgement_word judged = {.word = 0}; /* reason no_policy, verdict pass */
+	__u32 generation = kudo_read_generation();
 
-	if (generation != 0) {
-		if (reason)
-			judged.judgement = kudo_judge_unparsed(policy, reason);
-		else if (!kudo_may_be_known(policy, packet))
-			judged.judgement = kudo_judge_unparsed(policy, KUDO_REASON_STRANGER);
-		else
-			judged.word = kudo_find_judgement(cpu, packet, seen, generation);
-	}
-	if (seen->counting)
-		kudo_count(&cpu->counters, judged.judgement, seen);
-	return judged.judgement;
+	if (reason)
+		return kudo_handle_without_flow(cpu, generation, reason, seen);
+	if (!kudo_has_flow(generation, packet))
+		return kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, seen);
+	return kudo_handle_with_flow(cpu, generation, packet, seen);
 }
 
 #endif /* KUDO_FLOW_BPF_H */

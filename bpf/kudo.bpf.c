@@ -79,11 +79,17 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 
 	if (!cpu)
 		return XDP_PASS;
-	if (kudo_ingress_counts && kudo_parse_common(data, end, &frame, &packet)) {
-		const struct kudo_seen seen = {
-			.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
-		kudo_set_interface(&packet, context->ingress_ifindex);
-		judgement = kudo_handle(cpu, &packet, 0, &seen);
+	if (kudo_ingress_counts && kudo_parse_common_head(data, end, &frame, &packet)) {
+		const struct kudo_seen seen = {.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
+		__u32 generation = kudo_read_generation();
+
+		if (kudo_has_flow(generation, &packet)) {
+			kudo_parse_common_key(data, end, &frame, &packet);
+			kudo_set_interface(&packet, context->ingress_ifindex);
+			judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
+		} else {
+			judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
+		}
 	} else {
 		kudo_handle_any_frame(context);
 		judgement = kudo_work_of(cpu)->judged.judgement;
@@ -172,12 +178,20 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 
 	if (!cpu)
 		return outcome;
-	if (kudo_parse_common((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame, &packet)) {
+	const void *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
+	if (kudo_parse_common_head(data, end, &frame, &packet)) {
 		const struct kudo_seen seen = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
 					       .direction = direction,
 					       .counting = counting};
+		__u32 generation = kudo_read_generation();
+
+		if (!kudo_has_flow(generation, &packet)) {
+			outcome.judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
+			return outcome;
+		}
+		kudo_parse_common_key(data, end, &frame, &packet);
 		kudo_set_interface(&packet, skb->ifindex);
-		outcome.judgement = kudo_handle(cpu, &packet, 0, &seen);
+		outcome.judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
 		outcome.l3_offset = packet.l3_offset;
 		outcome.family = packet.family;
 		outcome.dsfield = packet.dsfield;

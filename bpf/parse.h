@@ -325,15 +325,16 @@ kudo_inline __u32 kudo_parse(const void *start, const void *limit, const struct 
 #endif
 #define kudo_put_ports(key, remote, local, protocol_)                                                                  \
 	do {                                                                                                           \
-		__u32 ports = kudo_two_ports(remote, local), rest = kudo_first_byte(protocol_);                        \
-		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), remote_port), &ports, 4);      \
-		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), protocol), &rest, 4);          \
+		__u32 both_ = kudo_two_ports(remote, local), rest_ = kudo_first_byte(protocol_);                       \
+		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), remote_port), &both_, 4);      \
+		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), protocol), &rest_, 4);         \
 	} while (0)
 
 /* The shape that nearly all packets have, in one go: no tags, options, extension headers or later fragment, and all
- * headers linear. 1: kudo_parse() would return 0 and give this `packet`. 0: only kudo_parse() can tell. */
-kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
-				  struct kudo_packet *packet)
+ * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
+ * remote address, enough for the prefilter. 0: only kudo_parse() can tell. */
+kudo_inline int kudo_parse_common_head(const void *start, const void *limit, const struct kudo_frame *frame,
+				       struct kudo_packet *packet)
 {
 	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
 	__u32 offset = frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
@@ -351,7 +352,6 @@ kudo_inline int kudo_parse_common(const void *start, const void *limit, const st
 	packet->l3_offset = offset;
 	if (ip4->version_and_ihl == 0x45 &&
 	    (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV4))) {
-		struct kudo_flow4_key *key = &packet->key4;
 		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip4 + 1);
 		__u32 length = kudo_swap16(ip4->total_length), size;
 
@@ -369,14 +369,10 @@ kudo_inline int kudo_parse_common(const void *start, const void *limit, const st
 		packet->dsfield = ip4->dsfield;
 		packet->header_length = sizeof(*ip4) + size;
 		packet->l3_length = length;
-		key->remote = ingress ? ip4->source : ip4->destination;
-		key->local = ingress ? ip4->destination : ip4->source;
-		kudo_put_ports(key, kudo_swap16(ingress ? tcp->source : tcp->destination),
-			       kudo_swap16(ingress ? tcp->destination : tcp->source), ip4->protocol);
+		packet->key4.remote = ingress ? ip4->source : ip4->destination;
 		return 1;
 	}
 	if (network[0] >> 4 == 6 && (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV6))) {
-		struct kudo_flow6_key *key = &packet->key6;
 		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip6 + 1);
 		const struct kudo_udp_header *udp = (const struct kudo_udp_header *)(ip6 + 1);
 		__u32 length = sizeof(*ip6) + kudo_swap16(ip6->payload_length), size;
@@ -400,13 +396,49 @@ kudo_inline int kudo_parse_common(const void *start, const void *limit, const st
 		packet->dsfield = (__u8)(kudo_swap32(ip6->version_class_flow) >> 20);
 		packet->header_length = sizeof(*ip6) + size;
 		packet->l3_length = length;
-		__builtin_memcpy(key->remote, ingress ? ip6->source : ip6->destination, 16);
-		__builtin_memcpy(key->local, ingress ? ip6->destination : ip6->source, 16);
-		kudo_put_ports(key, kudo_swap16(ingress ? udp->source : udp->destination),
-			       kudo_swap16(ingress ? udp->destination : udp->source), ip6->next_header);
+		__builtin_memcpy(packet->key6.remote, ingress ? ip6->source : ip6->destination, 16);
 		return 1;
 	}
 	return 0;
+}
+
+/* The rest of the key of a packet that has just gone through kudo_parse_common_head(). */
+kudo_inline void kudo_parse_common_key(const void *start, const void *limit, const struct kudo_frame *frame,
+				       struct kudo_packet *packet)
+{
+	const __u8 *network = (const __u8 *)start + (frame->link == KUDO_LINK_NONE ? 0 : 14);
+	const __u8 *end = (const __u8 *)limit;
+	int ingress = frame->direction == KUDO_INGRESS;
+
+	if (packet->family == 4) {
+		const struct kudo_ipv4_header *ip = (const struct kudo_ipv4_header *)network;
+		const struct kudo_udp_header *ports = (const struct kudo_udp_header *)(ip + 1);
+
+		if ((const __u8 *)(ports + 1) > end) /* never: for the verifier */
+			return;
+		packet->key4.local = ingress ? ip->destination : ip->source;
+		kudo_put_ports(&packet->key4, kudo_swap16(ingress ? ports->source : ports->destination),
+			       kudo_swap16(ingress ? ports->destination : ports->source), ip->protocol);
+	} else {
+		const struct kudo_ipv6_header *ip = (const struct kudo_ipv6_header *)network;
+		const struct kudo_udp_header *ports = (const struct kudo_udp_header *)(ip + 1);
+
+		if ((const __u8 *)(ports + 1) > end)
+			return;
+		__builtin_memcpy(packet->key6.local, ingress ? ip->destination : ip->source, 16);
+		kudo_put_ports(&packet->key6, kudo_swap16(ingress ? ports->source : ports->destination),
+			       kudo_swap16(ingress ? ports->destination : ports->source), ip->next_header);
+	}
+}
+
+/* Both: 1: `packet` is what kudo_parse() gives, which returns 0. */
+kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
+				  struct kudo_packet *packet)
+{
+	if (!kudo_parse_common_head(start, limit, frame, packet))
+		return 0;
+	kudo_parse_common_key(start, limit, frame, packet);
+	return 1;
 }
 
 /* How many packets a frame is on the wire, and how many layer-3 bytes they have together. `segment_size` is the payload
