@@ -24,6 +24,8 @@ TEST(Prefilter, EveryBitLiesInTheTable) {
         const auto high = static_cast<uint32_t>(random());
         ASSERT_LT(kudo_prefilter4_bit(high), uint32_t{KUDO_PREFILTER_BITS});
         ASSERT_LT(kudo_prefilter6_bit(high), uint32_t{KUDO_PREFILTER_BITS});
+        ASSERT_LT(kudo_prefilter4_fine_bit(high), uint32_t{KUDO_PREFILTER_FINE_BITS});
+        ASSERT_LT(kudo_prefilter6_fine_bit(uint64_t{high} << 32 | random()), uint32_t{KUDO_PREFILTER_FINE_BITS});
     }
     for (const uint32_t high : {0u, 0xffffffffu, 0x80000000u}) {
         EXPECT_LT(kudo_prefilter4_bit(high), uint32_t{KUDO_PREFILTER_BITS});
@@ -35,6 +37,16 @@ TEST(Prefilter, AllAddressesOfASixteenShareABit) {
     for (const uint32_t low : {0u, 1u, 0x8000u, 0xffffu})
         EXPECT_EQ(kudo_prefilter4_bit(0x03a70000u | low), kudo_prefilter4_bit(0x03a70000u));
     EXPECT_NE(kudo_prefilter4_bit(0x03a80000u), kudo_prefilter4_bit(0x03a70000u));
+}
+
+TEST(Prefilter, AllAddressesOfATwentyFourShareAFineBit) {
+    for (const uint32_t low : {0u, 1u, 0x80u, 0xffu})
+        EXPECT_EQ(kudo_prefilter4_fine_bit(0x03a7a100u | low), kudo_prefilter4_fine_bit(0x03a7a100u));
+    EXPECT_NE(kudo_prefilter4_fine_bit(0x03a7a200u), kudo_prefilter4_fine_bit(0x03a7a100u));
+    for (const uint64_t low : {0ull, 1ull, 0x8000ull, 0xffffull})
+        EXPECT_EQ(kudo_prefilter6_fine_bit(0x20010db800770000ull | low),
+                  kudo_prefilter6_fine_bit(0x20010db800770000ull));
+    EXPECT_NE(kudo_prefilter6_fine_bit(0x20010db800780000ull), kudo_prefilter6_fine_bit(0x20010db800770000ull));
 }
 
 TEST(Prefilter, OnlyTheBitsThatAreSetAreHit) {
