@@ -78,10 +78,12 @@ void measure_packets(const TestHost& host, Report& report) {
     report.line("(the empty XDP program itself, and the test run)", "ns", spread_of(alone));
     report.line("XDP: parse only", "ns",
                 compare(stage.bench_program("parse"), empty, frame_of(kinds[0], false), options));
-    // Twice the goal: a machine under load, not a slip of the code.
+    // The check is against the empty program of this run, which a machine under load slows down as well: four times its
+    // time for what has a goal of 12 ns or less, ten times for the others.
+    const double unit = spread_of(alone).median;
     for (const Kind& kind : kinds)
         report.line("XDP: " + kind.name, "ns", compare(xdp, empty, frame_of(kind, false), options), kind.goal,
-                    2 * kind.goal);
+                    kind.goal == 0 ? 0 : unit * (kind.goal <= 12 ? 4 : 10));
     const int empty_tc = stage.bench_program("empty_tc");
     for (const auto& [name, which] :
          {std::pair{"tc ingress: ", Program::TcIngress}, {"tc egress: ", Program::TcEgress}}) {
