@@ -161,6 +161,30 @@ TEST_F(FlowCache, ABusyFlowSurvivesAFullFlowTable) {
     EXPECT_EQ(packets_by_flow()[key_of(busy)], sent);
 }
 
+// The table holds as many flows as it can; strangers, of neighbouring addresses too, must not take a single place.
+TEST_F(FlowCache, AFloodOfStrangersPushesNoFlowOut) {
+    constexpr uint32_t flows = 500;
+    datapath_.emplace(Datapath::Options{.max_flows = 1024});
+    publish(1);
+    std::map<std::string, uint64_t> expected;
+    for (uint32_t flow = 0; flow < flows; ++flow) {
+        send_one(packet_of(flow));
+        expected[key_of(packet_of(flow))] += 1;
+    }
+    Bytes stranger = (Ethernet{} / IPv4{.source = "198.51.100.9"} / Udp{} / Payload(20)).bytes();
+    std::mt19937 random(3);
+    for (int i = 0; i < 100'000; ++i) {
+        const auto word = static_cast<uint32_t>(random());
+        stranger[28] = static_cast<uint8_t>(word); // source address: 198.51.x.y, of which one address is in the map
+        stranger[29] = static_cast<uint8_t>(128 | word >> 8);
+        stranger[34] = static_cast<uint8_t>(word >> 16); // source port
+        stranger[35] = static_cast<uint8_t>(word >> 24);
+        send_one(stranger);
+    }
+    EXPECT_EQ(datapath_->counters()->reasons[KUDO_REASON_STRANGER][KUDO_INGRESS].packets, 100'000u);
+    EXPECT_EQ(packets_by_flow(), expected);
+}
+
 TEST_F(FlowCache, BytesAndBothDirectionsAreKeptApart) {
     const Bytes in = packet_of(3);
     for (int i = 0; i < 10; ++i)
