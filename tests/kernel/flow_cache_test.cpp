@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 #include <thread>
@@ -124,6 +125,7 @@ TEST_F(FlowCache, NobodyWhoReadsMeanwhileSeesAPacketTwiceOrLessThanBefore) {
     uint64_t checked = 0;
     {
         std::jthread first(send, 1), second(send, 2);
+        const std::shared_ptr<void> at_the_end(nullptr, [&stop](void*) { stop = true; }); // also after a failure
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
         while (std::chrono::steady_clock::now() < end) {
             std::vector<uint64_t> least(flows);
@@ -137,7 +139,6 @@ TEST_F(FlowCache, NobodyWhoReadsMeanwhileSeesAPacketTwiceOrLessThanBefore) {
                 checked++;
             }
         }
-        stop = true;
     }
     EXPECT_GT(checked, 10 * flows);
     for (const auto& [key, packets] : packets_by_flow())
