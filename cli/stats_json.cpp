@@ -59,6 +59,7 @@ public:
         auto to = std::back_inserter(text);
         text += R"({"protocol":")";
         text += protocol_name(flow.protocol);
+        text += '"';
         end_point(to, "local", flow.local, flow.local_port);
         end_point(to, "remote", flow.remote, flow.remote_port);
         fmt::format_to(to, R"(,"service":{},"class":"{}","range":)", quoted(flow.service), class_name(flow.class_));
@@ -85,7 +86,7 @@ private:
         return entry->second;
     }
     static void end_point(To to, const char* name, const Address& address, uint16_t port) {
-        fmt::format_to(to, R"({},"{}":"{}","{}_port":)", name[0] == 'l' ? "\"" : "", name, address.text(), name);
+        fmt::format_to(to, R"(,"{}":"{}","{}_port":)", name, address.text(), name);
         if (port == 0)
             fmt::format_to(to, "null");
         else
