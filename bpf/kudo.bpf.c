@@ -26,13 +26,19 @@ const volatile __u32 kudo_ingress_counts = 1;
 /* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
 #define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
 
+kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *end)
+{
+	struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	return frame;
+}
+
 /* The second half of the parser, of the packet in kudo_work: enum kudo_reason. */
 kudo_apart int kudo_parse_frames_network(struct xdp_md *context, __u32 ethertype)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
@@ -47,8 +53,7 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 	if (!cpu)
 		return 0;
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_work *work = kudo_work_of(cpu);
 	__u16 ethertype = 0;
 	__u32 reason = kudo_parse_link(data, end, &frame, &work->packet, &ethertype);
@@ -72,8 +77,7 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
 	struct kudo_judgement judgement;
 

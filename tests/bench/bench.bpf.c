@@ -76,8 +76,7 @@ SEC("xdp")
 int kudo_bench_parse(struct xdp_md *context)
 {
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
 
 	if (!kudo_parse_common(data, end, &frame, &packet))
@@ -106,8 +105,7 @@ int kudo_bench_flows_lookup(struct xdp_md *context)
 {
 	kudo_bench_make_flow(context);
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
 
 	if (!kudo_parse_common(data, end, &frame, &packet))
