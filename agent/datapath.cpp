@@ -71,6 +71,7 @@ struct PinnedMap {
 const PinnedMap pinned_maps[] = {
     KUDO_PINNED(lpm4[0], kudo_lpm4_0), KUDO_PINNED(lpm4[1], kudo_lpm4_1),    KUDO_PINNED(lpm6[0], kudo_lpm6_0),
     KUDO_PINNED(lpm6[1], kudo_lpm6_1), KUDO_PINNED(flows4, kudo_flows4),     KUDO_PINNED(flows6, kudo_flows6),
+    KUDO_PINNED(rtp4, kudo_rtp4),      KUDO_PINNED(rtp6, kudo_rtp6),         KUDO_PINNED(interfaces, kudo_interfaces),
     KUDO_PINNED(cpus, kudo_cpus),      KUDO_PINNED(services, kudo_services), KUDO_PINNED(grace, kudo_grace),
     KUDO_PINNED(active, data_active),  KUDO_PINNED(policies, data_policies), KUDO_PINNED(clock, data_clock),
 };
@@ -171,7 +172,7 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     bpf_map__set_max_entries((*skeleton)->maps.kudo_flows6, max_flows / 4);
     KUDO_TRY(load_skeleton(**skeleton));
 
-    for (const char* folder : {"", "maps", "links", "filters"})
+    for (const char* folder : {"", "maps", "links", "filters", "queues"})
         KUDO_TRY(make_pin_folder(std::filesystem::path(staging) / folder));
     for (const PinnedMap& pinned : pinned_maps)
         KUDO_TRY(pin(bpf_map__fd(pinned.map(**skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));

@@ -16,7 +16,7 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t state_max_bytes = 1024 * 1024;
-constexpr std::string_view state_format = "kudo-agent-state/1";
+constexpr std::string_view state_format = "kudo-agent-state/2";
 
 std::filesystem::path state_file(const Instance& instance) {
     return instance.state_dir / "state.json";
@@ -31,16 +31,17 @@ std::filesystem::path map_file(const Instance& instance, const std::string& hash
 constexpr std::pair<TcHook, const char*> tc_hooks[] = {
     {TcHook::Auto, "auto"}, {TcHook::Tcx, "tcx"}, {TcHook::Clsact, "clsact"}};
 constexpr kudo_mode modes[] = {KUDO_OBSERVE, KUDO_PRIORITISE, KUDO_ENFORCE};
-constexpr kudo_class marked_classes[] = {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL};
+constexpr kudo_treatment treatments[] = {KUDO_TREATMENT_AUDIO, KUDO_TREATMENT_VIDEO, KUDO_TREATMENT_FALLBACK,
+                                         KUDO_TREATMENT_CONTROL};
 
 nlohmann::json to_json(const DesiredState& state) {
     nlohmann::json marks = nlohmann::json::object();
-    for (const kudo_class class_ : marked_classes) {
-        const kudo_mark& mark = state.marks[class_];
+    for (const kudo_treatment treatment : treatments) {
+        const kudo_mark& mark = state.marks[treatment];
         nlohmann::json json = nlohmann::json::object();
         if (mark.flags & KUDO_MARK_PRIORITY) json["priority"] = mark.priority;
         if (mark.flags & KUDO_MARK_DSCP) json["dscp"] = mark.dscp;
-        marks[std::string(class_name(class_))] = std::move(json);
+        marks[std::string(treatment_name(treatment))] = std::move(json);
     }
     const auto* hook = std::find_if(std::begin(tc_hooks), std::end(tc_hooks),
                                     [&](const auto& entry) { return entry.first == state.tc_hook; });
@@ -56,8 +57,18 @@ nlohmann::json to_json(const DesiredState& state) {
             {"marks", std::move(marks)},
             {"firewall_mark", state.firewall_mark},
             {"firewall_mark_mask", state.firewall_mark_mask},
+            {"uplink", line_text(state.queues.uplink)},
+            {"downlink", line_text(state.queues.downlink)},
+            {"queue", state.queues.kind ? queue_kind_name(*state.queues.kind) : "auto"},
+            {"replace_qdisc", state.queues.replace_qdisc},
             {"range_map", state.range_map},
             {"range_map_source", state.range_map_source}};
+}
+
+LineWish line_from(const std::string& text) {
+    auto line = parse_line(text);
+    if (!line) throw std::out_of_range(line.error().message);
+    return *line;
 }
 
 // Throws nlohmann's exceptions or std::out_of_range on anything unexpected; the caller turns them into one Error.
@@ -74,6 +85,12 @@ DesiredState from_json(const nlohmann::json& json) {
     json.at("firewall_mark_mask").get_to(state.firewall_mark_mask);
     json.at("range_map").get_to(state.range_map);
     json.at("range_map_source").get_to(state.range_map_source);
+    state.queues.uplink = line_from(json.at("uplink"));
+    state.queues.downlink = line_from(json.at("downlink"));
+    const std::string queue = json.at("queue");
+    state.queues.kind = queue_kind_of(queue);
+    if (!state.queues.kind && queue != "auto") throw std::out_of_range("unknown queue");
+    json.at("replace_qdisc").get_to(state.queues.replace_qdisc);
     const auto* mode = std::find_if(std::begin(modes), std::end(modes),
                                     [&](kudo_mode candidate) { return json.at("mode") == mode_name(candidate); });
     if (mode == std::end(modes)) throw std::out_of_range("unknown mode");
@@ -82,8 +99,8 @@ DesiredState from_json(const nlohmann::json& json) {
                                     [&](const auto& entry) { return json.at("tc_hook") == entry.second; });
     if (hook == std::end(tc_hooks)) throw std::out_of_range("unknown tc_hook");
     state.tc_hook = hook->first;
-    for (const kudo_class class_ : marked_classes) {
-        const nlohmann::json& from = json.at("marks").at(std::string(class_name(class_)));
+    for (const kudo_treatment treatment : treatments) {
+        const nlohmann::json& from = json.at("marks").at(std::string(treatment_name(treatment)));
         kudo_mark mark{};
         if (from.contains("priority")) {
             mark.flags |= KUDO_MARK_PRIORITY;
@@ -93,7 +110,7 @@ DesiredState from_json(const nlohmann::json& json) {
             mark.flags |= KUDO_MARK_DSCP;
             from.at("dscp").get_to(mark.dscp);
         }
-        state.marks[class_] = mark;
+        state.marks[treatment] = mark;
     }
     return state;
 }

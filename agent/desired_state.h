@@ -4,11 +4,11 @@
 // crash, sees the old one or the new one; a range map's file is complete before a desired state names it.
 #pragma once
 
-#include <array>
 #include <string>
 #include <vector>
 
 #include "agent/instance.h"
+#include "agent/queue_wish.h"
 #include "bpf/abi.h"
 #include "maps/compile.h"
 #include "maps/range_map.h"
@@ -29,12 +29,17 @@ struct DesiredState {
     uint32_t max_flows = default_max_flows; // entries of the IPv4 flow table
     bool xdp_generic = false;               // fall back to generic XDP before tc
     TcHook tc_hook = TcHook::Auto;
-    std::array<kudo_mark, KUDO_CLASSES> marks = default_marks();
+    Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
+    QueueWish queues;
     std::string range_map;        // content hash of the applied map; empty: the built-in one
     std::string range_map_source; // where it came from, for people: "built-in", "/root/new.json"
 
     [[nodiscard]] CompileOptions compile_options() const;
+    // Do incoming packets need a tc program, beside the XDP program that counts them?
+    [[nodiscard]] bool marks_ingress() const {
+        return firewall_mark_mask != 0 || queues.downlink.kind == LineWish::Kind::Rate;
+    }
 };
 
 std::string_view mode_name(kudo_mode mode); // "observe", "prioritise", "enforce"

@@ -17,7 +17,7 @@
 #define KUDO_ASSERT _Static_assert
 #endif
 
-#define KUDO_LAYOUT_VERSION 2
+#define KUDO_LAYOUT_VERSION 3
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -39,6 +39,15 @@ enum kudo_class {
 	KUDO_CLASS_FALLBACK = 2, /* media over TCP */
 	KUDO_CLASS_CONTROL = 3,
 	KUDO_CLASSES = 4,
+};
+
+/* How a packet of a class is marked and queued: the class, but for the voices within media. */
+enum kudo_treatment {
+	KUDO_TREATMENT_AUDIO = 0,
+	KUDO_TREATMENT_VIDEO = KUDO_CLASS_MEDIA, /* media that is not known to be audio */
+	KUDO_TREATMENT_FALLBACK = KUDO_CLASS_FALLBACK,
+	KUDO_TREATMENT_CONTROL = KUDO_CLASS_CONTROL,
+	KUDO_TREATMENTS = KUDO_CLASSES,
 };
 
 enum kudo_verdict {
@@ -97,9 +106,9 @@ KUDO_ASSERT(sizeof(struct kudo_service) == 32, "service");
 #define KUDO_MARK_PRIORITY 1u /* set skb->priority */
 #define KUDO_MARK_DSCP 2u     /* set the DSCP */
 
-/* What an outgoing packet of a class is marked with. */
+/* What an outgoing packet is marked with. */
 struct kudo_mark {
-	__u32 priority; /* skb->priority: 0..15, a class id, or 256 + 802.1d user priority */
+	__u32 priority; /* skb->priority, where the interface's queue is not known better: see kudo_interface */
 	__u8 dscp;      /* 0..63, RFC 2474 */
 	__u8 flags;     /* KUDO_MARK_* */
 	__u16 pad;
@@ -124,7 +133,7 @@ struct kudo_policy {
 	__u32 prefixes6;
 	__u32 firewall_mark;      /* bits set in skb->mark on ingress for prioritised packets */
 	__u32 firewall_mark_mask; /* bits of skb->mark that are ours; 0: leave skb->mark alone */
-	struct kudo_mark marks[KUDO_CLASSES];
+	struct kudo_mark marks[KUDO_TREATMENTS];
 	struct kudo_service services[KUDO_MAX_SERVICES];
 	__u64 prefilter4[KUDO_PREFILTER_WORDS];
 	__u64 prefilter6[KUDO_PREFILTER_WORDS];
@@ -219,9 +228,55 @@ KUDO_ASSERT(sizeof(struct kudo_cached_flow) == 128, "cached flow");
 struct kudo_cpu {
 	struct kudo_cached_flow cache[KUDO_CACHE_SLOTS];
 	struct kudo_counters counters;
-	__u64 work[14]; /* the programs' own: what they know of the packet in hand */
+	__u64 work[30]; /* the programs' own: what they know of the packet in hand */
 };
 KUDO_ASSERT(sizeof(struct kudo_cpu) % 128 == 0, "cpu");
+
+/* What skb->priority must say on one interface: that depends on the queue. Element `ifindex % KUDO_INTERFACES`. */
+struct kudo_interface {
+	__u32 index;                    /* ifindex; another one: nothing is known of this interface */
+	__u32 egress[KUDO_TREATMENTS];  /* a class id or 256 + 802.1d user priority; 0: as the policy's mark says */
+	__u32 ingress[KUDO_TREATMENTS]; /* for the queue that incoming packets go through; 0: leave it */
+	__u32 tracks_ingress;           /* 1: there is such a queue */
+	__u32 pad[2];
+};
+#define KUDO_INTERFACES 256
+KUDO_ASSERT(sizeof(struct kudo_interface) == 48, "interface");
+
+/* One RTP stream of a flow and direction: RFC 3550's SSRC. */
+struct kudo_rtp4_key {
+	struct kudo_flow4_key flow;
+	__u32 ssrc; /* host order */
+	__u32 direction;
+};
+struct kudo_rtp6_key {
+	struct kudo_flow6_key flow;
+	__u32 ssrc;
+	__u32 direction;
+};
+KUDO_ASSERT(sizeof(struct kudo_rtp4_key) == 28, "rtp4 key");
+KUDO_ASSERT(sizeof(struct kudo_rtp6_key) == 52, "rtp6 key");
+
+enum kudo_rtp_kind {
+	KUDO_RTP_UNKNOWN = 0,
+	KUDO_RTP_AUDIO = 1,
+	KUDO_RTP_VIDEO = 2,
+};
+
+/* What is known of an RTP stream: see rtp.h. */
+struct kudo_rtp_stream {
+	__u64 packets;   /* a GSO super-packet is one: its first is looked at */
+	__u64 last_seen; /* jiffies64 */
+	__u32 timestamp; /* of the newest packet */
+	__u32 step;      /* ticks between the newest and the one before it with another timestamp */
+	__u16 sequence;
+	__u16 largest; /* bytes of an RTP packet, its header included */
+	__u8 payload_type;
+	__s8 score;
+	__u8 kind;     /* enum kudo_rtp_kind */
+	__u8 evidence; /* enum kudo_rtp_evidence that made it so */
+};
+KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 32, "rtp stream");
 
 /* Which service name a slot stands for; slot numbers stay with a name across generations. */
 struct kudo_service_name {

@@ -10,6 +10,7 @@
 #include "maps.bpf.h"
 #include "parse.h"
 #include "prefilter.h"
+#include "rtp.h"
 
 union kudo_judgement_word {
 	struct kudo_judgement judgement;
@@ -30,6 +31,7 @@ struct kudo_work {
 	struct kudo_packet packet;
 	struct kudo_seen seen;
 	union kudo_judgement_word judged;
+	__u8 payload[KUDO_RTP_WINDOW]; /* the beginning of a media datagram's */
 };
 KUDO_ASSERT(sizeof(struct kudo_work) <= sizeof(((struct kudo_cpu *)0)->work), "work");
 

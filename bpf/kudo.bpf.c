@@ -9,6 +9,7 @@
 
 #include "flow.bpf.h"
 #include "mark.h"
+#include "rtp.bpf.h"
 
 char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
@@ -171,9 +172,37 @@ struct kudo_outcome {
 	struct kudo_judgement judgement;
 	__u32 l3_offset;
 	__u8 family, dsfield;
+	__u8 treatment; /* enum kudo_treatment, if the verdict is to prioritise */
 };
 
-kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
+kudo_inline struct kudo_outcome kudo_outcome_of(struct kudo_judgement judgement, const struct kudo_packet *packet)
+{
+	struct kudo_outcome outcome = {.judgement = judgement,
+				       .l3_offset = packet->l3_offset,
+				       .family = packet->family,
+				       .dsfield = packet->dsfield,
+				       .treatment = kudo_class_of(judgement) & (KUDO_TREATMENTS - 1)};
+	return outcome;
+}
+
+/* Is it worth a look at what the packet carries? */
+kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct kudo_packet *packet)
+{
+	return kudo_verdict_of(judgement) == KUDO_PRIORITISED && kudo_class_of(judgement) == KUDO_CLASS_MEDIA &&
+	       (packet->family == 4 ? packet->key4.protocol : packet->key6.protocol) == KUDO_PROTOCOL_UDP;
+}
+
+/* How the queue of the packet's interface wants to see its priority; null: nothing is known of it. */
+kudo_inline const struct kudo_interface *kudo_interface_of(const struct __sk_buff *skb)
+{
+	__u32 index = skb->ifindex, element = index & (KUDO_INTERFACES - 1);
+	const struct kudo_interface *interface = bpf_map_lookup_elem(&kudo_interfaces, &element);
+
+	return interface && interface->index == index ? interface : 0;
+}
+
+/* `treats`: look into media datagrams. */
+kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting, int treats)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
@@ -195,25 +224,33 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 		}
 		kudo_parse_common_key(data, end, &frame, &packet);
 		kudo_set_interface(&packet, skb->ifindex);
-		outcome.judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
-		outcome.l3_offset = packet.l3_offset;
-		outcome.family = packet.family;
-		outcome.dsfield = packet.dsfield;
+		outcome = kudo_outcome_of(kudo_handle_with_flow(cpu, generation, &packet, &seen), &packet);
+		if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
+			struct kudo_packet *in_hand = &kudo_work_of(cpu)->packet;
+
+			kudo_put_packet(in_hand, &packet);
+			in_hand->l3_offset = packet.l3_offset;
+			in_hand->header_length = packet.header_length;
+			in_hand->l3_length = packet.l3_length;
+			outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
+		}
 		return outcome;
 	}
 	kudo_handle_any_skb(skb, direction, counting);
 	const struct kudo_work *work = kudo_work_of(cpu);
-	outcome.judgement = work->judged.judgement;
-	outcome.l3_offset = work->packet.l3_offset;
-	outcome.family = work->packet.family;
-	outcome.dsfield = work->packet.dsfield;
+	outcome = kudo_outcome_of(work->judged.judgement, &work->packet);
+	if (treats && kudo_may_be_rtp(outcome.judgement, &work->packet))
+		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
 	return outcome;
 }
 
 SEC("tc")
 int kudo_tc_ingress(struct __sk_buff *skb)
 {
-	struct kudo_judgement judgement = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts).judgement;
+	const struct kudo_interface *interface = kudo_interface_of(skb);
+	int queues = interface && interface->tracks_ingress;
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, queues);
+	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return kudo_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
@@ -222,6 +259,10 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 		__u32 mask = policy->firewall_mark_mask;
 		if (mask)
 			skb->mark = (skb->mark & ~mask) | (policy->firewall_mark & mask);
+		if (queues)
+			skb->priority =
+				kudo_marked_priority(skb->priority, policy->marks[outcome.treatment],
+						     interface->ingress[outcome.treatment & (KUDO_TREATMENTS - 1)]);
 	}
 	return KUDO_TC_NEXT;
 }
@@ -259,17 +300,18 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 SEC("tc")
 int kudo_tc_egress(struct __sk_buff *skb)
 {
-	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1);
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1);
 	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return KUDO_TC_DROP;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
-		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
-		struct kudo_mark mark = policy->marks[kudo_class_of(judgement) & (KUDO_CLASSES - 1)];
+		__u32 treatment = outcome.treatment & (KUDO_TREATMENTS - 1);
+		struct kudo_mark mark = kudo_policies[judgement.generation & 1].marks[treatment];
+		const struct kudo_interface *interface = kudo_interface_of(skb);
 		__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
 
-		skb->priority = kudo_marked_priority(skb->priority, mark);
+		skb->priority = kudo_marked_priority(skb->priority, mark, interface ? interface->egress[treatment] : 0);
 		if (dsfield != outcome.dsfield)
 			kudo_set_dsfield(skb, &outcome, dsfield);
 	}

@@ -47,6 +47,26 @@ KUDO_LPM_MAP(kudo_lpm6_1, kudo_lpm6_key);
 KUDO_FLOW_MAP(kudo_flows4, kudo_flow4_key, 131072);
 KUDO_FLOW_MAP(kudo_flows6, kudo_flow6_key, 32768);
 
+/* The RTP streams of media flows; the longest unused go first. */
+#define KUDO_RTP_MAP(NAME, KEY, SIZE)                                                                                  \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
+		__uint(max_entries, SIZE);                                                                             \
+		__type(key, struct KEY);                                                                               \
+		__type(value, struct kudo_rtp_stream);                                                                 \
+	} NAME SEC(".maps")
+
+KUDO_RTP_MAP(kudo_rtp4, kudo_rtp4_key, 16384);
+KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_key, 4096);
+
+/* How to mark for each interface's queue. Written by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KUDO_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct kudo_interface);
+} kudo_interfaces SEC(".maps");
+
 /* One element for each possible CPU: the agent sets the size before it loads. Not a per-CPU array: every kernel inlines
  * this one's lookup, and the agent reads it without a system call. */
 struct {

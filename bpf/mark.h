@@ -21,12 +21,18 @@ kudo_inline __u8 kudo_marked_dsfield(__u8 dsfield, struct kudo_mark mark)
 	return (__u8)(mark.dscp << 2 | (dsfield & KUDO_ECN_BITS));
 }
 
-/* skb->priority after marking. Above 0xffff it is a class id that the admin or the application has chosen. */
-kudo_inline __u32 kudo_marked_priority(__u32 priority, struct kudo_mark mark)
+#define KUDO_LOWEST_CLASS_ID 0x10000u
+
+/* skb->priority after marking. `queues`: what this interface's queue wants to see, see struct kudo_interface; 0: no
+ * more than the mark says. What the application has set stays if it is higher; a class id of the queue in front of us
+ * is not to be compared with it, and replaces it. */
+kudo_inline __u32 kudo_marked_priority(__u32 priority, struct kudo_mark mark, __u32 queues)
 {
-	if (!(mark.flags & KUDO_MARK_PRIORITY) || priority >= mark.priority)
+	__u32 wanted = queues ? queues : mark.priority;
+
+	if (!(mark.flags & KUDO_MARK_PRIORITY))
 		return priority;
-	return mark.priority;
+	return wanted >= KUDO_LOWEST_CLASS_ID || priority < wanted ? wanted : priority;
 }
 
 /* RFC 1624 equation 3: the header checksum after one 16-bit word changed. All in network order. */

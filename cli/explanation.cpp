@@ -36,7 +36,9 @@ struct Judge {
         result.service = service_name(judgement.service);
         if (!result.service.empty()) name_range(result, prefix_of(address, judgement.prefix_length));
         if (result.verdict == KUDO_PRIORITISED) {
-            result.mark = policy.marks[result.class_];
+            result.mark = policy.marks[result.class_]; // a class is its own treatment, see kudo_treatment
+            if (result.class_ == KUDO_CLASS_MEDIA && protocol == IPPROTO_UDP)
+                result.audio_mark = policy.marks[KUDO_TREATMENT_AUDIO];
             result.firewall_mark = {policy.firewall_mark, policy.firewall_mark_mask};
         }
         return result;

@@ -21,11 +21,12 @@ struct Explanation {
         kudo_verdict verdict = KUDO_PASS;
         kudo_reason reason = KUDO_REASON_STRANGER;
         kudo_class class_ = KUDO_CLASS_NONE;
-        std::string service;        // empty: none
-        std::string range;          // that decided; empty: none
-        std::string path;           // where the range stands in the map: "services[0].ipv4[3]"
-        kudo_mark mark{};           // on egress
-        FirewallMark firewall_mark; // on ingress
+        std::string service;                 // empty: none
+        std::string range;                   // that decided; empty: none
+        std::string path;                    // where the range stands in the map: "services[0].ipv4[3]"
+        kudo_mark mark{};                    // on egress
+        std::optional<kudo_mark> audio_mark; // of packets known to be audio; nothing: such packets carry none
+        FirewallMark firewall_mark;          // on ingress
     };
     // A range of the map that holds the address, but of a service that the options leave out.
     struct NotChosen {

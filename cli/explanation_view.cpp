@@ -13,8 +13,13 @@ namespace {
 
 using Rule = Explanation::Rule;
 
+void set_mark(OrderedJson& json, const kudo_mark& mark) {
+    const bool dscp = mark.flags & KUDO_MARK_DSCP, priority = mark.flags & KUDO_MARK_PRIORITY;
+    json["dscp"] = dscp ? OrderedJson(dscp_name(mark.dscp)) : OrderedJson(nullptr);
+    json["priority"] = priority ? OrderedJson(mark.priority) : OrderedJson(nullptr);
+}
+
 OrderedJson rule_json(const Rule& rule) {
-    const bool dscp = rule.mark.flags & KUDO_MARK_DSCP, priority = rule.mark.flags & KUDO_MARK_PRIORITY;
     OrderedJson result;
     result["packet"] = rule.packet;
     result["service"] = text_or_null(rule.service);
@@ -27,8 +32,9 @@ OrderedJson rule_json(const Rule& rule) {
     }
     result["ingress"]["firewall_mark"] =
         rule.firewall_mark.mask ? OrderedJson(firewall_mark_text(rule.firewall_mark)) : OrderedJson(nullptr);
-    result["egress"]["dscp"] = dscp ? OrderedJson(dscp_name(rule.mark.dscp)) : OrderedJson(nullptr);
-    result["egress"]["priority"] = priority ? OrderedJson(rule.mark.priority) : OrderedJson(nullptr);
+    set_mark(result["egress"], rule.mark);
+    result["egress"]["audio"] = nullptr;
+    if (rule.audio_mark) set_mark(result["egress"]["audio"], *rule.audio_mark);
     return result;
 }
 
@@ -40,7 +46,10 @@ std::string ingress_action(const Rule& rule) {
 
 std::string egress_action(const Rule& rule) {
     if (rule.verdict == KUDO_DROP) return "dropped";
-    return rule.verdict == KUDO_PRIORITISED ? "passes, " + mark_text(rule.mark) : "passes";
+    if (rule.verdict != KUDO_PRIORITISED) return "passes";
+    const std::string mark = "passes, " + mark_text(rule.mark);
+    if (!rule.audio_mark || mark_text(*rule.audio_mark) == mark_text(rule.mark)) return mark;
+    return fmt::format("{}; audio {}", mark, mark_text(*rule.audio_mark));
 }
 
 std::string path_text(const Explanation& explanation, const Rule& rule) {

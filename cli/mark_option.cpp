@@ -10,7 +10,6 @@
 
 #include <fmt/format.h>
 
-#include "maps/compile.h"
 #include "maps/text.h"
 
 namespace kudo {
@@ -43,11 +42,14 @@ std::optional<uint32_t> number(std::string_view text) {
     return value;
 }
 
-kudo_class class_of(std::string_view name) {
-    for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL}) {
-        if (name == class_name(class_)) return class_;
+// The treatments that a class's name stands for; none: it is no such name.
+std::vector<kudo_treatment> treatments_of(std::string_view name) {
+    if (name == "media") return {KUDO_TREATMENT_AUDIO, KUDO_TREATMENT_VIDEO};
+    for (int i = 0; i < KUDO_TREATMENTS; ++i) {
+        const auto treatment = static_cast<kudo_treatment>(i);
+        if (name == treatment_name(treatment)) return {treatment};
     }
-    return KUDO_CLASS_NONE;
+    return {};
 }
 
 Result<void> set_dscp(kudo_mark& mark, std::string_view value) {
@@ -121,20 +123,23 @@ Result<uint8_t> parse_dscp(std::string_view text) {
     return static_cast<uint8_t>(*value);
 }
 
-Result<std::array<kudo_mark, KUDO_CLASSES>> parse_marks(const std::vector<std::string>& specs) {
+Result<Marks> parse_marks(const std::vector<std::string>& specs) {
     auto marks = default_marks();
-    std::set<kudo_class> seen;
+    std::set<kudo_treatment> seen;
     for (const std::string& text : specs) {
         const auto equals = text.find('=');
-        const kudo_class class_ = equals == std::string::npos ? KUDO_CLASS_NONE : class_of(text.substr(0, equals));
-        if (class_ == KUDO_CLASS_NONE)
-            return bad_input(fmt::format("--mark {}: begin with media=, fallback= or control=, for example "
-                                         "media=dscp:AF41,priority:6",
+        const std::string_view name = std::string_view(text).substr(0, equals);
+        const auto treatments = equals == std::string::npos ? std::vector<kudo_treatment>{} : treatments_of(name);
+        if (treatments.empty())
+            return bad_input(fmt::format("--mark {}: begin with media=, audio=, video=, fallback= or control=, for "
+                                         "example audio=dscp:EF,priority:6",
                                          in_quotes(text)));
-        if (!seen.insert(class_).second)
-            return bad_input(fmt::format("--mark {}: {} is given twice", in_quotes(text), class_name(class_)));
-        if (auto set = set_mark(marks[class_], std::string_view(text).substr(equals + 1)); !set)
-            return fail(std::move(set.error()).in("--mark " + in_quotes(text)));
+        for (const kudo_treatment treatment : treatments) {
+            if (!seen.insert(treatment).second)
+                return bad_input(fmt::format("--mark {}: {} is given twice", in_quotes(text), name));
+            if (auto set = set_mark(marks[treatment], std::string_view(text).substr(equals + 1)); !set)
+                return fail(std::move(set.error()).in("--mark " + in_quotes(text)));
+        }
     }
     return marks;
 }

@@ -3,13 +3,13 @@
 // Included by enable, explain and the tests. Invariant: a name that dscp_name() gives is read back as the same number.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bpf/abi.h"
+#include "maps/compile.h"
 #include "maps/result.h"
 
 namespace kudo {
@@ -20,9 +20,10 @@ std::string dscp_name(uint8_t dscp);
 // are CS0) or 0..63.
 Result<uint8_t> parse_dscp(std::string_view text);
 
-// Each "CLASS=SPEC" changes the mark of one class; what it does not name stays at the default. CLASS: media, fallback,
-// control. SPEC: "none", or "dscp:NAME|0..63|none" and "priority:0..15|none" with a comma between them.
-Result<std::array<kudo_mark, KUDO_CLASSES>> parse_marks(const std::vector<std::string>& specs);
+// Each "CLASS=SPEC" changes the mark of one class; what it does not name stays at the default. CLASS: media, which is
+// audio and video; audio; video; fallback; control. SPEC: "none", or "dscp:NAME|0..63|none" and "priority:0..15|none"
+// with a comma between them.
+Result<Marks> parse_marks(const std::vector<std::string>& specs);
 std::string mark_text(const kudo_mark& mark); // "DSCP AF41, priority 6"; "unmarked"
 
 struct FirewallMark {

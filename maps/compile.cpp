@@ -81,12 +81,18 @@ void set_options(kudo_policy& policy, const CompileOptions& options) {
 
 } // namespace
 
-std::array<kudo_mark, KUDO_CLASSES> default_marks() {
-    constexpr __u8 af41 = 34, af21 = 18, both = KUDO_MARK_PRIORITY | KUDO_MARK_DSCP;
-    std::array<kudo_mark, KUDO_CLASSES> marks{};
-    marks[KUDO_CLASS_MEDIA] = {.priority = 6, .dscp = af41, .flags = both, .pad = 0};
-    marks[KUDO_CLASS_FALLBACK] = marks[KUDO_CLASS_MEDIA];
-    marks[KUDO_CLASS_CONTROL] = {.priority = 4, .dscp = af21, .flags = both, .pad = 0};
+std::string_view treatment_name(kudo_treatment treatment) {
+    static constexpr std::string_view names[] = {"audio", "video", "fallback", "control"};
+    return names[treatment];
+}
+
+Marks default_marks() {
+    constexpr __u8 ef = 46, af41 = 34, af21 = 18, both = KUDO_MARK_PRIORITY | KUDO_MARK_DSCP;
+    Marks marks{};
+    marks[KUDO_TREATMENT_AUDIO] = {.priority = 6, .dscp = ef, .flags = both, .pad = 0};
+    marks[KUDO_TREATMENT_VIDEO] = {.priority = 6, .dscp = af41, .flags = both, .pad = 0};
+    marks[KUDO_TREATMENT_FALLBACK] = marks[KUDO_TREATMENT_VIDEO];
+    marks[KUDO_TREATMENT_CONTROL] = {.priority = 4, .dscp = af21, .flags = both, .pad = 0};
     return marks;
 }
 

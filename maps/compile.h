@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/abi.h"
@@ -21,16 +22,22 @@ namespace kudo {
 // counters keep their meaning.
 using ServiceSlots = std::map<std::string, uint8_t, std::less<>>;
 
+using Marks = std::array<kudo_mark, KUDO_TREATMENTS>; // by kudo_treatment
+
 struct CompileOptions {
     std::vector<std::string> regions;           // at least one; each known to the map
     std::vector<std::string> optional_services; // names of optional services to include: {"teams"}
     kudo_mode mode = KUDO_PRIORITISE;
-    std::array<kudo_mark, KUDO_CLASSES> marks{};
+    Marks marks{};
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
 };
 
-// Priority 6, AF41 for media and fallback; priority 4, AF21 for control (RFC 8837 section 5, RFC 2597).
-std::array<kudo_mark, KUDO_CLASSES> default_marks();
+// "audio", "video", "fallback", "control".
+std::string_view treatment_name(kudo_treatment treatment);
+
+// RFC 8837 section 5: EF for audio, AF41 for interactive video and what is not known to be audio, AF21 for control; and
+// priority 6, for control 4.
+Marks default_marks();
 
 struct CompiledPolicy {
     std::unique_ptr<kudo_policy> policy;                        // generation 0: the swap gives it one

@@ -109,7 +109,7 @@ void Parity::run_tc(kudo_direction direction) {
         Bytes expected = odd.bytes;
         if (direction == KUDO_EGRESS) {
             expected = oracle_->marked(frame, decision);
-            after.priority = oracle_->marked_priority(before.priority, decision);
+            after.priority = oracle_->marked_priority(frame, before.priority, decision);
         } else if (decision.verdict() == KUDO_PRIORITISED) {
             after.mark = (before.mark & ~0x00c0u) | 0x0040u;
         }

@@ -7,6 +7,8 @@
 #include <array>
 #include <cstring>
 
+#include "bpf/rtp.h"
+
 namespace kudo::test {
 namespace {
 
@@ -90,11 +92,35 @@ Decision Oracle::decide(const Frame& frame) const {
     return decision;
 }
 
+namespace {
+
+// As of a first packet: that of an RTP stream nobody has heard of before is not known to be audio.
+kudo_treatment treatment_of(const Frame& frame, const Decision& decision) {
+    const kudo_packet& packet = decision.packet;
+    const auto class_ = static_cast<kudo_treatment>(kudo_class_of(decision.judgement));
+    if (class_ != KUDO_TREATMENT_VIDEO || (packet.family == 4 ? packet.key4.protocol : packet.key6.protocol) != 17)
+        return class_;
+    const uint32_t begin = packet.l3_offset + packet.header_length, end = packet.l3_offset + packet.l3_length;
+    if (packet.header_length == 0 || begin >= end || begin > frame.bytes.size()) return class_;
+    uint32_t length = end - begin;
+    if (frame.segment_size != 0) length = std::min(length, frame.segment_size);
+    uint8_t window[KUDO_RTP_WINDOW] = {};
+    const auto payload = frame.bytes.subspan(begin);
+    const uint32_t seen = std::min<uint32_t>(length, KUDO_RTP_WINDOW);
+    if (seen > payload.size()) return class_;
+    std::copy_n(payload.begin(), seen, window);
+    kudo_rtp_packet rtp{};
+    kudo_read_rtp(window, seen, length, &rtp);
+    return static_cast<kudo_treatment>(kudo_media_treatment(rtp.content, nullptr));
+}
+
+} // namespace
+
 Bytes Oracle::marked(const Frame& frame, const Decision& decision) const {
     Bytes bytes(frame.bytes.begin(), frame.bytes.end());
     if (decision.verdict() != KUDO_PRIORITISED) return bytes;
     const kudo_packet& packet = decision.packet;
-    const uint8_t dsfield = kudo_marked_dsfield(packet.dsfield, policy_->marks[kudo_class_of(decision.judgement)]);
+    const uint8_t dsfield = kudo_marked_dsfield(packet.dsfield, policy_->marks[treatment_of(frame, decision)]);
     if (dsfield == packet.dsfield) return bytes;
     const auto header = std::span(bytes).subspan(packet.l3_offset);
     if (packet.family == 4) {
@@ -106,9 +132,9 @@ Bytes Oracle::marked(const Frame& frame, const Decision& decision) const {
     return bytes;
 }
 
-uint32_t Oracle::marked_priority(uint32_t priority, const Decision& decision) const {
+uint32_t Oracle::marked_priority(const Frame& frame, uint32_t priority, const Decision& decision) const {
     if (decision.verdict() != KUDO_PRIORITISED) return priority;
-    return kudo_marked_priority(priority, policy_->marks[kudo_class_of(decision.judgement)]);
+    return kudo_marked_priority(priority, policy_->marks[treatment_of(frame, decision)], 0);
 }
 
 void Books::enter(const Decision& decision, kudo_direction direction) {

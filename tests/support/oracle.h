@@ -50,7 +50,7 @@ public:
     [[nodiscard]] Decision decide(const Frame& frame) const;
     // The frame and skb->priority as egress leaves them.
     [[nodiscard]] Bytes marked(const Frame& frame, const Decision& decision) const;
-    [[nodiscard]] uint32_t marked_priority(uint32_t priority, const Decision& decision) const;
+    [[nodiscard]] uint32_t marked_priority(const Frame& frame, uint32_t priority, const Decision& decision) const;
     [[nodiscard]] const kudo_policy& policy() const { return *policy_; }
 
 private:

@@ -65,17 +65,17 @@ TEST(Mark, WithoutTheFlagNothingChanges) {
     const kudo_mark none{.priority = 6, .dscp = 46, .flags = 0, .pad = 0};
     for (unsigned dsfield = 0; dsfield < 256; ++dsfield)
         EXPECT_EQ(kudo_marked_dsfield(static_cast<__u8>(dsfield), none), dsfield);
-    EXPECT_EQ(kudo_marked_priority(1, none), 1u);
+    EXPECT_EQ(kudo_marked_priority(1, none, 0), 1u);
 }
 
 TEST(Mark, AHigherPriorityIsRespected) {
     const kudo_mark six{.priority = 6, .dscp = 0, .flags = KUDO_MARK_PRIORITY, .pad = 0};
-    EXPECT_EQ(kudo_marked_priority(0, six), 6u);
-    EXPECT_EQ(kudo_marked_priority(5, six), 6u);
-    EXPECT_EQ(kudo_marked_priority(6, six), 6u);
-    EXPECT_EQ(kudo_marked_priority(7, six), 7u);
-    EXPECT_EQ(kudo_marked_priority(0x00010001, six), 0x00010001u); // a class id
-    EXPECT_EQ(kudo_marked_priority(0xffffffff, six), 0xffffffffu);
+    EXPECT_EQ(kudo_marked_priority(0, six, 0), 6u);
+    EXPECT_EQ(kudo_marked_priority(5, six, 0), 6u);
+    EXPECT_EQ(kudo_marked_priority(6, six, 0), 6u);
+    EXPECT_EQ(kudo_marked_priority(7, six, 0), 7u);
+    EXPECT_EQ(kudo_marked_priority(0x00010001, six, 0), 0x00010001u); // a class id
+    EXPECT_EQ(kudo_marked_priority(0xffffffff, six, 0), 0xffffffffu);
 }
 
 TEST(Mark, TheChecksumStaysRightForAllDscpEcnAndMarks) {

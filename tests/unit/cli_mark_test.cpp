@@ -11,8 +11,8 @@ namespace {
 
 constexpr __u8 both = KUDO_MARK_PRIORITY | KUDO_MARK_DSCP;
 
-kudo_mark mark_of(const std::string& spec, kudo_class class_) {
-    return parse_marks({spec}).value()[class_];
+kudo_mark mark_of(const std::string& spec, int treatment) {
+    return parse_marks({spec}).value()[static_cast<std::size_t>(treatment)];
 }
 
 std::string refusal(const std::vector<std::string>& specs) {
@@ -24,36 +24,44 @@ std::string refusal(const std::vector<std::string>& specs) {
 
 TEST(MarkOption, NothingGivenIsTheDefault) {
     const auto marks = parse_marks({}).value();
-    EXPECT_EQ(mark_text(marks[KUDO_CLASS_MEDIA]), "DSCP AF41, priority 6");
-    EXPECT_EQ(mark_text(marks[KUDO_CLASS_FALLBACK]), "DSCP AF41, priority 6");
-    EXPECT_EQ(mark_text(marks[KUDO_CLASS_CONTROL]), "DSCP AF21, priority 4");
-    EXPECT_EQ(mark_text(marks[KUDO_CLASS_NONE]), "unmarked");
+    EXPECT_EQ(mark_text(marks[KUDO_TREATMENT_AUDIO]), "DSCP EF, priority 6");
+    EXPECT_EQ(mark_text(marks[KUDO_TREATMENT_VIDEO]), "DSCP AF41, priority 6");
+    EXPECT_EQ(mark_text(marks[KUDO_TREATMENT_FALLBACK]), "DSCP AF41, priority 6");
+    EXPECT_EQ(mark_text(marks[KUDO_TREATMENT_CONTROL]), "DSCP AF21, priority 4");
 }
 
 TEST(MarkOption, SetsDscpAndPriority) {
-    const kudo_mark mark = mark_of("media=dscp:EF,priority:3", KUDO_CLASS_MEDIA);
+    const kudo_mark mark = mark_of("media=dscp:EF,priority:3", KUDO_TREATMENT_VIDEO);
     EXPECT_EQ(mark.dscp, 46);
     EXPECT_EQ(mark.priority, 3U);
     EXPECT_EQ(mark.flags, both);
 }
 
+TEST(MarkOption, MediaIsAudioAndVideo) {
+    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_TREATMENT_AUDIO)), "DSCP CS5, priority 6");
+    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_TREATMENT_VIDEO)), "DSCP CS5, priority 6");
+    EXPECT_EQ(mark_text(mark_of("audio=dscp:CS5", KUDO_TREATMENT_VIDEO)), "DSCP AF41, priority 6");
+    EXPECT_EQ(mark_text(mark_of("video=none", KUDO_TREATMENT_VIDEO)), "unmarked");
+    EXPECT_EQ(refusal({"audio=none", "media=none"}), "--mark \"media=none\": media is given twice");
+}
+
 TEST(MarkOption, TheOrderOfThePartsDoesNotMatter) {
-    const kudo_mark mark = mark_of("control=priority:0,dscp:CS5", KUDO_CLASS_CONTROL);
+    const kudo_mark mark = mark_of("control=priority:0,dscp:CS5", KUDO_TREATMENT_CONTROL);
     EXPECT_EQ(mark.dscp, 40);
     EXPECT_EQ(mark.priority, 0U);
     EXPECT_EQ(mark.flags, both);
 }
 
 TEST(MarkOption, WhatIsNotNamedStaysAtItsDefault) {
-    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_CLASS_MEDIA)), "DSCP CS5, priority 6");
-    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_CLASS_CONTROL)), "DSCP AF21, priority 4");
+    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_TREATMENT_VIDEO)), "DSCP CS5, priority 6");
+    EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_TREATMENT_CONTROL)), "DSCP AF21, priority 4");
 }
 
 TEST(MarkOption, NoneUnmarksTheWholeOrAPart) {
-    EXPECT_EQ(mark_text(mark_of("media=none", KUDO_CLASS_MEDIA)), "unmarked");
-    EXPECT_EQ(mark_text(mark_of("media=dscp:none", KUDO_CLASS_MEDIA)), "priority 6");
-    EXPECT_EQ(mark_text(mark_of("media=priority:none", KUDO_CLASS_MEDIA)), "DSCP AF41");
-    EXPECT_EQ(mark_text(mark_of("media=priority:none,dscp:none", KUDO_CLASS_MEDIA)), "unmarked");
+    EXPECT_EQ(mark_text(mark_of("media=none", KUDO_TREATMENT_VIDEO)), "unmarked");
+    EXPECT_EQ(mark_text(mark_of("media=dscp:none", KUDO_TREATMENT_VIDEO)), "priority 6");
+    EXPECT_EQ(mark_text(mark_of("media=priority:none", KUDO_TREATMENT_VIDEO)), "DSCP AF41");
+    EXPECT_EQ(mark_text(mark_of("media=priority:none,dscp:none", KUDO_TREATMENT_VIDEO)), "unmarked");
 }
 
 TEST(MarkOption, RefusesWhatItDoesNotUnderstand) {
@@ -62,7 +70,7 @@ TEST(MarkOption, RefusesWhatItDoesNotUnderstand) {
                              "media=",
                              "=none",
                              "none",
-                             "video=none",
+                             "picture=none",
                              "Media=none",
                              "media=dscp",
                              "media=dscp:",

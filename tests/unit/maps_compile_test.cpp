@@ -210,11 +210,11 @@ TEST(PolicyHash, IgnoresTheGenerationAndNothingElse) {
 
 TEST(Marks, AreThoseOfRfc8837) {
     const auto marks = default_marks();
-    EXPECT_EQ(marks[KUDO_CLASS_NONE].flags, 0);
-    EXPECT_EQ(marks[KUDO_CLASS_MEDIA].dscp, 34);
-    EXPECT_EQ(marks[KUDO_CLASS_FALLBACK].priority, 6U);
-    EXPECT_EQ(marks[KUDO_CLASS_CONTROL].dscp, 18);
-    EXPECT_EQ(marks[KUDO_CLASS_CONTROL].priority, 4U);
+    EXPECT_EQ(marks[KUDO_TREATMENT_AUDIO].dscp, 46);
+    EXPECT_EQ(marks[KUDO_TREATMENT_VIDEO].dscp, 34);
+    EXPECT_EQ(marks[KUDO_TREATMENT_FALLBACK].priority, 6U);
+    EXPECT_EQ(marks[KUDO_TREATMENT_CONTROL].dscp, 18);
+    EXPECT_EQ(marks[KUDO_TREATMENT_CONTROL].priority, 4U);
 }
 
 } // namespace
