@@ -191,7 +191,7 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
         result.attached.ingress = Hook::XdpNative;
         KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
         KUDO_TRY(remove_slot(data_path, interface, tcx_ingress, result));
-        if (desired.firewall_mark_mask != 0) {
+        if (desired.marks_ingress()) {
             auto marking = attach_tc(data_path, interface, tcx_mark, Program::TcIngressMark, desired.tc_hook);
             if (!marking) return fail(std::move(marking.error()).in(interface.name + ": firewall mark"));
             result.attached.marks_ingress = true;

@@ -22,7 +22,7 @@ std::string_view hook_name(Hook hook);
 struct Attached {
     std::optional<Hook> ingress; // of the program that counts
     std::optional<Hook> egress;
-    bool marks_ingress = false; // one of them sets the firewall mark, if there is one
+    bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our queue
     bool current = true;        // all of them run this build's programs
 };
 

@@ -134,20 +134,25 @@ Result<uint32_t> clsact_program(const fs::path& memory, const ClsactHook& hook) 
     return find(memory, hook).program;
 }
 
-Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int program_fd) {
+Result<void> ensure_clsact(const fs::path& memory, uint32_t interface) {
+    const ClsactHook hook{interface, true};
     bpf_tc_hook where = libbpf_hook(hook, true);
     // Remembered before it is made, and only where none is: killed in between, we remember one that is not there, which
     // does no harm, and never an admin's.
-    auto present_before = has_clsact(hook.interface);
+    auto present_before = has_clsact(interface);
     if (!present_before) return fail(std::move(present_before.error()));
     const bool known = fs::exists(clsact_memory(memory, hook));
     if (!known && !*present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
     const int created = bpf_tc_hook_create(&where);
     if (created == -EEXIST && !known) rmdir(clsact_memory(memory, hook).c_str());
     if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);
+    return {};
+}
 
+Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int program_fd) {
+    KUDO_TRY(ensure_clsact(memory, hook.interface));
     KUDO_TRY(remember(filter_memory(memory, hook)));
-    where = libbpf_hook(hook);
+    const bpf_tc_hook where = libbpf_hook(hook);
     const uint32_t present = find(memory, hook).priority;
     int error = 0;
     for (uint32_t priority = present ? present : first_priority; priority <= last_priority; priority++) {

@@ -32,6 +32,8 @@ Result<void> clsact_detach(const std::filesystem::path& memory, const ClsactHook
 // of our names. It may be another instance's, if that uses clsact on the same interface. Needs CAP_SYS_ADMIN to tell
 // names.
 Result<void> clsact_remove_orphan(const ClsactHook& hook);
+// Makes sure that the interface has a clsact qdisc, and remembers if it was us who made it.
+Result<void> ensure_clsact(const std::filesystem::path& memory, uint32_t interface);
 // All hooks that the memory knows.
 std::vector<ClsactHook> clsact_hooks(const std::filesystem::path& memory);
 

@@ -12,6 +12,7 @@
 #include "agent/generation.h"
 #include "agent/interfaces.h"
 #include "agent/lock.h"
+#include "agent/queues.h"
 #include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
 
@@ -52,15 +53,19 @@ Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired
     for (const Interface& interface : interfaces) {
         auto result = attach(data_path, interface, desired);
         if (!result) return fail(std::move(result.error()));
-        report.changed |= result->changed;
+        // The programs mark for the queue before packets have to go through it.
+        auto queues = ensure_queues(data_path, interface, desired.queues);
+        if (!queues) return fail(std::move(queues.error()));
+        report.changed |= result->changed || queues->uplink.changed || queues->downlink.changed;
         report.interfaces.push_back({interface.name, std::string(hook_name(*result->attached.ingress)),
-                                     std::string(hook_name(*result->attached.egress)), result->note});
+                                     std::string(hook_name(*result->attached.egress)), result->note,
+                                     std::move(*queues)});
     }
-    for (const uint32_t index : attached_interfaces(data_path.folder())) {
+    for (const uint32_t index : held_interfaces(data_path.folder())) {
         if (std::any_of(interfaces.begin(), interfaces.end(),
                         [&](const auto& wanted) { return wanted.index == index; }))
             continue;
-        auto detached = detach(data_path.folder(), index);
+        auto detached = let_go(data_path.folder(), index);
         if (!detached) return fail(std::move(detached.error()));
         report.changed |= *detached;
     }
@@ -90,6 +95,8 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool in
     if (!compiled) return fail(std::move(compiled.error()));
     auto wanted = find_wanted_interfaces(desired, interfaces_must_exist);
     if (!wanted) return fail(std::move(wanted.error()));
+    for (const Interface& interface : wanted->present)
+        KUDO_TRY(check_queues(instance, interface, desired.queues));
     return Plan{std::move(*compiled), std::move(*wanted)};
 }
 
@@ -112,7 +119,7 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
                                   const Plan& to_do) {
     KUDO_TRY(save_desired_state(instance, desired));
     // Somebody has deleted our pins: filters, which have no owner, are still there.
-    if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphaned_filters());
+    if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     auto report = reconcile(instance, desired, to_do);
     if (report) {
         KUDO_TRY(prune_range_maps(instance, desired));
@@ -232,7 +239,7 @@ Result<bool> disable(const Instance& instance) {
         desired.enabled = false;
         saved = save_desired_state(instance, desired);
     }
-    if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphaned_filters());
+    if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     KUDO_TRY(teardown(instance));
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     KUDO_TRY(prune_range_maps(instance, desired));

@@ -11,6 +11,7 @@
 
 #include "agent/desired_state.h"
 #include "agent/instance.h"
+#include "agent/queues.h"
 #include "maps/result.h"
 
 namespace kudo {
@@ -21,6 +22,7 @@ struct InterfaceReport {
     std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"
     std::string egress;  // "tcx", "tc"
     std::string note;    // why not the better hook; may be empty
+    InterfaceQueues queues;
 };
 struct ReconcileReport {
     bool changed = false;    // anything at all

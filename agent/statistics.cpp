@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "agent/attachment.h"
 #include "agent/capabilities.h"
 #include "agent/clock.h"
 #include "agent/datapath.h"
@@ -59,6 +60,9 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
     for (const auto& [name, slot] : slots)
         service_names[slot] = name;
 
+    auto streams = read_rtp_streams(data_path.maps().rtp4.get(), data_path.maps().rtp6.get());
+    if (!streams) return fail(std::move(streams.error()));
+
     const auto record_of = [&](const auto& key, const kudo_flow& flow) {
         kudo_judgement judgement{};
         std::memcpy(&judgement, &flow.judgement, sizeof judgement);
@@ -80,6 +84,11 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
         std::copy(std::begin(flow.directions), std::end(flow.directions), record.counters.begin());
         record.first_seen = clock->wall_time(flow.first_seen);
         record.last_seen = clock->wall_time(flow.last_seen);
+        if (record.class_ == KUDO_CLASS_MEDIA && !streams->empty()) {
+            const auto* bytes = reinterpret_cast<const char*>(&key);
+            if (const auto found = streams->find(std::string(bytes, sizeof key)); found != streams->end())
+                record.streams = found->second;
+        }
         return record;
     };
     auto table = read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.blocks());
@@ -104,6 +113,19 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
                 record_of(table->flows6[index - flows4].first, table->flows6[index - flows4].second));
     }
     statistics.flow_entries = statistics.flows.size();
+    return {};
+}
+
+Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
+    auto interfaces = list_interfaces();
+    if (!interfaces) return fail(std::move(interfaces.error()));
+    const std::set<uint32_t> ours = attached_interfaces(data_path.folder());
+    for (const Interface& interface : *interfaces) {
+        if (!ours.contains(interface.index)) continue;
+        auto numbers = read_queue_numbers(interface);
+        if (!numbers) return fail(std::move(numbers.error()));
+        std::ranges::move(*numbers, std::back_inserter(statistics.queues));
+    }
     return {};
 }
 
@@ -164,6 +186,7 @@ Result<Statistics> read_statistics(const Instance& instance) {
         statistics.flow_capacity += *size;
     }
     KUDO_TRY(read_flows(*data_path, *cpus, *slots, statistics));
+    KUDO_TRY(read_queues(*data_path, statistics));
     return statistics;
 }
 

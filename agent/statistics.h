@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "agent/instance.h"
+#include "agent/queues.h"
+#include "agent/rtp_streams.h"
 #include "bpf/abi.h"
 #include "maps/prefix.h"
 #include "maps/result.h"
@@ -32,6 +34,9 @@ struct FlowRecord {
     uint32_t generation = 0; // that judged it last
     Directions counters{};
     std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
+    // RTP streams that were told apart, audio from video, where they were looked at: on the way out, and in through a
+    // queue of ours.
+    std::vector<RtpStream> streams;
 };
 
 struct Statistics {
@@ -48,6 +53,7 @@ struct Statistics {
     std::vector<FlowRecord> flows; // only if asked for; busiest first
     uint64_t flow_entries = 0, flow_capacity = 0; // both tables together; entries only with flows
     uint64_t unrecorded_flow_packets = 0;         // counted everywhere but in a flow
+    std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
 };
 
 std::string_view reason_name(kudo_reason reason);

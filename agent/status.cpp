@@ -8,6 +8,7 @@
 #include "agent/attachment.h"
 #include "agent/capabilities.h"
 #include "agent/generation.h"
+#include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
 
 namespace kudo {
@@ -59,15 +60,22 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         line.index = interface.index;
         if (attached->ingress) line.ingress = hook_name(*attached->ingress);
         if (attached->egress) line.egress = hook_name(*attached->egress);
-        const bool marked = status.desired.firewall_mark_mask == 0 || attached->marks_ingress;
+        const bool marked = !status.desired.marks_ingress() || attached->marks_ingress;
         if (!attached->ingress)
             line.problem = "no program on ingress";
         else if (!attached->egress)
             line.problem = "no program on egress";
         else if (!marked)
-            line.problem = "no program sets the firewall mark";
+            line.problem = "no program marks incoming packets";
         else if (!attached->current)
             line.problem = "runs the programs of another build, or counts twice";
+        auto queues = read_queues(data_path.folder(), interface, status.desired.queues);
+        if (!queues) return fail(std::move(queues.error()));
+        line.queues = std::move(*queues);
+        for (const auto& [name, queue] :
+             {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
+            if (!queue->healthy && line.problem.empty())
+                line.problem = fmt::format("the {} queue is not the one that was asked for", name);
         line.healthy = line.problem.empty();
         if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
         status.interfaces.push_back(std::move(line));
@@ -81,10 +89,10 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
     }
     if (wanted->present.empty() && wanted->missing.empty())
         status.drift.insert(status.drift.end(), wanted->warnings.begin(), wanted->warnings.end());
-    for (const uint32_t index : attached_interfaces(data_path.folder()))
+    for (const uint32_t index : held_interfaces(data_path.folder()))
         if (std::none_of(wanted->present.begin(), wanted->present.end(),
                          [&](const auto& i) { return i.index == index; }))
-            status.drift.push_back(fmt::format("interface #{} still has, or had, a program of ours", index));
+            status.drift.push_back(fmt::format("interface #{} still has, or had, a program or a queue of ours", index));
     return {};
 }
 

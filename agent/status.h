@@ -9,6 +9,7 @@
 
 #include "agent/desired_state.h"
 #include "agent/instance.h"
+#include "agent/queues.h"
 
 namespace kudo {
 
@@ -19,6 +20,7 @@ struct InterfaceStatus {
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;
     std::string problem; // why not healthy; or why not XDP, for people; may be empty
+    InterfaceQueues queues{};
 };
 
 struct Status {

@@ -5,21 +5,41 @@
 #include "agent/clsact.h"
 #include "agent/datapath.h"
 #include "agent/interfaces.h"
+#include "agent/queue_memory.h"
+#include "agent/queues.h"
 
 namespace kudo {
 
+std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
+    std::set<uint32_t> interfaces = attached_interfaces(folder);
+    for (const uint32_t interface : remembered_queues(folder))
+        interfaces.insert(interface);
+    return interfaces;
+}
+
+Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface) {
+    // Packets go through a queue only while our programs mark them for it.
+    auto restored = remove_queues(folder, interface);
+    if (!restored) return restored;
+    auto detached = detach(folder, interface);
+    if (!detached) return detached;
+    return *restored || *detached;
+}
+
 Result<void> teardown(const Instance& instance) {
-    for (const uint32_t interface : attached_interfaces(instance.layout()))
-        if (auto detached = detach(instance.layout(), interface); !detached) return fail(std::move(detached.error()));
+    for (const uint32_t interface : held_interfaces(instance.layout()))
+        KUDO_TRY(let_go(instance.layout(), interface));
     return remove_pin_folder(instance);
 }
 
-Result<void> remove_orphaned_filters() {
+Result<void> remove_orphans() {
     auto interfaces = list_interfaces();
     if (!interfaces) return fail(std::move(interfaces.error()));
-    for (const Interface& interface : *interfaces)
+    for (const Interface& interface : *interfaces) {
+        KUDO_TRY(remove_orphaned_queues(interface.index));
         for (const bool ingress : {true, false})
             KUDO_TRY(clsact_remove_orphan({interface.index, ingress}));
+    }
     return {};
 }
 

@@ -20,6 +20,8 @@ struct EnableOptions {
     std::vector<std::string> regions, interfaces, marks;
     bool teams = false, xdp_generic = false;
     std::string mode = "prioritise", tc_hook = "auto", firewall_mark = "none";
+    std::string uplink = "auto", downlink = "auto", queue = "auto";
+    bool replace_qdisc = false;
     uint32_t max_flows = 0; // 0: not given
 };
 
@@ -38,6 +40,22 @@ Result<TcHook> parse_tc_hook(const std::string& text) {
     if (text == "tcx") return TcHook::Tcx;
     if (text == "clsact") return TcHook::Clsact;
     return bad_input(fmt::format("--tc-hook: {} is not a hook; write auto, tcx or clsact", in_quotes(text)));
+}
+
+Result<QueueWish> parse_queues(const EnableOptions& options) {
+    QueueWish wish;
+    auto uplink = parse_line(options.uplink);
+    if (!uplink) return fail(std::move(uplink.error()).in("--uplink"));
+    auto downlink = parse_line(options.downlink);
+    if (!downlink) return fail(std::move(downlink.error()).in("--downlink"));
+    wish.uplink = *uplink;
+    wish.downlink = *downlink;
+    wish.kind = queue_kind_of(options.queue);
+    if (!wish.kind && options.queue != "auto")
+        return bad_input(fmt::format("--queue: {} is not a queue; write auto, cake, htb, prio, fq or pfifo_fast",
+                                     in_quotes(options.queue)));
+    wish.replace_qdisc = options.replace_qdisc;
+    return wish;
 }
 
 tl::unexpected<Error> region_missing(const Instance& instance) {
@@ -71,6 +89,9 @@ Result<DesiredState> wanted_state(const EnableOptions& options, const Instance& 
     if (!firewall_mark) return fail(firewall_mark.error());
     wanted.firewall_mark = firewall_mark->value;
     wanted.firewall_mark_mask = firewall_mark->mask;
+    const auto queues = parse_queues(options);
+    if (!queues) return fail(queues.error());
+    wanted.queues = *queues;
     return wanted;
 }
 
@@ -131,14 +152,29 @@ Run setup_enable(CLI::App& app) {
                    "Mark of incoming prioritised packets, for a host firewall")
         ->type_name("VALUE[/MASK]")
         ->capture_default_str();
+    app.add_option("--uplink", options->uplink, "What the line carries out, for a queue of ours: 20mbit, auto or off")
+        ->type_name("RATE")
+        ->capture_default_str();
+    app.add_option("--downlink", options->downlink, "What the line carries in")
+        ->type_name("RATE")
+        ->capture_default_str();
+    app.add_option("--queue", options->queue, "auto, cake, htb, prio, fq or pfifo_fast")
+        ->type_name("KIND")
+        ->capture_default_str();
+    app.add_flag("--replace-qdisc", options->replace_qdisc,
+                 "Replace also a queue that an admin has made; disable puts it back");
     app.add_option("--max-flows", options->max_flows, "IPv4 flows to remember, a quarter of it for IPv6 (131072)")
         ->type_name("N")
         ->check(CLI::Range(1024, 8 * 1024 * 1024));
-    app.footer("What is not named goes to its default; the applied range map and the flow table's size stay.\n"
-               "CLASS is media, fallback (media over TCP) or control; SPEC is none, or dscp:NAME and priority:N, or "
-               "one of them.\n"
-               "Without MASK only the bits of VALUE are touched.\n"
-               "Example: kudo-agent enable --region ca --mark media=dscp:EF,priority:6 --firewall-mark 0x10");
+    app.footer(
+        "What is not named goes to its default; the applied range map and the flow table's size stay.\n"
+        "CLASS is audio, video, media (both), fallback (media over TCP) or control; SPEC is none, or dscp:NAME "
+        "and priority:N, or one of them.\n"
+        "RATE is in tc's units, a little below what the line really carries: packets then wait here, where the "
+        "marks count, and not in the modem. Without one, auto only replaces a default queue that does not look at "
+        "marks; off touches no queue.\n"
+        "Without MASK only the bits of VALUE are touched.\n"
+        "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
     return [options](const GlobalOptions& global) { return enable(*options, global); };
 }
 

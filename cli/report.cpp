@@ -28,12 +28,33 @@ std::string summary_text(const PolicySummary& summary) {
                        summary.source, summary.prefixes4, summary.prefixes6);
 }
 
+std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue) {
+    std::string text = fmt::format("{} {}: ", interface, direction);
+    if (queue.chosen.empty()) return text + fmt::format("no queue ({})\n", queue.why);
+    if (queue.found.starts_with(queue.chosen + " (")) return text + fmt::format("{}: {}\n", queue.found, queue.why);
+    return text + fmt::format("{} in place of {}: {}\n", queue.chosen, queue.found, queue.why);
+}
+
+OrderedJson queue_json(const QueueReport& queue) {
+    OrderedJson result;
+    result["found"] = queue.found;
+    result["queue"] = text_or_null(queue.chosen);
+    result["why"] = queue.why;
+    result["healthy"] = queue.healthy;
+    return result;
+}
+
 std::string report_text(const ReconcileReport& report, bool colour) {
     std::string text;
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"NOTE"}});
     for (const InterfaceReport& interface : report.interfaces)
         table.add({interface.name, interface.ingress, interface.egress, interface.note});
     if (!table.empty()) text += table.text(colour);
+    for (const InterfaceReport& interface : report.interfaces) {
+        text += queue_line(interface.name, "uplink", interface.queues.uplink);
+        if (!interface.queues.downlink.chosen.empty())
+            text += queue_line(interface.name, "downlink", interface.queues.downlink);
+    }
     for (const std::string& warning : report.warnings)
         text += fmt::format("{} {}\n", paint("warning:", Style::Yellow, colour), one_line(warning));
     return text;
@@ -47,6 +68,8 @@ OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summ
         item["ingress"] = text_or_null(interface.ingress);
         item["egress"] = text_or_null(interface.egress);
         item["note"] = text_or_null(interface.note);
+        item["uplink"] = queue_json(interface.queues.uplink);
+        item["downlink"] = queue_json(interface.queues.downlink);
         interfaces.push_back(std::move(item));
     }
     OrderedJson result;

@@ -73,6 +73,7 @@ public:
         direction(to, "egress", flow.counters[KUDO_EGRESS]);
         time(to, "first_seen", flow.first_seen);
         time(to, "last_seen", flow.last_seen);
+        if (flow.class_ == KUDO_CLASS_MEDIA) streams(to, flow.streams);
         fmt::format_to(to, R"(,"generation":{}}})", flow.generation);
     }
 
@@ -95,6 +96,19 @@ private:
     static void direction(To to, const char* name, const kudo_counter& counter) {
         fmt::format_to(to, R"(,"{}":{{"packets":{},"bytes":{}}})", name, counter.packets, counter.bytes);
     }
+    static void streams(To to, const std::vector<RtpStream>& list) {
+        fmt::format_to(to, R"(,"rtp":[)");
+        const char* separator = "";
+        for (const auto& [ssrc, direction, what] : list) {
+            fmt::format_to(to,
+                           R"({}{{"ssrc":"{:#010x}","direction":"{}","kind":"{}","why":"{}","payload_type":{},)"
+                           R"("packets":{},"largest":{},"step":{}}})",
+                           separator, ssrc, direction == KUDO_EGRESS ? "egress" : "ingress", rtp_kind_name(what.kind),
+                           rtp_reason(what), what.payload_type, what.packets, what.largest, what.step);
+            separator = ",";
+        }
+        fmt::format_to(to, "]");
+    }
     void time(To to, const char* name, std::chrono::system_clock::time_point when) {
         const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(when);
         const auto [entry, added] = times_.try_emplace(milliseconds.time_since_epoch().count());
@@ -105,6 +119,30 @@ private:
     std::unordered_map<std::string, std::string> quoted_;
     std::unordered_map<int64_t, std::string> times_; // by millisecond: the kernel's ticks are coarser
 };
+
+template <typename T> OrderedJson number_or_null(const std::optional<T>& number) {
+    return number ? OrderedJson(*number) : OrderedJson(nullptr);
+}
+
+OrderedJson queue_json(const QueueNumbers& queue) {
+    OrderedJson result;
+    result["interface"] = queue.interface;
+    result["direction"] = queue.direction;
+    result["queue"] = queue.kind;
+    result["classes"] = OrderedJson::array();
+    for (const QueueClass& part : queue.classes) {
+        OrderedJson item;
+        item["carries"] = part.carries;
+        item["packets"] = part.packets;
+        item["bytes"] = part.bytes;
+        item["backlog_packets"] = number_or_null(part.backlog_packets);
+        item["backlog_bytes"] = number_or_null(part.backlog_bytes);
+        item["drops"] = number_or_null(part.drops);
+        item["delay_us"] = number_or_null(part.delay_us);
+        result["classes"].push_back(std::move(item));
+    }
+    return result;
+}
 
 // All but the flows.
 OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
@@ -123,6 +161,9 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
     result["flow_table"]["entries"] = statistics.flow_entries;
     result["flow_table"]["capacity"] = statistics.flow_capacity;
     result["unrecorded_flow_packets"] = statistics.unrecorded_flow_packets;
+    result["queues"] = OrderedJson::array();
+    for (const QueueNumbers& queue : statistics.queues)
+        result["queues"].push_back(queue_json(queue));
     if (view.growth) result["rates"] = growth_json(*view.growth);
     result["drops"] = OrderedJson::array();
     result["drops_measured"] = false;

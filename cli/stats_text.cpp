@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/output.h"
 #include "cli/units.h"
@@ -95,6 +96,41 @@ std::string reasons_text(const Statistics& statistics, bool colour) {
     return table.empty() ? "" : "\n" + table.text(colour);
 }
 
+std::string queues_text(const Statistics& statistics, bool colour) {
+    Table table({{"QUEUE"},
+                 {"CARRIES"},
+                 {"PACKETS", Align::Right},
+                 {"BYTES", Align::Right},
+                 {"WAITING", Align::Right},
+                 {"DROPPED", Align::Right},
+                 {"DELAY", Align::Right}});
+    for (const QueueNumbers& queue : statistics.queues) {
+        std::string name = fmt::format("{} {} {}", queue.interface, queue.direction, queue.kind);
+        for (const QueueClass& part : queue.classes) {
+            const bool everything = part.carries.size() > 3 && part.carries.back() == "other";
+            const auto number = [](const auto& value) { return value ? count_text(*value) : std::string("-"); };
+            table.add({std::exchange(name, ""),
+                       everything ? "everything" : fmt::format("{}", fmt::join(part.carries, ", ")),
+                       count_text(part.packets), bytes_text(part.bytes), number(part.backlog_packets),
+                       number(part.drops), part.delay_us ? fmt::format("{:.1f} ms", *part.delay_us / 1000.0) : "-"});
+        }
+    }
+    return table.empty() ? "" : "\n" + table.text(colour);
+}
+
+// Which SSRC of the shown flows is what.
+std::string streams_text(const Statistics& statistics, std::size_t shown, bool colour) {
+    Table table({{"RTP STREAM"}, {"FLOW"}, {"DIRECTION"}, {"KIND"}, {"PACKETS", Align::Right}, {"WHY"}});
+    for (std::size_t i = 0; i < shown; ++i) {
+        const FlowRecord& flow = statistics.flows[i];
+        for (const auto& [ssrc, direction, what] : flow.streams)
+            table.add({fmt::format("{:#010x}", ssrc), endpoint_text(flow.local, flow.local_port),
+                       direction == KUDO_EGRESS ? "egress" : "ingress", std::string(rtp_kind_name(what.kind)),
+                       count_text(what.packets), rtp_reason(what)});
+    }
+    return table.empty() ? "" : "\n" + table.text(colour);
+}
+
 std::string flows_text(const Statistics& statistics, const StatsView& view) {
     if (!view.flows) {
         if (statistics.flow_entries == 0) return "\nNo flows with KUDO yet.\n";
@@ -121,7 +157,7 @@ std::string flows_text(const Statistics& statistics, const StatsView& view) {
     if (table.empty()) return "\nNo flows with KUDO yet.\n";
     std::string text = "\n" + table.text(view.colour);
     if (shown < statistics.flows.size()) text += fmt::format("and {} more\n", statistics.flows.size() - shown);
-    return text;
+    return text + streams_text(statistics, shown, view.colour);
 }
 
 } // namespace
@@ -137,8 +173,8 @@ std::string stats_text(const Statistics& statistics, const StatsView& view) {
     for (const auto& [name, service] : statistics.services)
         services.add_service(name, service);
     services.add_totals(statistics.totals);
-    std::string text =
-        services.text(view.colour) + reasons_text(statistics, view.colour) + flows_text(statistics, view);
+    std::string text = services.text(view.colour) + reasons_text(statistics, view.colour) +
+                       queues_text(statistics, view.colour) + flows_text(statistics, view);
     if (statistics.unrecorded_flow_packets > 0)
         text += fmt::format("The flow table was full: {} packets are counted everywhere but in a flow.\n",
                             count_text(statistics.unrecorded_flow_packets));

@@ -9,7 +9,9 @@
 #include <fmt/ranges.h>
 
 #include "cli/command.h"
+#include "cli/mark_option.h"
 #include "cli/output.h"
+#include "cli/report.h"
 
 namespace kudo {
 namespace {
@@ -35,6 +37,8 @@ OrderedJson interface_json(const InterfaceStatus& interface) {
     item["egress"] = text_or_null(interface.egress);
     item["healthy"] = interface.healthy;
     item["problem"] = text_or_null(interface.problem);
+    item["uplink"] = queue_json(interface.queues.uplink);
+    item["downlink"] = queue_json(interface.queues.downlink);
     return item;
 }
 
@@ -54,7 +58,15 @@ std::string interfaces_text(const Status& status, bool colour) {
                    interface.problem},
                   interface.healthy ? Style::Plain : Style::Yellow);
     }
-    return table.empty() ? "" : "\n" + table.text(colour);
+    if (table.empty()) return "";
+    std::string text = "\n" + table.text(colour);
+    for (const InterfaceStatus& interface : status.interfaces) {
+        if (interface.queues.uplink.why.empty()) continue; // nothing is attached
+        text += queue_line(interface.name, "uplink", interface.queues.uplink);
+        if (!interface.queues.downlink.chosen.empty())
+            text += queue_line(interface.name, "downlink", interface.queues.downlink);
+    }
+    return text;
 }
 
 } // namespace
@@ -100,6 +112,9 @@ std::string status_text(const Status& status, bool colour) {
                             status.effective ? ", in effect since " + rfc3339(*status.effective) : "");
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
         text += fmt::format("  generation  {}\n", status.generation);
+        for (int i = 0; i < KUDO_TREATMENTS; ++i)
+            text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),
+                                mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
     }
     text += interfaces_text(status, colour);
     if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";

@@ -67,7 +67,7 @@ TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
 
 TEST_F(CommandLine, AnUnknownOptionIsNamed) {
     EXPECT_EQ(refusal({"enable", "--regio", "ca"}), "unknown option --regio; did you mean --region?");
-    EXPECT_EQ(refusal({"enable", "--uplink=3mbit"}), "unknown option --uplink; see kudo-agent enable --help");
+    EXPECT_EQ(refusal({"enable", "--upload=3mbit"}), "unknown option --upload; see kudo-agent enable --help");
 }
 
 TEST_F(CommandLine, AMissingValueIsNamed) {

@@ -102,12 +102,51 @@ TEST(StatsJson, SaysThatNobodyMeasuredDrops) {
     EXPECT_EQ(stats_json(some_statistics(), {})["drops_measured"], false);
 }
 
+TEST(FlowJson, SaysWhichRtpStreamIsWhatAndWhy) {
+    FlowRecord flow = media_flow();
+    kudo_rtp_stream what{};
+    what.packets = 500;
+    what.step = 960;
+    what.largest = 172;
+    what.payload_type = 111;
+    what.kind = KUDO_RTP_AUDIO;
+    what.evidence = 1; // KUDO_RTP_AUDIO_FRAME
+    flow.streams.push_back({0x1f, KUDO_EGRESS, what});
+    const OrderedJson stream = OrderedJson::parse(flow_json(flow))["rtp"][0];
+    EXPECT_EQ(stream["ssrc"], "0x0000001f");
+    EXPECT_EQ(stream["direction"], "egress");
+    EXPECT_EQ(stream["kind"], "audio");
+    EXPECT_EQ(stream["why"], "each packet one audio frame after the last (960 ticks), at most 172 bytes");
+    EXPECT_EQ(stream["payload_type"], 111);
+    EXPECT_EQ(stream["packets"], 500);
+}
+
+TEST(StatsJson, HasEachPartOfAQueueAndNullForWhatTheKernelDoesNotTell) {
+    Statistics statistics = some_statistics();
+    QueueClass audio{.carries = {"audio"}};
+    audio.packets = 3;
+    audio.backlog_packets = 0;
+    audio.drops = 2;
+    statistics.queues.push_back({"eth0", "egress", "htb", {audio}});
+    const OrderedJson queue = stats_json(statistics, {})["queues"][0];
+    EXPECT_EQ(queue["interface"], "eth0");
+    EXPECT_EQ(queue["direction"], "egress");
+    EXPECT_EQ(queue["queue"], "htb");
+    EXPECT_EQ(queue["classes"][0]["carries"], OrderedJson({"audio"}));
+    EXPECT_EQ(queue["classes"][0]["packets"], 3);
+    EXPECT_EQ(queue["classes"][0]["backlog_packets"], 0);
+    EXPECT_EQ(queue["classes"][0]["drops"], 2);
+    EXPECT_EQ(queue["classes"][0]["delay_us"], nullptr);
+}
+
 TEST(FlowJson, HasTheNamesOfTheContract) {
     const OrderedJson json = OrderedJson::parse(flow_json(media_flow()));
-    EXPECT_EQ(keys(json), (std::vector<std::string>{"protocol", "local", "local_port", "remote", "remote_port",
-                                                    "service", "class", "range", "interface", "verdict", "reason",
-                                                    "ingress", "egress", "first_seen", "last_seen", "generation"}));
+    EXPECT_EQ(keys(json),
+              (std::vector<std::string>{"protocol", "local", "local_port", "remote", "remote_port", "service", "class",
+                                        "range", "interface", "verdict", "reason", "ingress", "egress", "first_seen",
+                                        "last_seen", "rtp", "generation"}));
     EXPECT_EQ(json["protocol"], "udp");
+    EXPECT_EQ(json["rtp"], OrderedJson::array());
     EXPECT_EQ(json["remote_port"], 3478);
     EXPECT_EQ(json["range"], "3.123.12.128/28");
     EXPECT_EQ(json["verdict"], "prioritise");

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include "agent/queue_memory.h"
+
+#include <bpf/bpf.h>
+#include <linux/pkt_sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/bpf_object.h"
+#include "maps/range_map.h"
+
+namespace kudo {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t longest = 4u << 20;
+
+fs::path pin_of(const fs::path& folder, const std::string& name) {
+    return folder / "queues" / name;
+}
+
+nlohmann::json to_json(const TcObject& object) {
+    return {{"class", object.is_class},
+            {"handle", object.handle},
+            {"parent", object.parent},
+            {"kind", object.kind},
+            {"options", object.has_options ? nlohmann::json(object.options) : nlohmann::json(nullptr)}};
+}
+
+TcObject object_from(const nlohmann::json& json) {
+    TcObject object;
+    json.at("class").get_to(object.is_class);
+    json.at("handle").get_to(object.handle);
+    json.at("parent").get_to(object.parent);
+    json.at("kind").get_to(object.kind);
+    object.has_options = !json.at("options").is_null();
+    if (object.has_options) json.at("options").get_to(object.options);
+    return object;
+}
+
+// Kinds whose options can be given back as the kernel shows them. Not among them: what draws tables (red, netem's
+// distributions), classes of other kinds than htb, and what we have not tried.
+constexpr std::string_view known_kinds[] = {"pfifo", "bfifo", "pfifo_head_drop", "pfifo_fast", "prio", "tbf", "htb",
+                                            "fq",    "codel", "fq_codel",        "cake",       "sfq",  "mq"};
+
+// The kernel shows htb's version otherwise than it takes it, and not tbf's burst in bytes.
+void make_settable(TcObject& object) {
+    if (object.is_class) return;
+    if (object.kind == "htb") {
+        tc_htb_glob glob{};
+        const auto shown = find_attribute(object.options, TCA_HTB_INIT);
+        if (shown.size() < sizeof glob) return;
+        std::memcpy(&glob, shown.data(), sizeof glob);
+        glob.version = TC_HTB_PROTOVER;
+        glob.direct_pkts = 0;
+        Attributes attributes;
+        attributes.put(TCA_HTB_INIT, glob);
+        if (const auto length = find_attribute(object.options, TCA_HTB_DIRECT_QLEN); !length.empty())
+            attributes.put(TCA_HTB_DIRECT_QLEN, length.data(), length.size());
+        object.options = attributes.take();
+    }
+}
+
+} // namespace
+
+std::string FoundQueue::text() const {
+    if (root == "none") return "no queue";
+    return (root == kind ? kind : root + " with " + kind) +
+           (made_by_admin ? " (made by an admin)" : " (the kernel's default)");
+}
+
+Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, const std::string& name) {
+    const auto path = pin_of(folder, name);
+    auto map = open_pin(path);
+    if (!map && (map.error().number == ENOENT || map.error().number == ENOTDIR)) return std::optional<QueueMemory>{};
+    if (!map) return fail(std::move(map.error()));
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return fail_errno(path.string());
+    std::string text(info.value_size, '\0');
+    const uint32_t key = 0;
+    if (bpf_map_lookup_elem(map->get(), &key, text.data()) != 0) return fail_errno(path.string() + ": cannot read");
+    text.resize(std::strlen(text.c_str()));
+    try {
+        const auto json = nlohmann::json::parse(text);
+        QueueMemory memory;
+        json.at("plan").get_to(memory.plan);
+        json.at("built").get_to(memory.built);
+        const auto& found = json.at("found");
+        found.at("root").get_to(memory.found.root);
+        found.at("kind").get_to(memory.found.kind);
+        found.at("transmit_queues").get_to(memory.found.transmit_queues);
+        found.at("made_by_admin").get_to(memory.found.made_by_admin);
+        found.at("honours_marks").get_to(memory.found.honours_marks);
+        json.at("restoring").get_to(memory.restoring);
+        for (const auto& object : json.at("saved"))
+            memory.saved.push_back(object_from(object));
+        return std::optional(std::move(memory));
+    } catch (const std::exception& exception) {
+        return fail(fmt::format("{}: not what we wrote there ({})", path.string(), exception.what()));
+    }
+}
+
+Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const QueueMemory& memory) {
+    nlohmann::json saved = nlohmann::json::array();
+    for (const TcObject& object : memory.saved)
+        saved.push_back(to_json(object));
+    std::string text = nlohmann::json{
+        {"plan", memory.plan},
+        {"built", memory.built},
+        {"found",
+         {{"root", memory.found.root},
+          {"kind", memory.found.kind},
+          {"transmit_queues", memory.found.transmit_queues},
+          {"made_by_admin", memory.found.made_by_admin},
+          {"honours_marks", memory.found.honours_marks}}},
+        {"restoring", memory.restoring},
+        {"saved",
+         std::move(saved)}}.dump();
+    if (text.size() >= longest) return bad_input("the queue that stands there is too large to be put back");
+    text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it
+    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_queue", sizeof(uint32_t), static_cast<uint32_t>(text.size()),
+                                1, nullptr));
+    if (!map) return fail_errno("cannot create a map for what to put back");
+    const uint32_t key = 0;
+    if (bpf_map_update_elem(map.get(), &key, text.data(), BPF_ANY) != 0) return fail_errno("cannot fill a map");
+    const auto path = pin_of(folder, name);
+    const std::string fresh = path.string() + "_new";
+    if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return fail_errno(fresh);
+    KUDO_TRY(pin(map.get(), fresh));
+    if (rename(fresh.c_str(), path.c_str()) != 0) return fail_errno(path.string());
+    return {};
+}
+
+Result<void> forget_queue_memory(const fs::path& folder, const std::string& name) {
+    const auto path = pin_of(folder, name);
+    for (const char* suffix : {"_new", ""})
+        if (unlink((path.string() + suffix).c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
+    return {};
+}
+
+std::vector<uint32_t> remembered_queues(const fs::path& folder) {
+    std::vector<uint32_t> interfaces;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder / "queues", error))
+        interfaces.push_back(static_cast<uint32_t>(std::stoul(entry.path().filename())));
+    std::ranges::sort(interfaces);
+    interfaces.erase(std::ranges::unique(interfaces).begin(), interfaces.end());
+    return interfaces;
+}
+
+std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes) {
+    std::vector<std::string> lines;
+    for (const auto* objects : {&qdiscs, &classes})
+        for (const TcObject& object : *objects) {
+            if (object.parent == TC_H_INGRESS) continue; // clsact and ingress are not part of the queue
+            std::string line =
+                fmt::format("{} {:x} {:x} {} ", object.is_class, object.handle, object.parent, object.kind);
+            // htb's qdisc shows a counter among its options.
+            if (object.is_class || object.kind != "htb")
+                line.append(reinterpret_cast<const char*>(object.options.data()), object.options.size());
+            lines.push_back(std::move(line));
+        }
+    std::ranges::sort(lines);
+    std::string all;
+    for (const std::string& line : lines)
+        all += line + '\n';
+    return content_hash(all);
+}
+
+Result<std::vector<TcObject>> savable(uint32_t interface, const std::vector<TcObject>& qdiscs,
+                                      const std::vector<TcObject>& classes) {
+    std::vector<TcObject> waiting;
+    for (const TcObject& object : qdiscs) {
+        if (object.parent == TC_H_INGRESS || object.handle == 0) continue; // the kernel makes those by itself
+        if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
+            return bad_input(
+                fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
+        auto filters = has_filters(interface, object.handle);
+        if (!filters) return fail(std::move(filters.error()));
+        if (*filters)
+            return bad_input(fmt::format("its qdisc {} {:x}: has filters, which could not be put back exactly",
+                                         object.kind, object.handle >> 16));
+        waiting.push_back(object);
+        make_settable(waiting.back());
+    }
+    for (const TcObject& object : classes)
+        if (object.kind == "htb") waiting.push_back(object); // the other kinds' classes come with their qdisc
+    const auto exists = [](const std::vector<TcObject>& placed, const TcObject& object) {
+        if (object.parent == TC_H_ROOT)
+            return !object.is_class || std::ranges::any_of(placed, [&](const TcObject& other) {
+                return !other.is_class && other.handle == (object.handle & TC_H_MAJ_MASK);
+            });
+        const uint32_t major = object.parent & TC_H_MAJ_MASK;
+        const auto qdisc = std::ranges::find_if(
+            placed, [&](const TcObject& other) { return !other.is_class && other.handle == major; });
+        if (qdisc == placed.end()) return false;
+        return qdisc->kind != "htb" || std::ranges::any_of(placed, [&](const TcObject& other) {
+                   return other.is_class && other.handle == object.parent;
+               });
+    };
+    std::vector<TcObject> placed;
+    while (!waiting.empty()) {
+        const auto next = std::ranges::find_if(waiting, [&](const TcObject& object) { return exists(placed, object); });
+        if (next == waiting.end()) return bad_input("its qdiscs hang together in a way that could not be put back");
+        placed.push_back(std::move(*next));
+        waiting.erase(next);
+    }
+    return placed;
+}
+
+} // namespace kudo

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Which queue a wish comes to, given what stands there without us. Included by the roots and the queues.
+// Invariant: pure; what is not certain to serve other traffic as well as before is not chosen unasked.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/queue_memory.h"
+#include "agent/queue_tree.h"
+#include "agent/queue_wish.h"
+
+namespace kudo {
+
+struct QueuePlan {
+    std::vector<QueueTree> candidates; // best first; empty: leave what stands there
+    std::string text;                  // what QueueMemory.plan says then
+    std::string why;                   // for people
+};
+
+// The whole line in one direction. `kind`: nothing: whichever the kernel has.
+QueuePlan shaped_plan(uint64_t bits_per_second, std::optional<QueueKind> kind, bool incoming);
+// `found`: what stands there without us.
+QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish);
+// Why there is no queue for incoming packets where no rate is given.
+std::string downlink_unshaped(const LineWish& wish);
+
+} // namespace kudo

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The queues that we make: which qdiscs and classes, what skb->priority leads where, and which of them carries what.
+// Included by the queues and their tests. Invariant: pure; audio is never behind anything else, and where the kind can
+// promise it, what is not KUDO's keeps a share of the line.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/queue_wish.h"
+#include "agent/tc_object.h"
+#include "bpf/abi.h"
+
+namespace kudo {
+
+// Our handles: "KU" and the numbers after it. Nobody else's qdisc is taken for ours without the memory of having made
+// it: see queue_memory.h.
+inline constexpr uint32_t queue_handle = 0x4b550000;
+
+struct QueueTree {
+    QueueKind kind = QueueKind::Htb;
+    struct Step {
+        TcObject object;
+        std::optional<TcObject> substitute; // where the kernel does not have the first one's kind
+    };
+    std::vector<Step> steps{}; // in this order
+    // skb->priority of each treatment; 0: the mark's own, which the queue understands.
+    std::array<uint32_t, KUDO_TREATMENTS> priorities{};
+};
+
+// A shaped queue for the whole line. `incoming`: it stands on the ingress side, where what is dropped has been over the
+// line already.
+QueueTree shaped_queue(QueueKind kind, uint64_t bits_per_second, bool incoming);
+
+// A queue that only orders what waits, without a rate: as the root, or, `transmit_queues` > 0, one below each transmit
+// queue of a multi-queue device. Htb has none.
+QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
+
+// Does what the kernel shows of this fq tell that it looks at skb->priority (6.8)?
+bool has_bands(const TcObject& fq);
+
+// One part of a queue and its numbers.
+struct QueueClass {
+    std::vector<std::string> carries{};                         // treatments, and "other" for what is not KUDO's
+    uint64_t packets = 0, bytes = 0;                            // sent
+    std::optional<uint32_t> backlog_packets{}, backlog_bytes{}; // waiting now; nothing: the kernel does not tell
+    std::optional<uint64_t> drops{};
+    std::optional<uint32_t>
+        delay_us{}; // that packets have lately waited, on average; nothing: the kernel does not tell
+};
+// Of a tree of ours, or of anybody's queue as a whole.
+std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes);
+
+} // namespace kudo
