@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands]: what the data path and the
-// commands cost on this machine, as differences and ratios within one run. Exit status 77: BPF or namespaces cannot be
-// had here.
+// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands|contention]: what the data
+// path and the commands cost on this machine, as differences and ratios within one run, and what media gains by it on a
+// full line. Exit status 77: BPF or namespaces cannot be had here.
 #include <sched.h>
 
 #include <cstring>
@@ -25,10 +25,20 @@ int main(int argc, char** argv) {
             options.json = argv[++i];
         else if (word == "--only" && i + 1 < argc)
             options.only = argv[++i];
+        else if (word == "--queues" && i + 1 < argc)
+            options.queues = argv[++i];
+        else if (word == "--uplink" && i + 1 < argc)
+            options.uplink = argv[++i];
+        else if (word == "--downlink" && i + 1 < argc)
+            options.downlink = argv[++i];
+        else if (word == "--tcp" && i + 1 < argc)
+            options.congestion_control = argv[++i];
         else {
             fmt::print(
                 stderr,
-                "usage: kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands]\n");
+                "usage: kudo_bench [--short] [--check] [--json FILE] "
+                "[--only packets|line|ranges|flows|commands|contention]\n"
+                "                  [--queues KIND,...] [--uplink RATE] [--downlink RATE] [--tcp CONGESTION_CONTROL]\n");
             return 2;
         }
     }
@@ -47,7 +57,7 @@ int main(int argc, char** argv) {
         const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
             {"packets", kudo::bench::measure_packets},   {"line", kudo::bench::measure_line},
             {"flows", kudo::bench::measure_flows},       {"ranges", kudo::bench::measure_prefixes},
-            {"commands", kudo::bench::measure_commands},
+            {"commands", kudo::bench::measure_commands}, {"contention", kudo::bench::measure_contention},
         };
         for (const auto& [name, measure] : parts)
             if (options.only.empty() || options.only == name) measure(*host, report);

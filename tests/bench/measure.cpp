@@ -51,6 +51,19 @@ void Report::at_least(const std::string& name, const std::string& unit, const Sp
     add(name, unit, value, goal, limit, true);
 }
 
+void Report::keep(const nlohmann::ordered_json& result) {
+    nlohmann::ordered_json kept{{"section", section_}};
+    kept.update(result);
+    results_.push_back(std::move(kept));
+}
+
+void Report::require(bool holds, const std::string& why) {
+    if (!options_.check || holds) return;
+    failed_ = true;
+    fmt::print("  FAILED: {}\n", why);
+    std::fflush(stdout);
+}
+
 bool Report::finish() {
     if (!options_.json.empty()) std::ofstream(options_.json) << results_.dump(2) << "\n";
     return !failed_;

@@ -17,6 +17,10 @@ struct Options {
     bool check = false; // fail where a figure is far from what it was
     std::string json;   // file
     std::string only;   // one part
+    // Of the contention benchmark:
+    std::string queues = "cake,htb,prio,fq,pfifo_fast";     // the agent's kinds to measure
+    std::string uplink = "19.8mbit", downlink = "19.8mbit"; // the agent's rates, on a line of 20
+    std::string congestion_control = "cubic";               // of TCP; the default is not the same on every machine
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };
@@ -35,6 +39,10 @@ public:
     void line(const std::string& name, const std::string& unit, const Spread& value, double goal = 0, double limit = 0);
     // The same where more is better.
     void at_least(const std::string& name, const std::string& unit, const Spread& value, double goal, double limit);
+    // A result that has printed itself, for the JSON.
+    void keep(const nlohmann::ordered_json& result);
+    // With --check: says why the run fails if this does not hold.
+    void require(bool holds, const std::string& why);
     // Writes the JSON. False: a check failed.
     bool finish();
     [[nodiscard]] const Options& options() const { return options_; }

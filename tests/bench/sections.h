@@ -7,10 +7,11 @@
 
 namespace kudo::bench {
 
-void measure_packets(const test::TestHost& host, Report& report);  // ns per packet, by kind
-void measure_line(const test::TestHost& host, Report& report);     // frames over a veth pair
-void measure_prefixes(const test::TestHost& host, Report& report); // many ranges
-void measure_flows(const test::TestHost& host, Report& report);    // many flows
-void measure_commands(const test::TestHost& host, Report& report); // whole processes
+void measure_packets(const test::TestHost& host, Report& report);    // ns per packet, by kind
+void measure_line(const test::TestHost& host, Report& report);       // frames over a veth pair
+void measure_prefixes(const test::TestHost& host, Report& report);   // many ranges
+void measure_flows(const test::TestHost& host, Report& report);      // many flows
+void measure_commands(const test::TestHost& host, Report& report);   // whole processes
+void measure_contention(const test::TestHost& host, Report& report); // media on a full line
 
 } // namespace kudo::bench

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Media on a full line: loss, delay and what is left to the rest, without the agent and with each of its queues.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "tests/bench/contention_case.h"
+#include "tests/bench/contention_table.h"
+#include "tests/bench/sections.h"
+
+namespace kudo::bench {
+
+namespace {
+
+std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> result;
+    for (std::size_t begin = 0; begin <= list.size();) {
+        const std::size_t end = std::min(list.find(',', begin), list.size());
+        result.push_back(list.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return result;
+}
+
+std::vector<ContentionCase> cases_of(const Options& options) {
+    if (options.quick)
+        return {{Direction::Uplink, Load::Idle}, {Direction::Uplink, Load::Tcp}, {Direction::Uplink, Load::Tcp, "htb"}};
+    std::vector<ContentionCase> result;
+    for (const Direction direction : {Direction::Uplink, Direction::Downlink}) {
+        result.push_back({direction, Load::Idle});
+        for (const Load load : {Load::Tcp, Load::Flood, Load::Overload}) {
+            result.push_back({direction, load});
+            for (const std::string& queue : split(options.queues))
+                result.push_back({direction, load, queue});
+        }
+    }
+    return result;
+}
+
+// Wide: the machine may be busy with other things. How late the sender was tells how late its timers and threads are.
+void check(Report& report, const ContentionRow& row) {
+    const ContentionResult& result = row.result;
+    if (result.of.load != Load::Tcp || result.of.direction != Direction::Uplink || result.of.queue != "htb") return;
+    if (!result.refused.empty()) return report.require(!kernel_has_qdisc("htb"), result.refused);
+    const double delay = 2 * row.idle_p99 + 5 + 2 * result.sender_late.p99;
+    report.require(result.media.loss_percent() <= 0.5, "the check allows 0.5 % of media lost");
+    report.require(result.media.delay.p99 <= delay, fmt::format("the check allows a p99 delay of {:.1f} ms", delay));
+    report.require(row.of_without() >= 85, "the check asks 85 % of the bulk traffic without the agent");
+}
+
+} // namespace
+
+void measure_contention(const test::TestHost& /* its line has no bottleneck */, Report& report) {
+    const Options& options = report.options();
+    report.section(fmt::format("media on a full line of {} Mbit/s, its bottleneck in the modem", ContentionLine::mbit));
+    if (!kernel_has_qdisc("tbf")) {
+        fmt::print("  skipped: this kernel has no tbf to make the bottleneck with\n");
+        return;
+    }
+    ContentionSettings settings{
+        .uplink = options.uplink, .downlink = options.downlink, .congestion_control = options.congestion_control};
+    if (options.quick) settings.warm_up = 1, settings.measured = 3;
+    print_header();
+    double idle_late = 0, idle_p99 = 0, without = 0;
+    for (const ContentionCase& which : cases_of(options)) {
+        const ContentionResult result = run_case(which, settings);
+        if (which.load == Load::Idle) {
+            idle_late = result.sender_late.p99;
+            idle_p99 = result.media.delay.p99;
+        }
+        if (which.queue.empty()) without = result.bulk_mbit; // of this load: its cases follow
+        const ContentionRow row{result, idle_late, idle_p99, without};
+        print_row(row);
+        report.keep(json_of(row));
+        check(report, row);
+    }
+    print_legend();
+}
+
+} // namespace kudo::bench

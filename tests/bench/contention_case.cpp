@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#include "tests/bench/contention_case.h"
+
+#include <fmt/format.h>
+
+#include "tests/bench/contention_bulk.h"
+#include "tests/bench/contention_media.h"
+
+namespace kudo::bench {
+
+namespace {
+
+// 11 packets a frame are 2.4 Mbit/s of a bundle, 87 kbit/s of them audio: ten are 24 Mbit/s.
+MediaShape shape_of(Load load) {
+    return load == Load::Overload ? MediaShape{.flows = 10, .packets_per_frame = 11} : MediaShape{};
+}
+
+BulkLoad::Kind bulk_of(Load load) {
+    switch (load) {
+    case Load::Idle:
+        return BulkLoad::Kind::None;
+    case Load::Flood:
+        return BulkLoad::Kind::Flood;
+    case Load::Tcp:
+    case Load::Overload:
+        break;
+    }
+    return BulkLoad::Kind::Tcp;
+}
+
+int64_t nanoseconds(double seconds) {
+    return static_cast<int64_t>(seconds * 1e9);
+}
+
+} // namespace
+
+std::string ContentionCase::name() const {
+    const char* const loads[] = {"idle line", "8 TCP flows", "flood", "overload"};
+    return fmt::format("{}, {}, {}", direction == Direction::Uplink ? "uplink" : "downlink",
+                       loads[static_cast<int>(load)], queue.empty() ? "no agent" : queue);
+}
+
+ContentionResult run_case(const ContentionCase& which, const ContentionSettings& settings) {
+    ContentionResult result{.of = which, .settings = settings};
+    const ContentionLine line;
+    if (!which.queue.empty()) result.refused = line.enable({which.queue, settings.uplink, settings.downlink});
+    if (!result.refused.empty()) return result;
+
+    MediaFlows media(line, which.direction, shape_of(which.load), settings.warm_up + settings.measured + 5);
+    const BulkLoad bulk(line, which.direction, bulk_of(which.load), settings.congestion_control);
+    media.start();
+    sleep_until(now_ns() + nanoseconds(settings.warm_up));
+    Window window{.begin = now_ns()};
+    const uint64_t before = bulk.received();
+    sleep_until(window.begin + nanoseconds(settings.measured));
+    const uint64_t after = bulk.received();
+    window.end = now_ns();
+    media.stop_sending();
+    media.wait_for_stragglers(); // with the line still full: they wait as long as the others did
+
+    result.media = media.delivery(window, [](const RtpStream&) { return true; });
+    result.audio = media.delivery(window, [](const RtpStream& stream) { return !stream.video; });
+    result.video = media.delivery(window, [](const RtpStream& stream) { return stream.video; });
+    for (const RtpStream& stream : media.streams())
+        result.ssrcs.push_back({stream.ssrc, stream.video, media.delivery(window, [&](const RtpStream& other) {
+                                    return other.ssrc == stream.ssrc;
+                                })});
+    result.sender_late = media.lateness(window);
+    result.bulk_mbit = static_cast<double>(after - before) * 8e-6 / window.seconds();
+    if (!which.queue.empty()) line.disable();
+    return result;
+}
+
+} // namespace kudo::bench
