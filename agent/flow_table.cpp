@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <optional>
+#include <thread>
 
 #include "agent/bpf_object.h"
 #include "bpf/flow_cache.h"
@@ -73,7 +75,7 @@ public:
         KUDO_TRY(read_rows(flows));
         read_caches();
         for (auto& [key, flow] : flows)
-            complete(key, flow);
+            KUDO_TRY(complete(key, flow));
         // Rows that the table's LRU had to give up while a cache still holds the flow.
         for (auto& [cached, found] : cached_) {
             if (found || (cached.packets[0] == 0 && cached.packets[1] == 0)) continue;
@@ -82,7 +84,7 @@ public:
             flow.judgement = cached.judgement;
             flow.first_seen = cached.last_seen;
             mark_found(key);
-            complete(key, flow);
+            KUDO_TRY(complete(key, flow));
             flows.emplace_back(key, flow);
         }
         return flows;
@@ -127,21 +129,25 @@ private:
     }
 
     // Adds the caches' part to a flow's row.
-    void complete(const Key& key, kudo_flow& flow) {
+    Result<void> complete(const Key& key, kudo_flow& flow) {
         const uint32_t slot = Family::slot(key);
-        if (moved_[slot] && read_again(key, slot, flow)) return;
+        if (moved_[slot]) return read_again(key, slot, flow);
         for (const std::size_t index : by_slot_[slot]) {
             auto& [cached, found] = cached_[index];
             if (std::memcmp(&Family::key(cached), &key, sizeof key) != 0) continue;
             found = true;
             add(flow, cached);
         }
+        return {};
     }
 
-    // Row and slots of a flow while no counts move between them. False: they never rested.
-    bool read_again(const Key& key, uint32_t slot, kudo_flow& flow) {
+    // Row and slots of a flow while no counts move between them. A program needs a microsecond for that, unless its CPU
+    // is taken away from it meanwhile.
+    Result<void> read_again(const Key& key, uint32_t slot, kudo_flow& flow) {
         std::vector<uint32_t> before(cpus_.size());
-        for (int attempt = 0; attempt < 100; attempt++) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+        for (bool first = true; first || std::chrono::steady_clock::now() < end; first = false) {
+            if (!first) std::this_thread::sleep_for(std::chrono::microseconds(20));
             bool rests = true;
             for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++) {
                 before[cpu] = moves_of(cpus_[cpu].cache[slot]);
@@ -158,9 +164,9 @@ private:
             if (!rests) continue;
             flow = sum;
             mark_found(key);
-            return true;
+            return {};
         }
-        return false;
+        return fail("a flow's counts were being moved for two seconds, so it cannot be read; try again");
     }
 
     int fd_;

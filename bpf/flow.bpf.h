@@ -25,8 +25,8 @@ struct kudo_seen {
 };
 
 /* The packet in hand, for the functions that are not inlined, in kudo_cpu.work: with no other arguments than numbers
- * the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off, so nothing
- * else runs on this CPU meanwhile. */
+ * the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off, so no other
+ * packet is in hand on this CPU meanwhile; not so on PREEMPT_RT kernels without CONFIG_PREEMPT_RT_NEEDS_BH_LOCK. */
 struct kudo_work {
 	struct kudo_packet packet;
 	struct kudo_seen seen;
@@ -114,7 +114,8 @@ kudo_inline struct kudo_flow *kudo_find_flow(const struct kudo_packet *packet)
 /* A new flow, or the one that another CPU entered a moment before. Null: the table gave no room. */
 kudo_inline struct kudo_flow *kudo_enter_flow(const struct kudo_packet *packet, __u64 judgement)
 {
-	struct kudo_flow flow = {.judgement = judgement, .first_seen = bpf_jiffies64()};
+	__u64 now = bpf_jiffies64();
+	struct kudo_flow flow = {.judgement = judgement, .first_seen = now, .last_seen = now};
 
 	if (packet->family == 4)
 		bpf_map_update_elem(&kudo_flows4, &packet->key4, &flow, BPF_NOEXIST);
@@ -143,7 +144,9 @@ kudo_apart int kudo_write_back(__u32 slot)
 
 	__sync_fetch_and_add(&cached->moves, 1);
 	if (!flow) {
-		struct kudo_flow again = {.judgement = cached->judgement, .first_seen = cached->last_seen};
+		struct kudo_flow again = {.judgement = cached->judgement,
+					  .first_seen = cached->last_seen,
+					  .last_seen = cached->last_seen};
 		if (ipv6) {
 			bpf_map_update_elem(&kudo_flows6, &cached->key6, &again, BPF_NOEXIST);
 			flow = bpf_map_lookup_elem(&kudo_flows6, &cached->key6);
@@ -155,7 +158,9 @@ kudo_apart int kudo_write_back(__u32 slot)
 	if (flow) {
 		kudo_add_to_flow(flow, KUDO_INGRESS, cached->packets[KUDO_INGRESS], cached->bytes[KUDO_INGRESS]);
 		kudo_add_to_flow(flow, KUDO_EGRESS, cached->packets[KUDO_EGRESS], cached->bytes[KUDO_EGRESS]);
-		flow->last_seen = cached->last_seen;
+		/* A slot that this CPU has not used for long may be older than what another has written. */
+		if (flow->last_seen < cached->last_seen)
+			flow->last_seen = cached->last_seen;
 	} else {
 		cpu->counters.unrecorded_flows += (__u64)cached->packets[0] + cached->packets[1];
 	}
@@ -257,6 +262,7 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 		else
 			cached->key4 = packet->key4;
 		cached->judgement = judged.word;
+		cached->last_seen = now;
 		__sync_fetch_and_add(&cached->moves, 1);
 	}
 	*(volatile __u64 *)&cached->judgement = judged.word;
@@ -341,11 +347,9 @@ kudo_inline int kudo_has_flow(__u32 generation, const struct kudo_packet *packet
 }
 
 /* Judges a packet, parsed with this `reason`, and counts it. */
-kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, const struct kudo_packet *packet, __u32 reason,
-					      const struct kudo_seen *seen)
+kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, __u32 generation, const struct kudo_packet *packet,
+					      __u32 reason, const struct kudo_seen *seen)
 {
-	__u32 generation = kudo_read_generation();
-
 	if (reason)
 		return kudo_handle_without_flow(cpu, generation, reason, seen);
 	if (!kudo_has_flow(generation, packet))

@@ -65,12 +65,14 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 		.wire = {1, work->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
 	kudo_set_interface(&work->packet, context->ingress_ifindex);
-	work->judged.judgement = kudo_handle(cpu, &work->packet, reason, &seen);
-	if (!kudo_ingress_counts && kudo_verdict_of(work->judged.judgement) == KUDO_DROP) {
+	__u32 generation = kudo_read_generation();
+	union kudo_judgement_word judged = {.judgement = kudo_handle(cpu, generation, &work->packet, reason, &seen)};
+	if (!kudo_ingress_counts && kudo_verdict_of(judged.judgement) == KUDO_DROP) {
 		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
 		seen.counting = 1;
-		kudo_handle(cpu, &work->packet, reason, &seen);
+		kudo_handle(cpu, generation, &work->packet, reason, &seen);
 	}
+	work->judged = judged;
 	return 0;
 }
 
@@ -163,7 +165,7 @@ kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32
 				       .direction = direction,
 				       .counting = counting};
 	kudo_set_interface(&work->packet, skb->ifindex);
-	work->judged.judgement = kudo_handle(cpu, &work->packet, reason, &seen);
+	work->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &work->packet, reason, &seen);
 	return 0;
 }
 

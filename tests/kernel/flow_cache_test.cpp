@@ -2,6 +2,8 @@
 // The CPUs' flow caches: counts stay exact while flows push each other out of them, while policies change, while
 // somebody reads, and when the flow table is full. Run by ctest, label kernel.
 // Invariant: what is expected was counted by the sender.
+#include <sched.h>
+
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -160,6 +162,8 @@ TEST_F(FlowCache, ABusyFlowSurvivesAFullFlowTable) {
         if (other % 500 == 499) std::this_thread::sleep_for(std::chrono::milliseconds(100)); // time passes
     }
     EXPECT_EQ(packets_by_flow()[key_of(busy)], sent);
+    // Not only in the cache: what was counted until a moment ago has come to the table.
+    EXPECT_GT(datapath_->row(key_of(busy)).directions[KUDO_INGRESS].packets, sent / 2);
 }
 
 // The table holds as many flows as it can; strangers, of neighbouring addresses too, must not take a single place.
@@ -188,12 +192,50 @@ TEST_F(FlowCache, AFloodOfStrangersPushesNoFlowOut) {
 
 TEST_F(FlowCache, BytesAndBothDirectionsAreKeptApart) {
     const Bytes in = packet_of(3);
+    const Bytes out = (Ethernet{} / IPv4{.source = "192.0.2.2", .destination = "3.7.161.3"} /
+                       Udp{.source_port = 1027, .destination_port = 3478} / Payload(72))
+                          .bytes();
     for (int i = 0; i < 10; ++i)
         send_one(in);
+    for (int i = 0; i < 7; ++i)
+        ASSERT_EQ(datapath_->run_tc(KUDO_EGRESS, out).error, 0);
     const FlowBook flows = datapath_->flows();
     ASSERT_EQ(flows.size(), 1u);
-    EXPECT_EQ(flows.begin()->second.directions[KUDO_INGRESS].bytes, 10 * l3_bytes);
-    EXPECT_EQ(flows.begin()->second.directions[KUDO_EGRESS].packets, 0u);
+    const kudo_flow& flow = flows.begin()->second;
+    EXPECT_EQ(flow.directions[KUDO_INGRESS].packets, 10u);
+    EXPECT_EQ(flow.directions[KUDO_INGRESS].bytes, 10 * l3_bytes);
+    EXPECT_EQ(flow.directions[KUDO_EGRESS].packets, 7u);
+    EXPECT_EQ(flow.directions[KUDO_EGRESS].bytes, 7u * 100);
+}
+
+// Each CPU writes back when it comes to it: the one that saw a flow long ago must not turn its last sight back.
+TEST_F(FlowCache, TheLastSightNeverGoesBack) {
+    const Bytes flow = packet_of(5);
+    Bytes other;
+    for (uint32_t i = 6; other.empty(); ++i)
+        if (slot_of(key_of(packet_of(i))) == slot_of(key_of(flow))) other = packet_of(i);
+    cpu_set_t all;
+    ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "one CPU only";
+    std::vector<int> cpus;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+        if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
+    const auto send_on = [&](int cpu, const Bytes& frame) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+        send_one(frame);
+        std::this_thread::sleep_for(std::chrono::milliseconds(400)); // longer than a slot stays with a silent flow
+    };
+    send_on(cpus[0], flow);
+    send_on(cpus[1], flow);
+    send_on(cpus[1], other); // takes the slot: the newer sight is written
+    const uint64_t newer = datapath_->flows().at(key_of(flow)).last_seen;
+    send_on(cpus[0], other); // and now the older one
+    sched_setaffinity(0, sizeof all, &all);
+    EXPECT_EQ(datapath_->flows().at(key_of(flow)).last_seen, newer);
+    EXPECT_EQ(packets_by_flow()[key_of(flow)], 2u);
 }
 
 TEST_F(FlowCache, NeighbouringFlowsSpreadOverTheSlots) {

@@ -14,12 +14,12 @@
 namespace kudo::test {
 namespace {
 
-// All ranges lie in one /16, so the prefilter never decides. Slots and ports are disjoint, but for the shared service.
-// A packet of one policy judged by this one's trie and the other's ports would be port_not_listed.
-const RangeMap map_a = map_of({service("alpha", KUDO_CLASS_MEDIA, {"udp/1000"}, {"3.7.1.0/24"}),
-                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.3.0/24"})});
-const RangeMap map_b = map_of({service("beta", KUDO_CLASS_MEDIA, {"udp/2000"}, {"3.7.2.0/24"}),
-                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.3.0/24"})});
+// All ranges lie in one /24, so neither prefilter ever decides. Slots and ports are disjoint, but for the shared
+// service. A packet of one policy judged by this one's trie and the other's ports would be port_not_listed.
+const RangeMap map_a = map_of({service("alpha", KUDO_CLASS_MEDIA, {"udp/1000"}, {"3.7.1.0/26"}),
+                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.1.128/26"})});
+const RangeMap map_b = map_of({service("beta", KUDO_CLASS_MEDIA, {"udp/2000"}, {"3.7.1.64/26"}),
+                               service("shared", KUDO_CLASS_CONTROL, {"udp/3000"}, {"3.7.1.128/26"})});
 const ServiceSlots slots{{"alpha", 1}, {"beta", 2}, {"shared", 3}};
 
 Bytes packet(const char* source, uint16_t port, uint32_t flow) {
@@ -40,8 +40,8 @@ void judge_packets(const Datapath& datapath, std::latch& ready, const std::atomi
     std::vector<Bytes> a, b, shared;
     for (uint32_t flow = 0; flow < flows; ++flow) {
         a.push_back(packet("3.7.1.1", 1000, flow));
-        b.push_back(packet("3.7.2.1", 2000, flow));
-        shared.push_back(packet("3.7.3.1", 3000, flow));
+        b.push_back(packet("3.7.1.65", 2000, flow));
+        shared.push_back(packet("3.7.1.129", 3000, flow));
     }
     const auto send = [&](const Bytes& frame, uint64_t& sent, uint64_t& passed, bool in_a, bool in_b) {
         const uint32_t before = datapath.active();
@@ -152,6 +152,35 @@ TEST_F(Swap, AMillionTimesInATightLoop) {
         }
         return Swaps{swaps, "swaps between two policies that stay", true};
     });
+}
+
+// Generic XDP judges for the drop alone and counts only what it drops: both by the same generation.
+TEST_F(Swap, GenericXdpCountsWhatItDropsAndNothingElse) {
+    const RangeMap allows = map_of({service("alpha", KUDO_CLASS_MEDIA, {"udp/1000"}, {"3.7.1.0/24"})});
+    const RangeMap forbids = map_of({service("alpha", KUDO_CLASS_MEDIA, {"udp/2000"}, {"3.7.1.0/24"})});
+    Datapath datapath(Datapath::Options{.ingress_counts = false});
+    const auto compiled = [](const RangeMap& map) { return compile(map, options_for(KUDO_ENFORCE), {}).value(); };
+    datapath.publish(compiled(allows), 1);
+    datapath.fill(compiled(forbids), 2);
+    std::atomic<bool> stop = false;
+    uint64_t dropped = 0, passed = 0;
+    {
+        const std::jthread sender([&] {
+            for (uint32_t flow = 0; !stop; ++flow)
+                ++(datapath.run_xdp(packet("3.7.1.1", 1000, flow % 1024)).returned == XDP_DROP ? dropped : passed);
+        });
+        for (uint32_t i = 0; i < 300'000; ++i) {
+            datapath.activate(1 + i % 2);
+            for (int wait = 0; wait < 300; ++wait)
+                asm volatile("");
+        }
+        stop = true;
+    }
+    const auto counters = datapath.counters();
+    EXPECT_GT(dropped, 1000u);
+    EXPECT_GT(passed, 1000u);
+    EXPECT_EQ(counters->reasons[KUDO_REASON_PORT_NOT_LISTED][KUDO_INGRESS].packets, dropped);
+    EXPECT_EQ(counters->reasons[KUDO_REASON_RULE][KUDO_INGRESS].packets, 0u);
 }
 
 } // namespace

@@ -187,4 +187,11 @@ FlowBook Datapath::flows() const {
     return book;
 }
 
+kudo_flow Datapath::row(const std::string& key) const {
+    kudo_flow flow{};
+    require(bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.kudo_flows4), key.data(), &flow) == 0,
+            "no such row");
+    return flow;
+}
+
 } // namespace kudo::test

@@ -64,6 +64,8 @@ public:
 
     [[nodiscard]] std::unique_ptr<kudo_counters> counters() const; // summed over the CPUs
     [[nodiscard]] FlowBook flows() const;
+    // The flow table's row of an IPv4 flow, without what the CPUs' caches hold. Throws if there is none.
+    [[nodiscard]] kudo_flow row(const std::string& key) const;
 
 private:
     struct State;
