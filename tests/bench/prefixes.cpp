@@ -105,7 +105,7 @@ void measure_prefixes(const TestHost& host, Report& report) {
         report.line(name + "known flow against 44 ranges", "x", spread_of({known.median / known_at_44}),
                     count == 1'000'000 ? 1.2 : 0, 5);
         if (has_strangers)
-            report.line(name + "strangers against 44 ranges", "x", spread_of({miss.median / miss_at_44}));
+            report.line(name + "strangers against 44 ranges", "x", spread_of({miss.median / miss_at_44}), 1);
     }
 }
 
