@@ -7,6 +7,10 @@
 #include "flow.bpf.h"
 #include "rtp.h"
 
+struct kudo_rtp_window {
+	__u32 words[KUDO_RTP_WINDOW / 4];
+} KUDO_WIRE(4);
+
 kudo_inline struct kudo_rtp_stream *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction,
 						     int enter)
 {
@@ -51,7 +55,14 @@ kudo_apart int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction)
 	kudo_opaque(seen);
 	if (seen < KUDO_RTP_HEADER || seen > KUDO_RTP_WINDOW)
 		return KUDO_TREATMENT_VIDEO;
-	if (bpf_skb_load_bytes(skb, offset, work->payload, seen) != 0)
+	__u32 begin = offset;
+	kudo_forget_offset(begin);
+	/* Copied even where it could be read in place: the verifier knows no more of a packet behind a variable offset.
+	 */
+	const struct kudo_rtp_window *payload = (const void *)((const __u8 *)(long)skb->data + begin);
+	if ((const __u8 *)(payload + 1) <= (const __u8 *)(long)skb->data_end)
+		*(struct kudo_rtp_window *)work->payload = *payload;
+	else if (bpf_skb_load_bytes(skb, offset, work->payload, seen) != 0)
 		return KUDO_TREATMENT_VIDEO;
 	kudo_read_rtp(work->payload, seen, length, &rtp);
 
