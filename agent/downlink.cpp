@@ -51,6 +51,7 @@ tl::unexpected<Error> netlink_error(std::string_view what, int error) {
 struct Device {
     std::string name;
     uint32_t index;
+    bool up;
 };
 Result<std::vector<Device>> ifb_devices(nl_sock* socket) {
     nl_cache* raw = nullptr;
@@ -62,7 +63,8 @@ Result<std::vector<Device>> ifb_devices(nl_sock* socket) {
         auto* link = reinterpret_cast<rtnl_link*>(object);
         const char* type = rtnl_link_get_type(link);
         if (type && std::string_view(type) == "ifb")
-            devices.push_back({rtnl_link_get_name(link), static_cast<uint32_t>(rtnl_link_get_ifindex(link))});
+            devices.push_back({rtnl_link_get_name(link), static_cast<uint32_t>(rtnl_link_get_ifindex(link)),
+                               (rtnl_link_get_flags(link) & IFF_UP) != 0});
     }
     return devices;
 }
@@ -87,17 +89,50 @@ NlFilter new_filter(uint32_t interface) {
     return filter;
 }
 
-Result<bool> has_redirect(nl_sock* socket, uint32_t interface) {
+struct Redirect {
+    bool present = false;
+    uint32_t target = 0;
+};
+Result<Redirect> read_redirect(nl_sock* socket, uint32_t interface) {
     nl_cache* raw = nullptr;
     if (const int error = rtnl_cls_alloc_cache(socket, static_cast<int>(interface), ingress, &raw); error < 0)
         return netlink_error("cannot read the tc filters", error);
     const NlCache filters(raw);
+    Redirect redirect;
     for (nl_object* object = nl_cache_get_first(filters.get()); object; object = nl_cache_get_next(object)) {
         auto* filter = reinterpret_cast<rtnl_cls*>(object);
         const char* kind = rtnl_tc_get_kind(TC_CAST(filter));
-        if (rtnl_cls_get_prio(filter) == last_priority && kind && std::string_view(kind) == "u32") return true;
+        if (rtnl_cls_get_prio(filter) != last_priority || !kind || std::string_view(kind) != "u32") continue;
+        redirect.present = true;
+        if (rtnl_act* action = rtnl_u32_get_action(filter)) redirect.target = rtnl_mirred_get_ifindex(action);
     }
-    return false;
+    return redirect;
+}
+
+Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
+    const NlFilter filter = new_filter(interface);
+    if (!filter) return fail("cannot allocate a filter", ENOMEM);
+    if (const int error = rtnl_cls_delete(socket, filter.get(), 0);
+        error < 0 && error != -NLE_OBJ_NOTFOUND && error != -NLE_NODEV)
+        return netlink_error("cannot remove our tc filter", error);
+    return {};
+}
+
+Result<void> bring_up(nl_sock* socket, uint32_t index) {
+    const NlLink which(rtnl_link_alloc());
+    if (!which) return fail("cannot allocate a link", ENOMEM);
+    rtnl_link_set_ifindex(which.get(), static_cast<int>(index));
+    // Nobody lives there: no address of its own. A kernel without IPv6 does not know what that is.
+    int error = 0;
+    for (const bool with_ipv6 : {true, false}) {
+        const NlLink change(rtnl_link_alloc());
+        if (!change) return fail("cannot allocate a link", ENOMEM);
+        if (with_ipv6) rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
+        rtnl_link_set_flags(change.get(), IFF_UP);
+        error = rtnl_link_change(socket, which.get(), change.get(), 0);
+        if (error >= 0) return {};
+    }
+    return netlink_error("cannot bring an IFB device up", error);
 }
 
 // What waits in the device goes on to the interface.
@@ -126,10 +161,14 @@ Result<Downlink> read_downlink(uint32_t interface) {
     if (!devices) return fail(std::move(devices.error()));
     Downlink downlink;
     const auto device = std::ranges::find(*devices, downlink_device_name(interface), &Device::name);
-    if (device != devices->end()) downlink.device = device->index;
-    auto redirect = has_redirect(socket->get(), interface);
+    if (device != devices->end()) {
+        downlink.device = device->index;
+        downlink.up = device->up;
+    }
+    auto redirect = read_redirect(socket->get(), interface);
     if (!redirect) return fail(std::move(redirect.error()));
-    downlink.redirected = *redirect;
+    downlink.redirected = redirect->present;
+    downlink.target = redirect->target;
     return downlink;
 }
 
@@ -140,7 +179,10 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     auto before = ifb_devices(socket->get());
     if (!before) return fail(std::move(before.error()));
     const auto present = std::ranges::find(*before, name, &Device::name);
-    if (present != before->end()) return present->index;
+    if (present != before->end()) {
+        if (!present->up) KUDO_TRY(bring_up(socket->get(), present->index));
+        return present->index;
+    }
 
     const NlLink link(rtnl_link_alloc());
     if (!link) return fail("cannot allocate a link", ENOMEM);
@@ -165,16 +207,7 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     }
     if (index == 0) return fail(name + ": made, but not there");
 
-    const NlLink change(rtnl_link_alloc());
-    if (!change) return fail("cannot allocate a link", ENOMEM);
-    // Nobody lives there: no address of its own.
-    rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
-    rtnl_link_set_flags(change.get(), IFF_UP);
-    const NlLink which(rtnl_link_alloc());
-    if (!which) return fail("cannot allocate a link", ENOMEM);
-    rtnl_link_set_ifindex(which.get(), static_cast<int>(index));
-    if (const int error = rtnl_link_change(socket->get(), which.get(), change.get(), 0); error < 0)
-        return netlink_error(name + ": cannot bring it up", error);
+    KUDO_TRY(bring_up(socket->get(), index));
     return index;
 }
 
@@ -182,9 +215,11 @@ Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t inter
     KUDO_TRY(ensure_clsact(memory, interface));
     auto socket = open_netlink();
     if (!socket) return fail(std::move(socket.error()));
-    auto present = has_redirect(socket->get(), interface);
+    auto present = read_redirect(socket->get(), interface);
     if (!present) return fail(std::move(present.error()));
-    if (*present) return false;
+    if (present->present && present->target == device) return false;
+    if (present->present)
+        KUDO_TRY(remove_redirect(socket->get(), interface)); // it loses packets, or sends them elsewhere
     const NlFilter filter = new_filter(interface);
     rtnl_act* action = rtnl_act_alloc(); // the filter takes it
     if (!filter || !action) return fail("cannot allocate a filter", ENOMEM);
@@ -202,21 +237,16 @@ Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t inter
     return true;
 }
 
-Result<bool> remove_downlink(uint32_t interface) {
+Result<void> remove_downlink(uint32_t interface, bool remembered) {
     auto downlink = read_downlink(interface);
     if (!downlink) return fail(std::move(downlink.error()));
-    if (downlink->device == 0) return false; // a filter without the device is not ours
     auto socket = open_netlink();
     if (!socket) return fail(std::move(socket.error()));
-    if (downlink->redirected) {
-        const NlFilter filter = new_filter(interface);
-        if (!filter) return fail("cannot allocate a filter", ENOMEM);
-        if (const int error = rtnl_cls_delete(socket->get(), filter.get(), 0); error < 0 && error != -NLE_OBJ_NOTFOUND)
-            return netlink_error("cannot remove our tc filter", error);
-        drain(downlink->device);
+    if (downlink->redirected && (remembered || downlink->target == downlink->device || downlink->target == 0)) {
+        KUDO_TRY(remove_redirect(socket->get(), interface));
+        if (downlink->device != 0) drain(downlink->device);
     }
-    KUDO_TRY(remove_device(socket->get(), downlink->device));
-    return true;
+    return downlink->device == 0 ? Result<void>{} : remove_device(socket->get(), downlink->device);
 }
 
 } // namespace kudo

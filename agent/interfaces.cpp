@@ -22,6 +22,7 @@ Interface describe(rtnl_link* link) {
     Interface interface;
     interface.name = rtnl_link_get_name(link);
     interface.index = static_cast<uint32_t>(rtnl_link_get_ifindex(link));
+    interface.mtu = rtnl_link_get_mtu(link);
     switch (rtnl_link_get_arptype(link)) {
     case ARPHRD_ETHER:
     case ARPHRD_LOOPBACK:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <netlink/cache.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 
 #include <memory>
@@ -18,6 +19,10 @@ struct NlSocketFree {
 struct NlCacheFree {
     void operator()(nl_cache* cache) const { nl_cache_free(cache); }
 };
+struct NlMessageFree {
+    void operator()(nl_msg* message) const { nlmsg_free(message); }
+};
+using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
 using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
 using NlCache = std::unique_ptr<nl_cache, NlCacheFree>;
 

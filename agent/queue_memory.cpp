@@ -50,22 +50,58 @@ TcObject object_from(const nlohmann::json& json) {
 constexpr std::string_view known_kinds[] = {"pfifo", "bfifo", "pfifo_head_drop", "pfifo_fast", "prio", "tbf", "htb",
                                             "fq",    "codel", "fq_codel",        "cake",       "sfq",  "mq"};
 
-// The kernel shows htb's version otherwise than it takes it, and not tbf's burst in bytes.
+// The most bytes that leave in so many of the kernel's units (64 ns): it has cut off what is below one.
+uint32_t bytes_in(uint32_t ticks, uint64_t bytes_per_second) {
+    constexpr uint64_t second = 1'000'000'000; // ns
+    const uint64_t time = (uint64_t{ticks} + 1) * 64 - 1;
+    const uint64_t bytes = time / second * bytes_per_second + time % second * bytes_per_second / second;
+    return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
+}
+
+template <typename T> std::optional<T> read_as(const std::vector<uint8_t>& bytes) {
+    T value{};
+    if (bytes.size() < sizeof value) return std::nullopt;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+}
+
+// The kernel shows htb's version otherwise than it takes it, with a counter; and tbf's bursts in time, rounded down,
+// where it must be told bytes, or packets as large as the burst would not pass any more.
 void make_settable(TcObject& object) {
     if (object.is_class) return;
     if (object.kind == "htb") {
-        tc_htb_glob glob{};
-        const auto shown = find_attribute(object.options, TCA_HTB_INIT);
-        if (shown.size() < sizeof glob) return;
-        std::memcpy(&glob, shown.data(), sizeof glob);
-        glob.version = TC_HTB_PROTOVER;
-        glob.direct_pkts = 0;
+        auto glob = read_as<tc_htb_glob>(find_attribute(object.options, TCA_HTB_INIT));
+        if (!glob) return;
+        glob->version = TC_HTB_PROTOVER;
+        glob->direct_pkts = 0;
         Attributes attributes;
-        attributes.put(TCA_HTB_INIT, glob);
+        attributes.put(TCA_HTB_INIT, *glob);
         if (const auto length = find_attribute(object.options, TCA_HTB_DIRECT_QLEN); !length.empty())
             attributes.put(TCA_HTB_DIRECT_QLEN, length.data(), length.size());
         object.options = attributes.take();
+    } else if (object.kind == "tbf") {
+        const auto options = read_as<tc_tbf_qopt>(find_attribute(object.options, TCA_TBF_PARMS));
+        if (!options) return;
+        const auto rate = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_RATE64));
+        const auto peak = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_PRATE64));
+        Attributes bursts;
+        bursts.put<uint32_t>(TCA_TBF_BURST, bytes_in(options->buffer, rate.value_or(options->rate.rate)));
+        if (options->peakrate.rate != 0)
+            bursts.put<uint32_t>(TCA_TBF_PBURST, bytes_in(options->mtu, peak.value_or(options->peakrate.rate)));
+        const auto more = bursts.take();
+        object.options.insert(object.options.end(), more.begin(), more.end());
     }
+}
+
+Result<void> check_kept(uint32_t interface, const TcObject& object) {
+    const std::string what = fmt::format("its {} {} {:x}:{:x} has", object.is_class ? "class" : "qdisc", object.kind,
+                                         object.handle >> 16, object.handle & 0xffff);
+    if (!object.unkept.empty())
+        return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unkept));
+    auto filters = has_filters(interface, object.handle);
+    if (!filters) return fail(std::move(filters.error()));
+    if (*filters) return bad_input(what + " filters, which could not be put back exactly");
+    return {};
 }
 
 } // namespace
@@ -160,7 +196,8 @@ std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<T
     std::vector<std::string> lines;
     for (const auto* objects : {&qdiscs, &classes})
         for (const TcObject& object : *objects) {
-            if (object.parent == TC_H_INGRESS) continue; // clsact and ingress are not part of the queue
+            // clsact and ingress are not part of the queue; the classes of other kinds come and go with their flows.
+            if (object.parent == TC_H_INGRESS || (object.is_class && object.kind != "htb")) continue;
             std::string line =
                 fmt::format("{} {:x} {:x} {} ", object.is_class, object.handle, object.parent, object.kind);
             // htb's qdisc shows a counter among its options.
@@ -183,16 +220,15 @@ Result<std::vector<TcObject>> savable(uint32_t interface, const std::vector<TcOb
         if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
             return bad_input(
                 fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
-        auto filters = has_filters(interface, object.handle);
-        if (!filters) return fail(std::move(filters.error()));
-        if (*filters)
-            return bad_input(fmt::format("its qdisc {} {:x}: has filters, which could not be put back exactly",
-                                         object.kind, object.handle >> 16));
+        KUDO_TRY(check_kept(interface, object));
         waiting.push_back(object);
         make_settable(waiting.back());
     }
-    for (const TcObject& object : classes)
-        if (object.kind == "htb") waiting.push_back(object); // the other kinds' classes come with their qdisc
+    for (const TcObject& object : classes) {
+        if (object.kind != "htb") continue; // the other kinds' classes come with their qdisc
+        KUDO_TRY(check_kept(interface, object));
+        waiting.push_back(object);
+    }
     const auto exists = [](const std::vector<TcObject>& placed, const TcObject& object) {
         if (object.parent == TC_H_ROOT)
             return !object.is_class || std::ranges::any_of(placed, [&](const TcObject& other) {

@@ -38,22 +38,31 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
 
 } // namespace
 
-QueuePlan shaped_plan(uint64_t bits, std::optional<QueueKind> kind, bool incoming) {
+QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     QueuePlan plan;
     for (const QueueKind candidate : queue_kinds)
-        if (!kind || *kind == candidate) plan.candidates.push_back(shaped_queue(candidate, bits, incoming));
-    plan.text = fmt::format("{} at {} bit/s", kind ? queue_kind_name(*kind) : "best", bits);
-    plan.why = fmt::format(
-        "shapes to {}, so that packets wait here, where the marks count{}", rate_text(bits),
-        kind == QueueKind::PfifoFast ? "; in strict order: media that fills the line starves the rest" : "");
+        if (!kind || *kind == candidate) plan.candidates.push_back(shaped_queue(candidate, line));
+    plan.text =
+        fmt::format("{} at {} bit/s, MTU {}", kind ? queue_kind_name(*kind) : "best", line.bits_per_second, line.mtu);
+    plan.why =
+        fmt::format("shapes to {}, so that packets wait here, where the marks count", rate_text(line.bits_per_second));
     return plan;
 }
 
-QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish) {
-    if (wish.uplink.kind == LineWish::Kind::Rate) return shaped_plan(wish.uplink.bits_per_second, wish.kind, false);
-    QueuePlan plan;
-    plan.why = "left alone, as asked";
-    return wish.uplink.kind == LineWish::Kind::Off ? plan : ordering_plan(found, wish.kind);
+QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish, uint32_t mtu) {
+    if (wish.uplink.kind == LineWish::Kind::Rate) {
+        QueuePlan plan = shaped_plan({.bits_per_second = wish.uplink.bits_per_second, .mtu = mtu}, wish.kind);
+        if (found.root == "mq") plan.why += "; one queue in place of mq, since the rate is the whole line's";
+        return plan;
+    }
+    if (wish.uplink.kind == LineWish::Kind::Off) {
+        QueuePlan plan;
+        plan.why = "left alone, as asked";
+        return plan;
+    }
+    // A kind that was named beside a rate for the downlink is the downlink's.
+    const bool only_downlink = wish.downlink.kind == LineWish::Kind::Rate;
+    return ordering_plan(found, only_downlink ? std::nullopt : wish.kind);
 }
 
 std::string downlink_unshaped(const LineWish& wish) {

@@ -20,9 +20,9 @@ struct QueuePlan {
 };
 
 // The whole line in one direction. `kind`: nothing: whichever the kernel has.
-QueuePlan shaped_plan(uint64_t bits_per_second, std::optional<QueueKind> kind, bool incoming);
+QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
 // `found`: what stands there without us.
-QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish);
+QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish, uint32_t mtu);
 // Why there is no queue for incoming packets where no rate is given.
 std::string downlink_unshaped(const LineWish& wish);
 

@@ -14,17 +14,36 @@ namespace fs = std::filesystem;
 
 namespace {
 
+tl::unexpected<Error> made_by_admin(const Place& place, const std::string& kind) {
+    return bad_input(fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable",
+                                 place.name, kind));
+}
+
 // May what stands there be replaced, and what is to be put back then?
-Result<std::vector<TcObject>> what_to_save(const Place& place, const Standing& standing, bool replace) {
-    if (!standing.found().made_by_admin || standing.root_is_ours()) return std::vector<TcObject>{};
-    const std::string where = fmt::format("{}: its queue, {}, was made by an admin", place.name, standing.root()->kind);
-    if (!replace) return bad_input(where + "; --replace-qdisc replaces it until disable");
-    auto saved = savable(place.index, standing.qdiscs, standing.classes);
-    if (!saved) return fail(std::move(saved.error()).in(where));
+Result<std::vector<TcObject>> what_to_save(const Place& place, const Root& root, bool replace) {
+    if (root.is_ours() || root.was_interrupted()) {
+        if (!root.memory->saved.empty() && !replace) return made_by_admin(place, root.memory->found.kind);
+        return root.memory->saved;
+    }
+    if (!root.standing.found().made_by_admin) return std::vector<TcObject>{};
+    if (!replace) return made_by_admin(place, root.standing.root()->kind);
+    auto saved = savable(place.index, root.standing.qdiscs, root.standing.classes);
+    if (!saved) return fail(std::move(saved.error()).in(place.name));
     return saved;
 }
 
-// An Error with ENOENT: the kernel does not have this kind of queue, and nothing is different.
+// All that stands there is of what was saved: a command was killed while it put that back.
+bool is_part_of(const Standing& standing, const std::vector<TcObject>& saved) {
+    return std::ranges::all_of(standing.qdiscs, [&](const TcObject& qdisc) {
+        return qdisc.handle == 0 || qdisc.parent == TC_H_INGRESS ||
+               std::ranges::any_of(saved, [&](const TcObject& object) {
+                   return !object.is_class && object.handle == qdisc.handle && object.parent == qdisc.parent &&
+                          object.kind == qdisc.kind;
+               });
+    });
+}
+
+// An Error with ENOENT: the kernel does not have a kind of queue that this needs; some of it may have been made.
 Result<void> build(uint32_t interface, const QueueTree& tree) {
     for (const QueueTree::Step& step : tree.steps) {
         auto made = put(interface, step.object);
@@ -39,15 +58,30 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
     return {};
 }
 
-Result<void> put_back(const fs::path& folder, const Place& place, QueueMemory memory) {
+// The kernel's default now may be another than it was: its sysctl can have changed since the interface came up.
+Result<void> put_back_default(const Place& place, const FoundQueue& found) {
+    KUDO_TRY(remove_root_qdisc(place.index));
     auto standing = read_standing(place.index);
     if (!standing) return fail(std::move(standing.error()));
-    if (!standing->root_is_ours() && !memory.restoring) return {}; // somebody has replaced it since, or we never did
+    const std::string now = standing->found().root;
+    if (now == found.root || now == "none" || now == "noqueue" || now == "mq" || found.root == "none" ||
+        found.root == "noqueue" || found.root == "mq")
+        return {};
+    return put(place.index, {.parent = TC_H_ROOT, .kind = found.root});
+}
+
+Result<void> put_back(const fs::path& folder, const Place& place, const Root& root) {
+    if (!root.is_ours() && !root.was_interrupted()) return {}; // somebody has replaced it since, or we never did
+    QueueMemory memory = *root.memory;
     memory.restoring = true;
     KUDO_TRY(save_queue_memory(folder, place.memory, memory));
+    if (memory.saved.empty()) return put_back_default(place, memory.found);
     KUDO_TRY(remove_root_qdisc(place.index));
-    for (const TcObject& object : memory.saved)
-        KUDO_TRY(put(place.index, object));
+    for (const TcObject& object : memory.saved) {
+        auto made = put(place.index, object);
+        if (!made && made.error().number == ENODEV) return {}; // the interface is gone, and its queue with it
+        if (!made) return made;
+    }
     return {};
 }
 
@@ -57,7 +91,7 @@ Result<const QueueTree*> build_best(const Place& place, const QueuePlan& plan) {
         auto standing = read_standing(place.index);
         if (!standing) return fail(std::move(standing.error()));
         // Of another shape: the kernel does not turn one kind into another under the same handle.
-        if (standing->root_is_ours()) KUDO_TRY(remove_root_qdisc(place.index));
+        if (standing->root() && standing->root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(place.index));
         auto built = build(place.index, tree);
         if (built) return &tree;
         if (built.error().number != ENOENT) return fail(std::move(built.error()).in(place.name));
@@ -118,9 +152,20 @@ Result<Standing> read_standing(uint32_t interface) {
     return Standing{std::move(*qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
 }
 
+bool Root::is_ours() const {
+    return memory && standing.root() && standing.root()->handle == queue_handle;
+}
+
+bool Root::was_interrupted() const {
+    if (!memory || is_ours()) return false;
+    const bool is_default = !standing.found().made_by_admin;
+    if (memory->restoring) return is_default || is_part_of(standing, memory->saved);
+    // Between taking an older one of ours away and making the next.
+    return memory->built.empty() && is_default && !memory->saved.empty();
+}
+
 FoundQueue Root::found() const {
-    if (!standing.root_is_ours()) return standing.found();
-    return memory ? memory->found : FoundQueue{};
+    return is_ours() || was_interrupted() ? memory->found : standing.found();
 }
 
 const QueueTree* Root::made_for(const QueuePlan& plan) const {
@@ -138,17 +183,16 @@ Result<Root> read_root(const fs::path& folder, const Place& place) {
 }
 
 Result<void> check_replaceable(const Root& root, const Place& place, bool replace) {
-    if (root.memory && (root.standing.root_is_ours() || root.memory->restoring)) return {};
-    auto saved = what_to_save(place, root.standing, replace);
+    auto saved = what_to_save(place, root, replace);
     if (!saved) return fail(std::move(saved.error()));
     return {};
 }
 
 Result<bool> restore_root(const fs::path& folder, const Place& place) {
-    auto memory = load_queue_memory(folder, place.memory);
-    if (!memory) return fail(std::move(memory.error()));
-    if (!*memory) return false;
-    KUDO_TRY(put_back(folder, place, **memory));
+    auto root = read_root(folder, place);
+    if (!root) return fail(std::move(root.error()));
+    if (!root->memory) return false;
+    KUDO_TRY(put_back(folder, place, *root));
     KUDO_TRY(forget_queue_memory(folder, place.memory));
     return true;
 }
@@ -174,21 +218,12 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
         result.priorities = tree->priorities;
         return result;
     }
-    if (root->memory && root->memory->restoring) { // killed while it put back what stood there
-        KUDO_TRY(put_back(folder, place, *root->memory));
-        root = read_root(folder, place);
-        if (!root) return fail(std::move(root.error()));
-    }
+    auto saved = what_to_save(place, *root, replace);
+    if (!saved) return fail(std::move(saved.error()));
     QueueMemory next;
     next.plan = plan.text;
     next.found = root->found();
-    if (root->standing.root_is_ours() && root->memory) {
-        next.saved = root->memory->saved;
-    } else {
-        auto saved = what_to_save(place, root->standing, replace);
-        if (!saved) return fail(std::move(saved.error()));
-        next.saved = std::move(*saved);
-    }
+    next.saved = std::move(*saved);
     KUDO_TRY(save_queue_memory(folder, place.memory, next));
     auto tree = build_best(place, plan);
     if (!tree) {

@@ -29,8 +29,7 @@ struct Standing {
     std::vector<TcObject> qdiscs, classes;
 
     [[nodiscard]] const TcObject* root() const; // null: none
-    [[nodiscard]] bool root_is_ours() const { return root() && root()->handle == queue_handle; }
-    [[nodiscard]] FoundQueue found() const; // as somebody else's
+    [[nodiscard]] FoundQueue found() const;     // as somebody else's
     [[nodiscard]] std::string print() const { return fingerprint(qdiscs, classes); }
 };
 Result<Standing> read_standing(uint32_t device);
@@ -40,6 +39,10 @@ struct Root {
     Standing standing;
     std::optional<QueueMemory> memory;
 
+    // Ours stands there. Our handle alone does not make it so: another instance has the same.
+    [[nodiscard]] bool is_ours() const;
+    // What stands there is what a killed command has left between ours and what stood there before.
+    [[nodiscard]] bool was_interrupted() const;
     [[nodiscard]] FoundQueue found() const; // without us
     // Ours stands there as it was made for this plan; null: it does not.
     [[nodiscard]] const QueueTree* made_for(const QueuePlan& plan) const;

@@ -12,7 +12,7 @@ namespace {
 // linux/pkt_sched.h >= 6.8
 constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1;
 
-constexpr uint32_t mtu = 1514;
+constexpr uint32_t usual_frame = 1514; // bytes
 constexpr uint32_t default_class = 2, video_class = 3, audio_class = 4, control_class = 5, line_class = 1;
 // cake's diffserv4 counts its tins from 1: bulk, best effort, video, voice.
 constexpr uint32_t cake_video = 3, cake_voice = 4;
@@ -41,9 +41,9 @@ uint64_t bytes_in(uint64_t bits_per_second, uint64_t milliseconds) {
     return bits_per_second / 8 * milliseconds / 1000;
 }
 
-// How much may leave at once: a packet, and what the line carries in the 50 us that a timer may be late.
-uint32_t burst(uint64_t bits_per_second) {
-    return static_cast<uint32_t>(mtu + bits_per_second / 8 / 20000);
+// How much may leave at once: a frame, and what the line carries in the 50 us that a timer may be late.
+uint32_t burst(const ShapedLine& line, uint64_t bits_per_second) {
+    return static_cast<uint32_t>(line.frame() + bits_per_second / 8 / 20000);
 }
 
 // The kernel's unit of such bursts: how long they take, in 64 ns (include/net/pkt_sched.h, PSCHED_SHIFT).
@@ -60,18 +60,19 @@ tc_ratespec rate_of(uint64_t bits_per_second) {
 
 // Fair among what it carries where the kernel has fq_codel, else a FIFO of so many milliseconds.
 QueueTree::Step leaf(uint32_t number, uint32_t parent, uint64_t bits_per_second, uint64_t milliseconds = 100) {
-    const uint64_t packets = bytes_in(bits_per_second, milliseconds) / mtu;
+    const uint64_t packets = bytes_in(bits_per_second, milliseconds) / usual_frame;
     const tc_fifo_qopt limit{static_cast<__u32>(std::clamp<uint64_t>(packets, 20, 10000))};
     return {qdisc("fq_codel", handle(number), parent), qdisc("pfifo", handle(number), parent, bytes_of(limit))};
 }
 
-TcObject htb_class(uint32_t id, uint32_t parent, uint64_t rate, uint64_t ceiling, uint32_t priority) {
+TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_t rate, uint64_t ceiling,
+                   uint32_t priority) {
     tc_htb_opt options{};
     options.rate = rate_of(rate);
     options.ceil = rate_of(ceiling);
-    options.buffer = ticks(rate, burst(rate));
-    options.cbuffer = ticks(ceiling, burst(ceiling));
-    options.quantum = mtu;
+    options.buffer = ticks(rate, burst(line, rate));
+    options.cbuffer = ticks(ceiling, burst(line, ceiling));
+    options.quantum = line.frame();
     options.prio = priority;
     Attributes attributes;
     attributes.put(TCA_HTB_PARMS, options);
@@ -84,27 +85,28 @@ TcObject htb_class(uint32_t id, uint32_t parent, uint64_t rate, uint64_t ceiling
 
 // Four classes that borrow from each other. Audio goes first and may have the whole line; video nine tenths of it; what
 // is not KUDO's is sure of a fifth. All shares together are the line.
-QueueTree htb(uint64_t bits, bool incoming) {
+QueueTree htb(const ShapedLine& line) {
+    const uint64_t bits = line.bits_per_second;
     tc_htb_glob glob{};
     glob.version = TC_HTB_PROTOVER;
     glob.rate2quantum = 10;
     glob.defcls = default_class;
     Attributes attributes;
     attributes.put(TCA_HTB_INIT, glob);
-    const uint32_t line = queue_handle | line_class;
+    const uint32_t all = queue_handle | line_class;
     QueueTree tree{.kind = QueueKind::Htb};
     tree.steps = {
         {qdisc("htb", queue_handle, TC_H_ROOT, attributes.take()), {}},
-        {htb_class(line_class, TC_H_ROOT, bits, bits, 0), {}},
-        {htb_class(default_class, line, bits / 5, bits, 3), {}},
-        {htb_class(audio_class, line, bits * 3 / 10, bits, 0), {}},
-        {htb_class(video_class, line, bits * 2 / 5, bits * 9 / 10, 1), {}},
-        {htb_class(control_class, line, bits / 10, bits, 2), {}},
+        {htb_class(line, line_class, TC_H_ROOT, bits, bits, 0), {}},
+        {htb_class(line, default_class, all, bits / 5, bits, 3), {}},
+        {htb_class(line, audio_class, all, bits * 3 / 10, bits, 0), {}},
+        {htb_class(line, video_class, all, bits * 2 / 5, bits * 9 / 10, 1), {}},
+        {htb_class(line, control_class, all, bits / 10, bits, 2), {}},
     };
     // What waits on the way in has come over the line already: only a loss tells its sender to slow down, and until it
     // does, the queue before the line grows.
     for (const uint32_t id : {default_class, audio_class, video_class, control_class})
-        tree.steps.push_back(leaf(id, queue_handle | id, bits, incoming && id == default_class ? 20 : 100));
+        tree.steps.push_back(leaf(id, queue_handle | id, bits, line.incoming && id == default_class ? 20 : 100));
     tree.priorities[KUDO_TREATMENT_AUDIO] = queue_handle | audio_class;
     tree.priorities[KUDO_TREATMENT_VIDEO] = queue_handle | video_class;
     tree.priorities[KUDO_TREATMENT_FALLBACK] = queue_handle | video_class;
@@ -114,11 +116,11 @@ QueueTree htb(uint64_t bits, bool incoming) {
 
 // Audio in the voice tin, which may have a quarter of the line before it loses its precedence; all other of KUDO's in
 // the video tin, which may have half.
-QueueTree cake(uint64_t bits, bool incoming) {
+QueueTree cake(const ShapedLine& line) {
     Attributes attributes;
-    attributes.put<uint64_t>(TCA_CAKE_BASE_RATE64, bits / 8);
+    attributes.put<uint64_t>(TCA_CAKE_BASE_RATE64, line.bits_per_second / 8);
     attributes.put<uint32_t>(TCA_CAKE_DIFFSERV_MODE, CAKE_DIFFSERV_DIFFSERV4);
-    if (incoming) attributes.put<uint32_t>(TCA_CAKE_INGRESS, 1);
+    if (line.incoming) attributes.put<uint32_t>(TCA_CAKE_INGRESS, 1);
     QueueTree tree{.kind = QueueKind::Cake};
     tree.steps = {{qdisc("cake", queue_handle, TC_H_ROOT, attributes.take()), {}}};
     tree.priorities.fill(queue_handle | cake_video);
@@ -126,9 +128,9 @@ QueueTree cake(uint64_t bits, bool incoming) {
     return tree;
 }
 
-TcObject token_bucket(uint32_t handle, uint32_t parent, uint64_t bits) {
+TcObject token_bucket(const ShapedLine& line, uint32_t handle, uint32_t parent, uint64_t bits) {
     tc_tbf_qopt options{};
-    const uint32_t bytes = burst(bits) * 2;
+    const uint32_t bytes = burst(line, bits) * 2;
     options.rate = rate_of(bits);
     options.buffer = ticks(bits, bytes);
     options.limit = static_cast<__u32>(std::min<uint64_t>(bytes_in(bits, 200) + bytes, UINT32_MAX));
@@ -161,7 +163,8 @@ std::array<uint32_t, KUDO_TREATMENTS> prio_values() {
 
 // Strict order; media together never has more than nine tenths of the line.
 //   0: tbf, the line -> 1: prio: media, control, others -> 2: tbf, nine tenths -> 3: prio: audio, video
-QueueTree shaped_prio(uint64_t bits) {
+QueueTree shaped_prio(const ShapedLine& line) {
+    const uint64_t bits = line.bits_per_second;
     tc_prio_qopt outer{}, inner{};
     outer.bands = 3;
     std::fill(std::begin(outer.priomap), std::end(outer.priomap), 2);
@@ -172,9 +175,9 @@ QueueTree shaped_prio(uint64_t bits) {
     inner.priomap[first_priority] = 0;
     QueueTree tree{.kind = QueueKind::Prio};
     tree.steps = {
-        {token_bucket(handle(0), TC_H_ROOT, bits), {}},
+        {token_bucket(line, handle(0), TC_H_ROOT, bits), {}},
         {qdisc("prio", handle(1), handle(0) | 1, bytes_of(outer)), {}},
-        {token_bucket(handle(2), handle(1) | 1, bits * 9 / 10), {}},
+        {token_bucket(line, handle(2), handle(1) | 1, bits * 9 / 10), {}},
         {qdisc("prio", handle(3), handle(2) | 1, bytes_of(inner)), {}},
         leaf(4, handle(1) | 2, bits),
         leaf(5, handle(1) | 3, bits),
@@ -236,17 +239,18 @@ std::vector<QueueClass> cake_classes(const TcObject& qdisc) {
 
 } // namespace
 
-QueueTree shaped_queue(QueueKind kind, uint64_t bits, bool incoming) {
+QueueTree shaped_queue(QueueKind kind, const ShapedLine& line) {
+    const uint64_t bits = line.bits_per_second;
     switch (kind) {
     case QueueKind::Cake:
-        return cake(bits, incoming);
+        return cake(line);
     case QueueKind::Htb:
-        return htb(bits, incoming);
+        return htb(line);
     case QueueKind::Prio:
-        return shaped_prio(bits);
+        return shaped_prio(line);
     case QueueKind::Fq: {
         QueueTree tree{.kind = kind};
-        tree.steps = {{token_bucket(handle(0), TC_H_ROOT, bits), {}}, {fq(handle(1), handle(0) | 1), {}}};
+        tree.steps = {{token_bucket(line, handle(0), TC_H_ROOT, bits), {}}, {fq(handle(1), handle(0) | 1), {}}};
         tree.priorities = prio_values();
         return tree;
     }
@@ -254,7 +258,8 @@ QueueTree shaped_queue(QueueKind kind, uint64_t bits, bool incoming) {
         break;
     }
     QueueTree tree{.kind = QueueKind::PfifoFast};
-    tree.steps = {{token_bucket(handle(0), TC_H_ROOT, bits), {}}, {qdisc("pfifo_fast", handle(1), handle(0) | 1), {}}};
+    tree.steps = {{token_bucket(line, handle(0), TC_H_ROOT, bits), {}},
+                  {qdisc("pfifo_fast", handle(1), handle(0) | 1), {}}};
     return tree;
 }
 

@@ -30,9 +30,15 @@ struct QueueTree {
     std::array<uint32_t, KUDO_TREATMENTS> priorities{};
 };
 
-// A shaped queue for the whole line. `incoming`: it stands on the ingress side, where what is dropped has been over the
-// line already.
-QueueTree shaped_queue(QueueKind kind, uint64_t bits_per_second, bool incoming);
+struct ShapedLine {
+    uint64_t bits_per_second = 0;
+    uint32_t mtu = 1500;   // bytes of layer 3: a whole frame must fit into every burst
+    bool incoming = false; // it stands on the ingress side, where what is dropped has been over the line already
+    // The largest frame: Ethernet's header and two VLAN tags around it.
+    [[nodiscard]] uint32_t frame() const { return mtu + 22; }
+};
+// A queue for the whole line.
+QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 
 // A queue that only orders what waits, without a rate: as the root, or, `transmit_queues` > 0, one below each transmit
 // queue of a multi-queue device. Htb has none.

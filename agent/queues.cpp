@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <linux/pkt_sched.h>
+#include <net/if.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/attachment.h"
 #include "agent/downlink.h"
 #include "agent/queue_memory.h"
 #include "agent/queue_plan.h"
@@ -29,6 +31,11 @@ Place downlink_of(uint32_t interface, uint32_t device) {
     return {device, downlink_device_name(interface), fmt::format("{}_ifb", interface)};
 }
 
+QueuePlan downlink_plan(const Interface& interface, const QueueWish& wish) {
+    return shaped_plan({.bits_per_second = wish.downlink.bits_per_second, .mtu = interface.mtu, .incoming = true},
+                       wish.kind);
+}
+
 // An empty folder beside the memories of roots.
 fs::path downlink_memory(const fs::path& folder, uint32_t interface) {
     return folder / "queues" / fmt::format("{}_downlink", interface);
@@ -38,7 +45,7 @@ fs::path downlink_memory(const fs::path& folder, uint32_t interface) {
 Result<bool> remove_our_downlink(const fs::path& folder, uint32_t interface) {
     const fs::path memory = downlink_memory(folder, interface);
     if (!fs::exists(memory)) return false;
-    KUDO_TRY(remove_downlink(interface));
+    KUDO_TRY(remove_downlink(interface, true));
     KUDO_TRY(forget_queue_memory(folder, downlink_of(interface, 0).memory));
     if (rmdir(memory.c_str()) != 0) return fail_errno(memory.string());
     return true;
@@ -55,36 +62,53 @@ Result<EnsuredRoot> ensure_downlink(DataPath& data_path, const Interface& interf
         result.report.why = downlink_unshaped(wish.downlink);
         return result;
     }
-    auto present = read_downlink(interface.index);
-    if (!present) return fail(std::move(present.error()));
     const fs::path memory = downlink_memory(data_path.folder(), interface.index);
-    if (present->device != 0 && !fs::exists(memory))
-        return bad_input(fmt::format("{}: --downlink: an interface {} is there that we have not made", interface.name,
-                                     downlink_device_name(interface.index)));
     if (mkdir(memory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(memory.string());
     auto device = ensure_downlink_device(interface.index);
     if (!device) return fail(std::move(device.error()));
-    auto ensured = ensure_root(data_path.folder(), downlink_of(interface.index, *device),
-                               shaped_plan(wish.downlink.bits_per_second, wish.kind, true), true);
+    auto ensured =
+        ensure_root(data_path.folder(), downlink_of(interface.index, *device), downlink_plan(interface, wish), true);
     if (!ensured) return ensured;
     ensured->report.found = "no queue";
     return ensured;
 }
 
-Result<bool> write_interface(const DataPath& data_path, const kudo_interface& wanted) {
+// RFC 8325 section 4: voice 6, video 5; 256 + that is what mac80211 takes as it is.
+constexpr uint32_t wifi_priority = 256;
+constexpr Priorities wifi_priorities = {wifi_priority + 6, wifi_priority + 5, wifi_priority + 5, wifi_priority + 3};
+
+// `queue`: what the queue of ours wants to see; nothing but zeros: there is none.
+Priorities egress_priorities(const Interface& interface, const Priorities& queue) {
+    return queue == Priorities{} && is_wireless(interface.index) ? wifi_priorities : queue;
+}
+
+kudo_interface interface_entry(const Interface& interface, const Priorities& egress, const Priorities& ingress,
+                               bool tracks_ingress) {
+    kudo_interface entry{};
+    entry.index = interface.index;
+    entry.tracks_ingress = tracks_ingress;
+    std::ranges::copy(egress, entry.egress);
+    std::ranges::copy(ingress, entry.ingress);
+    return entry;
+}
+
+// The element of an interface that is still one of ours stays with it.
+Result<bool> write_interface(const DataPath& data_path, const Interface& interface, const kudo_interface& wanted) {
     const uint32_t element = wanted.index % KUDO_INTERFACES;
     kudo_interface present{};
     if (bpf_map_lookup_elem(data_path.maps().interfaces.get(), &element, &present) != 0)
         return fail_errno("cannot read how an interface is marked for");
     if (std::memcmp(&present, &wanted, sizeof wanted) == 0) return false;
+    char other[IF_NAMESIZE];
+    if (present.index != 0 && present.index != wanted.index &&
+        attached_interfaces(data_path.folder()).contains(present.index) && if_indextoname(present.index, other))
+        return bad_input(fmt::format("{} and {} cannot both have programs of ours: their numbers, {} and {}, are a "
+                                     "multiple of {} apart",
+                                     interface.name, other, wanted.index, present.index, KUDO_INTERFACES));
     if (bpf_map_update_elem(data_path.maps().interfaces.get(), &element, &wanted, BPF_ANY) != 0)
         return fail_errno("cannot write how an interface is marked for");
     return true;
 }
-
-// RFC 8325 section 4: voice 6, video 5; 256 + that is what mac80211 takes as it is.
-constexpr uint32_t wifi_priority = 256;
-constexpr Priorities wifi_priorities = {wifi_priority + 6, wifi_priority + 5, wifi_priority + 5, wifi_priority + 3};
 
 } // namespace
 
@@ -94,6 +118,14 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
     auto root = read_root(instance.layout(), uplink_of(interface));
     if (!root) return fail(std::move(root.error()));
+    if (wish.downlink.kind == LineWish::Kind::Rate &&
+        !fs::exists(downlink_memory(instance.layout(), interface.index))) {
+        auto downlink = read_downlink(interface.index);
+        if (!downlink) return fail(std::move(downlink.error()));
+        if (downlink->device != 0)
+            return bad_input(fmt::format("{}: --downlink: an interface {} is there that we have not made",
+                                         interface.name, downlink_device_name(interface.index)));
+    }
     const std::optional<QueueKind> kind = wish.kind;
     if (kind && *kind != QueueKind::PfifoFast) {
         auto present = has_qdisc_kind(interface.index, std::string(queue_kind_name(*kind)));
@@ -101,29 +133,24 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
         if (!*present)
             return bad_input(fmt::format("--queue {}: this kernel does not have it", queue_kind_name(*kind)));
     }
-    if (uplink_plan(root->found(), wish).candidates.empty()) return {};
+    if (uplink_plan(root->found(), wish, interface.mtu).candidates.empty()) return {};
     return check_replaceable(*root, uplink_of(interface), wish.replace_qdisc);
 }
 
 Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish) {
     auto root = read_root(data_path.folder(), uplink_of(interface));
     if (!root) return fail(std::move(root.error()));
-    auto uplink =
-        ensure_root(data_path.folder(), uplink_of(interface), uplink_plan(root->found(), wish), wish.replace_qdisc);
+    auto uplink = ensure_root(data_path.folder(), uplink_of(interface), uplink_plan(root->found(), wish, interface.mtu),
+                              wish.replace_qdisc);
     if (!uplink) return fail(std::move(uplink.error()));
     auto downlink = ensure_downlink(data_path, interface, wish);
     if (!downlink) return fail(std::move(downlink.error()));
     InterfaceQueues queues{std::move(uplink->report), std::move(downlink->report)};
+    const Priorities priorities = egress_priorities(interface, uplink->priorities);
 
     const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
-    kudo_interface entry{};
-    entry.index = interface.index;
-    entry.tracks_ingress = shapes_downlink;
-    std::ranges::copy(uplink->priorities, entry.egress);
-    std::ranges::copy(downlink->priorities, entry.ingress);
-    if (uplink->priorities == Priorities{} && is_wireless(interface.index))
-        std::ranges::copy(wifi_priorities, entry.egress);
-    auto written = write_interface(data_path, entry);
+    const kudo_interface entry = interface_entry(interface, priorities, downlink->priorities, shapes_downlink);
+    auto written = write_interface(data_path, interface, entry);
     if (!written) return fail(std::move(written.error()));
     queues.uplink.changed |= *written;
     if (!shapes_downlink) return queues;
@@ -135,7 +162,9 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
     return queues;
 }
 
-Result<InterfaceQueues> read_queues(const fs::path& folder, const Interface& interface, const QueueWish& wish) {
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueWish& wish) {
+    const fs::path& folder = data_path.folder();
+    Priorities egress{}, ingress{};
     const auto report = [&](const Place& place,
                             const std::function<QueuePlan(const FoundQueue&)>& plan_for) -> Result<QueueReport> {
         auto root = read_root(folder, place);
@@ -146,32 +175,42 @@ Result<InterfaceQueues> read_queues(const fs::path& folder, const Interface& int
         result.why = plan.why;
         const QueueTree* tree = root->made_for(plan);
         result.chosen = tree ? std::string(queue_kind_name(tree->kind)) : root->standing.found().kind;
-        result.healthy = plan.candidates.empty() ? !root->standing.root_is_ours() : tree != nullptr;
+        result.healthy = plan.candidates.empty() ? !root->memory : tree != nullptr;
+        if (tree) (place.index == interface.index ? egress : ingress) = tree->priorities;
         return result;
     };
     InterfaceQueues queues;
-    auto uplink = report(uplink_of(interface), [&](const FoundQueue& found) { return uplink_plan(found, wish); });
+    auto uplink =
+        report(uplink_of(interface), [&](const FoundQueue& found) { return uplink_plan(found, wish, interface.mtu); });
     if (!uplink) return fail(std::move(uplink.error()));
     queues.uplink = std::move(*uplink);
 
     auto downlink = read_downlink(interface.index);
     if (!downlink) return fail(std::move(downlink.error()));
     queues.downlink.found = "no queue";
-    if (wish.downlink.kind != LineWish::Kind::Rate) {
+    const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
+    if (!shapes_downlink) {
         queues.downlink.why = downlink_unshaped(wish.downlink);
-        queues.downlink.healthy = downlink->device == 0;
-        return queues;
-    }
-    if (downlink->device == 0) {
+        queues.downlink.healthy = !fs::exists(downlink_memory(folder, interface.index));
+    } else if (downlink->device == 0) {
+        queues.downlink.why = "its IFB device is gone";
         queues.downlink.healthy = false;
-        return queues;
+    } else {
+        auto queue = report(downlink_of(interface.index, downlink->device),
+                            [&](const FoundQueue&) { return downlink_plan(interface, wish); });
+        if (!queue) return fail(std::move(queue.error()));
+        queues.downlink = std::move(*queue);
+        queues.downlink.found = "no queue";
+        queues.downlink.healthy &= downlink->works();
     }
-    auto queue = report(downlink_of(interface.index, downlink->device),
-                        [&](const FoundQueue&) { return shaped_plan(wish.downlink.bits_per_second, wish.kind, true); });
-    if (!queue) return fail(std::move(queue.error()));
-    queues.downlink = std::move(*queue);
-    queues.downlink.found = "no queue";
-    queues.downlink.healthy &= downlink->redirected;
+    // Do the programs mark for these queues?
+    const kudo_interface wanted =
+        interface_entry(interface, egress_priorities(interface, egress), ingress, shapes_downlink);
+    const uint32_t element = interface.index % KUDO_INTERFACES;
+    kudo_interface present{};
+    if (bpf_map_lookup_elem(data_path.maps().interfaces.get(), &element, &present) != 0)
+        return fail_errno("cannot read how an interface is marked for");
+    queues.uplink.healthy &= std::memcmp(&present, &wanted, sizeof wanted) == 0;
     return queues;
 }
 
@@ -185,10 +224,11 @@ Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
 }
 
 Result<void> remove_orphaned_queues(uint32_t interface) {
-    KUDO_TRY(remove_downlink(interface));
+    KUDO_TRY(remove_downlink(interface, false));
     auto standing = read_standing(interface);
     if (!standing) return fail(std::move(standing.error()));
-    return standing->root_is_ours() ? remove_root_qdisc(interface) : Result<void>{};
+    const TcObject* root = standing->root();
+    return root && root->handle == queue_handle ? remove_root_qdisc(interface) : Result<void>{};
 }
 
 Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface) {

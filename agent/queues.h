@@ -29,12 +29,12 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
 Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish);
 
 // What stands there now, against the wish. Read-only.
-Result<InterfaceQueues> read_queues(const std::filesystem::path& folder, const Interface& interface,
-                                    const QueueWish& wish);
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueWish& wish);
 
 // Puts back what stood there. `folder`: the data path's. True if there was anything.
 Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);
 // Where somebody has deleted our pins, and the memory with them: takes our queues away; the kernel's defaults come.
+// They may be another instance's on the same interface.
 Result<void> remove_orphaned_queues(uint32_t interface);
 
 // What each part of the interface's queues has carried and lost.

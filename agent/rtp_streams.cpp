@@ -48,7 +48,7 @@ std::string_view rtp_kind_name(uint8_t kind) {
 }
 
 std::string rtp_reason(const kudo_rtp_stream& stream) {
-    if (stream.kind == KUDO_RTP_UNKNOWN) return "too few packets in sequence that agree";
+    if (stream.kind == KUDO_RTP_UNKNOWN) return "its packets in sequence do not agree yet";
     switch (stream.evidence) {
     case KUDO_RTP_AUDIO_FRAME:
         return fmt::format("each packet one audio frame after the last ({} ticks), at most {} bytes", stream.step,

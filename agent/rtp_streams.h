@@ -16,7 +16,7 @@ namespace kudo {
 struct RtpStream {
     uint32_t ssrc = 0;
     kudo_direction direction = KUDO_EGRESS;
-    kudo_rtp_stream what{}; // last_seen in the kernel's ticks
+    kudo_rtp_stream what{};
 };
 
 // By the bytes of the flow's key, struct kudo_flow4_key or kudo_flow6_key; of a flow, by direction and SSRC.

@@ -69,7 +69,7 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
             line.problem = "no program marks incoming packets";
         else if (!attached->current)
             line.problem = "runs the programs of another build, or counts twice";
-        auto queues = read_queues(data_path.folder(), interface, status.desired.queues);
+        auto queues = read_queues(data_path, interface, status.desired.queues);
         if (!queues) return fail(std::move(queues.error()));
         line.queues = std::move(*queues);
         for (const auto& [name, queue] :

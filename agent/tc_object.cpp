@@ -18,13 +18,9 @@ namespace kudo {
 
 namespace {
 
-struct NlMessageFree {
-    void operator()(nl_msg* message) const { nlmsg_free(message); }
-};
 struct NlCallbacksFree {
     void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
 };
-using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
 
 using Visitor = std::function<void(const nlmsghdr*)>;
 
@@ -105,6 +101,11 @@ TcStatistics read_statistics(nlattr* stats2) {
     return statistics;
 }
 
+bool has_estimator(nlattr* stats2) {
+    nlattr* parts[TCA_STATS_MAX + 1] = {};
+    return stats2 && nla_parse_nested(parts, TCA_STATS_MAX, stats2, nullptr) == 0 && parts[TCA_STATS_RATE_EST];
+}
+
 Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes) {
     auto message = new_message(request, NLM_F_DUMP, interface, 0, 0);
     if (!message) return fail(std::move(message.error()));
@@ -125,6 +126,12 @@ Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes
             object.has_options = true;
             object.options.assign(bytes, bytes + nla_len(options));
         }
+        if (parts[TCA_STAB])
+            object.unkept = "a size table (stab)";
+        else if (has_estimator(parts[TCA_STATS2]))
+            object.unkept = "a rate estimator";
+        else if (object.kind == "htb" && !find_attribute(object.options, TCA_HTB_OFFLOAD).empty())
+            object.unkept = "offload to hardware";
         object.statistics = read_statistics(parts[TCA_STATS2]);
         objects.push_back(std::move(object));
     }));
@@ -191,7 +198,7 @@ Result<void> remove_root_qdisc(uint32_t interface) {
     auto message = new_message(RTM_DELQDISC, NLM_F_ACK, interface, TC_H_ROOT, 0);
     if (!message) return fail(std::move(message.error()));
     auto removed = transact(message->get());
-    // ENOENT: only the kernel's default one is there, which cannot be removed. EINVAL: the interface is gone or down.
+    // ENOENT: only the kernel's default one is there, which cannot be removed. ENODEV: the interface is gone.
     if (!removed && removed.error().number != ENOENT && removed.error().number != ENODEV)
         return fail(std::move(removed.error()).in("cannot remove the root qdisc"));
     return {};

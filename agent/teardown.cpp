@@ -27,9 +27,11 @@ Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface) {
 }
 
 Result<void> teardown(const Instance& instance) {
+    Result<void> first;
     for (const uint32_t interface : held_interfaces(instance.layout()))
-        KUDO_TRY(let_go(instance.layout(), interface));
-    return remove_pin_folder(instance);
+        if (auto gone = let_go(instance.layout(), interface); !gone && first) first = fail(std::move(gone.error()));
+    // What could not be put back is still remembered, for the next try.
+    return first ? remove_pin_folder(instance) : first;
 }
 
 Result<void> remove_orphans() {

@@ -15,11 +15,6 @@ namespace kudo {
 
 namespace {
 
-struct NlMessageFree {
-    void operator()(nl_msg* message) const { nlmsg_free(message); }
-};
-using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
-
 NlMessage generic_message(int family, uint8_t command) {
     NlMessage message(nlmsg_alloc_simple(family, NLM_F_REQUEST | NLM_F_ACK));
     genlmsghdr head{};

@@ -240,7 +240,7 @@ struct kudo_interface {
 	__u32 tracks_ingress;           /* 1: there is such a queue */
 	__u32 pad[2];
 };
-#define KUDO_INTERFACES 256
+#define KUDO_INTERFACES 4096
 KUDO_ASSERT(sizeof(struct kudo_interface) == 48, "interface");
 
 /* One RTP stream of a flow and direction: RFC 3550's SSRC. */
@@ -266,7 +266,6 @@ enum kudo_rtp_kind {
 /* What is known of an RTP stream: see rtp.h. */
 struct kudo_rtp_stream {
 	__u64 packets;   /* a GSO super-packet is one: its first is looked at */
-	__u64 last_seen; /* jiffies64 */
 	__u32 timestamp; /* of the newest packet */
 	__u32 step;      /* ticks between the newest and the one before it with another timestamp */
 	__u16 sequence;
@@ -276,7 +275,7 @@ struct kudo_rtp_stream {
 	__u8 kind;     /* enum kudo_rtp_kind */
 	__u8 evidence; /* enum kudo_rtp_evidence that made it so */
 };
-KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 32, "rtp stream");
+KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 24, "rtp stream");
 
 /* Which service name a slot stands for; slot numbers stay with a name across generations. */
 struct kudo_service_name {

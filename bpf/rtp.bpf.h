@@ -69,10 +69,8 @@ kudo_apart int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction)
 	struct kudo_rtp_stream *stream = 0;
 	if (rtp.content == KUDO_CONTENT_RTP || rtp.content == KUDO_CONTENT_RTCP)
 		stream = kudo_find_stream(packet, rtp.ssrc, direction, rtp.content == KUDO_CONTENT_RTP);
-	if (stream && rtp.content == KUDO_CONTENT_RTP) {
+	if (stream && rtp.content == KUDO_CONTENT_RTP)
 		kudo_observe_rtp(stream, &rtp);
-		stream->last_seen = bpf_jiffies64();
-	}
 	return (int)kudo_media_treatment(rtp.content, stream);
 }
 

@@ -30,7 +30,6 @@ struct kudo_rtp_packet {
 	__u32 size;      /* bytes of the RTP packet, its header included */
 	__u16 sequence;
 	__u8 payload_type;
-	__u8 marker;
 };
 
 kudo_inline __u16 kudo_load16(const __u8 *bytes)
@@ -61,21 +60,26 @@ kudo_inline __u32 kudo_content_of(const __u8 *bytes, __u32 seen, __u32 length)
 		return bytes[1] >= 192 && bytes[1] <= 223 ? KUDO_CONTENT_RTCP : KUDO_CONTENT_RTP;
 	if (first <= 3 && length >= KUDO_STUN_HEADER && kudo_load32(bytes + 4) == KUDO_STUN_COOKIE)
 		return KUDO_CONTENT_STUN;
-	/* DTLS 1.0 and 1.2 name their version (RFC 6347 section 4.1), 1.3's short header does not (RFC 9147 section 4).
-	 */
-	if ((first >= 20 && first < 32 && bytes[1] == 254) || (first >= 32 && first < 64))
+	/* DTLS's handshake: 1.0 and 1.2 name the content and their version (RFC 6347 section 4.1), 1.3 names the epoch,
+	 * of which 2 is the handshake's (RFC 9147 section 4). Not the data of an application, which may be a file. */
+	if ((first >= 20 && first <= 22 && bytes[1] == 254) || (first >= 32 && first < 64 && (first & 3) == 2))
 		return KUDO_CONTENT_DTLS;
 	return KUDO_CONTENT_UNKNOWN;
 }
 
-/* Where the data of a Send or Data indication begins; 0: it is none, or not seen. */
-kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 seen, __u32 *length)
+/* Is it a Send or Data indication? */
+kudo_inline int kudo_is_indication(const __u8 *bytes)
 {
 	__u16 type = kudo_load16(bytes);
+
+	return type == KUDO_STUN_SEND_INDICATION || type == KUDO_STUN_DATA_INDICATION;
+}
+
+/* Where the data of an indication begins; 0: it has none, or it is not seen. */
+kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 seen, __u32 *length)
+{
 	__u32 offset = KUDO_STUN_HEADER;
 
-	if (type != KUDO_STUN_SEND_INDICATION && type != KUDO_STUN_DATA_INDICATION)
-		return 0;
 	for (int i = 0; i < 4; i++) {
 		kudo_opaque(offset); /* so that what is compared is what is read with */
 		if (offset > KUDO_RTP_WINDOW - 4 || offset + 4 > seen)
@@ -110,11 +114,13 @@ kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 seen, __u32 length, stru
 			return;
 		length = inner;
 	} else if (kudo_content_of(bytes, seen, length) == KUDO_CONTENT_STUN) {
-		begin = kudo_indication_data(bytes, seen, &length);
-		if (begin == 0) {
+		if (!kudo_is_indication(bytes)) {
 			packet->content = KUDO_CONTENT_STUN;
 			return;
 		}
+		begin = kudo_indication_data(bytes, seen, &length);
+		if (begin == 0)
+			return;
 	}
 	kudo_opaque(begin);
 	if (begin > KUDO_RTP_WINDOW - KUDO_RTP_HEADER || begin + KUDO_RTP_HEADER > seen || length < KUDO_RTP_HEADER)
@@ -122,7 +128,6 @@ kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 seen, __u32 length, stru
 	const __u8 *inner = bytes + begin;
 	packet->content = kudo_content_of(inner, seen - begin, length);
 	packet->size = length;
-	packet->marker = inner[1] >> 7;
 	packet->payload_type = inner[1] & 0x7f;
 	packet->sequence = kudo_load16(inner + 2);
 	packet->timestamp = kudo_load32(inner + 4);
@@ -141,8 +146,11 @@ enum kudo_rtp_evidence {
  * 48 kHz (RFC 3551 table 4, RFC 7587 section 4.1). Pictures come 5 to 60 times a second by a clock of 90 kHz: steps of
  * 1500, 3000, 3600, 6000, 9000 and their like, none of which is here. */
 #define KUDO_RTP_LONGEST_FRAME 5760
-/* Larger than audio without the header's extensions gets, but for music; smaller than a part of a picture. */
+/* Larger than audio gets, but for music above 400 kbit/s; smaller than a part of a picture. */
 #define KUDO_RTP_LARGE 1000
+/* Pictures whose clock counts whole milliseconds may come a multiple of 1440 ticks apart (16, 32, 48 or 64 ms at 90
+ * kHz): voice of 60 or 120 ms, which has such a step too, is smaller than this. */
+#define KUDO_RTP_VOICE 400
 /* Several of these with one timestamp are telephone events (RFC 4733 section 2.3), not pictures. */
 #define KUDO_RTP_SMALL 100
 
@@ -160,10 +168,13 @@ kudo_inline __u32 kudo_rtp_evidence_of(const struct kudo_rtp_stream *stream, con
 		return KUDO_RTP_NO_EVIDENCE;
 	if (ticks == 0)
 		return packet->size >= KUDO_RTP_SMALL ? KUDO_RTP_SHARED_TIMESTAMP : KUDO_RTP_NO_EVIDENCE;
-	if (kudo_is_audio_frame(ticks))
-		return packet->size < KUDO_RTP_LARGE ? KUDO_RTP_AUDIO_FRAME : KUDO_RTP_NO_EVIDENCE;
+	if (kudo_is_audio_frame(ticks)) {
+		if (packet->size >= KUDO_RTP_LARGE)
+			return KUDO_RTP_VIDEO_FRAME;
+		return ticks % 1440 == 0 && packet->size > KUDO_RTP_VOICE ? KUDO_RTP_NO_EVIDENCE : KUDO_RTP_AUDIO_FRAME;
+	}
 	/* After a pause (discontinuous transmission) audio goes on some whole frames later. */
-	if (ticks % 480 == 0 || (ticks % 160 == 0 && packet->size < KUDO_RTP_SMALL))
+	if (ticks % 480 == 0 || (ticks % 160 == 0 && (packet->size < KUDO_RTP_SMALL || stream->kind == KUDO_RTP_AUDIO)))
 		return KUDO_RTP_NO_EVIDENCE;
 	return KUDO_RTP_VIDEO_FRAME;
 }

@@ -172,7 +172,7 @@ Run setup_enable(CLI::App& app) {
         "and priority:N, or one of them.\n"
         "RATE is in tc's units, a little below what the line really carries: packets then wait here, where the "
         "marks count, and not in the modem. Without one, auto only replaces a default queue that does not look at "
-        "marks; off touches no queue.\n"
+        "marks; off touches no queue. In a queue with classes of ours a class has its own, whatever its priority.\n"
         "Without MASK only the bits of VALUE are touched.\n"
         "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
     return [options](const GlobalOptions& global) { return enable(*options, global); };

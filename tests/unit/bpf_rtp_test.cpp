@@ -64,7 +64,7 @@ TEST(RtpContent, IsToldByTheFirstByte) {
     EXPECT_EQ(read(rtp_packet({})).content, KUDO_CONTENT_RTP);
     EXPECT_EQ(read(stun(0x0001, {})).content, KUDO_CONTENT_STUN);
     EXPECT_EQ(read(Bytes{22, 254, 253} + Bytes(60, 0)).content, KUDO_CONTENT_DTLS);
-    EXPECT_EQ(read(Bytes{0x2f, 1} + Bytes(60, 0)).content, KUDO_CONTENT_DTLS); // DTLS 1.3
+    EXPECT_EQ(read(Bytes{0x2e, 1} + Bytes(60, 0)).content, KUDO_CONTENT_DTLS); // DTLS 1.3, epoch 2
     EXPECT_EQ(read(Bytes{0x80, 200} + Bytes(26, 0)).content, KUDO_CONTENT_RTCP);
     EXPECT_EQ(read(Bytes(40, 0xff)).content, KUDO_CONTENT_UNKNOWN);
     EXPECT_EQ(read(Bytes(40, 100)).content, KUDO_CONTENT_UNKNOWN);
@@ -77,6 +77,11 @@ TEST(RtpContent, StunNeedsItsCookieAndTlsItsVersion) {
     EXPECT_EQ(read(Bytes{22, 3, 3} + Bytes(60, 0)).content, KUDO_CONTENT_UNKNOWN); // TLS over TCP
 }
 
+TEST(RtpContent, AnApplicationsDataOverDtlsIsNotItsHandshake) {
+    EXPECT_EQ(read(Bytes{23, 254, 253} + Bytes(60, 0)).content, KUDO_CONTENT_UNKNOWN);
+    EXPECT_EQ(read(Bytes{0x2f, 1} + Bytes(60, 0)).content, KUDO_CONTENT_UNKNOWN); // DTLS 1.3, epoch 3
+}
+
 TEST(RtpContent, ReadsTheHeader) {
     Bytes bytes = rtp_packet({.ssrc = 0xdeadbeef, .timestamp = 0x01020304, .sequence = 0xfffe, .payload_type = 96});
     bytes[1] |= 0x80;
@@ -85,7 +90,6 @@ TEST(RtpContent, ReadsTheHeader) {
     EXPECT_EQ(packet.timestamp, 0x01020304u);
     EXPECT_EQ(packet.sequence, 0xfffe);
     EXPECT_EQ(packet.payload_type, 96);
-    EXPECT_EQ(packet.marker, 1);
     EXPECT_EQ(packet.size, 172u);
 }
 
@@ -124,11 +128,13 @@ TEST(RtpContent, IsFoundInSendAndDataIndications) {
               KUDO_CONTENT_RTP);
 }
 
-TEST(RtpContent, AnIndicationThatIsNotWholeIsStun) {
-    EXPECT_EQ(read(stun(0x0016, peer4)).content, KUDO_CONTENT_STUN);
+TEST(RtpContent, AnIndicationWhoseDataIsNotSeenIsUnknown) {
+    EXPECT_EQ(read(stun(0x0016, peer4)).content, KUDO_CONTENT_UNKNOWN);
     Bytes longer = stun(0x0016, peer4 + attribute(0x0013, rtp_packet({})));
     longer[20 + peer4.size() + 2] = 0xff; // DATA says more than there is
-    EXPECT_EQ(read(longer).content, KUDO_CONTENT_STUN);
+    EXPECT_EQ(read(longer).content, KUDO_CONTENT_UNKNOWN);
+    const Bytes far = attribute(0x8022, Bytes(60, 1)); // SOFTWARE, before DATA
+    EXPECT_EQ(read(stun(0x0016, peer6 + far + attribute(0x0013, rtp_packet({})))).content, KUDO_CONTENT_UNKNOWN);
     // Any other message that carries DATA is no indication.
     EXPECT_EQ(read(stun(0x0001, attribute(0x0013, rtp_packet({})))).content, KUDO_CONTENT_STUN);
 }
@@ -191,7 +197,7 @@ TEST(RtpKind, AudioIsHeardWithinTenPackets) {
     };
     for (const auto& [name, frame, size] :
          {Codec{"Opus, 20 ms", 960, 172}, Codec{"Opus, 2.5 ms", 120, 40}, Codec{"Opus, 60 ms", 2880, 400},
-          Codec{"Opus, 120 ms", 5760, 700}, Codec{"G.711, 20 ms", 160, 182}, Codec{"G.711, 30 ms", 240, 262},
+          Codec{"Opus, 120 ms", 5760, 380}, Codec{"G.711, 20 ms", 160, 182}, Codec{"G.711, 30 ms", 240, 262},
           Codec{"G.722, 10 ms", 80, 100}, Codec{"16 kHz, 20 ms", 320, 90}, Codec{"16 kHz, 40 ms", 640, 150},
           Codec{"Opus in stereo for music", 960, 900}}) {
         const unsigned count = packets_until(KUDO_RTP_AUDIO, [&](unsigned i) { return audio(i, frame, size); });
@@ -211,6 +217,26 @@ TEST(RtpKind, VideoIsSeenWithinTenPackets) {
 
 TEST(RtpKind, ASmallThumbnailIsVideoToo) {
     EXPECT_NE(packets_until(KUDO_RTP_VIDEO, [](unsigned i) { return video(i, 6000, 1, 300); }), 0u);
+}
+
+TEST(RtpKind, PicturesThatComeInWholeMillisecondsAreNotAudio) {
+    for (const uint32_t step : {1440u, 2880u, 4320u, 5760u}) {
+        Listener listener;
+        for (unsigned i = 0; i < 200; i++) // every thirtieth is a whole picture
+            EXPECT_NE(listener.hear(video(i, step, 1, i % 30 == 29 ? 1100 : 700)), KUDO_RTP_AUDIO) << step;
+    }
+}
+
+TEST(RtpKind, PausesBetweenSpurtsAreNoEvidenceOnceItIsAudio) {
+    Listener listener;
+    Rtp rtp{.size = 182}; // G.711, 20 ms, silence left out
+    for (int i = 0; i < 20; i++, rtp.sequence++, rtp.timestamp += 160)
+        listener.hear(rtp);
+    for (uint32_t spurt = 0; spurt < 100; spurt++) {
+        rtp.timestamp += 160 * (5 + spurt % 37);
+        for (int i = 0; i < 2; i++, rtp.sequence++, rtp.timestamp += 160)
+            EXPECT_EQ(listener.hear(rtp), KUDO_RTP_AUDIO);
+    }
 }
 
 TEST(RtpKind, PicturesAtTheClocksWhimAreVideo) {
