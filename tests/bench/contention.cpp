@@ -52,13 +52,19 @@ void check(Report& report, const ContentionRow& row) {
 
 void measure_contention(const test::TestHost& /* its line has no bottleneck */, Report& report) {
     const Options& options = report.options();
-    report.section(fmt::format("media on a full line of {} Mbit/s, its bottleneck in the modem", ContentionLine::mbit));
+    report.section(fmt::format("media on a full line of {} Mbit/s, its bottleneck in the modem", options.line));
     if (!kernel_has_qdisc("tbf")) {
         fmt::print("  skipped: this kernel has no tbf to make the bottleneck with\n");
         return;
     }
-    ContentionSettings settings{
-        .uplink = options.uplink, .downlink = options.downlink, .congestion_control = options.congestion_control};
+    // Downlink: TCP slows down only once some of it is dropped here, so the queue in the modem needs room to run empty.
+    const auto rate = [&](const std::string& given, double share) {
+        return given.empty() ? fmt::format("{:.0f}kbit", options.line * 1000 * share) : given;
+    };
+    ContentionSettings settings{.line = options.line,
+                                .uplink = rate(options.uplink, 0.99),
+                                .downlink = rate(options.downlink, 0.95),
+                                .congestion_control = options.congestion_control};
     if (options.quick) settings.warm_up = 1, settings.measured = 3;
     print_header();
     double idle_late = 0, idle_p99 = 0, without = 0;

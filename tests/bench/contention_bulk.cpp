@@ -30,7 +30,9 @@ void connect_to(const Fd& socket, const Endpoint& to) {
 
 } // namespace
 
-BulkLoad::BulkLoad(const ContentionLine& line, Direction direction, Kind kind, const std::string& congestion_control) {
+BulkLoad::BulkLoad(const ContentionLine& line, Direction direction, Kind kind, const std::string& congestion_control,
+                   double flood_mbit)
+    : flood_mbit_(flood_mbit) {
     if (kind == Kind::None) return;
     if (kind == Kind::Tcp)
         open_tcp(line, direction, congestion_control);
@@ -109,7 +111,7 @@ void BulkLoad::send_tcp(const std::stop_token& stop) {
 void BulkLoad::send_flood(const std::stop_token& stop) {
     using namespace std::chrono;
     const std::vector<uint8_t> data(flood_size, 0x6b);
-    const auto interval = nanoseconds(static_cast<int64_t>(flood_size * 8e3 / flood_mbit));
+    const auto interval = nanoseconds(static_cast<int64_t>(flood_size * 8e3 / flood_mbit_));
     // Not more than it should after a pause: what is late stays out.
     for (auto next = steady_clock::now(); !stop.stop_requested();
          next = std::max(next + interval, steady_clock::now() - milliseconds(5))) {

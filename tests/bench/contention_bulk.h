@@ -17,11 +17,10 @@ class BulkLoad {
 public:
     enum class Kind { None, Tcp, Flood };
     static constexpr unsigned tcp_flows = 8;
-    static constexpr double flood_mbit = 40;
 
     // Runs from here on. `congestion_control`: of TCP; the kernel's own default is not the same everywhere.
-    BulkLoad(const ContentionLine& line, Direction direction, Kind kind,
-             const std::string& congestion_control = "cubic");
+    BulkLoad(const ContentionLine& line, Direction direction, Kind kind, const std::string& congestion_control,
+             double flood_mbit);
 
     // Bytes of payload that the receivers have taken.
     [[nodiscard]] uint64_t received() const { return received_; }
@@ -33,6 +32,7 @@ private:
     void send_tcp(const std::stop_token& stop);
     void send_flood(const std::stop_token& stop);
 
+    double flood_mbit_;
     std::vector<Fd> senders_, receivers_;
     std::atomic<uint64_t> received_ = 0;
     std::jthread receiving_, sending_; // last: they end first

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tests/bench/contention_case.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "tests/bench/contention_bulk.h"
@@ -11,8 +14,13 @@ namespace kudo::bench {
 namespace {
 
 // 11 packets a frame are 2.4 Mbit/s of a bundle, 87 kbit/s of them audio: ten are 24 Mbit/s.
-MediaShape shape_of(Load load) {
-    return load == Load::Overload ? MediaShape{.flows = 10, .packets_per_frame = 11} : MediaShape{};
+// Of 20 Mbit/s one bundle takes a tenth, and ten of them with more video are more than it carries.
+MediaShape shape_of(Load load, double line) {
+    const auto packets = [line](double of_twenty) {
+        return static_cast<unsigned>(std::max(2.0, std::ceil(of_twenty * line / 20)));
+    };
+    return load == Load::Overload ? MediaShape{.flows = 10, .packets_per_frame = packets(11)}
+                                  : MediaShape{.packets_per_frame = packets(8)};
 }
 
 BulkLoad::Kind bulk_of(Load load) {
@@ -42,12 +50,13 @@ std::string ContentionCase::name() const {
 
 ContentionResult run_case(const ContentionCase& which, const ContentionSettings& settings) {
     ContentionResult result{.of = which, .settings = settings};
-    const ContentionLine line;
+    const ContentionLine line(settings.line);
     if (!which.queue.empty()) result.refused = line.enable({which.queue, settings.uplink, settings.downlink});
     if (!result.refused.empty()) return result;
 
-    MediaFlows media(line, which.direction, shape_of(which.load), settings.warm_up + settings.measured + 5);
-    const BulkLoad bulk(line, which.direction, bulk_of(which.load), settings.congestion_control);
+    MediaFlows media(line, which.direction, shape_of(which.load, settings.line),
+                     settings.warm_up + settings.measured + 5);
+    const BulkLoad bulk(line, which.direction, bulk_of(which.load), settings.congestion_control, 2 * settings.line);
     media.start();
     sleep_until(now_ns() + nanoseconds(settings.warm_up));
     Window window{.begin = now_ns()};

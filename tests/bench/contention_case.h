@@ -27,6 +27,7 @@ struct ContentionCase {
 
 struct ContentionSettings {
     double warm_up = 1.5, measured = 6; // s
+    double line = 20;                   // the modem's rate each way, Mbit/s; the media and the flood go with it
     std::string uplink, downlink;       // the agent's rates
     std::string congestion_control;     // of TCP
 };

@@ -41,7 +41,8 @@ void set_sysctl(const NetworkNamespace& space, const std::string& name, const st
 
 } // namespace
 
-ContentionLine::ContentionLine() : host_(value_of(TestHost::build())), server_(value_of(NetworkNamespace::create())) {
+ContentionLine::ContentionLine(double mbit)
+    : host_(value_of(TestHost::build())), server_(value_of(NetworkNamespace::create())) {
     in_modem(fmt::format("ip link add line type veth peer name eth0 netns /proc/{}/fd/{}", getpid(), server_.fd()));
     in_modem("ip address add 10.77.1.1/24 dev line");
     in_modem("ip link set line up");

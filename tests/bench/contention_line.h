@@ -23,12 +23,11 @@ struct AgentQueue {
 //   host 10.77.0.2, eth0 --- eth0, 10.77.0.1 modem 10.77.1.1, line --- eth0, 10.77.1.2 server
 class ContentionLine {
 public:
-    static constexpr double mbit = 20;                   // the modem's rate, each way
     static constexpr const char* media = "52.200.60.17"; // the server's addresses
     static constexpr const char* stranger = "198.51.100.7";
     static constexpr const char* local = "10.77.0.2"; // the host's
 
-    ContentionLine(); // throws
+    explicit ContentionLine(double mbit); // the modem's rate, each way; throws
 
     [[nodiscard]] const NetworkNamespace& host() const { return host_.host; }
     [[nodiscard]] const NetworkNamespace& server() const { return server_; }

@@ -41,7 +41,7 @@ double ContentionRow::of_without() const {
 }
 
 double ContentionRow::of_line() const {
-    return 100 * result.bulk_mbit / ContentionLine::mbit;
+    return 100 * result.bulk_mbit / result.settings.line;
 }
 
 bool ContentionRow::noisy() const {
@@ -119,7 +119,7 @@ nlohmann::ordered_json json_of(const ContentionRow& row) {
     }
     json["settings"] = {{"agent_uplink", result.settings.uplink},
                         {"agent_downlink", result.settings.downlink},
-                        {"line_mbit", ContentionLine::mbit},
+                        {"line_mbit", result.settings.line},
                         {"tcp", result.settings.congestion_control},
                         {"measured_s", result.settings.measured}};
     json["media"] = json_of(result.media);

@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
             options.only = argv[++i];
         else if (word == "--queues" && i + 1 < argc)
             options.queues = argv[++i];
+        else if (word == "--line" && i + 1 < argc)
+            options.line = std::stod(argv[++i]);
         else if (word == "--uplink" && i + 1 < argc)
             options.uplink = argv[++i];
         else if (word == "--downlink" && i + 1 < argc)
@@ -34,11 +36,10 @@ int main(int argc, char** argv) {
         else if (word == "--tcp" && i + 1 < argc)
             options.congestion_control = argv[++i];
         else {
-            fmt::print(
-                stderr,
-                "usage: kudo_bench [--short] [--check] [--json FILE] "
-                "[--only packets|line|ranges|flows|commands|contention]\n"
-                "                  [--queues KIND,...] [--uplink RATE] [--downlink RATE] [--tcp CONGESTION_CONTROL]\n");
+            fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
+                               "[--only packets|line|ranges|flows|commands|contention]\n"
+                               "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
+                               "[--tcp CONGESTION_CONTROL]\n");
             return 2;
         }
     }

@@ -18,9 +18,10 @@ struct Options {
     std::string json;   // file
     std::string only;   // one part
     // Of the contention benchmark:
-    std::string queues = "cake,htb,prio,fq,pfifo_fast";     // the agent's kinds to measure
-    std::string uplink = "19.8mbit", downlink = "19.8mbit"; // the agent's rates, on a line of 20
-    std::string congestion_control = "cubic";               // of TCP; the default is not the same on every machine
+    std::string queues = "cake,htb,prio,fq,pfifo_fast"; // the agent's kinds to measure
+    double line = 20;                                   // Mbit/s, each way; less for an emulated machine
+    std::string uplink, downlink;                       // the agent's rates; empty: 99 % and 95 % of the line
+    std::string congestion_control = "cubic";           // of TCP; the default is not the same on every machine
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };
