@@ -46,7 +46,8 @@ protected:
     // All that is not a count.
     [[nodiscard]] std::string picture() const {
         static const std::regex count("direct_packets_stat [0-9]+");
-        return std::regex_replace(test_->in_host({"tc", "qdisc", "show"}), count, "") + test_->in_host({"tc", "class", "show", "dev", "eth0"}) +
+        return std::regex_replace(test_->in_host({"tc", "qdisc", "show"}), count, "") +
+               test_->in_host({"tc", "class", "show", "dev", "eth0"}) +
                test_->in_host({"tc", "filter", "show", "dev", "eth0", "ingress"}) +
                test_->in_host({"ip", "-d", "link", "show"});
     }
@@ -264,6 +265,114 @@ TEST_F(Queues, TrafficPassesBothWaysThroughThem) {
     }
 }
 
+TEST_F(Queues, ADownlinkDeviceThatIsGoneOrDownIsSeenAndMendedAndNeverOutlivesDisable) {
+    const std::string before = picture();
+    const std::string ifb = "kudo-ifb2"; // the first interface of the namespace but lo
+    const auto reaches = [&] {
+        const auto ping = inside<Outcome>(test_->host, [] {
+            return run_program({"ping", "-c", "2", "-i", "0.1", "-W", "1", "10.77.0.1"});
+        });
+        return ping.status == 0;
+    };
+    const std::vector<std::string> enable = {"enable", "--region", "ca", "--downlink", "20mbit"};
+    ASSERT_EQ(test_->agent(enable).status, 0);
+    ASSERT_TRUE(reaches());
+    for (const std::vector<std::string>& damage :
+         {std::vector<std::string>{"ip", "link", "set", ifb, "down"}, {"ip", "link", "del", ifb}}) {
+        test_->in_host(damage);
+        EXPECT_FALSE(reaches()) << "the damage does nothing";
+        EXPECT_EQ(test_->agent({"status"}).status, 4) << damage[3];
+        ASSERT_EQ(test_->agent(enable).status, 0);
+        EXPECT_TRUE(reaches()) << damage[3];
+        EXPECT_EQ(test_->agent({"status"}).status, 0);
+    }
+    test_->in_host({"ip", "link", "del", ifb});
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_TRUE(reaches());
+    EXPECT_EQ(picture(), before);
+}
+
+TEST_F(Queues, ATightTokenBucketStillPassesWholeFramesWhenItComesBack) {
+    ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "tbf", "rate", "20mbit", "burst", "1514",
+                       "latency", "50ms"}}));
+    const std::vector<std::string> ping = {"ping", "-c", "2", "-i", "0.1", "-W", "1", "-s", "1472", "10.77.0.1"};
+    test_->in_host(ping);
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--replace-qdisc"}).status, 0);
+    test_->in_host(ping);
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    test_->in_host(ping);
+}
+
+TEST_F(Queues, LargeFramesPassThroughEveryKind) {
+    for (const NetworkNamespace* space : {&test_->host, &test_->far})
+        inside<int>(*space, [] { return run_program({"ip", "link", "set", "eth0", "mtu", "9000"}).status; });
+    for (const char* kind : {"auto", "htb", "pfifo_fast", "prio", "fq", "cake"}) {
+        const Outcome enabled =
+            test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--downlink", "20mbit", "--queue", kind});
+        if (enabled.status == 2) continue; // not on this kernel
+        ASSERT_EQ(enabled.status, 0) << kind << enabled.err;
+        EXPECT_NO_THROW(test_->in_host({"ping", "-c", "2", "-i", "0.2", "-W", "2", "-s", "8972", "10.77.0.1"})) << kind;
+    }
+}
+
+TEST_F(Queues, AnotherInstancesQueueIsNotOurs) {
+    ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "pfifo", "limit", "50"}}));
+    const std::string before = picture();
+    ASSERT_EQ(
+        test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--downlink", "20mbit", "--replace-qdisc"})
+            .status,
+        0);
+    const std::string during = picture();
+    const auto other = [&](std::vector<std::string> arguments) {
+        std::vector<std::string> argv = {KUDO_AGENT_PROGRAM, "--bpffs", test_->instance.bpffs.string() + "/other",
+                                         "--state-dir", test_->folder + "/other-state"};
+        argv.insert(argv.end(), arguments.begin(), arguments.end());
+        return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    };
+    EXPECT_EQ(other({"enable", "--region", "ca", "--uplink", "10mbit", "--tc-hook", "tcx"}).status, 2);
+    EXPECT_EQ(other({"enable", "--region", "ca", "--downlink", "10mbit", "--tc-hook", "tcx"}).status, 2);
+    EXPECT_EQ(picture(), during);
+    EXPECT_EQ(other({"disable"}).status, 0);
+    EXPECT_EQ(picture(), during);
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_EQ(picture(), before);
+}
+
+TEST_F(Queues, SizeTablesAndFiltersOnClassesAreNotReplaced) {
+    const auto refused = [&](const Lines& lines, const char* word) {
+        if (!make(lines)) return; // no size tables in this kernel
+        const std::string before = picture();
+        const Outcome outcome = test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--replace-qdisc"});
+        EXPECT_EQ(outcome.status, 2);
+        EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+        EXPECT_EQ(picture(), before);
+        test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
+    };
+    refused({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "stab", "overhead", "40", "linklayer", "atm",
+              "tbf", "rate", "20mbit", "burst", "5kb", "latency", "50ms"}},
+            "size table");
+    refused({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "2"},
+             {"class", "add", "dev", "eth0", "parent", "1:", "classid", "1:1", "htb", "rate", "9mbit"},
+             {"class", "add", "dev", "eth0", "parent", "1:1", "classid", "1:2", "htb", "rate", "1mbit"},
+             {"filter", "add", "dev", "eth0", "parent", "1:1", "protocol", "ip", "u32", "match", "u32", "0", "0",
+              "flowid", "1:2"}},
+            "filters");
+}
+
+TEST_F(Queues, AKindBesideADownlinksRateIsTheDownlinks) {
+    ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "pfifo", "limit", "50"}}));
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--downlink", "20mbit", "--queue", "htb"}).status, 0);
+    EXPECT_NE(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("pfifo 1:"), std::string::npos);
+    EXPECT_EQ(interface("eth0").at("downlink").at("queue"), "htb");
+}
+
+TEST_F(Queues, AnAdminsQueueStaysReplacedOnlyWhileThatIsAskedFor) {
+    ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "pfifo", "limit", "50"}}));
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--replace-qdisc"}).status, 0);
+    EXPECT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "10mbit"}).status, 2);
+    EXPECT_EQ(test_->agent({"status"}).status, 0) << "a refused command changes nothing";
+}
+
 // A started enable is killed some time after; how long it takes is measured first.
 TEST_F(Queues, AKilledEnableNeverKeepsDisableFromPuttingThingsBack) {
     ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "3"},
@@ -295,8 +404,14 @@ TEST_F(Queues, AKilledEnableNeverKeepsDisableFromPuttingThingsBack) {
         ::waitpid(process, &status, 0);
         return WIFSIGNALED(status);
     };
+    const auto another_rate = test_->agent_argv(
+        {"enable", "--region", "ca", "--uplink", "10mbit", "--downlink", "11mbit", "--replace-qdisc"});
     unsigned hits = 0, changed = 0;
     for (unsigned i = 0; i < kills && !HasFailure(); i++) {
+        // Every second time ours stands already and is being replaced by another of ours.
+        if (i % 2 == 0) {
+            EXPECT_EQ(in_host(another_rate).status, 0);
+        }
         hits += start_and_kill(command, enabling);
         changed += picture() != before;
         // Every third time disable is killed too, and every seventh enable comes again.
