@@ -43,13 +43,14 @@ protected:
         }
         return true;
     }
-    // All that is not a count.
+    // All that is neither a count nor one of the classes that fair queues show while a flow is active.
     [[nodiscard]] std::string picture() const {
-        static const std::regex count("direct_packets_stat [0-9]+");
-        return std::regex_replace(test_->in_host({"tc", "qdisc", "show"}), count, "") +
-               test_->in_host({"tc", "class", "show", "dev", "eth0"}) +
-               test_->in_host({"tc", "filter", "show", "dev", "eth0", "ingress"}) +
-               test_->in_host({"ip", "-d", "link", "show"});
+        static const std::regex count("direct_packets_stat [0-9]+|class (cake|fq_codel|sfq) [^\\n]*\\n");
+        const std::string all = test_->in_host({"tc", "qdisc", "show"}) +
+                                test_->in_host({"tc", "class", "show", "dev", "eth0"}) +
+                                test_->in_host({"tc", "filter", "show", "dev", "eth0", "ingress"}) +
+                                test_->in_host({"ip", "-d", "link", "show"});
+        return std::regex_replace(all, count, "");
     }
     [[nodiscard]] nlohmann::json interface(const std::string& name) const {
         const auto status = test_->status();
