@@ -17,6 +17,8 @@
 #define KUDO_ASSERT _Static_assert
 #endif
 
+#define kudo_inline static inline __attribute__((always_inline))
+
 #define KUDO_LAYOUT_VERSION 3
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */

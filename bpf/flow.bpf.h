@@ -8,7 +8,9 @@
 #include "flow_cache.h"
 #include "judge.h"
 #include "maps.bpf.h"
+#include "on_the_wire.h"
 #include "parse.h"
+#include "parse_common.h"
 #include "prefilter.h"
 #include "rtp.h"
 

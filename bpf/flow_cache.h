@@ -7,8 +7,6 @@
 
 #include "abi.h"
 
-#define kudo_cache_inline static inline __attribute__((always_inline))
-
 /* Counts go to the flow table whenever the kernel's clock passes a multiple of 32 ticks (32 to 320 ms), which also
  * tells the table's LRU that the flow is in use. */
 #define KUDO_CACHE_WRITE_BACK_SHIFT 5
@@ -18,18 +16,18 @@
 #define KUDO_CACHE_IDLE_TICKS 16
 
 /* Fibonacci hashing again. Odd slots are IPv6's. */
-kudo_cache_inline __u32 kudo_cache_fold(__u64 a, __u64 b)
+kudo_inline __u32 kudo_cache_fold(__u64 a, __u64 b)
 {
 	return (__u32)((a * 11400714819323198485ull ^ b) * 11400714819323198485ull >> 53) & (KUDO_CACHE_SLOTS - 2);
 }
 
-kudo_cache_inline __u32 kudo_cache_slot4(const struct kudo_flow4_key *key)
+kudo_inline __u32 kudo_cache_slot4(const struct kudo_flow4_key *key)
 {
 	return kudo_cache_fold((__u64)key->remote << 32 | key->local,
 			       (__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol);
 }
 
-kudo_cache_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
+kudo_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
 {
 	__u64 remote[2], local[2];
 
@@ -41,14 +39,14 @@ kudo_cache_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
 }
 
 /* Without branches: they are nearly always equal. */
-kudo_cache_inline int kudo_same_flow4(const struct kudo_flow4_key *a, const struct kudo_flow4_key *b)
+kudo_inline int kudo_same_flow4(const struct kudo_flow4_key *a, const struct kudo_flow4_key *b)
 {
 	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
 
 	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
 }
 
-kudo_cache_inline int kudo_same_flow6(const struct kudo_flow6_key *a, const struct kudo_flow6_key *b)
+kudo_inline int kudo_same_flow6(const struct kudo_flow6_key *a, const struct kudo_flow6_key *b)
 {
 	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
 

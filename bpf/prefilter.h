@@ -13,38 +13,36 @@
 #define KUDO_PREFILTER6_FINE 48  /* the fine bit is a hash of the first 48 bits */
 #define KUDO_PREFILTER_FINE_SHIFT 18
 
-#define kudo_prefilter_inline static inline __attribute__((always_inline))
-
 /* `high`: the first 32 bits of the address, host order. */
-kudo_prefilter_inline __u32 kudo_prefilter4_bit(__u32 high)
+kudo_inline __u32 kudo_prefilter4_bit(__u32 high)
 {
 	return high >> 16;
 }
 
 /* Fibonacci hashing: 2^32 / golden ratio, the top bits of the product. */
-kudo_prefilter_inline __u32 kudo_prefilter6_bit(__u32 high)
+kudo_inline __u32 kudo_prefilter6_bit(__u32 high)
 {
 	return (__u32)(high * 2654435769u) >> 16;
 }
 
-kudo_prefilter_inline __u32 kudo_prefilter4_fine_bit(__u32 high)
+kudo_inline __u32 kudo_prefilter4_fine_bit(__u32 high)
 {
 	return (__u32)((high >> (32 - KUDO_PREFILTER4_FINE)) * 2654435769u) >> (32 - KUDO_PREFILTER_FINE_SHIFT);
 }
 
 /* `high`: the first 64 bits of the address, host order. The same with 64 bits. */
-kudo_prefilter_inline __u32 kudo_prefilter6_fine_bit(__u64 high)
+kudo_inline __u32 kudo_prefilter6_fine_bit(__u64 high)
 {
 	return (__u32)((high >> (64 - KUDO_PREFILTER6_FINE)) * 11400714819323198485ull >>
 		       (64 - KUDO_PREFILTER_FINE_SHIFT));
 }
 
-kudo_prefilter_inline int kudo_prefilter_hit(const __u64 *words, __u32 bit)
+kudo_inline int kudo_prefilter_hit(const __u64 *words, __u32 bit)
 {
 	return (int)((words[(bit >> 6) & (KUDO_PREFILTER_WORDS - 1)] >> (bit & 63)) & 1);
 }
 
-kudo_prefilter_inline int kudo_prefilter_fine_hit(const __u64 *words, __u32 bit)
+kudo_inline int kudo_prefilter_fine_hit(const __u64 *words, __u32 bit)
 {
 	return (int)((words[(bit >> 6) & (KUDO_PREFILTER_FINE_WORDS - 1)] >> (bit & 63)) & 1);
 }

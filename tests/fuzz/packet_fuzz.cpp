@@ -9,6 +9,8 @@
 
 #include "bpf/judge.h"
 #include "bpf/mark.h"
+#include "bpf/on_the_wire.h"
+#include "bpf/parse_common.h"
 
 namespace {
 

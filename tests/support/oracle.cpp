@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "bpf/on_the_wire.h"
 #include "bpf/rtp.h"
 
 namespace kudo::test {

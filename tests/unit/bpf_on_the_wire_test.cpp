@@ -3,7 +3,7 @@
 // Invariant: each expectation is the sum over segments that the test has built one by one, as a card would cut them.
 #include <gtest/gtest.h>
 
-#include "bpf/parse.h"
+#include "bpf/on_the_wire.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

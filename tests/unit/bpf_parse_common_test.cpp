@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bpf/parse_common.h"
 #include "tests/support/packet_builder.h"
 #include "tests/support/packet_generator.h"
 
