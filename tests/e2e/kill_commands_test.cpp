@@ -190,7 +190,11 @@ unsigned wanted_kills() {
 TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePolicy) {
     // Making and removing a clsact stops the interface's queues for a moment, whoever does it (net/sched/sch_api.c,
     // qdisc_graft): here an admin's is there all the time, so that not one datagram may be lost.
+    // Without tcx enable has made one of its own.
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
+    ASSERT_EQ(test_->agent({"ranges", "apply", a_}).status, 0);
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     auto targets =
         learn({"enable --region ca", "enable --region us,ca --teams", "enable --region ca --tc-hook clsact",
                "enable --region us --firewall-mark 0x10", "enable --region ca --mark media=none", "ranges apply " + a_,

@@ -70,7 +70,7 @@ uint32_t id_of(int program) {
 } // namespace
 
 std::string ingress_name(IngressKind kind) {
-    return kind == IngressKind::XdpNative ? "xdp-native" : kind == IngressKind::Tcx ? "tcx" : "tc";
+    return kind == IngressKind::XdpNative ? "xdp-native" : kind == IngressKind::Tcx ? tc_hook_name() : "tc";
 }
 
 void LineTest::SetUp() {
@@ -112,7 +112,7 @@ void LineTest::enable_as(IngressKind kind, std::vector<std::string> more) {
     enable(std::move(more));
     const auto interface = test_->status().at("interfaces").at(0);
     if (interface.at("ingress") != ingress_name(kind) ||
-        interface.at("egress") != (kind == IngressKind::Clsact ? "tc" : "tcx"))
+        interface.at("egress") != (kind == IngressKind::Clsact ? "tc" : tc_hook_name()))
         throw std::runtime_error("attached otherwise: " + interface.dump());
 }
 
@@ -141,6 +141,17 @@ bool LineTest::somebodys_xdp_stands() const {
 
 Fd LineTest::attach_tcx(int program, int attach_type) const {
     return inside<Fd>(test_->host, [&] {
+        if (!kernel_has_tcx()) {
+            // A filter after the priorities that ours may have: 1 to 8.
+            LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(if_nametoindex("eth0")),
+                        .attach_point = attach_type == tcx_ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+            LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .priority = 100);
+            if (const int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST)
+                throw std::system_error(-error, std::generic_category(), "make a clsact");
+            if (const int error = bpf_tc_attach(&hook, &options); error != 0)
+                throw std::system_error(-error, std::generic_category(), "attach a tc filter");
+            return Fd();
+        }
         Fd link(bpf_link_create(program, static_cast<int>(if_nametoindex("eth0")),
                                 static_cast<bpf_attach_type>(attach_type), nullptr));
         if (!link) fail_with_errno("attach to tcx");
@@ -149,6 +160,13 @@ Fd LineTest::attach_tcx(int program, int attach_type) const {
 }
 
 void LineTest::attach_somebodys_mark(uint32_t mark) {
+    if (!kernel_has_tcx()) {
+        // Of another kind, so that ours goes to the priority after it.
+        test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
+        test_->in_host({"tc", "filter", "add", "dev", "eth0", "ingress", "pref", "1", "protocol", "all", "matchall",
+                        "action", "skbedit", "mark", std::to_string(mark), "continue"});
+        return;
+    }
     const bpf_insn set_mark[] = {
         instruction(BPF_ALU | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, static_cast<int32_t>(mark)),
         instruction(BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2, offsetof(__sk_buff, mark), 0),

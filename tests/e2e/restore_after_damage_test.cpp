@@ -81,10 +81,19 @@ protected:
         throw std::runtime_error("no link " + suffix);
     }
 
+    // With the pins goes the memory of who made the clsact, which then stays: where there are no tcx links, it is
+    // there from the beginning.
+    void keep_a_clsact() {
+        if (kernel_has_tcx()) return;
+        test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
+        before_ = picture();
+    }
+
     std::string before_;
 };
 
 TEST_F(RestoreAfterDamage, PinsDeletedByHandAreDegradedAndEnableHeals) {
+    keep_a_clsact();
     enable();
     std::filesystem::remove_all(test_->instance.layout());
     expect_degraded({"no data path is loaded", "enable"});
@@ -114,6 +123,7 @@ TEST_F(RestoreAfterDamage, DisableFindsItsClsactFilterWithoutPins) {
 }
 
 TEST_F(RestoreAfterDamage, DisableWorksWithoutPins) {
+    keep_a_clsact();
     enable();
     std::filesystem::remove_all(test_->instance.pins());
     expect_disable_leaves_nothing();
@@ -138,6 +148,7 @@ TEST_F(RestoreAfterDamage, ALinkRemovedByHandIsDegradedAndEnableHeals) {
     enable();
     for (const auto& [suffix, problem] :
          {std::pair{"_xdp_native", "no program on ingress"}, {"_tcx_egress", "no program on egress"}}) {
+        if (suffix == std::string("_tcx_egress") && !kernel_has_tcx()) continue;
         const auto generation = test_->status().at("generation");
         std::filesystem::remove(link_named(suffix));
         expect_degraded({problem, "eth0"});

@@ -142,7 +142,7 @@ protected:
 };
 
 TEST_F(RestoreAfterDisable, AnUntouchedInterface) {
-    expect_restored({}, "xdp-native", "tcx");
+    expect_restored({}, "xdp-native", tc_hook_name());
 }
 
 TEST_F(RestoreAfterDisable, AClsactThatWeMadeGoesAway) {
@@ -177,7 +177,7 @@ TEST_F(RestoreAfterDisable, AnAdminsFilterThatCameAfterOursKeepsTheClsactThatWeM
 TEST_F(RestoreAfterDisable, AnHtbRootQdiscStays) {
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "10"});
     test_->in_host({"tc", "class", "add", "dev", "eth0", "parent", "1:", "classid", "1:10", "htb", "rate", "1mbit"});
-    expect_restored({}, "xdp-native", "tcx");
+    expect_restored({}, "xdp-native", tc_hook_name());
     EXPECT_NE(picture().find("htb"), std::string::npos);
 }
 
@@ -188,7 +188,7 @@ TEST_F(RestoreAfterDisable, AForeignXdpProgramStaysAndWeUseTc) {
     const std::string id = "prog/xdp id " + std::to_string(program_id(program.get()));
     EXPECT_NE(picture().find(id), std::string::npos) << picture();
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
-    EXPECT_EQ(test_->status().at("interfaces").at(0).at("ingress"), "tcx");
+    EXPECT_EQ(test_->status().at("interfaces").at(0).at("ingress"), tc_hook_name());
     EXPECT_NE(picture().find(id), std::string::npos) << "enable has touched somebody else's program";
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     EXPECT_NE(picture().find(id), std::string::npos);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tests/support/test_host.h"
 
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -129,6 +131,22 @@ std::string TestHost::write_file(const std::string& name, const std::string& con
     const std::string path = folder + "/" + name;
     std::ofstream(path, std::ios::binary) << content;
     return path;
+}
+
+bool kernel_has_tcx() {
+    static const bool has = [] {
+        const bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = -1},
+                                 {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+        const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "kudo_test", "GPL", pass, std::size(pass), nullptr));
+        // There is no interface 0: with tcx that is the error.
+        return program && bpf_link_create(program.get(), 0, static_cast<bpf_attach_type>(47), nullptr) < 0 &&
+               errno == ENODEV;
+    }();
+    return has;
+}
+
+std::string tc_hook_name() {
+    return kernel_has_tcx() ? "tcx" : "tc";
 }
 
 std::string why_no_bpf() {

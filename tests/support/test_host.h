@@ -56,6 +56,11 @@ private:
 // Runs `work` in the namespace on a thread of its own and gives back what it returns; exceptions pass through.
 template <typename T> T inside(const NetworkNamespace& space, const std::function<T()>& work);
 
+// Does the kernel know tcx links (6.6)? Without them the agent's own choice is a filter of clsact.
+bool kernel_has_tcx();
+// What `status --json` calls the hook of the agent's own choice: "tcx" or "tc".
+std::string tc_hook_name();
+
 // Why BPF, bpffs or namespaces cannot be had here; empty: they can.
 std::string why_no_bpf();
 
