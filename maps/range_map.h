@@ -50,11 +50,23 @@ struct Service {
 
 using Time = std::chrono::sys_seconds;
 
+// For whom a map is: "acme", or "acme/canary" for one ring only. Both names are 1..63 of [a-z0-9-].
+struct Audience {
+    std::string fleet;
+    std::string ring; // empty: every ring
+    [[nodiscard]] std::string text() const;
+    static Result<Audience> parse(std::string_view text);
+    bool operator==(const Audience&) const = default;
+};
+
 struct RangeMap {
     uint64_t serial = 0;
     Time issued{};
     Time effective{};
     std::optional<Time> expires;
+    std::optional<Audience> audience;   // nothing: every host whose keys fit
+    std::vector<std::string> overrides; // names of guards (guards.h) that the signer has switched off; sorted
+    uint64_t supersedes = 0;            // also replaces what was rolled back from this serial or a lower one; 0: no
     std::vector<Service> services;
 
     // Every region that some service names, sorted.
