@@ -17,7 +17,7 @@ namespace kudo {
 
 enum class Guard {
     WidePrefix,     // "wide-prefix": shorter than /8 (IPv4) or /19 (IPv6)
-    SpecialAddress, // "special-address": private, loopback, link-local, multicast and the like (RFC 6890 and its registry)
+    SpecialAddress, // "special-address": private, loopback, link-local, multicast and the like: special_addresses.h
     OwnAddress,     // "own-address": holds an address of this host
     Shrink,         // "shrink": more than 30 % of the ranges gone
 };

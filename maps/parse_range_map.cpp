@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Reads a whole range map. Used by the agent and the commands for every map that arrives or is stored.
 // Invariant: the map is refused whole if any line of it is wrong, and the error names that line.
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
 #include "maps/fields.h"
+#include "maps/guards.h"
 #include "maps/parse_service.h"
 #include "maps/range_map.h"
 #include "maps/text.h"
@@ -14,8 +16,15 @@
 namespace kudo {
 namespace {
 
-constexpr std::array<Field, 6> map_fields{
-    {{"format"}, {"serial"}, {"issued"}, {"effective"}, {"expires", false}, {"services"}}};
+constexpr std::array<Field, 9> map_fields{{{"format"},
+                                           {"serial"},
+                                           {"issued"},
+                                           {"effective"},
+                                           {"expires", false},
+                                           {"audience", false},
+                                           {"overrides", false},
+                                           {"supersedes", false},
+                                           {"services"}}};
 
 Result<void> read_format(const Json& root) {
     const auto format = read_text(root, "", "format");
@@ -42,6 +51,39 @@ Result<void> read_dates(RangeMap& map, const Json& root) {
     if (*expires <= map.effective)
         return wrong("expires", rfc3339(*expires) + " is not after the map takes effect, " + rfc3339(map.effective));
     map.expires = *expires;
+    return {};
+}
+
+Result<void> read_audience(RangeMap& map, const Json& root) {
+    if (!root.contains("audience")) return {};
+    const auto text = read_text(root, "", "audience");
+    if (!text) return fail(text.error());
+    auto audience = Audience::parse(text->value);
+    if (!audience) return wrong(text->path, audience.error().message);
+    map.audience = std::move(*audience);
+    return {};
+}
+
+Result<void> read_overrides(RangeMap& map, const Json& root) {
+    auto overrides = read_set(root, "", "overrides");
+    if (!overrides) return fail(std::move(overrides.error()));
+    for (Text& text : *overrides) {
+        if (!guard_of(text.value))
+            return wrong(text.path, in_quotes(text.value) + " is not a guard; expected wide-prefix, special-address, "
+                                                            "own-address or shrink");
+        map.overrides.push_back(std::move(text.value));
+    }
+    std::ranges::sort(map.overrides);
+    return {};
+}
+
+Result<void> read_supersedes(RangeMap& map, const Json& root) {
+    if (!root.contains("supersedes")) return {};
+    const auto serial = read_serial(root, "", "supersedes");
+    if (!serial) return fail(serial.error());
+    if (*serial >= map.serial)
+        return wrong("supersedes", fmt::format("{} is not lower than the map's own serial, {}", *serial, map.serial));
+    map.supersedes = *serial;
     return {};
 }
 
@@ -77,6 +119,9 @@ Result<RangeMap> read_map(std::string_view json) {
     if (!serial) return fail(serial.error());
     map.serial = *serial;
     KUDO_TRY(read_dates(map, *root));
+    KUDO_TRY(read_audience(map, *root));
+    KUDO_TRY(read_overrides(map, *root));
+    KUDO_TRY(read_supersedes(map, *root));
     KUDO_TRY(read_services(map, *root));
     return map;
 }

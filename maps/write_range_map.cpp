@@ -42,6 +42,9 @@ std::string to_json(const RangeMap& map) {
     out["issued"] = rfc3339(map.issued);
     out["effective"] = rfc3339(map.effective);
     out["expires"] = map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson(nullptr);
+    if (map.audience) out["audience"] = map.audience->text();
+    if (!map.overrides.empty()) out["overrides"] = map.overrides;
+    if (map.supersedes != 0) out["supersedes"] = map.supersedes;
     out["services"] = OrderedJson::array();
     for (const Service& service : map.services)
         out["services"].push_back(service_json(service));
