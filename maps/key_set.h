@@ -29,13 +29,14 @@ std::string to_json(const KeySet& keys);
 // Is this document one that says it is a key set? By its "format" only.
 bool is_key_set(std::string_view json);
 
-// Who has signed these bytes: the ids (PublicKey::id_text) of the keys of the set, sorted. BadInput if they are fewer than
-// the threshold; the message says which case it is: no signature, an unknown key (its id), a wrong signature (of which
-// key), or too few (how many of how many). `name` is what errors call the document.
+// Who has signed these bytes: the ids (PublicKey::id_text) of the keys of the set, sorted. BadInput if they are fewer
+// than the threshold; the message says which case it is: no signature, an unknown key (its id), a wrong signature (of
+// which key), or too few (how many of how many). `name` is what errors call the document.
 Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view bytes, std::string_view signatures,
                                         std::string_view name);
 
 // The next key set: verified with `current` and with itself before it is believed; its serial must be higher.
-Result<KeySet> rotate(const KeySet& current, std::string_view bytes, std::string_view signatures, std::string_view name);
+Result<KeySet> rotate(const KeySet& current, std::string_view bytes, std::string_view signatures,
+                      std::string_view name);
 
 } // namespace kudo
