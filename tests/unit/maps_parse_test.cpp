@@ -84,6 +84,25 @@ TEST(Parse, BrokenDocumentIsRefusedWithThePlaceAndTheReason) {
         {"\"expires\": null", "\"expires\": \"2022-03-02T00:00:00Z\"",
          "x.json: expires: 2022-03-02T00:00:00Z is not after"},
         {"\"expires\": null", "\"expires\": false", "x.json: expires: must be a string, is true or false"},
+        {"\"services\"", "\"audience\": \"Acme\", \"services\"",
+         "x.json: audience: \"Acme\" is not an audience; write FLEET or FLEET/RING, each 1 to 63 of a-z, 0-9 and -"},
+        {"\"services\"", "\"audience\": \"acme/\", \"services\"", "x.json: audience: \"acme/\" is not an audience"},
+        {"\"services\"", "\"audience\": \"/canary\", \"services\"", "x.json: audience: "},
+        {"\"services\"", "\"audience\": \"acme/canary/x\", \"services\"", "x.json: audience: "},
+        {"\"services\"", "\"audience\": \"\", \"services\"", "x.json: audience: \"\" is not an audience"},
+        {"\"services\"", "\"audience\": null, \"services\"", "x.json: audience: must be a string, is null"},
+        {"\"services\"", "\"overrides\": [\"shrinks\"], \"services\"",
+         "x.json: overrides[0]: \"shrinks\" is not a guard; expected wide-prefix, special-address, own-address or "
+         "shrink"},
+        {"\"services\"", "\"overrides\": [\"shrink\", \"shrink\"], \"services\"",
+         "x.json: overrides[1]: \"shrink\" stands twice; it is at overrides[0]"},
+        {"\"services\"", "\"overrides\": \"shrink\", \"services\"",
+         "x.json: overrides: must be an array of strings, is a string"},
+        {"\"services\"", "\"supersedes\": 7, \"services\"",
+         "x.json: supersedes: 7 is not lower than the map's own serial, 7"},
+        {"\"services\"", "\"supersedes\": 0, \"services\"", "x.json: supersedes: must be a whole number from 1"},
+        {"\"services\"", "\"supersedes\": \"6\", \"services\"",
+         "x.json: supersedes: must be a whole number, is a string"},
         {"\"serial\"", "\"colour\": 1, \"serial\"", "x.json: colour: unknown field; expected one of format, serial"},
         {"\"class\": \"control\"", "\"class\": \"control\", \"colour\": 1",
          "x.json: services[1].colour: unknown field; expected one of name, class, regions, optional, ports"},
@@ -229,6 +248,26 @@ TEST(Parse, OverlapsAndDuplicateRangesAreAccepted) {
     EXPECT_EQ(error_of(edited("\"10.0.0.0/24\"", "\"10.0.0.0/24\", \"10.0.0.0/24\", \"10.0.0.0/8\"")), "accepted");
 }
 
+TEST(Parse, MapWithoutAudienceOverridesAndSupersededSerialHasNone) {
+    const auto map = parse_range_map(good, "x.json").value();
+    EXPECT_FALSE(map.audience);
+    EXPECT_TRUE(map.overrides.empty());
+    EXPECT_EQ(map.supersedes, 0U);
+    EXPECT_EQ(to_json(map).find("audience"), std::string::npos);
+    EXPECT_EQ(to_json(map).find("overrides"), std::string::npos);
+    EXPECT_EQ(to_json(map).find("supersedes"), std::string::npos);
+}
+
+TEST(Parse, AudienceIsAFleetOrOneRingOfIt) {
+    const std::string longest(63, 'x');
+    EXPECT_EQ(Audience::parse("acme").value(), (Audience{"acme", ""}));
+    EXPECT_EQ(Audience::parse("acme/canary").value(), (Audience{"acme", "canary"}));
+    EXPECT_EQ(Audience::parse(longest + "/" + longest).value().text(), longest + "/" + longest);
+    for (const std::string& bad : {std::string("acme/canary/"), std::string("a b"), std::string("acme\n"),
+                                   longest + "x", std::string("*"), std::string("acme/*"), std::string("/")})
+        EXPECT_FALSE(Audience::parse(bad)) << bad;
+}
+
 TEST(Time, IsReadBackAsWritten) {
     for (const char* text :
          {"1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"})
@@ -241,6 +280,33 @@ TEST(Write, CanonicalDocumentIsAFixedPoint) {
         const std::string once = to_json(parse_range_map(json, "x").value());
         EXPECT_EQ(to_json(parse_range_map(once, "y").value()), once);
     }
+}
+
+constexpr std::string_view with_all_fields =
+    R"("expires": null, "supersedes": 6, "overrides": ["wide-prefix", "shrink"], "audience": "acme/canary")";
+
+TEST(Write, FieldsForFleetsStandAfterTheDatesAndOverridesAreSorted) {
+    const auto map = parse_range_map(edited("\"expires\": null", with_all_fields), "x").value();
+    EXPECT_NE(to_json(map).find(R"(
+  "expires": null,
+  "audience": "acme/canary",
+  "overrides": [
+    "shrink",
+    "wide-prefix"
+  ],
+  "supersedes": 6,
+  "services": [)"),
+              std::string::npos)
+        << to_json(map);
+}
+
+TEST(Write, DocumentWithAllFieldsIsAFixedPointAndNothingOfItIsLost) {
+    const auto map = parse_range_map(edited("\"expires\": null", with_all_fields), "x").value();
+    const auto again = parse_range_map(to_json(map), "y").value();
+    EXPECT_EQ(to_json(again), to_json(map));
+    EXPECT_EQ(again.audience, (Audience{"acme", "canary"}));
+    EXPECT_EQ(again.overrides, (std::vector<std::string>{"shrink", "wide-prefix"}));
+    EXPECT_EQ(again.supersedes, 6U);
 }
 
 TEST(Write, NothingIsLost) {
