@@ -29,9 +29,9 @@ struct Violation {
     std::string message; // "services[0].ipv4[3]: 10.0.0.0/8 is private (RFC 1918)"
 };
 
-// All violations that `map.overrides` does not allow, in document order, at most 10 of each guard. `previous`: the map
-// that would be replaced. Of its ranges those are gone that the same service of the new map does not cover completely,
-// with one range or several.
+// All violations that `map.overrides` does not allow, in document order, "shrink" last; at most 10 of each guard, one
+// of each for a range. `previous`: the map that would be replaced. What is counted is each service's distinct ranges.
+// Those are gone that the same service of the new map does not cover completely, with one range or several.
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
                                        std::span<const Address> own_addresses);
 
