@@ -17,15 +17,18 @@ namespace kudo {
 inline constexpr std::string_view retiring_suffix = "~retiring"; // "media~retiring"; a second of the name: "~retiring2"
 inline constexpr std::string_view early_suffix = "~early";
 
-// `active` with, appended, services for what only the others allow:
-// - of each map of `staged`, in their order: ranges, and ports, regions, class of a service, that `active` has not;
-// - of each map of `retiring`, newest first, those that neither `active` nor what was appended before has.
-// A service whose ports, class, regions and optional flag are as in `active` is appended with only those ranges that
-// the service of that name there does not cover; another one with all its ranges. Nothing is appended that has no
-// ranges. Domains of appended services are left out. The ranges keep their paths.
+// `active` with, appended, services for what only the others allow: first of each map of `staged`, in their order, then
+// of each map of `retiring`, newest first. A range of a service is appended if any part of it is allowed neither by
+// `active` nor by what was appended before: by services of the same name (a suffix aside) and class that have all its
+// ports and regions and are not optional where it is not. So a service that has other ports in `active` comes with all
+// its ranges, and one that only lacks some of the ports that `active` has, with none.
+// Appended ranges of the same name, state, class, ports, regions and optional flag make one service; "~early2" is
+// another one of these, of the same name. Domains of appended services are left out. The ranges keep their paths, of
+// the map that they come from. What does not fit into the number of services that a range map may have is left out: the
+// last of `retiring` first. (compile() may still refuse the result, where too many services lie over one address.)
 RangeMap combine(const RangeMap& active, std::span<const RangeMap> staged, std::span<const RangeMap> retiring);
 
-// The parts of `prefixes` that `cover` does not hold, each as it stands in `prefixes` if any part of it is uncovered.
+// Those of `prefixes` of which `cover` does not hold every part, each as it stands in `prefixes`.
 std::vector<Range> uncovered(std::span<const Range> prefixes, std::span<const Range> cover);
 
 // "media" and "retiring" of "media~retiring2"; "media" and "" of "media".
