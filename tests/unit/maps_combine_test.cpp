@@ -196,7 +196,7 @@ std::vector<Thing> universe() {
     for (const char* service : {"a", "b"})
         for (const char* region : {"ca", "eu", "us"}) // "us": named by "*" only
             for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_CONTROL})
-                for (const uint16_t port : {1, 2})
+                for (const uint16_t port : {uint16_t{1}, uint16_t{2}})
                     for (const bool asked_for : {false, true})
                         for (uint8_t last = 0; last < 16; ++last)
                             things.push_back({service,

@@ -238,7 +238,7 @@ protected:
     Range random_range(unsigned shortest) {
         Address address{.family = GetParam().family};
         std::fill_n(address.bytes.begin(), address.bits() / 8, GetParam().filler);
-        const auto length = address.bits() - 8 + shortest + random_() % (9 - shortest);
+        const unsigned length = address.bits() - 8 + shortest + static_cast<unsigned>(random_() % (9 - shortest));
         address.bytes[address.bits() / 8 - 1] = static_cast<uint8_t>(random_());
         return {prefix_of(address, length), std::to_string(random_() % 1000)};
     }
@@ -283,7 +283,7 @@ INSTANTIATE_TEST_SUITE_P(Corners, CoverageAgainstTheOracle,
                                          Corner{"LastOfIPv4", Family::IPv4, 255},
                                          Corner{"FirstOfIPv6", Family::IPv6, 0},
                                          Corner{"LastOfIPv6", Family::IPv6, 255}),
-                         [](const auto& info) { return std::string(info.param.description); });
+                         [](const auto& corner) { return std::string(corner.param.description); });
 
 TEST(Coverage, FamiliesDoNotTouch) {
     EXPECT_FALSE(Coverage(ranges({"255.255.255.255"})).holds(Prefix::parse("::/128").value()));
