@@ -81,7 +81,7 @@ TEST(Combine, ServiceWithAnotherPortComesWithAllItsRanges) {
     const RangeMap other_port = edited(old_map, [](Service& s) { s.ports = {{IPPROTO_TCP, 443}}; });
     EXPECT_EQ(appended(old_map, {more_ports}, {}), (Lines{"media~early 1.0.0.0/24 1.0.1.0/24"}));
     EXPECT_EQ(appended(old_map, {}, {other_port}), (Lines{"media~retiring 1.0.0.0/24 1.0.1.0/24"}));
-    EXPECT_EQ(combine(old_map, std::vector{more_ports}, {}).services[1].ports, more_ports.services[0].ports);
+    EXPECT_EQ(combine(old_map, std::vector{more_ports}, {}).services.back().ports, more_ports.services[0].ports);
 }
 
 TEST(Combine, ServiceThatOnlyLacksPortsOrRegionsOfTheActiveOneAppendsNothing) {
@@ -124,7 +124,7 @@ TEST(Combine, ServiceThatIsGoneRetiresWholeWithoutItsDomains) {
     older.services.push_back(service("names", {}));
     older.services.back().domains = {"names.kudoway.ca"};
     EXPECT_EQ(appended(old_map, {}, {older}), (Lines{"relay~retiring 9.0.0.0/24"}));
-    EXPECT_TRUE(combine(old_map, {}, std::vector{older}).services[1].domains.empty());
+    EXPECT_TRUE(combine(old_map, {}, std::vector{older}).services.back().domains.empty());
 }
 
 TEST(Combine, SameRangeElsewhereDoesNotCount) {
