@@ -26,12 +26,14 @@ struct KeySet {
 // part of it is wrong: no keys, a key or key id twice, a threshold of 0 or above the number of keys, unknown fields.
 Result<KeySet> parse_key_set(std::string_view json, std::string_view name);
 std::string to_json(const KeySet& keys);
-// Is this document one that says it is a key set? By its "format" only.
+// Is this document one that says it is a key set? By its "format" only, of this version or another.
 bool is_key_set(std::string_view json);
 
-// Who has signed these bytes: the ids (PublicKey::id_text) of the keys of the set, sorted. BadInput if they are fewer
-// than the threshold; the message says which case it is: no signature, an unknown key (its id), a wrong signature (of
-// which key), or too few (how many of how many). `name` is what errors call the document.
+// Who has signed these bytes: the ids (PublicKey::id_text) of the keys of the set, sorted. A key counts once, and so do
+// keys of one id. Signatures of unknown keys and wrong ones are ignored if the others are enough; a file with any line
+// that is no part of a signature is refused whole. BadInput if too few have signed; the message says which case it is:
+// no signature, an unknown key (its id), a wrong signature (of which key), and how many of how many. `name` is what
+// errors call the document.
 Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view bytes, std::string_view signatures,
                                         std::string_view name);
 
