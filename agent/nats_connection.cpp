@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Connections to the message server through libnats. Used by the fleet's source and commands.
+// Invariant: see nats_connection.h. libnats's own reconnecting is off: it gives up after a credential was refused
+// twice, whatever its options say.
+#include "agent/nats_connection.h"
+
+#include <string_view>
+
+#include <fmt/format.h>
+#include <nats/nats.h>
+
+#include "agent/nats_handles.h"
+#include "maps/text.h"
+
+namespace kudo {
+namespace {
+
+void on_closed(natsConnection*, void* closure) {
+    NatsBell::ring(closure, {.closed = true});
+}
+
+void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
+    const NatsHandle<natsMsg, natsMsg_Destroy> owned(message);
+    const std::string_view bytes(natsMsg_GetData(message), static_cast<std::size_t>(natsMsg_GetDataLength(message)));
+    NatsBell::ring(closure, {.value = std::hash<std::string_view>{}(bytes)});
+}
+
+} // namespace
+
+Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsBell::Ring ring) {
+    auto handles = std::make_shared<Handles>();
+    handles->where = url_for_people(options.url);
+    handles->answer_wait = options.answer_wait;
+    if (ring) handles->bell.emplace(std::move(ring));
+    auto wishes = nats_wishes(options);
+    if (!wishes) return fail(std::move(wishes.error()));
+    if (handles->bell) natsOptions_SetClosedCB(wishes->get(), on_closed, handles->bell->closure());
+
+    natsStatus status = natsConnection_Connect(handles->connection.fill(), wishes->get());
+    if (status != NATS_OK) return nats_failure(handles->where, "cannot connect", status);
+    jsOptions js;
+    jsOptions_Init(&js);
+    js.Wait = options.answer_wait.count();
+    status = natsConnection_JetStream(handles->jetstream.fill(), handles->connection.get(), &js);
+    if (status != NATS_OK) return nats_failure(handles->where, "cannot use JetStream", status);
+    return NatsConnection(std::move(handles));
+}
+
+Result<void> NatsConnection::round_trip() {
+    const natsStatus status = natsConnection_FlushTimeout(handles_->connection.get(), handles_->answer_wait.count());
+    if (status != NATS_OK) return nats_failure(handles_->where, "the server does not answer", status);
+    return {};
+}
+
+Result<void> NatsConnection::listen(const std::string& subject) {
+    if (!handles_->bell) return {};
+    NatsHandle<natsSubscription, natsSubscription_Destroy> fresh;
+    const natsStatus status = natsConnection_Subscribe(fresh.fill(), handles_->connection.get(), subject.c_str(),
+                                                       on_message, handles_->bell->closure());
+    if (status != NATS_OK) return nats_failure(handles_->where, "cannot listen to " + subject, status);
+    // A doorbell that rings too often loses nothing by being deaf for a moment.
+    natsSubscription_SetPendingLimits(fresh.get(), 16, 16 * 1024 * 1024);
+    handles_->subscription = std::move(fresh);
+    return {};
+}
+
+Result<NatsBucket> NatsConnection::bucket(const std::string& name) {
+    auto handles = std::make_shared<NatsBucket::Handles>();
+    handles->connection = handles_;
+    handles->where = fmt::format("{} {}", handles_->where, name);
+    const natsStatus status = js_KeyValue(handles->store.fill(), handles_->jetstream.get(), name.c_str());
+    if (status == NATS_NOT_FOUND)
+        return fail(Error{ErrorKind::NotEnabled, handles->where + ": there is no such bucket on the server", 0});
+    if (status != NATS_OK) return nats_failure(handles->where, "cannot look up the bucket", status);
+    return NatsBucket(std::move(handles));
+}
+
+Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int history) {
+    auto there = bucket(name);
+    if (there || there.error().kind != ErrorKind::NotEnabled) return there;
+    kvConfig wish;
+    kvConfig_Init(&wish);
+    wish.Bucket = name.c_str();
+    wish.History = static_cast<uint8_t>(history);
+    NatsHandle<kvStore, kvStore_Destroy> made;
+    const natsStatus status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &wish);
+    if (status != NATS_OK)
+        return nats_failure(fmt::format("{} {}", handles_->where, name), "cannot make the bucket", status);
+    return bucket(name);
+}
+
+bool NatsConnection::is_closed() const {
+    return natsConnection_IsClosed(handles_->connection.get());
+}
+
+} // namespace kudo
