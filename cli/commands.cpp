@@ -28,6 +28,14 @@ const std::vector<Command>& commands() {
           {"check", "Read a range map and say whether it is right", setup_ranges_check},
           {"diff", "What a range map would change", setup_ranges_diff},
           {"apply", "Use a range map from now on", setup_ranges_apply}}},
+#ifdef KUDO_NATS
+        {"fleet",
+         "The operator's side: maps for many hosts, in rings",
+         nullptr,
+         {{"publish", "Send a signed range map or key set to a ring", setup_fleet_publish},
+          {"promote", "Send what one ring has to the next, if its hosts are well", setup_fleet_promote},
+          {"status", "Per ring: who has what; stragglers by name", setup_fleet_status}}},
+#endif
         {"demo", "The whole thing in private network namespaces; touches nothing of this host", setup_demo},
     };
     return table;

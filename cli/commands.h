@@ -19,5 +19,10 @@ Run setup_ranges_show(CLI::App& app);
 Run setup_ranges_check(CLI::App& app);
 Run setup_ranges_diff(CLI::App& app);
 Run setup_ranges_apply(CLI::App& app);
+#ifdef KUDO_NATS
+Run setup_fleet_publish(CLI::App& app);
+Run setup_fleet_promote(CLI::App& app);
+Run setup_fleet_status(CLI::App& app);
+#endif
 
 } // namespace kudo

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// A document on its way to a ring: verified, read, and put there. Included by `fleet publish` and `fleet promote`.
+// Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, or that is older than
+// what the ring has.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/nats_connection.h"
+#include "maps/bundle.h"
+#include "maps/key_set.h"
+#include "maps/range_map.h"
+
+namespace kudo {
+
+struct FleetDocument {
+    Bundle bundle;
+    bool is_key_set = false;
+    uint64_t serial = 0;
+    Time effective{};                 // of a map
+    std::optional<Time> expires;      // of a map
+    std::optional<Audience> audience; // of a map
+    std::vector<std::string> signers; // key ids
+
+    [[nodiscard]] std::string text() const; // "range map 2022040100", "key set 7"
+};
+
+// Verified before it is parsed. A key set must be signed by its own keys as well. `name` is what errors call it.
+Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name);
+
+// BadInput unless it may go to this ring now.
+Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
+                               Time now);
+
+struct Sent {
+    bool changed = false;
+    uint64_t before = 0; // the serial that the ring had; 0: none that our keys have signed
+    std::string note;    // a sentence that the operator should read; may be empty
+};
+
+// Compare-and-set: if somebody else writes meanwhile, one of both fails.
+Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys);
+
+} // namespace kudo

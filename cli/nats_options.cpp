@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Declares and checks the message server's options. Used by the fleet commands and `run`.
+// Invariant: see nats_options.h.
+#include "cli/nats_options.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+
+#include "maps/text.h"
+
+namespace kudo {
+namespace {
+
+bool has_scheme(std::string_view url) {
+    while (true) {
+        const std::string_view one = url.substr(0, url.find(','));
+        if (!one.starts_with("nats://") && !one.starts_with("tls://")) return false;
+        if (one.size() == url.size()) return true;
+        url.remove_prefix(one.size() + 1);
+    }
+}
+
+} // namespace
+
+void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
+    const bool required = use == NatsUse::Required;
+    app.add_option("--nats", options.url,
+                   "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several with "
+                   "commas between them")
+        ->required(required)
+        ->type_name("URL");
+    app.add_option("--fleet", options.fleet, "The fleet's name")->required(required)->type_name("NAME");
+    app.add_option("--nats-credentials", options.credentials,
+                   "Who we are: a file with USER:PASSWORD, with an NKey seed, or as nsc writes it")
+        ->type_name("FILE");
+    app.add_option("--nats-ca", options.ca_file, "Whose certificates servers must have; default: the system's list")
+        ->type_name("FILE");
+    app.add_option("--nats-certificate", options.certificate, "Our certificate, if the server wants one")
+        ->type_name("FILE");
+    app.add_option("--nats-key", options.key, "The key of our certificate")->type_name("FILE");
+}
+
+Result<void> check_nats_options(const NatsOptions& options) {
+    const bool anything = !options.credentials.empty() || !options.ca_file.empty() || !options.certificate.empty() ||
+                          !options.key.empty() || !options.fleet.empty();
+    if (options.url.empty()) {
+        if (anything) return bad_input("--nats: missing; the other options of the message server need it");
+        return {};
+    }
+    if (!has_scheme(options.url))
+        return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
+                                     url_for_people(options.url)));
+    if (!is_simple_name(options.fleet))
+        return bad_input(
+            fmt::format("--fleet: {} is not a fleet's name; expected 1 to 63 of [a-z0-9-]", in_quotes(options.fleet)));
+    if (options.certificate.empty() != options.key.empty())
+        return bad_input("--nats-certificate and --nats-key belong together; one of them is missing");
+    return {};
+}
+
+Result<void> check_ring(std::string_view option, const std::string& ring) {
+    if (is_simple_name(ring)) return {};
+    return bad_input(
+        fmt::format("{}: {} is not a ring's name; expected 1 to 63 of [a-z0-9-]", option, in_quotes(ring)));
+}
+
+} // namespace kudo
