@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+// The fleet's source on a real server: what it delivers, whom it believes, with which credentials and rights.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "agent/fleet_layout.h"
+#include "agent/nats_connection.h"
+#include "maps/bundle.h"
+#include "tests/support/nats_agent.h"
+#include "tests/support/nats_server.h"
+#include "tests/support/process.h"
+
+namespace kudo::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class NatsSourceTest : public testing::Test {
+protected:
+    void start(const std::string& configuration = "") {
+        server_.configure(configuration);
+        server_.start();
+        operator_ = agent_ = quick_nats_options(server_.url());
+    }
+    std::string problem(NatsAgent& agent) {
+        agent.serve_until([&] { return !agent.source.health().problem.empty(); }, 10s);
+        return agent.source.health().problem;
+    }
+
+    NatsServer server_;
+    NatsOptions operator_, agent_;
+};
+
+TEST_F(NatsSourceTest, DeliversWhatTheRingHasKeysBeforeMap) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "the map", "the signature\n");
+    put_value(operator_, "ring.canary.keys", join({"another\n", "the keys"}).value());
+    put_value(operator_, "ring.stable.map", join({"", "of another ring"}).value());
+    NatsAgent agent(agent_);
+    ASSERT_TRUE(agent.serve_until_delivered("the map")) << agent.source.health().problem;
+    EXPECT_EQ(agent.documents(), (std::vector<std::string>{"the keys", "the map"}));
+    EXPECT_EQ(agent.deliveries[0].signatures, "another\n");
+    EXPECT_EQ(agent.deliveries[1].signatures, "the signature\n");
+    EXPECT_EQ(agent.deliveries[1].source, server_.url() + " kudo-acme-maps ring.canary.map");
+    EXPECT_FALSE(agent.deliveries[1].trust_transport);
+    EXPECT_EQ(agent.source.health().problem, "");
+    EXPECT_TRUE(agent.source.health().last_read);
+}
+
+TEST_F(NatsSourceTest, DeliversTheSameAgainOnlyWhenAskedToReadAgain) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    NatsAgent agent(agent_);
+    ASSERT_TRUE(agent.serve_until_delivered("one"));
+    put_document(operator_, "one");
+    agent.serve(2500ms); // two readings of everything, and a ring
+    EXPECT_EQ(agent.deliveries.size(), 1U);
+    agent.source.read_again([](Delivery) {});
+    EXPECT_TRUE(agent.serve_until([&] { return agent.deliveries.size() == 2; }, 5s));
+}
+
+TEST_F(NatsSourceTest, IsWokenByTheDoorbell) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    agent_.read_again = 1h;
+    agent_.health_check = 1h;
+    NatsAgent agent(agent_);
+    ASSERT_TRUE(agent.serve_until_delivered("one"));
+    for (int i = 0; i < 20; ++i) {
+        const std::string document = "after " + std::to_string(i);
+        put_document(operator_, document);
+        ASSERT_TRUE(agent.serve_until_delivered(document, 5s)) << i;
+    }
+    EXPECT_EQ(agent.deliveries.size(), 21U);
+}
+
+TEST_F(NatsSourceTest, NeedsNoDoorbell) {
+    // Whoever may not listen reads all the same.
+    start("authorization { users: [ {user: op, password: o}, "
+          "{user: host, password: h, permissions: { subscribe: { deny: \"$KV.>\" } } } ] }");
+    operator_.credentials = server_.folder().write("op", "op:o\n");
+    agent_.credentials = server_.folder().write("host", "host:h\n");
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    NatsAgent agent(agent_);
+    ASSERT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+    put_document(operator_, "two");
+    EXPECT_TRUE(agent.serve_until_delivered("two", 5s)) << agent.source.health().problem;
+}
+
+TEST_F(NatsSourceTest, SaysWhatIsMissing) {
+    start();
+    NatsAgent agent(agent_);
+    EXPECT_NE(problem(agent).find("kudo-acme-maps: there is no such bucket"), std::string::npos) << problem(agent);
+    make_buckets(operator_);
+    EXPECT_TRUE(agent.serve_until(
+        [&] { return agent.source.health().problem.ends_with("ring.canary.map: nothing has been published there"); },
+        10s))
+        << agent.source.health().problem;
+    put_document(operator_, "one");
+    ASSERT_TRUE(agent.serve_until_delivered("one"));
+    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 10s));
+}
+
+TEST_F(NatsSourceTest, DeliversNothingThatIsNoBundleAndGoesOn) {
+    start();
+    make_buckets(operator_);
+    put_value(operator_, "ring.canary.keys", join({"", "the keys"}).value());
+    put_value(operator_, "ring.canary.map", "no empty line");
+    NatsAgent agent(agent_);
+    EXPECT_NE(problem(agent).find("ring.canary.map: no empty line"), std::string::npos) << problem(agent);
+    put_value(operator_, "ring.canary.map", "\n" + std::string(range_map_max_bytes + 1, 'x'));
+    EXPECT_TRUE(agent.serve_until(
+        [&] { return agent.source.health().problem.find("ring.canary.map: the document has") != std::string::npos; },
+        10s))
+        << agent.source.health().problem;
+    agent.serve(1s);
+    EXPECT_EQ(agent.documents(), std::vector<std::string>{"the keys"});
+    const std::string largest(range_map_max_bytes, 'x');
+    put_document(operator_, largest);
+    EXPECT_TRUE(agent.serve_until_delivered(largest));
+}
+
+TEST_F(NatsSourceTest, StoresTheLatestReport) {
+    start();
+    make_buckets(operator_);
+    NatsAgent agent(agent_);
+    for (uint64_t serial = 1; serial <= 100; ++serial)
+        agent.report(serial);
+    const auto stored = [&] {
+        const auto report = parse_host_report(stored_report(operator_), "report");
+        return report ? report->serial : 0;
+    };
+    EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 10s));
+}
+
+TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
+    // docs/fleet.md has the same.
+    start(R"(authorization { users: [
+        {user: op, password: o},
+        {user: web-1, password: h, permissions: {
+            publish: { allow: [
+                "$JS.API.STREAM.INFO.KV_kudo-acme-maps", "$JS.API.STREAM.INFO.KV_kudo-acme-hosts",
+                "$JS.API.DIRECT.GET.KV_kudo-acme-maps.$KV.kudo-acme-maps.ring.canary.*",
+                "$JS.API.DIRECT.GET.KV_kudo-acme-hosts.$KV.kudo-acme-hosts.host.web-1",
+                "$KV.kudo-acme-hosts.host.web-1" ] },
+            subscribe: { allow: [ "_INBOX.>", "$KV.kudo-acme-maps.ring.canary.*" ] } } } ] })");
+    operator_.credentials = server_.folder().write("op", "op:o\n");
+    agent_.credentials = server_.folder().write("host", "web-1:h\n");
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    NatsAgent agent(agent_);
+    agent.report(7);
+    ASSERT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+    put_document(operator_, "two");
+    EXPECT_TRUE(agent.serve_until_delivered("two"));
+    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 5s));
+    EXPECT_EQ(agent.source.health().problem, "");
+    EXPECT_THROW(put_document(agent_, "three"), std::runtime_error) << "a host publishes to its ring";
+    EXPECT_EQ(server_.log().find("Violation - User \"web-1\", Subject \"$JS"), std::string::npos) << server_.log();
+}
+
+TEST_F(NatsSourceTest, KnowsItselfByAnNKey) {
+    // The pair of NATS's own documentation of nkeys.
+    constexpr auto seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+    start("authorization { users: [ {user: op, password: o}, "
+          "{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4} ] }");
+    operator_.credentials = server_.folder().write("op", "op:o\n");
+    agent_.credentials = server_.folder().write("seed", std::string(seed) + "\n");
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    NatsAgent agent(agent_);
+    EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+}
+
+TEST_F(NatsSourceTest, SaysThatItsCredentialsAreNoneAndPicksUpBetterOnes) {
+    start("authorization { user: host, password: secret }");
+    operator_.credentials = server_.folder().write("op", "host:secret\n");
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    agent_.credentials = server_.folder().write("credentials", "SUAAA");
+    NatsAgent agent(agent_);
+    EXPECT_NE(problem(agent).find("not an NKey seed"), std::string::npos) << problem(agent);
+    server_.folder().write("credentials", "host:secret\n");
+    EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+}
+
+class NatsTls : public NatsSourceTest {
+protected:
+    void SetUp() override {
+        const auto openssl = [&](std::vector<std::string> words) {
+            words.insert(words.begin(), "openssl");
+            const Outcome outcome = run_program(words);
+            ASSERT_EQ(outcome.status, 0) << outcome.err;
+        };
+        for (const std::string ca : {"ca", "other"})
+            openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                     "-subj", "/CN=" + ca, "-keyout", file(ca + ".key"), "-out", file(ca + ".pem")});
+        for (const auto& [name, ca] :
+             {std::pair<std::string, std::string>{"server", "ca"}, {"host", "ca"}, {"stranger", "other"}}) {
+            server_.folder().write(name + ".ext", "subjectAltName=DNS:localhost\n");
+            openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
+                     "-keyout", file(name + ".key"), "-out", file(name + ".csr")});
+            openssl({"x509", "-req", "-days", "2", "-in", file(name + ".csr"), "-CA", file(ca + ".pem"), "-CAkey",
+                     file(ca + ".key"), "-CAcreateserial", "-extfile", file(name + ".ext"), "-out",
+                     file(name + ".pem")});
+        }
+        start("tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") + "\", ca_file: \"" +
+              file("ca.pem") + "\", verify: true }");
+        operator_.url = agent_.url = "tls://localhost:" + server_.port();
+        operator_.ca_file = agent_.ca_file = file("ca.pem");
+        operator_.certificate = agent_.certificate = file("host.pem");
+        operator_.key = agent_.key = file("host.key");
+        make_buckets(operator_);
+        put_document(operator_, "one");
+    }
+    [[nodiscard]] std::string file(const std::string& name) const { return (server_.folder().path() / name).string(); }
+    // It never connects: of a refused certificate TLS 1.3 tells only after the handshake.
+    void expect_refused(const std::string& words) {
+        NatsAgent agent(agent_);
+        agent.serve(1500ms);
+        EXPECT_TRUE(agent.deliveries.empty());
+        EXPECT_NE(agent.source.health().problem.find(words), std::string::npos) << agent.source.health().problem;
+    }
+};
+
+TEST_F(NatsTls, WorksWithTheRightCertificates) {
+    NatsAgent agent(agent_);
+    EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+}
+
+TEST_F(NatsTls, BelievesNoServerOfAnotherAuthority) {
+    agent_.ca_file = file("other.pem");
+    expect_refused("certificate");
+}
+
+TEST_F(NatsTls, BelievesNoServerOfTheSystemsListUnlessItIsThere) {
+    agent_.ca_file.clear();
+    expect_refused("certificate");
+}
+
+TEST_F(NatsTls, BelievesNoServerOfAnotherName) {
+    agent_.url = "tls://127.0.0.1:" + server_.port();
+    expect_refused("");
+}
+
+TEST_F(NatsTls, IsRefusedWithoutACertificate) {
+    agent_.certificate.clear();
+    agent_.key.clear();
+    expect_refused("");
+}
+
+TEST_F(NatsTls, IsRefusedWithACertificateOfAnotherAuthority) {
+    agent_.certificate = file("stranger.pem");
+    agent_.key = file("stranger.key");
+    expect_refused("");
+}
+
+} // namespace
+} // namespace kudo::test

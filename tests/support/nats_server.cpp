@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include "tests/support/nats_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "agent/fd.h"
+#include "tests/support/process.h"
+
+namespace kudo::test {
+
+namespace {
+
+sockaddr_in loopback(uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+std::string free_port() {
+    const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address = loopback(0);
+    socklen_t size = sizeof address;
+    if (bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        throw std::runtime_error("no free port");
+    return std::to_string(ntohs(address.sin_port));
+}
+
+// The server speaks first: "INFO {...}".
+bool greets(const std::string& port) {
+    const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const timeval patience{1, 0};
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_in address = loopback(static_cast<uint16_t>(std::stoi(port)));
+    char first = 0;
+    return connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+           read(socket.get(), &first, 1) == 1 && first == 'I';
+}
+
+} // namespace
+
+TemporaryFolder::TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "kudo-test-XXXXXX").string();
+    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
+    path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+}
+
+std::string TemporaryFolder::write(const std::string& name, const std::string& content) const {
+    std::ofstream(path_ / name, std::ios::binary) << content;
+    return (path_ / name).string();
+}
+
+NatsServer::NatsServer(const std::string& configuration, std::string address)
+    : address_(std::move(address)), port_(free_port()) {
+    configure(configuration);
+}
+
+NatsServer::~NatsServer() {
+    if (process_ > 0) end(SIGKILL);
+}
+
+void NatsServer::configure(const std::string& configuration) {
+    folder_.write("server.conf", fmt::format("listen: {}:{}\n"
+                                             "jetstream {{ store_dir: \"{}\", max_file_store: 1GB }}\n"
+                                             "max_payload: 2MB\nlog_file: \"{}\"\n{}\n",
+                                             address_, port_, (folder_.path() / "store").string(),
+                                             (folder_.path() / "log").string(), configuration));
+}
+
+void NatsServer::start() {
+    process_ = start_program({"nats-server", "-c", (folder_.path() / "server.conf").string()});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!greets(port_)) {
+        int status = 0;
+        if (waitpid(process_, &status, WNOHANG) == process_) {
+            process_ = -1;
+            throw std::runtime_error("nats-server has ended: " + log());
+        }
+        if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("nats-server is deaf: " + log());
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+}
+
+void NatsServer::end(int signal) {
+    send(signal);
+    int status = 0;
+    waitpid(process_, &status, 0);
+    process_ = -1;
+}
+
+void NatsServer::send(int signal) const {
+    kill(process_, signal);
+}
+
+void NatsServer::save_store() const {
+    std::filesystem::remove_all(folder_.path() / "saved");
+    std::filesystem::copy(folder_.path() / "store", folder_.path() / "saved", std::filesystem::copy_options::recursive);
+}
+
+void NatsServer::restore_store() const {
+    std::filesystem::remove_all(folder_.path() / "store");
+    std::filesystem::copy(folder_.path() / "saved", folder_.path() / "store", std::filesystem::copy_options::recursive);
+}
+
+std::string NatsServer::log() const {
+    std::ostringstream text;
+    text << std::ifstream(folder_.path() / "log").rdbuf();
+    return text.str();
+}
+
+} // namespace kudo::test

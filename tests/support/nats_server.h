@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// A real nats-server with JetStream in a folder of its own, and all that can befall one. Included by the tests and the
+// benchmark of the fleet. Invariant: listens on the loopback of the thread's network namespace unless told otherwise;
+// gone, with its folder, when the owner is.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace kudo::test {
+
+// A folder in the temporary directory that goes with its owner.
+class TemporaryFolder {
+public:
+    TemporaryFolder();
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+    // Writes a file into it and returns its path.
+    std::string write(const std::string& name, const std::string& content) const; // NOLINT(modernize-use-nodiscard)
+
+private:
+    std::filesystem::path path_;
+};
+
+class NatsServer {
+public:
+    // Not started. `configuration`: more of the server's own, such as authorization {...} or tls {...}.
+    explicit NatsServer(const std::string& configuration = "", std::string address = "127.0.0.1");
+    ~NatsServer();
+    NatsServer(const NatsServer&) = delete;
+    NatsServer& operator=(const NatsServer&) = delete;
+
+    // Until it answers; throws if it does not within 20 s.
+    void start();
+    void end(int signal); // SIGKILL or SIGTERM; waits
+    void send(int signal) const;
+    // For the next start(), or at once with send(SIGHUP).
+    void configure(const std::string& configuration);
+
+    // The whole store, away and back; only while it does not run.
+    void save_store() const;
+    void restore_store() const;
+
+    [[nodiscard]] std::string url() const { return "nats://127.0.0.1:" + port_; }
+    [[nodiscard]] const std::string& port() const { return port_; }
+    [[nodiscard]] int process() const { return process_; }
+    [[nodiscard]] const TemporaryFolder& folder() const { return folder_; }
+    [[nodiscard]] std::string log() const;
+
+private:
+    TemporaryFolder folder_;
+    std::string address_, port_;
+    int process_ = -1;
+};
+
+} // namespace kudo::test
