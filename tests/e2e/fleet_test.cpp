@@ -33,6 +33,7 @@ protected:
         server_.start();
         options_ = quick_nats_options(server_.url());
         std::filesystem::create_directory(folder_.path() / "keys");
+        folder_.write("config.toml", "");
         make_key("operator", "keys/operator.pub");
         make_key("other", "other.pub");
     }
@@ -60,7 +61,7 @@ protected:
     Outcome fleet(std::vector<std::string> words, const std::string& url = "") const {
         const std::string keys = file("keys");
         const bool has_keys = words[0] != "status";
-        words.insert(words.begin(), {KUDO_AGENT_PROGRAM, "--config", "/dev/null", "fleet"});
+        words.insert(words.begin(), {KUDO_AGENT_PROGRAM, "--config", file("config.toml"), "fleet"});
         words.insert(words.end(), {"--nats", url.empty() ? server_.url() : url, "--fleet", "acme"});
         if (has_keys) words.insert(words.end(), {"--keys", keys});
         return run_program(words);

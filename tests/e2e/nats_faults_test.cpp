@@ -142,7 +142,7 @@ TEST_F(NatsFault, ABucketThatIsDeletedAndMadeAnew) {
     ASSERT_NO_FATAL_FAILURE(begin());
     for (int round = 0; round < rounds(); ++round) {
         delete_buckets(operator_);
-        if (round % 2 == 1) agent_->serve(1500ms); // noticed, or not
+        if (round % 2 == 0) agent_->serve(1500ms); // noticed, or not
         make_buckets(operator_);
         publish();
         ASSERT_NO_FATAL_FAILURE(expect_healed()) << round; // the report too, though there is no new one
@@ -165,7 +165,7 @@ TEST_F(NatsFault, AStoreThatIsRolledBack) {
         server_->restore_store();
         server_->start();
         // Before and after it was noticed; the revision is one that we have seen with other content.
-        if (round % 2 == 1) {
+        if (round % 2 == 0) {
             ASSERT_TRUE(agent_->serve_until_delivered(published_[published_.size() - 2], limit));
         }
         publish();
