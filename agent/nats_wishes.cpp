@@ -51,7 +51,9 @@ Result<void> set_servers(natsOptions* wishes, const NatsOptions& options) {
 
 Result<void> set_tls(natsOptions* wishes, const NatsOptions& options) {
     Wishes result(NATS_OK);
-    const bool wanted = !options.ca_file.empty() || !options.certificate.empty() || !options.key.empty();
+    // libnats 3.4.1 connects to tls:// in the clear if the server offers no TLS, unless told not to.
+    const bool wanted = !options.ca_file.empty() || !options.certificate.empty() || !options.key.empty() ||
+                        options.url.find("tls://") != std::string::npos;
     if (wanted) result.then(natsOptions_SetSecure(wishes, true), "cannot use TLS");
     if (!options.ca_file.empty())
         result.then(natsOptions_LoadCATrustedCertificates(wishes, options.ca_file.c_str()),
@@ -90,7 +92,10 @@ tl::unexpected<Error> nats_failure(std::string_view where, std::string_view what
     // The last error of this thread is of an earlier call if this one has set none.
     natsStatus last = NATS_OK;
     const char* details = nats_GetLastError(&last);
-    const std::string_view words = last == status && details && *details ? details : natsStatus_GetText(status);
+    std::string_view words = last == status && details && *details ? details : natsStatus_GetText(status);
+    // "(conn.c:2088): No server available for connection"
+    if (const auto place = words.find("): "); words.starts_with('(') && place != std::string_view::npos)
+        words.remove_prefix(place + 3);
     std::string text;
     for (const char c : words.substr(0, 300))
         text += c >= ' ' && c <= '~' ? c : ' ';

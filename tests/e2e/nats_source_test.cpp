@@ -191,6 +191,17 @@ TEST_F(NatsSourceTest, SaysThatItsCredentialsAreNoneAndPicksUpBetterOnes) {
     EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
 }
 
+TEST_F(NatsSourceTest, ATlsUrlIsNeverSpokenInTheClear) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    agent_.url = "tls://127.0.0.1:" + server_.port();
+    NatsAgent agent(agent_);
+    EXPECT_NE(problem(agent), "");
+    agent.serve(1s);
+    EXPECT_TRUE(agent.deliveries.empty());
+}
+
 class NatsTls : public NatsSourceTest {
 protected:
     void SetUp() override {
