@@ -59,7 +59,7 @@ Result<void> NatsConnection::listen(const std::string& subject) {
                                                        on_message, handles_->bell->closure());
     if (status != NATS_OK) return nats_failure(handles_->where, "cannot listen to " + subject, status);
     // A doorbell that rings too often loses nothing by being deaf for a moment.
-    natsSubscription_SetPendingLimits(fresh.get(), 16, 16 * 1024 * 1024);
+    natsSubscription_SetPendingLimits(fresh.get(), 4096, 16 * 1024 * 1024);
     handles_->subscription = std::move(fresh);
     return {};
 }

@@ -154,6 +154,8 @@ void NatsWorker::connect() {
 }
 
 void NatsWorker::drop(const std::string& problem) {
+    maps_.reset();
+    hosts_.reset();
     connection_.reset();
     {
         // What the old connection had to say is of no interest any more.
@@ -171,12 +173,16 @@ void NatsWorker::check_health() {
 }
 
 void NatsWorker::leave_if_lost(const Error& error) {
+    maps_.reset();
+    hosts_.reset();
     if (connection_->is_closed() || !connection_->round_trip()) drop(error.message);
 }
 
 void NatsWorker::read_everything() {
     // Anew, like the bucket: one that was deleted and made again must not be waited for at the old one's door. A plain
     // subscription, not a consumer of the bucket: it costs the server no state and outlives the bucket.
+    maps_.reset();
+    hosts_.reset();
     auto read = connection_->listen(subject_of(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
     if (read) read = read_places();
     if (read) {
@@ -205,13 +211,20 @@ void NatsWorker::answer_doorbell() {
     if (!seen && ++rings_ < most_rings) next_doorbell_ = after(first_ring_wait * (1U << rings_), 0.5, 1);
 }
 
+Result<void> NatsWorker::open_bucket(std::optional<NatsBucket>& bucket, const std::string& name) {
+    if (bucket) return {};
+    auto found = connection_->bucket(name);
+    if (!found) return fail(std::move(found.error()));
+    bucket.emplace(std::move(*found));
+    return {};
+}
+
 Result<void> NatsWorker::read_places() {
-    auto bucket = connection_->bucket(maps_bucket(options_.fleet));
-    if (!bucket) return fail(std::move(bucket.error()));
+    KUDO_TRY(open_bucket(maps_, maps_bucket(options_.fleet)));
     // One that is wrong does not keep the other from being read.
     Result<void> first;
     for (Place& place : places_) {
-        auto read = read_place(*bucket, place);
+        auto read = read_place(*maps_, place);
         if (!read && first) first = std::move(read);
     }
     return first;
@@ -241,9 +254,8 @@ Result<void> NatsWorker::read_place(NatsBucket& bucket, Place& place) {
 
 void NatsWorker::store_report() {
     const auto stored = [&]() -> Result<void> {
-        auto bucket = connection_->bucket(hosts_bucket(options_.fleet));
-        if (!bucket) return fail(std::move(bucket.error()));
-        return bucket->put(host_key(options_.host), report_);
+        KUDO_TRY(open_bucket(hosts_, hosts_bucket(options_.fleet)));
+        return hosts_->put(host_key(options_.host), report_);
     }();
     if (!stored) {
         next_report_ = after_failure(report_failures_);
@@ -260,10 +272,10 @@ void NatsWorker::store_report() {
 Result<void> NatsWorker::check_report() {
     if (stored_report_.empty()) return {};
     const auto lost = [&]() -> Result<bool> {
-        auto bucket = connection_->bucket(hosts_bucket(options_.fleet));
-        if (!bucket && bucket.error().kind == ErrorKind::NotEnabled) return true;
-        if (!bucket) return fail(std::move(bucket.error()));
-        const auto entry = bucket->read(host_key(options_.host));
+        const auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
+        if (!opened && opened.error().kind == ErrorKind::NotEnabled) return true;
+        if (!opened) return fail(opened.error());
+        const auto entry = hosts_->read(host_key(options_.host));
         if (!entry) return fail(entry.error());
         return !*entry || (*entry)->value != stored_report_;
     }();

@@ -63,6 +63,8 @@ private:
     void read_everything();
     void answer_doorbell();
     void store_report();
+    // Looks it up if that is not done yet.
+    Result<void> open_bucket(std::optional<NatsBucket>& bucket, const std::string& name);
     Result<void> read_places();
     Result<void> read_place(NatsBucket& bucket, Place& place);
     Result<void> check_report();
@@ -87,6 +89,7 @@ private:
     // The thread's own from here on.
     std::mt19937_64 random_;
     std::optional<NatsConnection> connection_;
+    std::optional<NatsBucket> maps_, hosts_; // of the connection; looked up anew after every failure and re-reading
     std::array<Place, 2> places_;
     std::string report_, stored_report_;
     std::size_t rung_for_ = 0; // std::hash of the value that the doorbell spoke of

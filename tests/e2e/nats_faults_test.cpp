@@ -23,9 +23,18 @@ using namespace std::chrono_literals;
 // The waits are a 300th of the real ones, where five minutes are allowed; this leaves room for a busy machine.
 constexpr auto limit = 10s;
 
+int number_of(const char* variable, int otherwise) {
+    const char* wish = std::getenv(variable);
+    return wish ? std::max(1, std::atoi(wish)) : otherwise;
+}
+
 int rounds() {
-    const char* wish = std::getenv("KUDO_FAULT_ROUNDS");
-    return wish ? std::max(1, std::atoi(wish)) : 1;
+    return number_of("KUDO_FAULT_ROUNDS", 1);
+}
+
+// By default several times what is needed to notice that nobody answers and to fail to connect.
+std::chrono::seconds silence() {
+    return std::chrono::seconds(number_of("KUDO_FAULT_SECONDS", 3));
 }
 
 class NatsFault : public testing::Test {
@@ -114,7 +123,7 @@ TEST_F(NatsFault, AServerThatIsStopped) {
     for (int round = 0; round < rounds(); ++round) {
         server_->send(SIGSTOP);
         report();
-        agent_->serve(3s); // several times what is needed to notice it and to fail to connect
+        agent_->serve(silence());
         EXPECT_NE(agent_->source.health().problem, "");
         server_->send(SIGCONT);
         publish();
@@ -129,7 +138,7 @@ TEST_F(NatsFault, AConnectionThatIsBlackholed) {
         network_.swallow("127.0.0.2");
         report();
         publish(); // on the other way: nothing rings
-        agent_->serve(3s);
+        agent_->serve(silence());
         EXPECT_NE(agent_->source.health().problem, "");
         EXPECT_NE(agent_->documents().back(), published_.back());
         network_.swallow_nothing();
