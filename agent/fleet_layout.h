@@ -28,9 +28,15 @@ inline std::string host_key(const std::string& host) {
     return "host." + host;
 }
 
-// The subject under which a bucket's key is stored.
+// The subject under which a bucket's key is written.
 inline std::string subject_of(const std::string& bucket, const std::string& key) {
     return "$KV." + bucket + "." + key;
+}
+
+// The subject on which the server rings once it has stored a bucket's key. Not the one above: that one rings before the
+// store has it, carries the whole value, and does not pass leaf nodes.
+inline std::string doorbell_of(const std::string& bucket, const std::string& key) {
+    return bucket + "-doorbell." + key;
 }
 
 } // namespace kudo

@@ -9,8 +9,7 @@
 namespace kudo {
 
 struct NatsEvent {
-    bool closed = false;   // the connection is gone; otherwise: a message
-    std::size_t value = 0; // of a message: std::hash of its bytes
+    bool closed = false; // the connection is gone; otherwise: a message
 };
 
 class NatsBell {

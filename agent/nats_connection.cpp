@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nats/nats.h>
 
+#include "agent/fleet_layout.h"
 #include "agent/nats_handles.h"
 #include "maps/text.h"
 
@@ -21,8 +22,7 @@ void on_closed(natsConnection*, void* closure) {
 
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
     const NatsHandle<natsMsg, natsMsg_Destroy> owned(message);
-    const std::string_view bytes(natsMsg_GetData(message), static_cast<std::size_t>(natsMsg_GetDataLength(message)));
-    NatsBell::ring(closure, {.value = std::hash<std::string_view>{}(bytes)});
+    NatsBell::ring(closure, {});
 }
 
 } // namespace
@@ -82,6 +82,13 @@ Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int hist
     kvConfig_Init(&wish);
     wish.Bucket = name.c_str();
     wish.History = static_cast<uint8_t>(history);
+    const std::string written = subject_of(name, ">"), bell = doorbell_of(name, ">");
+    jsRePublish doorbell;
+    jsRePublish_Init(&doorbell);
+    doorbell.Source = written.c_str();
+    doorbell.Destination = bell.c_str();
+    doorbell.HeadersOnly = true;
+    wish.RePublish = &doorbell;
     NatsHandle<kvStore, kvStore_Destroy> made;
     const natsStatus status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &wish);
     if (status != NATS_OK)

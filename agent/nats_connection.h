@@ -50,7 +50,7 @@ public:
     Result<void> listen(const std::string& subject);
     // Looked up anew on the server. NotEnabled: there is no such bucket.
     Result<NatsBucket> bucket(const std::string& name);
-    // The bucket, made if it is missing.
+    // The bucket, made if it is missing, with a doorbell (fleet_layout.h).
     Result<NatsBucket> make_bucket(const std::string& name, int history);
     [[nodiscard]] bool is_closed() const;
 

@@ -27,10 +27,6 @@ template <typename Moment> bool is_due(const std::optional<Moment>& moment, Mome
     return moment && *moment <= now;
 }
 
-// The doorbell can ring before the server has stored what it rings for. So often do we go to the door for one ring.
-constexpr unsigned most_rings = 6;
-constexpr std::chrono::milliseconds first_ring_wait(50);
-
 } // namespace
 
 NatsWorker::NatsWorker(NatsOptions options, DeliveryInbox& inbox)
@@ -84,10 +80,6 @@ void NatsWorker::run() {
             next_connect_ = next_read_ = Clock::now();
         }
         if (calls.message && !next_doorbell_) next_doorbell_ = after(options_.doorbell_spread, 0, 1);
-        if (calls.message) {
-            rung_for_ = calls.value;
-            rings_ = 0;
-        }
         if (calls.report) next_report_ = Clock::now();
         if (calls.report && !next_connect_) next_connect_ = Clock::now();
 
@@ -132,12 +124,7 @@ void NatsWorker::connect() {
     auto connection = NatsConnection::open(options_, [this](const NatsEvent& event) {
         {
             const std::lock_guard lock(mutex_);
-            if (event.closed) {
-                calls_.closed = true;
-            } else {
-                calls_.message = true;
-                calls_.value = event.value;
-            }
+            (event.closed ? calls_.closed : calls_.message) = true;
         }
         called_.notify_one();
     });
@@ -180,10 +167,11 @@ void NatsWorker::leave_if_lost(const Error& error) {
 
 void NatsWorker::read_everything() {
     // Anew, like the bucket: one that was deleted and made again must not be waited for at the old one's door. A plain
-    // subscription, not a consumer of the bucket: it costs the server no state and outlives the bucket.
+    // subscription, not a consumer of the bucket: it costs the server no state, outlives the bucket and passes leaf
+    // nodes.
     maps_.reset();
     hosts_.reset();
-    auto read = connection_->listen(subject_of(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
+    auto read = connection_->listen(doorbell_of(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
     if (read) read = read_places();
     if (read) {
         connect_failures_ = read_failures_ = 0;
@@ -205,10 +193,7 @@ void NatsWorker::answer_doorbell() {
         next_read_ = after_failure(read_failures_);
         set_problem(read.error().message);
         leave_if_lost(read.error());
-        return;
     }
-    const bool seen = std::ranges::any_of(places_, [&](const Place& place) { return place.value == rung_for_; });
-    if (!seen && ++rings_ < most_rings) next_doorbell_ = after(first_ring_wait * (1U << rings_), 0.5, 1);
 }
 
 Result<void> NatsWorker::open_bucket(std::optional<NatsBucket>& bucket, const std::string& name) {
@@ -241,7 +226,6 @@ Result<void> NatsWorker::read_place(NatsBucket& bucket, Place& place) {
         return {};
     }
     const std::string& value = (*entry)->value;
-    place.value = std::hash<std::string_view>{}(value);
     std::string hash = content_hash(value);
     if (!place.always && hash == place.delivered) return {};
     auto bundle = split_bundle(value);

@@ -36,11 +36,10 @@ private:
     // What others want of the thread.
     struct Calls {
         bool end = false;
-        bool closed = false;   // the connection is lost
-        bool read = false;     // everything, and deliver it whether or not it is new
-        bool report = false;   // there is a new one
-        bool message = false;  // somebody rang
-        std::size_t value = 0; // and what for: std::hash of the value that was written
+        bool closed = false;  // the connection is lost
+        bool read = false;    // everything, and deliver it whether or not it is new
+        bool report = false;  // there is a new one
+        bool message = false; // somebody rang
     };
 
     // A key that is delivered, and what was delivered last.
@@ -49,7 +48,6 @@ private:
         bool is_needed = false;     // its absence is a problem
         bool always = false;        // a read_again() has not been answered yet
         std::string delivered = {}; // content_hash; empty: nothing
-        std::size_t value = 0;      // std::hash of what was read last
     };
 
     void run();
@@ -92,8 +90,6 @@ private:
     std::optional<NatsBucket> maps_, hosts_; // of the connection; looked up anew after every failure and re-reading
     std::array<Place, 2> places_;
     std::string report_, stored_report_;
-    std::size_t rung_for_ = 0; // std::hash of the value that the doorbell spoke of
-    unsigned rings_ = 0;       // how often we went to the door for it
     unsigned connect_failures_ = 0, read_failures_ = 0, report_failures_ = 0;
     std::optional<Moment> next_connect_, next_check_, next_read_, next_doorbell_, next_report_;
 

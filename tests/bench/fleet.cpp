@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// kudo_fleet_bench [--agents N] [--rounds N] [--spread MS] [--bytes N] [--json FILE]: many hosts of one ring, each with
-// the real source, against one real nats-server: how long from a publication until it was delivered to all of them, and
-// until their reports of it were stored; and what it costs in memory.
+// kudo_fleet_bench [--agents N] [--leaves N] [--rounds N] [--spread MS] [--bytes N] [--json FILE]: many hosts of one
+// ring, each with the real source, against one real nats-server or as many leaf nodes of it: how long from a
+// publication until it was delivered to all of them, and until their reports of it were stored; and what it costs in
+// memory.
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
@@ -16,7 +17,6 @@
 #include <stdexcept>
 #include <string_view>
 #include <thread>
-#include <unordered_set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -35,7 +35,7 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 using test::NatsServer;
 
 struct FleetOptions {
-    int agents = 1000, rounds = 10;
+    int agents = 1000, rounds = 10, leaves = 0;
     std::chrono::milliseconds spread{0};
     std::size_t bytes = 8000; // of the document: the built-in map has about as many
     std::string json;
@@ -89,7 +89,12 @@ double percentile(std::vector<double> values, double part) {
 class FleetBench {
 public:
     explicit FleetBench(const FleetOptions& options, Handle handle) : options_(options), handle_(std::move(handle)) {
+        server_.configure(server_.hub_configuration());
         server_.start();
+        for (int i = 0; i < options.leaves; ++i) {
+            leaves_.push_back(NatsServer::leaf_of(server_));
+            leaves_.back()->start();
+        }
         nats_.url = server_.url();
         nats_.fleet = "bench";
         nats_.ring = "canary";
@@ -105,6 +110,7 @@ public:
         value_of(connection.make_bucket(hosts_bucket("bench"), 1));
         watch_reports();
         publish(connection, 0);
+        const double leaf_before = leaves_.empty() ? 0 : memory_of(std::to_string(leaves_[0]->process()));
         const double server_before = memory_of(std::to_string(server_.process()));
         const double agents_before = memory_of("self");
         const auto start = Clock::now();
@@ -112,6 +118,7 @@ public:
         serve_round(0, start);
         const double connect_ms = Milliseconds(Clock::now() - start).count();
         std::this_thread::sleep_for(std::chrono::seconds(1));
+        const double leaf_connected = leaves_.empty() ? 0 : memory_of(std::to_string(leaves_[0]->process()));
         const double server_connected = memory_of(std::to_string(server_.process()));
         const double agents_connected = memory_of("self");
         const std::size_t sockets = connections_of(server_.process());
@@ -128,6 +135,7 @@ public:
         }
         const double server_after = memory_of(std::to_string(server_.process()));
         return {{"agents", options_.agents},
+                {"leaves", options_.leaves},
                 {"rounds", options_.rounds},
                 {"document_bytes", options_.bytes},
                 {"doorbell_spread_ms", options_.spread.count()},
@@ -140,6 +148,7 @@ public:
                 {"server_rss_kb", {{"empty", server_before}, {"connected", server_connected}, {"end", server_after}}},
                 {"server_kb_per_agent", (server_connected - server_before) / options_.agents},
                 {"server_kb_per_agent_end", (server_after - server_before) / options_.agents},
+                {"leaf_rss_kb", {{"empty", leaf_before}, {"connected", leaf_connected}}},
                 {"agent_kb_each", (agents_connected - agents_before) / options_.agents}};
     }
 
@@ -163,13 +172,13 @@ private:
         value_of(bucket.put(ring_map_key("canary"), value_of(join(bundle))));
     }
 
-    // Every report that is stored passes here as well.
+    // Every report that was stored rings here.
     void watch_reports() {
         watcher_.emplace(value_of(NatsConnection::open(nats_, [this](const NatsEvent& event) {
             const std::lock_guard lock(mutex_);
-            if (!event.closed && seen_.insert(event.value).second) arrivals_.push_back(Clock::now());
+            if (!event.closed) arrivals_.push_back(Clock::now());
         })));
-        value_of(watcher_->listen(subject_of(hosts_bucket("bench"), "host.>")));
+        value_of(watcher_->listen(doorbell_of(hosts_bucket("bench"), "host.>")));
         value_of(watcher_->round_trip());
     }
 
@@ -177,6 +186,7 @@ private:
         for (int i = 0; i < options_.agents; ++i) {
             NatsOptions mine = nats_;
             mine.host = fmt::format("host-{}", i);
+            if (!leaves_.empty()) mine.url = leaves_[static_cast<std::size_t>(i) % leaves_.size()]->url();
             agents_.push_back(std::make_unique<NatsSource>(mine));
             epoll_event wish{};
             wish.events = EPOLLIN;
@@ -229,11 +239,11 @@ private:
     FleetOptions options_;
     Handle handle_;
     NatsServer server_;
+    std::vector<std::unique_ptr<NatsServer>> leaves_;
     NatsOptions nats_;
     Fd epoll_;
     std::mutex mutex_;
     std::vector<Clock::time_point> arrivals_; // guarded by mutex_
-    std::unordered_set<std::size_t> seen_;    // guarded by mutex_
     std::optional<NatsConnection> watcher_;
     std::vector<std::unique_ptr<NatsSource>> agents_;
     std::vector<double> delivered_, reported_;
@@ -241,9 +251,9 @@ private:
 };
 
 void print_table(const nlohmann::ordered_json& result) {
-    fmt::print("{} agents, {} rounds, documents of {} bytes, doorbell spread {} ms\n", result["agents"].get<int>(),
-               result["rounds"].get<int>(), result["document_bytes"].get<int>(),
-               result["doorbell_spread_ms"].get<int>());
+    fmt::print("{} agents, {} leaf nodes, {} rounds, documents of {} bytes, doorbell spread {} ms\n",
+               result["agents"].get<int>(), result["leaves"].get<int>(), result["rounds"].get<int>(),
+               result["document_bytes"].get<int>(), result["doorbell_spread_ms"].get<int>());
     const auto times = [&](const char* name, const nlohmann::ordered_json& row) {
         fmt::print("  {:<24} p50 {:8.1f} ms   p99 {:8.1f} ms   all: p50 {:8.1f} ms, longest {:8.1f} ms\n", name,
                    row["p50"].get<double>(), row["p99"].get<double>(), row["all_p50"].get<double>(),
@@ -259,6 +269,8 @@ void print_table(const nlohmann::ordered_json& result) {
     line("server, connected", result["server_rss_kb"]["connected"].get<double>() / 1024, "MiB");
     line("server, at the end", result["server_rss_kb"]["end"].get<double>() / 1024, "MiB");
     line("server, for each agent", result["server_kb_per_agent"].get<double>(), "KiB");
+    line("a leaf node, empty", result["leaf_rss_kb"]["empty"].get<double>() / 1024, "MiB");
+    line("a leaf node, connected", result["leaf_rss_kb"]["connected"].get<double>() / 1024, "MiB");
     line("agent, each", result["agent_kb_each"].get<double>(), "KiB");
     line("sockets of the server", result["server_sockets"].get<double>(), "");
     line("reports stored", result["reports_stored"].get<double>(), "");
@@ -266,7 +278,8 @@ void print_table(const nlohmann::ordered_json& result) {
 }
 
 int usage() {
-    fmt::print(stderr, "usage: kudo_fleet_bench [--agents N] [--rounds N] [--spread MS] [--bytes N] [--json FILE]\n");
+    fmt::print(stderr, "usage: kudo_fleet_bench [--agents N] [--leaves N] [--rounds N] [--spread MS] [--bytes N] "
+                       "[--json FILE]\n");
     return 2;
 }
 
@@ -279,6 +292,8 @@ int run(int argc, char** argv) {
         if (i + 1 == argc) return usage();
         if (word == "--agents")
             options.agents = std::stoi(argv[i + 1]);
+        else if (word == "--leaves")
+            options.leaves = std::stoi(argv[i + 1]);
         else if (word == "--rounds")
             options.rounds = std::stoi(argv[i + 1]);
         else if (word == "--spread")

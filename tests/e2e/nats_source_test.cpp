@@ -83,7 +83,7 @@ TEST_F(NatsSourceTest, IsWokenByTheDoorbell) {
 TEST_F(NatsSourceTest, NeedsNoDoorbell) {
     // Whoever may not listen reads all the same.
     start("authorization { users: [ {user: op, password: o}, "
-          "{user: host, password: h, permissions: { subscribe: { deny: \"$KV.>\" } } } ] }");
+          "{user: host, password: h, permissions: { subscribe: { deny: \"kudo-acme-maps-doorbell.>\" } } } ] }");
     operator_.credentials = server_.folder().write("op", "op:o\n");
     agent_.credentials = server_.folder().write("host", "host:h\n");
     make_buckets(operator_);
@@ -150,7 +150,7 @@ TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
                 "$JS.API.DIRECT.GET.KV_kudo-acme-maps.$KV.kudo-acme-maps.ring.canary.*",
                 "$JS.API.DIRECT.GET.KV_kudo-acme-hosts.$KV.kudo-acme-hosts.host.web-1",
                 "$KV.kudo-acme-hosts.host.web-1" ] },
-            subscribe: { allow: [ "_INBOX.>", "$KV.kudo-acme-maps.ring.canary.*" ] } } } ] })");
+            subscribe: { allow: [ "_INBOX.>", "kudo-acme-maps-doorbell.ring.canary.*" ] } } } ] })");
     operator_.credentials = server_.folder().write("op", "op:o\n");
     agent_.credentials = server_.folder().write("host", "web-1:h\n");
     make_buckets(operator_);
@@ -164,6 +164,23 @@ TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
     EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 5s));
     EXPECT_THROW(put_document(agent_, "three"), std::runtime_error) << "a host publishes to its ring";
     EXPECT_EQ(server_.log().find("Violation - User \"web-1\", Subject \"$JS"), std::string::npos) << server_.log();
+}
+
+TEST_F(NatsSourceTest, WorksThroughALeafNode) {
+    start(server_.hub_configuration());
+    make_buckets(operator_);
+    const auto leaf = NatsServer::leaf_of(server_);
+    leaf->start();
+    agent_.url = leaf->url();
+    agent_.read_again = 1h; // from the leaf come the doorbell, the document, and the way for the report
+    NatsAgent agent(agent_);
+    agent.report(7);
+    agent.serve_until([&] { return agent.source.health().problem.ends_with("nothing has been published there"); }, 10s);
+    put_document(operator_, "one");
+    EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+    put_document(operator_, "two");
+    EXPECT_TRUE(agent.serve_until_delivered("two")) << agent.source.health().problem;
+    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 5s));
 }
 
 TEST_F(NatsSourceTest, KnowsItselfByAnNKey) {

@@ -71,7 +71,7 @@ std::string TemporaryFolder::write(const std::string& name, const std::string& c
 }
 
 NatsServer::NatsServer(const std::string& configuration, std::string address)
-    : address_(std::move(address)), port_(free_port()) {
+    : address_(std::move(address)), port_(free_port()), leaf_port_(free_port()) {
     configure(configuration);
 }
 
@@ -79,12 +79,25 @@ NatsServer::~NatsServer() {
     if (process_ > 0) end(SIGKILL);
 }
 
+std::string NatsServer::hub_configuration() const {
+    return "leafnodes { listen: \"127.0.0.1:" + leaf_port_ + "\" }";
+}
+
+std::unique_ptr<NatsServer> NatsServer::leaf_of(const NatsServer& hub) {
+    auto leaf = std::make_unique<NatsServer>();
+    leaf->has_store_ = false;
+    leaf->configure("leafnodes { remotes: [ { url: \"nats-leaf://127.0.0.1:" + hub.leaf_port_ +
+                    "\" } ] }\ndefault_js_domain: { \"$G\": hub }");
+    return leaf;
+}
+
 void NatsServer::configure(const std::string& configuration) {
-    folder_.write("server.conf", fmt::format("listen: {}:{}\n"
-                                             "jetstream {{ store_dir: \"{}\", max_file_store: 1GB }}\n"
-                                             "max_payload: 2MB\nlog_file: \"{}\"\n{}\n",
-                                             address_, port_, (folder_.path() / "store").string(),
-                                             (folder_.path() / "log").string(), configuration));
+    std::string text = fmt::format("listen: {}:{}\nmax_payload: 2MB\nlog_file: \"{}\"\n", address_, port_,
+                                   (folder_.path() / "log").string());
+    if (has_store_)
+        text += fmt::format("jetstream {{ store_dir: \"{}\", max_file_store: 1GB, domain: hub }}\n",
+                            (folder_.path() / "store").string());
+    folder_.write("server.conf", text + configuration + "\n");
 }
 
 void NatsServer::start() {

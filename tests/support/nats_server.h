@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace kudo::test {
@@ -28,6 +29,9 @@ class NatsServer {
 public:
     // Not started. `configuration`: more of the server's own, such as authorization {...} or tls {...}.
     explicit NatsServer(const std::string& configuration = "", std::string address = "127.0.0.1");
+    // One without a store of its own that passes everything on to `hub`, whose configuration has hub_configuration().
+    static std::unique_ptr<NatsServer> leaf_of(const NatsServer& hub);
+    [[nodiscard]] std::string hub_configuration() const;
     ~NatsServer();
     NatsServer(const NatsServer&) = delete;
     NatsServer& operator=(const NatsServer&) = delete;
@@ -51,7 +55,8 @@ public:
 
 private:
     TemporaryFolder folder_;
-    std::string address_, port_;
+    std::string address_, port_, leaf_port_;
+    bool has_store_ = true;
     int process_ = -1;
 };
 
