@@ -133,6 +133,9 @@ public:
             all_delivered.push_back(percentile(delivered_, 1));
             all_reported.push_back(percentile(reported_, 1));
         }
+        const auto counting = Clock::now();
+        const std::size_t stored = count_reports(connection, static_cast<uint64_t>(options_.rounds));
+        const double count_ms = Milliseconds(Clock::now() - counting).count();
         const double server_after = memory_of(std::to_string(server_.process()));
         return {{"agents", options_.agents},
                 {"leaves", options_.leaves},
@@ -140,7 +143,9 @@ public:
                 {"document_bytes", options_.bytes},
                 {"doorbell_spread_ms", options_.spread.count()},
                 {"wrong", wrong_},
-                {"reports_stored", count_reports(connection, static_cast<uint64_t>(options_.rounds))},
+                {"reports_stored", stored},
+                {"read_all_reports_ms", count_ms},
+                {"report_bytes", to_json(believe(options_.agents, Delivery{}, 1)).size()},
                 {"start_to_all_reported_ms", connect_ms},
                 {"publish_to_delivered_ms", times_json(delivered, all_delivered)},
                 {"publish_to_reported_ms", times_json(reported, all_reported)},
@@ -273,6 +278,8 @@ void print_table(const nlohmann::ordered_json& result) {
     line("a leaf node, connected", result["leaf_rss_kb"]["connected"].get<double>() / 1024, "MiB");
     line("agent, each", result["agent_kb_each"].get<double>(), "KiB");
     line("sockets of the server", result["server_sockets"].get<double>(), "");
+    line("a report", result["report_bytes"].get<double>(), "bytes");
+    line("to read all reports", result["read_all_reports_ms"].get<double>(), "ms");
     line("reports stored", result["reports_stored"].get<double>(), "");
     line("wrong documents", result["wrong"].get<double>(), "");
 }
