@@ -36,6 +36,7 @@ NatsWorker::NatsWorker(NatsOptions options, DeliveryInbox& inbox)
       thread_([this] { run(); }) {}
 
 NatsWorker::~NatsWorker() {
+    ending_ = true;
     {
         const std::lock_guard lock(mutex_);
         calls_.end = true;
@@ -162,7 +163,7 @@ void NatsWorker::check_health() {
 void NatsWorker::leave_if_lost(const Error& error) {
     maps_.reset();
     hosts_.reset();
-    if (connection_->is_closed() || !connection_->round_trip()) drop(error.message);
+    if (ending_ || connection_->is_closed() || !connection_->round_trip()) drop(error.message);
 }
 
 void NatsWorker::read_everything() {
@@ -198,6 +199,7 @@ void NatsWorker::answer_doorbell() {
 
 Result<void> NatsWorker::open_bucket(std::optional<NatsBucket>& bucket, const std::string& name) {
     if (bucket) return {};
+    if (ending_) return fail("ending");
     auto found = connection_->bucket(name);
     if (!found) return fail(std::move(found.error()));
     bucket.emplace(std::move(*found));
@@ -209,6 +211,7 @@ Result<void> NatsWorker::read_places() {
     // One that is wrong does not keep the other from being read.
     Result<void> first;
     for (Place& place : places_) {
+        if (ending_) return fail("ending");
         auto read = read_place(*maps_, place);
         if (!read && first) first = std::move(read);
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -76,6 +77,8 @@ private:
 
     const NatsOptions options_;
     DeliveryInbox& inbox_;
+
+    std::atomic<bool> ending_ = false; // nothing new is asked of the server
 
     mutable std::mutex mutex_;
     std::condition_variable called_;

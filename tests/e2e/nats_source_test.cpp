@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "agent/fleet_layout.h"
 #include "agent/nats_connection.h"
@@ -138,6 +139,42 @@ TEST_F(NatsSourceTest, StoresTheLatestReport) {
         return report ? report->serial : 0;
     };
     EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 10s));
+}
+
+TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    agent_.answer_wait = agent_.connect_wait = 1s;
+    for (const auto silence : {0ms, 300ms, 1500ms}) {
+        std::optional<NatsAgent> agent(std::in_place, agent_);
+        ASSERT_TRUE(agent->serve_until_delivered("one"));
+        server_.send(SIGSTOP);
+        agent->report(1);
+        agent->source.read_again([](Delivery) {});
+        agent->serve(silence);
+        const auto begin = std::chrono::steady_clock::now();
+        agent.reset();
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 2500ms) << "silent for " << silence.count() << " ms";
+        server_.send(SIGCONT);
+    }
+}
+
+TEST_F(NatsSourceTest, OfTwoOperatorsAtOnceOneFails) {
+    start();
+    make_buckets(operator_);
+    auto connection = NatsConnection::open(operator_);
+    ASSERT_TRUE(connection);
+    auto bucket = connection->bucket(maps_bucket("acme"));
+    ASSERT_TRUE(bucket);
+    ASSERT_TRUE(bucket->put_after("ring.canary.map", "first", 0));
+    EXPECT_FALSE(bucket->put_after("ring.canary.map", "second", 0));
+    const uint64_t revision = bucket->read("ring.canary.map").value()->revision;
+    ASSERT_TRUE(bucket->put_after("ring.canary.map", "third", revision));
+    const auto late = bucket->put_after("ring.canary.map", "fourth", revision);
+    ASSERT_FALSE(late);
+    EXPECT_NE(late.error().message.find("try again"), std::string::npos) << late.error().message;
+    EXPECT_EQ(bucket->read("ring.canary.map").value()->value, "third");
 }
 
 TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
