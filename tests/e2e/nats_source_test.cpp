@@ -145,8 +145,8 @@ TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
     start();
     make_buckets(operator_);
     put_document(operator_, "one");
-    agent_.answer_wait = agent_.connect_wait = 1s;
-    for (const auto silence : {0ms, 300ms, 1500ms}) {
+    agent_.answer_wait = agent_.connect_wait = 2s;
+    for (const auto silence : {0ms, 300ms}) {
         std::optional<NatsAgent> agent(std::in_place, agent_);
         ASSERT_TRUE(agent->serve_until_delivered("one"));
         server_.send(SIGSTOP);
@@ -155,7 +155,7 @@ TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
         agent->serve(silence);
         const auto begin = std::chrono::steady_clock::now();
         agent.reset();
-        EXPECT_LT(std::chrono::steady_clock::now() - begin, 2500ms) << "silent for " << silence.count() << " ms";
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 3500ms) << "silent for " << silence.count() << " ms";
         server_.send(SIGCONT);
     }
 }
