@@ -20,6 +20,7 @@ namespace {
 
 struct FleetStatusOptions {
     std::string silent_after = "15m";
+    bool hosts = false;
     NatsOptions nats;
 };
 
@@ -60,6 +61,26 @@ OrderedJson serials_json(const std::map<uint64_t, std::size_t>& serials) {
     return json;
 }
 
+// Every host of the ring, also those with whom all is well.
+OrderedJson members_json(const FleetStatus& status, const std::string& ring) {
+    const auto number = [](uint64_t serial) { return serial == 0 ? OrderedJson() : OrderedJson(serial); };
+    OrderedJson list = OrderedJson::array();
+    for (const FleetHost& host : status.view.hosts) {
+        if (!host.report || host.report->ring != ring) continue;
+        const HostReport& report = *host.report;
+        list.push_back({{"host", host.name},
+                        {"serial", number(report.serial)},
+                        {"staged", number(report.staged_serial)},
+                        {"key_set", number(report.key_set_serial)},
+                        {"content_hash", text_or_null(report.content_hash)},
+                        {"mode", text_or_null(report.mode)},
+                        {"health", report.health},
+                        {"version", text_or_null(report.version)},
+                        {"age_seconds", std::chrono::floor<std::chrono::seconds>(host.age).count()}});
+    }
+    return list;
+}
+
 OrderedJson status_json(const FleetStatus& status, const FleetStatusOptions& options) {
     OrderedJson rings = OrderedJson::array();
     for (const auto& [ring, count] : status.rings)
@@ -75,6 +96,9 @@ OrderedJson status_json(const FleetStatus& status, const FleetStatusOptions& opt
                          {"silent", count.silent},
                          {"alarmed", count.alarmed},
                          {"stragglers", stragglers_json(count.stragglers)}});
+    if (options.hosts)
+        for (OrderedJson& ring : rings)
+            ring["members"] = members_json(status, ring["ring"].get<std::string>());
     return {{"fleet", options.nats.fleet},
             {"hosts", status.view.hosts.size()},
             {"healthy", status.is_healthy()},
@@ -159,6 +183,7 @@ Run setup_fleet_status(CLI::App& app) {
     app.add_option("--silent-after", options->silent_after, "A host that has not reported for so long is silent")
         ->type_name("TIME")
         ->capture_default_str();
+    app.add_flag("--hosts", options->hosts, "With --json: every host, not only the stragglers");
     add_nats_options(app, options->nats, NatsUse::Required);
     app.footer("GOOD: healthy, and the ring's map is in effect, or staged if its date lies ahead.\n"
                "Exit status: 0 every host is good, 4 there are stragglers.");

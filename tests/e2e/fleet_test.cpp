@@ -303,6 +303,12 @@ TEST_F(Fleet, StatusCountsByRingAndNamesStragglers) {
     EXPECT_EQ(ring.at("stragglers").at(0).at("host"), "late");
     EXPECT_EQ(ring.at("stragglers").at(0).at("why").at(0), "has 9, 12 staged, not 10");
     EXPECT_EQ(ring.at("stragglers").at(1).at("host"), "sick");
+    EXPECT_FALSE(ring.contains("members"));
+    const auto members = status({"--hosts"}).at("rings").at(0).at("members");
+    EXPECT_EQ(members.size(), 32U);
+    EXPECT_EQ(members.at(0).at("host"), "good-00");
+    EXPECT_EQ(members.at(0).at("serial"), 10);
+    EXPECT_EQ(members.at(0).at("health"), "healthy");
     const Outcome table = fleet({"status"});
     EXPECT_EQ(table.status, 4);
     EXPECT_NE(table.out.find("10: 31, 9: 1"), std::string::npos) << table.out;
