@@ -101,7 +101,8 @@ void NatsServer::configure(const std::string& configuration) {
 }
 
 void NatsServer::start() {
-    process_ = start_program({"nats-server", "-c", (folder_.path() / "server.conf").string()});
+    process_ = start_program(
+        {"setpriv", "--pdeathsig", "KILL", "nats-server", "-c", (folder_.path() / "server.conf").string()});
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!greets(port_)) {
         int status = 0;
