@@ -38,6 +38,11 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
 
 } // namespace
 
+std::string QueuePlan::why_with(const QueueTree& tree) const {
+    const std::string_view but = weakness(tree.kind);
+    return but.empty() ? why : fmt::format("{}; {}", why, but);
+}
+
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     QueuePlan plan;
     for (const QueueKind candidate : queue_kinds)

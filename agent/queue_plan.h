@@ -17,6 +17,8 @@ struct QueuePlan {
     std::vector<QueueTree> candidates; // best first; empty: leave what stands there
     std::string text;                  // what QueueMemory.plan says then
     std::string why;                   // for people
+    // The same where this one of the candidates stands there.
+    [[nodiscard]] std::string why_with(const QueueTree& tree) const;
 };
 
 // The whole line in one direction. `kind`: nothing: whichever the kernel has.

@@ -215,6 +215,7 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
     }
     if (const QueueTree* tree = root->made_for(plan)) {
         result.report.chosen = queue_kind_name(tree->kind);
+        result.report.why = plan.why_with(*tree);
         result.priorities = tree->priorities;
         return result;
     }
@@ -236,6 +237,7 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
     KUDO_TRY(save_queue_memory(folder, place.memory, next));
     result.report.found = next.found.text();
     result.report.chosen = queue_kind_name((*tree)->kind);
+    result.report.why = plan.why_with(**tree);
     result.report.changed = true;
     result.priorities = (*tree)->priorities;
     return result;

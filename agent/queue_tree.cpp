@@ -9,8 +9,9 @@ namespace kudo {
 
 namespace {
 
-// linux/pkt_sched.h >= 6.8
-constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1;
+// linux/pkt_sched.h >= 6.8; a kernel that has the one has the other.
+constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1, tca_fq_weights = tca_fq_priomap + 1;
+constexpr int32_t fq_least_weight = 16384; // bytes, FQ_MIN_WEIGHT
 
 constexpr uint32_t usual_frame = 1514; // bytes
 constexpr uint32_t default_class = 2, video_class = 3, audio_class = 4, control_class = 5, line_class = 1;
@@ -188,7 +189,9 @@ QueueTree shaped_prio(const ShapedLine& line) {
     return tree;
 }
 
-// Three bands with weights: audio, the rest of KUDO's, others.
+// Three bands that take turns, each for as many bytes as its weight: audio, the rest of KUDO's, others. Whoever comes
+// to an idle band waits for the others' turns, so those are as short as the kernel lets them be. Audio's band gets
+// eight of ten bytes when all are full, which leaves the others a tenth each.
 TcObject fq(uint32_t handle, uint32_t parent) {
     tc_prio_qopt bands{};
     bands.bands = 3;
@@ -197,6 +200,7 @@ TcObject fq(uint32_t handle, uint32_t parent) {
     bands.priomap[second_priority] = bands.priomap[third_priority] = 1;
     Attributes attributes;
     attributes.put(tca_fq_priomap, bands);
+    attributes.put(tca_fq_weights, std::array{8 * fq_least_weight, fq_least_weight, fq_least_weight});
     return qdisc("fq", handle, parent, attributes.take());
 }
 
@@ -300,6 +304,19 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
         tree.priorities = prio_values();
     }
     return tree;
+}
+
+std::string_view weakness(QueueKind kind) {
+    switch (kind) {
+    case QueueKind::Fq: // net/sched/sch_fq.c: a flow is a FIFO, and its band the one of its last packet
+        return "fq keeps a flow in order, so that audio waits behind the video of its own flow, and is lost with it "
+               "where media alone is more than the line carries";
+    case QueueKind::PfifoFast:
+        return "pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
+               "carries, audio is lost as video is, and the rest gets nothing";
+    default:
+        return {};
+    }
 }
 
 bool has_bands(const TcObject& fq) {

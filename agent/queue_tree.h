@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/queue_wish.h"
@@ -43,6 +44,9 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 // A queue that only orders what waits, without a rate: as the root, or, `transmit_queues` > 0, one below each transmit
 // queue of a multi-queue device. Htb has none.
 QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
+
+// What a full line shows of this kind; empty: nothing that the others do better.
+std::string_view weakness(QueueKind kind);
 
 // Does what the kernel shows of this fq tell that it looks at skb->priority (6.8)?
 bool has_bands(const TcObject& fq);

@@ -172,8 +172,8 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
         const QueuePlan plan = plan_for(root->found());
         QueueReport result;
         result.found = root->found().text();
-        result.why = plan.why;
         const QueueTree* tree = root->made_for(plan);
+        result.why = tree ? plan.why_with(*tree) : plan.why;
         result.chosen = tree ? std::string(queue_kind_name(tree->kind)) : root->standing.found().kind;
         result.healthy = plan.candidates.empty() ? !root->memory : tree != nullptr;
         if (tree) (place.index == interface.index ? egress : ingress) = tree->priorities;

@@ -316,6 +316,34 @@ TEST_F(Queues, LargeFramesPassThroughEveryKind) {
     }
 }
 
+TEST_F(Queues, TheSlowestAndTheFastestRateCarryWholeFrames) {
+    for (const char* rate : {"64kbit", "100gbit"})
+        for (const char* kind : {"htb", "pfifo_fast", "prio", "fq", "cake"}) {
+            const Outcome enabled =
+                test_->agent({"enable", "--region", "ca", "--uplink", rate, "--downlink", rate, "--queue", kind});
+            if (enabled.status == 2) continue; // not on this kernel
+            ASSERT_EQ(enabled.status, 0) << rate << kind << enabled.err;
+            EXPECT_EQ(test_->status().at("healthy"), true) << rate << kind;
+            EXPECT_NO_THROW(test_->in_host({"ping", "-c", "2", "-i", "0.5", "-W", "3", "-s", "1472", "10.77.0.1"}))
+                << rate << kind;
+        }
+}
+
+TEST_F(Queues, EnableAndStatusSayWhereAudioLosesWithVideo) {
+    for (const char* kind : {"htb", "pfifo_fast", "prio", "fq", "cake"}) {
+        const std::vector<std::string> enable = {"enable", "--region", "ca", "--uplink", "20mbit", "--queue", kind};
+        const Outcome enabled = test_->agent(enable);
+        if (enabled.status == 2) continue; // not on this kernel
+        ASSERT_EQ(enabled.status, 0) << kind << enabled.err;
+        const bool weak = std::string(kind) == "pfifo_fast" || std::string(kind) == "fq";
+        const std::string why = interface("eth0").at("uplink").at("why");
+        EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
+        EXPECT_NE(enabled.out.find(why), std::string::npos) << enabled.out;
+        EXPECT_NE(test_->agent(enable).out.find("nothing changed"), std::string::npos);
+        EXPECT_NE(test_->agent({"status"}).out.find(why), std::string::npos);
+    }
+}
+
 TEST_F(Queues, AnotherInstancesQueueIsNotOurs) {
     ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "pfifo", "limit", "50"}}));
     const std::string before = picture();
