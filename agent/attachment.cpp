@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "agent/clsact.h"
+#include "agent/interface_number.h"
 
 namespace kudo {
 
@@ -295,7 +296,7 @@ std::set<uint32_t> attached_interfaces(const fs::path& folder) {
     std::set<uint32_t> interfaces;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "links", error))
-        interfaces.insert(static_cast<uint32_t>(std::stoul(entry.path().filename())));
+        if (const auto number = interface_number(entry.path().filename().string())) interfaces.insert(*number);
     for (const ClsactHook& hook : clsact_hooks(filters(folder)))
         interfaces.insert(hook.interface);
     return interfaces;

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "agent/bpf_object.h"
+#include "agent/interface_number.h"
 #include "agent/netlink.h"
 
 namespace kudo {
@@ -214,11 +215,12 @@ std::vector<ClsactHook> clsact_hooks(const fs::path& memory) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(memory, error)) {
         const std::string name = entry.path().filename();
-        const auto side = name.find('_');
+        const auto interface = interface_number(name);
+        if (!interface) continue;
         if (name.ends_with("_ingress") || name.ends_with("_egress"))
-            hooks.push_back({static_cast<uint32_t>(std::stoul(name.substr(0, side))), name.ends_with("_ingress")});
+            hooks.push_back({*interface, name.ends_with("_ingress")});
         else if (name.ends_with("_clsact")) // killed between making it and the filter
-            hooks.push_back({static_cast<uint32_t>(std::stoul(name.substr(0, side))), true});
+            hooks.push_back({*interface, true});
     }
     return hooks;
 }

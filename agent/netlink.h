@@ -6,6 +6,7 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,16 @@ inline Result<NlSocket> open_netlink() {
     if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
         return fail(std::string("cannot open a netlink socket: ") + nl_geterror(error));
     return socket;
+}
+
+// A dump during which something changed may lack objects or show some twice: it is asked for again. `ask` returns a
+// Result, whose Error's number is EINTR then. Not for libnl's caches, which ask again by themselves.
+template <typename Ask> auto until_whole(const Ask& ask) {
+    constexpr int most = 10;
+    auto result = ask();
+    for (int asked = 1; asked < most && !result && result.error().number == EINTR; asked++)
+        result = ask();
+    return result;
 }
 
 } // namespace kudo

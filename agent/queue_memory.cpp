@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/bpf_object.h"
+#include "agent/interface_number.h"
 #include "maps/range_map.h"
 
 namespace kudo {
@@ -120,6 +121,8 @@ Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, con
     bpf_map_info info{};
     uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return fail_errno(path.string());
+    if (info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(uint32_t) || info.value_size > longest)
+        return fail(fmt::format("{}: not a map of ours", path.string()));
     std::string text(info.value_size, '\0');
     const uint32_t key = 0;
     if (bpf_map_lookup_elem(map->get(), &key, text.data()) != 0) return fail_errno(path.string() + ": cannot read");
@@ -186,7 +189,7 @@ std::vector<uint32_t> remembered_queues(const fs::path& folder) {
     std::vector<uint32_t> interfaces;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "queues", error))
-        interfaces.push_back(static_cast<uint32_t>(std::stoul(entry.path().filename())));
+        if (const auto number = interface_number(entry.path().filename().string())) interfaces.push_back(*number);
     std::ranges::sort(interfaces);
     interfaces.erase(std::ranges::unique(interfaces).begin(), interfaces.end());
     return interfaces;

@@ -59,7 +59,7 @@ Result<void> transact(nl_msg* message, const Visitor& visit = {}) {
     nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &answer);
     const int error = nl_recvmsgs(socket->get(), callbacks.get());
     if (answer.error != 0) return fail_errno("netlink", -answer.error);
-    if (error < 0) return fail(std::string("netlink: ") + nl_geterror(error));
+    if (error < 0) return fail(std::string("netlink: ") + nl_geterror(error), error == -NLE_DUMP_INTR ? EINTR : 0);
     return {};
 }
 
@@ -106,7 +106,7 @@ bool has_estimator(nlattr* stats2) {
     return stats2 && nla_parse_nested(parts, TCA_STATS_MAX, stats2, nullptr) == 0 && parts[TCA_STATS_RATE_EST];
 }
 
-Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes) {
+Result<std::vector<TcObject>> list_once(int request, uint32_t interface, bool classes) {
     auto message = new_message(request, NLM_F_DUMP, interface, 0, 0);
     if (!message) return fail(std::move(message.error()));
     std::vector<TcObject> objects;
@@ -138,6 +138,10 @@ Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes
     return objects;
 }
 
+Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes) {
+    return until_whole([&] { return list_once(request, interface, classes); });
+}
+
 std::string id_text(uint32_t id) {
     return id == TC_H_ROOT ? "root" : fmt::format("{:x}:{:x}", id >> 16, id & 0xffff);
 }
@@ -157,10 +161,13 @@ Result<std::vector<TcObject>> list_classes(uint32_t interface) {
 }
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
-    auto message = new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0);
-    if (!message) return fail(std::move(message.error()));
     bool any = false;
-    auto read = transact(message->get(), [&](const nlmsghdr*) { any = true; });
+    auto read = until_whole([&]() -> Result<void> {
+        auto message = new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0);
+        if (!message) return fail(std::move(message.error()));
+        any = false;
+        return transact(message->get(), [&](const nlmsghdr*) { any = true; });
+    });
     if (!read) return fail(std::move(read.error()).in("cannot read the tc filters"));
     return any;
 }
