@@ -73,7 +73,10 @@ public:
         direction(to, "egress", flow.counters[KUDO_EGRESS]);
         time(to, "first_seen", flow.first_seen);
         time(to, "last_seen", flow.last_seen);
-        if (flow.class_ == KUDO_CLASS_MEDIA) streams(to, flow.streams);
+        if (flow.class_ == KUDO_CLASS_MEDIA)
+            streams(to, flow.streams);
+        else if (flow.class_ == KUDO_CLASS_FALLBACK)
+            fmt::format_to(to, R"(,"rtp":null)"); // within TLS: nobody can see any
         fmt::format_to(to, R"(,"generation":{}}})", flow.generation);
     }
 

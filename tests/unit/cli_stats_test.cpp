@@ -121,6 +121,17 @@ TEST(FlowJson, SaysWhichRtpStreamIsWhatAndWhy) {
     EXPECT_EQ(stream["packets"], 500);
 }
 
+TEST(FlowJson, ClaimsNothingOfRtpThatTlsHides) {
+    FlowRecord flow = media_flow();
+    flow.protocol = IPPROTO_TCP;
+    flow.class_ = KUDO_CLASS_FALLBACK;
+    const OrderedJson json = OrderedJson::parse(flow_json(flow));
+    ASSERT_TRUE(json.contains("rtp"));
+    EXPECT_EQ(json["rtp"], nullptr);
+    flow.class_ = KUDO_CLASS_CONTROL;
+    EXPECT_FALSE(OrderedJson::parse(flow_json(flow)).contains("rtp"));
+}
+
 TEST(StatsJson, HasEachPartOfAQueueAndNullForWhatTheKernelDoesNotTell) {
     Statistics statistics = some_statistics();
     QueueClass audio{.carries = {"audio"}};
