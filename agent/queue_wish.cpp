@@ -73,7 +73,8 @@ Result<LineWish> parse_line(std::string_view text) {
             fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", in_quotes(text)));
     const double bits = number * unit->bits;
     if (!(bits >= lowest && bits <= highest))
-        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected", in_quotes(text)));
+        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", in_quotes(text),
+                                     name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
     return LineWish{LineWish::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};
 }
 

@@ -40,5 +40,10 @@ TEST(LineRate, RefusesWhatIsNoneOrOutOfBounds) {
     }
 }
 
+TEST(LineRate, SaysWhatABareNumberMeansWhereItIsTooSmall) {
+    EXPECT_NE(parse_line("20").error().message.find("bits per second"), std::string::npos);
+    EXPECT_EQ(parse_line("20kbit").error().message.find("bits per second"), std::string::npos);
+}
+
 } // namespace
 } // namespace kudo
