@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "parse.h"
+#include "stun.h"
 
 /* How much of a datagram's payload is looked at: an RTP header behind a STUN indication with an IPv6 peer address and
  * two small attributes. */
@@ -32,17 +33,6 @@ struct kudo_rtp_packet {
 	__u8 payload_type;
 };
 
-kudo_inline __u16 kudo_load16(const __u8 *bytes)
-{
-	return (__u16)(bytes[0] << 8 | bytes[1]);
-}
-kudo_inline __u32 kudo_load32(const __u8 *bytes)
-{
-	return (__u32)kudo_load16(bytes) << 16 | kudo_load16(bytes + 2);
-}
-
-#define KUDO_STUN_COOKIE 0x2112a442u /* RFC 8489 section 5 */
-#define KUDO_STUN_HEADER 20
 #define KUDO_STUN_SEND_INDICATION 0x0016 /* RFC 8656 section 17 */
 #define KUDO_STUN_DATA_INDICATION 0x0017
 #define KUDO_STUN_DATA 0x0013 /* the attribute, RFC 8656 section 18.4 */

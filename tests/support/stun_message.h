@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// STUN messages as they are on the wire. Included by the tests of strays, unit to end-to-end.
+// Invariant: length and cookie are right; who wants them wrong changes the bytes.
+#pragma once
+
+#include "tests/support/packet_builder.h"
+
+namespace kudo::test {
+
+inline constexpr uint16_t binding_request = 0x0001, binding_indication = 0x0011, binding_success = 0x0101,
+                          binding_error = 0x0111, allocate_request = 0x0003, allocate_error = 0x0113;
+
+// `transaction`: all twelve bytes of it. `attributes`: bytes behind the header, a multiple of four.
+inline Bytes stun_message(uint16_t type, uint8_t transaction = 7, std::size_t attributes = 8) {
+    Bytes bytes = {static_cast<uint8_t>(type >> 8),
+                   static_cast<uint8_t>(type),
+                   static_cast<uint8_t>(attributes >> 8),
+                   static_cast<uint8_t>(attributes),
+                   0x21,
+                   0x12,
+                   0xa4,
+                   0x42};
+    bytes.resize(20, transaction);
+    bytes.resize(20 + attributes, 0x5c);
+    return bytes;
+}
+
+} // namespace kudo::test
