@@ -19,7 +19,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 3
+#define KUDO_LAYOUT_VERSION 4
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -278,6 +278,27 @@ struct kudo_rtp_stream {
 	__u8 evidence; /* enum kudo_rtp_evidence that made it so */
 };
 KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 24, "rtp stream");
+
+/* A stray: a remote address in no range of the map that this host asks by STUN. The last request's transaction is what
+ * an answer must repeat. */
+struct kudo_stray4_key {
+	__be32 remote;
+};
+struct kudo_stray6_key {
+	__u8 remote[16];
+};
+struct kudo_stray {
+	__u64 requests;
+	__u64 answers;        /* at most one for each request; 0: not answered yet */
+	__u64 first_answer;   /* jiffies64 */
+	__u64 last_answer;    /* jiffies64 */
+	__u32 transaction[3]; /* of the last request, as on the wire */
+	__u32 interface;      /* ifindex where the last request went out */
+	__u32 awaits;         /* 1: the last request is not answered yet */
+	__u32 pad;
+};
+KUDO_ASSERT(sizeof(struct kudo_stray6_key) == 16, "stray6 key");
+KUDO_ASSERT(sizeof(struct kudo_stray) == 56, "stray");
 
 /* Which service name a slot stands for; slot numbers stay with a name across generations. */
 struct kudo_service_name {

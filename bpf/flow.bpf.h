@@ -33,7 +33,7 @@ struct kudo_work {
 	struct kudo_packet packet;
 	struct kudo_seen seen;
 	union kudo_judgement_word judged;
-	__u8 payload[KUDO_RTP_WINDOW]; /* the beginning of a media datagram's */
+	__u8 payload[KUDO_RTP_WINDOW]; /* the beginning of a media datagram's, or of a stray's */
 };
 KUDO_ASSERT(sizeof(struct kudo_work) <= sizeof(((struct kudo_cpu *)0)->work), "work");
 
@@ -194,6 +194,15 @@ kudo_inline void kudo_put_packet(struct kudo_packet *to, const struct kudo_packe
 		to->key6 = packet->key6;
 	to->family = packet->family;
 	to->later_fragment = packet->later_fragment;
+}
+
+/* And what looking into the datagram takes. */
+kudo_inline void kudo_put_datagram(struct kudo_packet *to, const struct kudo_packet *packet)
+{
+	kudo_put_packet(to, packet);
+	to->l3_offset = packet->l3_offset;
+	to->header_length = packet->header_length;
+	to->l3_length = packet->l3_length;
 }
 
 kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)

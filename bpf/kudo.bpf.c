@@ -10,6 +10,7 @@
 #include "flow.bpf.h"
 #include "mark.h"
 #include "rtp.bpf.h"
+#include "stun.bpf.h"
 
 char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
@@ -73,7 +74,20 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 		kudo_handle(cpu, generation, &work->packet, reason, &seen);
 	}
 	work->judged = judged;
+	if (kudo_ingress_counts && kudo_may_be_stray(judged.judgement, &work->packet))
+		kudo_note_frame(context);
 	return 0;
+}
+
+kudo_inline int kudo_xdp_action(struct kudo_judgement judgement)
+{
+	return kudo_verdict_of(judgement) == KUDO_DROP ? XDP_DROP : XDP_PASS;
+}
+
+/* Could a stranger's packet, of which kudo_parse_common_head() gave the port, be a stray's? */
+kudo_inline int kudo_is_stun_port(__u32 datagram_port)
+{
+	return datagram_port == kudo_swap16(KUDO_STUN_PORT);
 }
 
 kudo_inline int kudo_run_xdp(struct xdp_md *context)
@@ -82,26 +96,29 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
-	struct kudo_judgement judgement;
+	__u32 datagram_port;
 
 	if (!cpu)
 		return XDP_PASS;
-	if (kudo_ingress_counts && kudo_parse_common_head(data, end, &frame, &packet)) {
+	if (kudo_ingress_counts && kudo_parse_common_head(data, end, &frame, &packet, &datagram_port)) {
 		const struct kudo_seen seen = {.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
 		__u32 generation = kudo_read_generation();
 
 		if (kudo_has_flow(generation, &packet)) {
 			kudo_parse_common_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, context->ingress_ifindex);
-			judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
-		} else {
-			judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
+			struct kudo_judgement judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
+			if (kudo_may_be_stray(judgement, &packet)) {
+				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				kudo_note_frame(context);
+			}
+			return kudo_xdp_action(judgement);
 		}
-	} else {
-		kudo_handle_any_frame(context);
-		judgement = kudo_work_of(cpu)->judged.judgement;
+		if (!kudo_is_stun_port(datagram_port))
+			return kudo_xdp_action(kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen));
 	}
-	return kudo_verdict_of(judgement) == KUDO_DROP ? XDP_DROP : XDP_PASS;
+	kudo_handle_any_frame(context);
+	return kudo_xdp_action(kudo_work_of(cpu)->judged.judgement);
 }
 
 SEC("xdp")
@@ -166,6 +183,8 @@ kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32
 				       .counting = counting};
 	kudo_set_interface(&work->packet, skb->ifindex);
 	work->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &work->packet, reason, &seen);
+	if (counting && kudo_may_be_stray(work->judged.judgement, &work->packet))
+		kudo_note_skb(skb, direction);
 	return 0;
 }
 
@@ -210,33 +229,34 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
 	struct kudo_outcome outcome = {};
 	struct kudo_packet packet;
+	__u32 datagram_port;
 
 	if (!cpu)
 		return outcome;
 	const void *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
-	if (kudo_parse_common_head(data, end, &frame, &packet)) {
+	if (kudo_parse_common_head(data, end, &frame, &packet, &datagram_port)) {
 		const struct kudo_seen seen = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
 					       .direction = direction,
 					       .counting = counting};
 		__u32 generation = kudo_read_generation();
 
-		if (!kudo_has_flow(generation, &packet)) {
+		if (kudo_has_flow(generation, &packet)) {
+			kudo_parse_common_key(data, end, &frame, &packet);
+			kudo_set_interface(&packet, skb->ifindex);
+			outcome = kudo_outcome_of(kudo_handle_with_flow(cpu, generation, &packet, &seen), &packet);
+			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
+				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
+			} else if (counting && kudo_may_be_stray(outcome.judgement, &packet)) {
+				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				kudo_note_skb(skb, direction);
+			}
+			return outcome;
+		}
+		if (!counting || !kudo_is_stun_port(datagram_port)) {
 			outcome.judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
 			return outcome;
 		}
-		kudo_parse_common_key(data, end, &frame, &packet);
-		kudo_set_interface(&packet, skb->ifindex);
-		outcome = kudo_outcome_of(kudo_handle_with_flow(cpu, generation, &packet, &seen), &packet);
-		if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
-			struct kudo_packet *in_hand = &kudo_work_of(cpu)->packet;
-
-			kudo_put_packet(in_hand, &packet);
-			in_hand->l3_offset = packet.l3_offset;
-			in_hand->header_length = packet.header_length;
-			in_hand->l3_length = packet.l3_length;
-			outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
-		}
-		return outcome;
 	}
 	kudo_handle_any_skb(skb, direction, counting);
 	const struct kudo_work *work = kudo_work_of(cpu);

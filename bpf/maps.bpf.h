@@ -59,6 +59,18 @@ KUDO_FLOW_MAP(kudo_flows6, kudo_flow6_key, 32768);
 KUDO_RTP_MAP(kudo_rtp4, kudo_rtp4_key, 16384);
 KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_key, 4096);
 
+/* Addresses outside of the map that this host asks by STUN; the longest unused go first. */
+#define KUDO_STRAY_MAP(NAME, KEY)                                                                                      \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
+		__uint(max_entries, 1024);                                                                             \
+		__type(key, struct KEY);                                                                               \
+		__type(value, struct kudo_stray);                                                                      \
+	} NAME SEC(".maps")
+
+KUDO_STRAY_MAP(kudo_strays4, kudo_stray4_key);
+KUDO_STRAY_MAP(kudo_strays6, kudo_stray6_key);
+
 /* How to mark for each interface's queue. Written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -25,9 +25,10 @@
 
 /* The shape that nearly all packets have, in one go: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
- * remote address, enough for the prefilter. 0: only kudo_parse() can tell. */
+ * remote address, enough for the prefilter; `datagram_port` is UDP's remote port as on the wire, of TCP 0. 0: only
+ * kudo_parse() can tell. */
 kudo_inline int kudo_parse_common_head(const void *start, const void *limit, const struct kudo_frame *frame,
-				       struct kudo_packet *packet)
+				       struct kudo_packet *packet, __u32 *datagram_port)
 {
 	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
 	__u32 offset = frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
@@ -43,17 +44,21 @@ kudo_inline int kudo_parse_common_head(const void *start, const void *limit, con
 	packet->later_fragment = 0;
 	packet->has_jumbo_header = 0;
 	packet->l3_offset = offset;
+	*datagram_port = 0;
 	if (ip4->version_and_ihl == 0x45 &&
 	    (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV4))) {
 		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip4 + 1);
+		const struct kudo_udp_header *udp = (const struct kudo_udp_header *)(ip4 + 1);
 		__u32 length = kudo_swap16(ip4->total_length), size;
 
-		if (ip4->protocol == KUDO_PROTOCOL_TCP)
+		if (ip4->protocol == KUDO_PROTOCOL_TCP) {
 			size = (__u32)(tcp->data_offset >> 4) * 4;
-		else if (ip4->protocol == KUDO_PROTOCOL_UDP)
-			size = sizeof(struct kudo_udp_header);
-		else
+		} else if (ip4->protocol == KUDO_PROTOCOL_UDP) {
+			size = sizeof(*udp);
+			*datagram_port = ingress ? udp->source : udp->destination;
+		} else {
 			return 0;
+		}
 		if ((ip4->fragment & kudo_swap16(KUDO_IPV4_FRAGMENT_OFFSET)) ||
 		    (ip4->protocol == KUDO_PROTOCOL_TCP && size < sizeof(*tcp)) || sizeof(*ip4) + size > length ||
 		    offset + length > frame->wire_length)
@@ -80,6 +85,7 @@ kudo_inline int kudo_parse_common_head(const void *start, const void *limit, con
 			if ((const __u8 *)(udp + 1) > end)
 				return 0;
 			size = sizeof(*udp);
+			*datagram_port = ingress ? udp->source : udp->destination;
 		} else {
 			return 0;
 		}
@@ -128,7 +134,9 @@ kudo_inline void kudo_parse_common_key(const void *start, const void *limit, con
 kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
 				  struct kudo_packet *packet)
 {
-	if (!kudo_parse_common_head(start, limit, frame, packet))
+	__u32 datagram_port;
+
+	if (!kudo_parse_common_head(start, limit, frame, packet, &datagram_port))
 		return 0;
 	kudo_parse_common_key(start, limit, frame, packet);
 	return 1;

@@ -44,6 +44,16 @@ template <typename Key> void fill_map(int fd, const std::vector<std::pair<Key, k
         require(bpf_map_update_elem(fd, &key, &match, BPF_NOEXIST) == 0, "cannot enter a prefix");
 }
 
+template <typename Key> void read_strays(int fd, Family family, std::map<std::string, kudo_stray>& strays) {
+    Key key{};
+    for (const Key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key) {
+        Address remote;
+        remote.family = family;
+        std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
+        require(bpf_map_lookup_elem(fd, &key, &strays[remote.text()]) == 0, "cannot read a stray");
+    }
+}
+
 } // namespace
 
 struct Datapath::State {
@@ -192,6 +202,13 @@ kudo_flow Datapath::row(const std::string& key) const {
     require(bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.kudo_flows4), key.data(), &flow) == 0,
             "no such row");
     return flow;
+}
+
+std::map<std::string, kudo_stray> Datapath::strays() const {
+    std::map<std::string, kudo_stray> strays;
+    read_strays<kudo_stray4_key>(bpf_map__fd(state_->skeleton->maps.kudo_strays4), Family::IPv4, strays);
+    read_strays<kudo_stray6_key>(bpf_map__fd(state_->skeleton->maps.kudo_strays6), Family::IPv6, strays);
+    return strays;
 }
 
 } // namespace kudo::test

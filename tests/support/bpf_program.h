@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -66,6 +67,8 @@ public:
     [[nodiscard]] FlowBook flows() const;
     // The flow table's row of an IPv4 flow, without what the CPUs' caches hold. Throws if there is none.
     [[nodiscard]] kudo_flow row(const std::string& key) const;
+    // What is known of addresses that the host asks by STUN, answered or not: by the address as text.
+    [[nodiscard]] std::map<std::string, kudo_stray> strays() const;
 
 private:
     struct State;
