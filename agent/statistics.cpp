@@ -8,6 +8,7 @@
 #include "agent/capabilities.h"
 #include "agent/clock.h"
 #include "agent/datapath.h"
+#include "agent/desired_state.h"
 #include "agent/flow_table.h"
 #include "agent/generation.h"
 #include "agent/interfaces.h"
@@ -129,6 +130,18 @@ Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
     return {};
 }
 
+Result<void> read_strays(const Instance& instance, DataPath& data_path, Statistics& statistics) {
+    auto strays = kudo::read_strays(data_path);
+    if (!strays) return fail(std::move(strays.error()));
+    statistics.strays = std::move(*strays);
+    if (statistics.strays.empty()) return {};
+    // A map that cannot be read is for `status` to tell.
+    const auto desired = load_desired_state(instance);
+    if (!desired) return {};
+    if (const auto map = load_range_map(instance, *desired)) remove_known(statistics.strays, map->map);
+    return {};
+}
+
 } // namespace
 
 Directions Statistics::ServiceCounters::total() const {
@@ -187,6 +200,7 @@ Result<Statistics> read_statistics(const Instance& instance) {
     }
     KUDO_TRY(read_flows(*data_path, *cpus, *slots, statistics));
     KUDO_TRY(read_queues(*data_path, statistics));
+    KUDO_TRY(read_strays(instance, *data_path, statistics));
     return statistics;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/drift.h"
 #include "agent/instance.h"
 #include "agent/queues.h"
 #include "agent/rtp_streams.h"
@@ -54,6 +55,7 @@ struct Statistics {
     uint64_t flow_entries = 0, flow_capacity = 0; // both tables together; entries only with flows
     uint64_t unrecorded_flow_packets = 0;         // counted everywhere but in a flow
     std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
+    std::vector<StrayRemote> strays;              // media servers, it seems, that the range map lacks
 };
 
 std::string_view reason_name(kudo_reason reason);

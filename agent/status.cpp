@@ -96,6 +96,15 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
     return {};
 }
 
+// `map`: null if the desired one cannot be read.
+Result<void> read_strays(DataPath& data_path, const RangeMap* map, Status& status) {
+    auto strays = kudo::read_strays(data_path);
+    if (!strays) return fail(std::move(strays.error()));
+    status.strays = std::move(*strays);
+    if (map) remove_known(status.strays, *map);
+    return {};
+}
+
 } // namespace
 
 Result<Status> read_status(const Instance& instance) {
@@ -132,6 +141,7 @@ Result<Status> read_status(const Instance& instance) {
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(read_policy(*data_path, map ? &map->map : nullptr, status));
     KUDO_TRY(read_interfaces(*data_path, status));
+    KUDO_TRY(read_strays(*data_path, map ? &map->map : nullptr, status));
     return status;
 }
 

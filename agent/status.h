@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/desired_state.h"
+#include "agent/drift.h"
 #include "agent/instance.h"
 #include "agent/queues.h"
 
@@ -35,8 +36,9 @@ struct Status {
     std::string map_source;
     std::optional<Time> effective; // nothing if the desired map cannot be read
     std::vector<InterfaceStatus> interfaces;
-    std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
-    bool leftovers = false;         // not enabled, but something of ours is in the kernel
+    std::vector<std::string> drift;  // whole sentences, each a difference between desired and actual; empty: healthy
+    std::vector<StrayRemote> strays; // the map may be stale; no difference between desired and actual, so no drift
+    bool leftovers = false;          // not enabled, but something of ours is in the kernel
 };
 
 // Errors: NotPermitted; a broken state file; another layout version's pins.
