@@ -167,6 +167,7 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
     result["queues"] = OrderedJson::array();
     for (const QueueNumbers& queue : statistics.queues)
         result["queues"].push_back(queue_json(queue));
+    result["strays"] = strays_json(statistics.strays);
     if (view.growth) result["rates"] = growth_json(*view.growth);
     result["drops"] = OrderedJson::array();
     result["drops_measured"] = false;
@@ -209,6 +210,21 @@ std::string protocol_name(uint8_t protocol) {
     default:
         return fmt::format("{}", protocol);
     }
+}
+
+OrderedJson strays_json(const std::vector<StrayRemote>& strays) {
+    auto result = OrderedJson::array();
+    for (const StrayRemote& stray : strays) {
+        OrderedJson item;
+        item["remote"] = stray.remote.text();
+        item["requests"] = stray.requests;
+        item["answers"] = stray.answers;
+        item["first_seen"] = rfc3339_milliseconds(stray.first_seen);
+        item["last_seen"] = rfc3339_milliseconds(stray.last_seen);
+        item["interface"] = stray.interface;
+        result.push_back(std::move(item));
+    }
+    return result;
 }
 
 std::string flow_json(const FlowRecord& flow) {

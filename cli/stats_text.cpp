@@ -118,6 +118,20 @@ std::string queues_text(const Statistics& statistics, bool colour) {
     return table.empty() ? "" : "\n" + table.text(colour);
 }
 
+std::string strays_text(const Statistics& statistics, bool colour) {
+    Table table({{"STRAY"},
+                 {"INTERFACE"},
+                 {"REQUESTS", Align::Right},
+                 {"ANSWERS", Align::Right},
+                 {"LAST ANSWER", Align::Right}});
+    for (const StrayRemote& stray : statistics.strays)
+        table.add({stray.remote.text(), stray.interface, count_text(stray.requests), count_text(stray.answers),
+                   age_text(statistics.read_at - stray.last_seen)});
+    if (table.empty()) return "";
+    return "\n" + table.text(colour) +
+           "Media servers answer there (STUN), outside of the range map; kudo-agent status says what that may mean.\n";
+}
+
 // Which SSRC of the shown flows is what.
 std::string streams_text(const Statistics& statistics, std::size_t shown, bool colour) {
     Table table({{"RTP STREAM"}, {"FLOW"}, {"DIRECTION"}, {"KIND"}, {"PACKETS", Align::Right}, {"WHY"}});
@@ -174,7 +188,8 @@ std::string stats_text(const Statistics& statistics, const StatsView& view) {
         services.add_service(name, service);
     services.add_totals(statistics.totals);
     std::string text = services.text(view.colour) + reasons_text(statistics, view.colour) +
-                       queues_text(statistics, view.colour) + flows_text(statistics, view);
+                       queues_text(statistics, view.colour) + strays_text(statistics, view.colour) +
+                       flows_text(statistics, view);
     if (statistics.unrecorded_flow_packets > 0)
         text += fmt::format("The flow table was full: {} packets are counted everywhere but in a flow.\n",
                             count_text(statistics.unrecorded_flow_packets));

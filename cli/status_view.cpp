@@ -12,6 +12,7 @@
 #include "cli/mark_option.h"
 #include "cli/output.h"
 #include "cli/report.h"
+#include "cli/stats_view.h"
 
 namespace kudo {
 namespace {
@@ -69,6 +70,31 @@ std::string interfaces_text(const Status& status, bool colour) {
     return text;
 }
 
+OrderedJson stale_map_json(const Status& status) {
+    OrderedJson result;
+    result["suspected"] = !status.strays.empty();
+    result["remotes"] = strays_json(status.strays);
+    return result;
+}
+
+std::string stale_map_text(const Status& status, bool colour) {
+    if (status.strays.empty()) return "";
+    Table table({{"ANSWERS FROM"}, {"INTERFACE"}, {"ANSWERED", Align::Right}, {"LAST"}});
+    for (const StrayRemote& stray : status.strays)
+        table.add({stray.remote.text(), stray.interface, fmt::format("{} of {}", stray.answers, stray.requests),
+                   rfc3339(std::chrono::floor<std::chrono::seconds>(stray.last_seen))});
+    return "\n" +
+           paint("The range map may be stale: media servers answer this host at addresses that it lacks.",
+                 Style::Yellow, colour) +
+           "\n" + table.text(colour) +
+           fmt::format(
+               "KUDO's provider may add emergency capacity before the list of ranges says so. Media there is not\n"
+               "recognised: not marked, and not queued as KUDO's. kudo-agent ranges show has the map in use (serial\n"
+               "{}); ask KUDO for a newer one. Other products' media servers answer on the same port, UDP 3478:\n"
+               "if the addresses are theirs, nothing is wrong.\n",
+               status.serial);
+}
+
 } // namespace
 
 bool is_healthy(const Status& status) {
@@ -96,6 +122,7 @@ OrderedJson status_json(const Status& status) {
     result["healthy"] = is_healthy(status);
     result["drift"] = status.drift;
     result["leftovers"] = status.leftovers;
+    result["stale_map"] = stale_map_json(status);
     result["content_hash"] = text_or_null(status.content_hash);
     return result;
 }
@@ -117,6 +144,7 @@ std::string status_text(const Status& status, bool colour) {
                                 mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
     }
     text += interfaces_text(status, colour);
+    text += stale_map_text(status, colour);
     if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";
     for (const std::string& sentence : status.drift)
         text += fmt::format("  {}\n", one_line(sentence));

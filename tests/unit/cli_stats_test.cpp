@@ -150,6 +150,29 @@ TEST(StatsJson, HasEachPartOfAQueueAndNullForWhatTheKernelDoesNotTell) {
     EXPECT_EQ(queue["classes"][0]["delay_us"], nullptr);
 }
 
+StrayRemote some_stray() {
+    return {.remote = Address::parse("198.51.100.7").value(),
+            .requests = 14,
+            .answers = 12,
+            .first_seen = noon,
+            .last_seen = noon + 250ms,
+            .interface = "eth0"};
+}
+
+TEST(StatsJson, HasEachStrayAndTheListEvenWhereThereAreNone) {
+    Statistics statistics = some_statistics();
+    EXPECT_EQ(stats_json(statistics, {})["strays"], OrderedJson::array());
+    statistics.strays = {some_stray()};
+    const OrderedJson stray = stats_json(statistics, {})["strays"][0];
+    EXPECT_EQ(keys(stray),
+              (std::vector<std::string>{"remote", "requests", "answers", "first_seen", "last_seen", "interface"}));
+    EXPECT_EQ(stray["remote"], "198.51.100.7");
+    EXPECT_EQ(stray["requests"], 14);
+    EXPECT_EQ(stray["answers"], 12);
+    EXPECT_EQ(stray["first_seen"], "2022-03-01T12:00:00.000Z");
+    EXPECT_EQ(stray["last_seen"], "2022-03-01T12:00:00.250Z");
+}
+
 TEST(FlowJson, HasTheNamesOfTheContract) {
     const OrderedJson json = OrderedJson::parse(flow_json(media_flow()));
     EXPECT_EQ(keys(json),
@@ -188,6 +211,14 @@ TEST(StatsText, ListsFlowsUpToTheLimit) {
     const std::string text = stats_text(statistics, {.flows = true, .flow_limit = 2});
     EXPECT_NE(text.find("10.0.0.1:40000  3.123.12.130:3478"), std::string::npos) << text;
     EXPECT_NE(text.find("and 1 more"), std::string::npos);
+}
+
+TEST(StatsText, SpeaksOfStraysOnlyIfThereAreAny) {
+    Statistics statistics = some_statistics();
+    EXPECT_EQ(stats_text(statistics, {}).find("STRAY"), std::string::npos);
+    statistics.strays = {some_stray()};
+    const std::string text = stats_text(statistics, {});
+    EXPECT_NE(text.find("198.51.100.7  eth0             14       12"), std::string::npos) << text;
 }
 
 TEST(StatsText, AnIPv6EndpointWithAPortStandsInBrackets) {
@@ -255,6 +286,26 @@ TEST(StatusExit, IsZeroOnlyIfNothingDiffers) {
     Status other_policy = healthy_status();
     other_policy.policy_matches = false;
     EXPECT_EQ(exit_status(other_policy), 4);
+}
+
+TEST(StatusJson, SaysWhetherTheMapMayBeStaleAndStaysHealthy) {
+    EXPECT_EQ(status_json(healthy_status())["stale_map"],
+              (OrderedJson{{"suspected", false}, {"remotes", OrderedJson::array()}}));
+    Status status = healthy_status();
+    status.strays = {some_stray()};
+    EXPECT_EQ(status_json(status)["stale_map"]["suspected"], true);
+    EXPECT_EQ(status_json(status)["stale_map"]["remotes"][0]["remote"], "198.51.100.7");
+    EXPECT_EQ(status_json(status)["healthy"], true);
+    EXPECT_EQ(exit_status(status), 0);
+}
+
+TEST(StatusText, TellsWhatAStaleMapIsAndWhatToDo) {
+    EXPECT_EQ(status_text(healthy_status(), false).find("stale"), std::string::npos);
+    Status status = healthy_status();
+    status.strays = {some_stray()};
+    const std::string text = status_text(status, false);
+    EXPECT_NE(text.find("198.51.100.7  eth0       12 of 14  2022-03-01T12:00:00Z"), std::string::npos) << text;
+    EXPECT_NE(text.find("kudo-agent ranges show"), std::string::npos) << text;
 }
 
 TEST(StatusExit, TellsNotEnabledFromLeftovers) {
