@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "tests/support/stun_message.h"
@@ -145,6 +146,19 @@ TEST_F(DriftTest, AMapThatHasTheAddressTakesItAway) {
     EXPECT_EQ(reported(), std::vector<std::string>{stranger_address6});
     apply(R"("ipv4": ["3.123.12.128/28"], "ipv6": ["2001:db8:99::/48"])");
     EXPECT_EQ(reported(), std::vector<std::string>{stranger_address});
+}
+
+// What judges the packets is what counts; the file of the map may be gone.
+TEST_F(DriftTest, AMapWhoseFileIsLostStillTakesItsAddressesAway) {
+    enable();
+    answered(stranger_address);
+    apply(R"("ipv4": ["3.123.12.128/28", "198.51.100.0/29"])");
+    std::size_t lost = 0;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(test_->instance.state_dir))
+        if (file.path().extension() == ".json" && file.path().filename() != "state.json")
+            lost += std::filesystem::remove(file.path()) ? 1 : 0;
+    ASSERT_EQ(lost, 1u);
+    EXPECT_EQ(reported(), std::vector<std::string>{});
 }
 
 TEST_F(DriftTest, AnAddressOfARegionThatWasNotChosenIsNoFaultOfTheMap) {
