@@ -4,7 +4,6 @@
 // what must not be delivered is waited for longer than it would take.
 #include <gtest/gtest.h>
 
-#include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 
 #include "agent/drop_folder.h"
 #include "maps/minisign.h"
+#include "tests/support/source_test.h"
 
 namespace kudo::test {
 namespace {
@@ -26,9 +26,8 @@ using namespace std::chrono_literals;
 
 constexpr auto settle = 150ms;
 constexpr auto long_after = 600ms; // four times the settle time: what was to come has come
-constexpr auto patience = 15s;     // healing takes up to 3 s, and the machine may be busy
 
-class Folder : public testing::Test {
+class Folder : public SourceTest {
 protected:
     Folder() {
         std::string name = (fs::temp_directory_path() / "kudo-drop-XXXXXX").string();
@@ -47,29 +46,6 @@ protected:
         source_ = std::move(*opened);
         source_->read_again(deliver());
     }
-    Deliver deliver() {
-        return [this](Delivery delivery) { delivered_.push_back(std::move(delivery)); };
-    }
-    // As the service does, for this long or until it is so.
-    bool serve(
-        std::chrono::milliseconds time, const std::function<bool()>& until = [] { return false; }) {
-        const auto end = std::chrono::steady_clock::now() + time;
-        while (!until()) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-            if (left <= 0ms) return false;
-            pollfd wait{source_->fd(), POLLIN, 0};
-            if (poll(&wait, 1, static_cast<int>(std::min<int64_t>(left.count(), 50))) == 1)
-                source_->on_ready(deliver());
-        }
-        return true;
-    }
-    bool serve_until_delivered(std::size_t count) {
-        return serve(patience, [&] { return delivered_.size() >= count; });
-    }
-    bool serve_until_problem(const std::string& part) {
-        return serve(patience, [&] { return problem().find(part) != std::string::npos; });
-    }
-    std::string problem() { return source_->health().problem; }
     void write(const std::string& name, const std::string& content) const {
         std::ofstream file(folder_ / name, std::ios::trunc);
         file << content;
@@ -79,19 +55,8 @@ protected:
         write(name, content);
         write(name + ".minisig", "signature of " + content);
     }
-    std::vector<std::string> documents() const {
-        std::vector<std::string> all;
-        for (const Delivery& delivery : delivered_)
-            all.push_back(delivery.document);
-        std::sort(all.begin(), all.end());
-        return all;
-    }
-
     fs::path base_, folder_;
-    std::unique_ptr<DropFolder> source_;
-    std::vector<Delivery> delivered_;
 };
-using Documents = std::vector<std::string>;
 
 TEST_F(Folder, DeliversWhatIsThereAtTheStart) {
     write_pair("a.json", "one");
