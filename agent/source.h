@@ -12,8 +12,8 @@
 
 namespace kudo {
 
-// A document as it arrived, unverified. At most range_map_max_bytes, signatures at most signatures_max_bytes: whatever is
-// longer is refused by the source while it reads.
+// A document as it arrived, unverified. At most range_map_max_bytes, signatures at most signatures_max_bytes: whatever
+// is longer is refused by the source while it reads.
 struct Delivery {
     std::string source;     // for people: "/srv/maps/new.json", "https://...", "nats://... fleet-maps ring.canary.map"
     std::string document;   // raw bytes: a range map, a vendor's list, or a key set
@@ -33,9 +33,11 @@ public:
     [[nodiscard]] virtual std::string name() const = 0;
     // Readable when there is something to do; stays the same for the source's whole life. It may be an epoll.
     [[nodiscard]] virtual int fd() const = 0;
-    // Does what there is to do, without waiting, and delivers what has arrived.
+    // Does what there is to do, without waiting, and delivers what has arrived. The source must outlive the call: what
+    // it delivers to must not destroy it.
     virtual void on_ready(const Deliver& deliver) = 0;
-    // Begins to read everything anew. The service calls it at the start, on SIGHUP, and at least every 5 minutes.
+    // Begins to read everything anew, and delivers all of it, changed or not: now or later, from on_ready(). The
+    // service calls it at the start, on SIGHUP, and at least every 5 minutes.
     virtual void read_again(const Deliver& deliver) = 0;
     [[nodiscard]] virtual SourceHealth health() const = 0;
 };

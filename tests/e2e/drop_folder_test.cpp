@@ -166,14 +166,15 @@ TEST_F(Folder, DeliversTheSameAgainOnlyWhenAskedTo) {
 }
 
 TEST_F(Folder, ReadingAgainLeavesWhatIsBeingWrittenToSettle) {
-    start();
-    write("a.json", "o");
-    serve(settle / 3);
-    source_->read_again(deliver());
     write_pair("a.json", "one");
-    ASSERT_TRUE(serve_until_delivered(1));
+    start();
+    write("a.json", "t");
+    serve(settle / 3);
+    read_again();
+    write_pair("a.json", "two");
+    ASSERT_TRUE(serve_until_delivered(2));
     serve(long_after);
-    EXPECT_EQ(documents(), Documents{"one"});
+    EXPECT_EQ(documents(), (Documents{"one", "two"}));
     EXPECT_EQ(problem(), "");
 }
 

@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -119,6 +121,18 @@ sockaddr_in loopback(int port) {
 }
 
 } // namespace
+
+std::string why_no_servers() {
+    const char* const path = getenv("PATH");
+    for (const std::string program : {nginx_program, "openssl", "python3", "setpriv"}) {
+        std::istringstream folders(program.starts_with('/') || path == nullptr ? "" : path);
+        bool found = access(program.c_str(), X_OK) == 0;
+        for (std::string folder; !found && std::getline(folders, folder, ':');)
+            found = access((folder + "/" + program).c_str(), X_OK) == 0;
+        if (!found) return program + " is not installed";
+    }
+    return {};
+}
 
 TestAuthority::TestAuthority(std::filesystem::path folder, const std::string& name)
     : folder_(std::move(folder)), base_((folder_ / name).string()) {

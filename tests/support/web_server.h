@@ -10,6 +10,11 @@
 
 namespace kudo::test {
 
+inline constexpr const char* nginx_program = "/usr/sbin/nginx"; // not in everybody's PATH
+
+// Which of the programs that this needs is not installed; empty: none is missing.
+std::string why_no_servers();
+
 // A certificate authority, and what it signs. Throws where openssl fails.
 class TestAuthority {
 public:
