@@ -94,16 +94,12 @@ kudo_inline struct kudo_match *kudo_longest_match(const struct kudo_packet *pack
 
 kudo_inline int kudo_may_be_known(const struct kudo_policy *policy, const struct kudo_packet *packet)
 {
-	if (packet->family == 4) {
-		__u32 high = kudo_swap32(packet->key4.remote);
-		return kudo_prefilter_hit(policy->prefilter4, kudo_prefilter4_bit(high)) &&
-		       kudo_prefilter_fine_hit(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high));
-	}
 	__be64 first;
+
+	if (packet->family == 4)
+		return kudo_may_hold4(policy, kudo_swap32(packet->key4.remote));
 	__builtin_memcpy(&first, packet->key6.remote, 8);
-	__u64 high = kudo_swap64(first);
-	return kudo_prefilter_hit(policy->prefilter6, kudo_prefilter6_bit((__u32)(high >> 32))) &&
-	       kudo_prefilter_fine_hit(policy->prefilter6_fine, kudo_prefilter6_fine_bit(high));
+	return kudo_may_hold6(policy, kudo_swap64(first));
 }
 
 kudo_inline struct kudo_flow *kudo_find_flow(const struct kudo_packet *packet)

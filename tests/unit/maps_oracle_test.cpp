@@ -54,12 +54,8 @@ bool prefilter_hit(const kudo_policy& policy, const Address& address) {
     uint64_t high = 0;
     for (std::size_t i = 0; i < 8; ++i)
         high = high << 8 | address.bytes[i]; // IPv4: the rest is zero
-    const auto first = static_cast<uint32_t>(high >> 32);
-    if (address.family == Family::IPv4)
-        return kudo_prefilter_hit(policy.prefilter4, kudo_prefilter4_bit(first)) &&
-               kudo_prefilter_fine_hit(policy.prefilter4_fine, kudo_prefilter4_fine_bit(first));
-    return kudo_prefilter_hit(policy.prefilter6, kudo_prefilter6_bit(first)) &&
-           kudo_prefilter_fine_hit(policy.prefilter6_fine, kudo_prefilter6_fine_bit(high));
+    return address.family == Family::IPv4 ? kudo_may_hold4(&policy, static_cast<uint32_t>(high >> 32))
+                                          : kudo_may_hold6(&policy, high);
 }
 
 Address random_address(std::mt19937& random, Family family) {
