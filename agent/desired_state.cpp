@@ -16,16 +16,32 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t state_max_bytes = 1024 * 1024;
-constexpr std::string_view state_format = "kudo-agent-state/2";
+constexpr std::string_view state_format = "kudo-agent-state/3";
 
 std::filesystem::path state_file(const Instance& instance) {
     return instance.state_dir / "state.json";
 }
-std::filesystem::path map_folder(const Instance& instance) {
-    return instance.state_dir / "range-maps";
+// What must outlive a damaged state: see floor_of().
+std::filesystem::path floor_file(const Instance& instance) {
+    return instance.state_dir / "range-floor.json";
 }
-std::filesystem::path map_file(const Instance& instance, const std::string& hash) {
-    return map_folder(instance) / (hash + ".json");
+
+// As far as it can be read: nothing else knows it.
+RangeLedger load_floor(const Instance& instance) {
+    const auto content = read_file(floor_file(instance), state_max_bytes);
+    if (!content) return {};
+    try {
+        return range_ledger_from_json(nlohmann::json::parse(*content));
+    } catch (const std::exception&) {
+        return {};
+    }
+}
+
+Result<void> save_floor(const Instance& instance, const RangeLedger& ledger) {
+    const std::string content = to_json(floor_of(ledger)).dump(2) + "\n";
+    if (floor_of(ledger).empty()) return {};
+    if (const auto there = read_file(floor_file(instance), state_max_bytes); there && *there == content) return {};
+    return replace_file(floor_file(instance), content);
 }
 
 constexpr std::pair<TcHook, const char*> tc_hooks[] = {
@@ -61,8 +77,7 @@ nlohmann::json to_json(const DesiredState& state) {
             {"downlink", line_text(state.queues.downlink)},
             {"queue", state.queues.kind ? queue_kind_name(*state.queues.kind) : "auto"},
             {"replace_qdisc", state.queues.replace_qdisc},
-            {"range_map", state.range_map},
-            {"range_map_source", state.range_map_source}};
+            {"ranges", to_json(state.ranges)}};
 }
 
 LineWish line_from(const std::string& text) {
@@ -83,8 +98,7 @@ DesiredState from_json(const nlohmann::json& json) {
     json.at("xdp_generic").get_to(state.xdp_generic);
     json.at("firewall_mark").get_to(state.firewall_mark);
     json.at("firewall_mark_mask").get_to(state.firewall_mark_mask);
-    json.at("range_map").get_to(state.range_map);
-    json.at("range_map_source").get_to(state.range_map_source);
+    state.ranges = range_ledger_from_json(json.at("ranges"));
     state.queues.uplink = line_from(json.at("uplink"));
     state.queues.downlink = line_from(json.at("downlink"));
     const std::string queue = json.at("queue");
@@ -143,7 +157,7 @@ std::string_view mode_name(kudo_mode mode) {
 Result<DesiredState> load_desired_state(const Instance& instance) {
     const auto path = state_file(instance);
     auto content = read_file(path, state_max_bytes);
-    if (!content && content.error().number == ENOENT) return DesiredState{};
+    if (!content && content.error().number == ENOENT) return fresh_state(instance);
     if (!content) return fail(std::move(content.error()));
     try {
         return from_json(nlohmann::json::parse(*content));
@@ -153,52 +167,32 @@ Result<DesiredState> load_desired_state(const Instance& instance) {
     }
 }
 
+bool is_same(const DesiredState& a, const DesiredState& b) {
+    return to_json(a) == to_json(b);
+}
+
+DesiredState fresh_state(const Instance& instance) {
+    DesiredState state;
+    state.ranges = load_floor(instance);
+    return state;
+}
+
 Result<void> save_desired_state(const Instance& instance, const DesiredState& state) {
+    const std::string content = to_json(state).dump(2) + "\n";
+    if (content.size() > state_max_bytes)
+        return fail(fmt::format("{}: would be larger than {} bytes, which could not be read again",
+                                state_file(instance).string(), state_max_bytes));
     KUDO_TRY(make_folder(instance.state_dir));
-    return replace_file(state_file(instance), to_json(state).dump(2) + "\n");
+    KUDO_TRY(save_floor(instance, state.ranges));
+    return replace_file(state_file(instance), content);
 }
 
 Result<void> forget_desired_state(const Instance& instance) {
-    for (const char* suffix : {"", ".new"}) {
-        const std::string path = state_file(instance).string() + suffix;
-        if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path + ": cannot remove");
-    }
-    return {};
-}
-
-Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state) {
-    if (state.range_map.empty())
-        return StoredRangeMap{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"};
-    const auto path = map_file(instance, state.range_map);
-    auto json = read_file(path, range_map_max_bytes);
-    if (!json && json.error().kind != ErrorKind::NotPermitted)
-        return fail(fmt::format("{}; apply the range map again", json.error().message), json.error().number);
-    if (!json) return fail(std::move(json.error()));
-    if (content_hash(*json) != state.range_map)
-        return fail(fmt::format("{}: its content is not what was applied; apply the range map again", path.string()));
-    auto map = parse_range_map(*json, path.string());
-    if (!map) return fail(std::move(map.error()));
-    return StoredRangeMap{std::move(*map), std::move(*json), state.range_map_source};
-}
-
-Result<std::string> store_range_map(const Instance& instance, const RangeMap& map) {
-    const std::string json = to_json(map);
-    if (json.size() > range_map_max_bytes)
-        return bad_input(fmt::format("the range map has {} bytes in canonical form, more than {}", json.size(),
-                                     range_map_max_bytes));
-    std::string hash = content_hash(json);
-    KUDO_TRY(make_folder(map_folder(instance)));
-    KUDO_TRY(replace_file(map_file(instance, hash), json));
-    return hash;
-}
-
-Result<void> prune_range_maps(const Instance& instance, const DesiredState& state) {
-    std::error_code error;
-    std::filesystem::directory_iterator files(map_folder(instance), error);
-    if (error) return {}; // there never was one
-    const auto keep = map_file(instance, state.range_map).filename();
-    for (const auto& file : files)
-        if (file.path().filename() != keep) std::filesystem::remove(file.path(), error);
+    for (const auto& file : {state_file(instance), floor_file(instance)})
+        for (const char* suffix : {"", ".new"}) {
+            const std::string path = file.string() + suffix;
+            if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path + ": cannot remove");
+        }
     return {};
 }
 

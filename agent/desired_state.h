@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the admin wants: one JSON file in the state directory, and the range maps that were applied beside it.
+// What the admin wants, and which range maps are accepted: one JSON file in the state directory.
 // Included by reconcile and the commands. Invariant: the file is replaced by rename after fsync, so a reader, and a
-// crash, sees the old one or the new one; a range map's file is complete before a desired state names it.
+// crash, sees the old one or the new one.
 #pragma once
 
 #include <string>
@@ -9,6 +9,7 @@
 
 #include "agent/instance.h"
 #include "agent/queue_wish.h"
+#include "agent/range_ledger.h"
 #include "bpf/abi.h"
 #include "maps/compile.h"
 #include "maps/range_map.h"
@@ -32,8 +33,7 @@ struct DesiredState {
     Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
     QueueWish queues;
-    std::string range_map;        // content hash of the applied map; empty: the built-in one
-    std::string range_map_source; // where it came from, for people: "built-in", "/root/new.json"
+    RangeLedger ranges;
 
     [[nodiscard]] CompileOptions compile_options() const;
     // Do incoming packets need a tc program, beside the XDP program that counts them?
@@ -44,22 +44,14 @@ struct DesiredState {
 
 std::string_view mode_name(kudo_mode mode); // "observe", "prioritise", "enforce"
 
-// No file: a default DesiredState (not enabled). A broken file is an error that names it.
+// A default one, not enabled, but for what must outlive a lost or damaged file: the highest serials and the key set.
+DesiredState fresh_state(const Instance& instance);
+// No file: a fresh state. A broken file is an error that names it.
 Result<DesiredState> load_desired_state(const Instance& instance);
+// Would they be saved as the same bytes?
+bool is_same(const DesiredState& a, const DesiredState& b);
 Result<void> save_desired_state(const Instance& instance, const DesiredState& state);
 // Deletes the file: as if the agent had never been here.
 Result<void> forget_desired_state(const Instance& instance);
-
-// The range map that the state names, and its document's bytes.
-struct StoredRangeMap {
-    RangeMap map;
-    std::string json;
-    std::string source; // "built-in" or where it came from
-};
-Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state);
-// Stores a map's canonical document under its content hash and returns the hash. Call before saving a state with it.
-Result<std::string> store_range_map(const Instance& instance, const RangeMap& map);
-// Deletes stored maps that the state does not name.
-Result<void> prune_range_maps(const Instance& instance, const DesiredState& state);
 
 } // namespace kudo

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+#include "agent/range_ledger.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+namespace kudo {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::pair<RangeEvent, std::string_view> events[] = {
+    {RangeEvent::Staged, "staged"},   {RangeEvent::Activated, "activated"}, {RangeEvent::RolledBack, "rolled back"},
+    {RangeEvent::Retired, "retired"}, {RangeEvent::Dropped, "dropped"},     {RangeEvent::KeySet, "key set"}};
+
+RangeEvent event_of(const std::string& name) {
+    for (const auto& [event, text] : events)
+        if (text == name) return event;
+    throw std::out_of_range("unknown event in the history of range maps");
+}
+
+Time time_from(const Json& json) {
+    auto time = parse_rfc3339(json.get<std::string>());
+    if (!time) throw std::out_of_range(time.error().message);
+    return *time;
+}
+
+Json json_of(const AcceptedMap& map) {
+    return {{"serial", map.serial},
+            {"hash", map.hash},
+            {"source", map.source},
+            {"signed_by", map.signed_by},
+            {"expires", map.expires ? Json(rfc3339(*map.expires)) : Json(nullptr)},
+            {"effective", rfc3339(map.effective)},
+            {"early", map.early}};
+}
+
+AcceptedMap accepted_from(const Json& json) {
+    AcceptedMap map;
+    json.at("serial").get_to(map.serial);
+    json.at("hash").get_to(map.hash);
+    json.at("source").get_to(map.source);
+    json.at("signed_by").get_to(map.signed_by);
+    map.effective = time_from(json.at("effective"));
+    if (!json.at("expires").is_null()) map.expires = time_from(json.at("expires"));
+    json.at("early").get_to(map.early);
+    return map;
+}
+
+void remember(RangeLedger& ledger, Time when, RangeEvent event, AcceptedMap map) {
+    ledger.history.push_back({when, event, std::move(map)});
+    if (ledger.history.size() > history_length) ledger.history.erase(ledger.history.begin());
+}
+
+// `map` has been accepted: nothing below it ever will be again.
+void raise_highest(RangeLedger& ledger, const AcceptedMap& map) {
+    if (map.serial <= ledger.highest_serial) return;
+    ledger.highest_serial = map.serial;
+    ledger.highest_hash = map.hash;
+}
+
+// Counts the running time since the last reading against every map that retires.
+void count_down(RangeLedger& ledger, const Uptime& uptime) {
+    const auto ran = between(ledger.uptime, uptime);
+    for (RetiringMap& map : ledger.retiring)
+        map.remaining -= std::min(ran, map.remaining);
+    ledger.uptime = uptime;
+}
+
+// Puts `map` in place of the active one, which retires.
+void replace_active(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+    count_down(ledger, moment.uptime);
+    std::erase_if(ledger.retiring, [&](const RetiringMap& retiring) { return retiring.hash == map.hash; });
+    if (grace > std::chrono::seconds(0) && ledger.active.hash != map.hash)
+        ledger.retiring.insert(ledger.retiring.begin(), {ledger.active.serial, ledger.active.hash, grace});
+    if (ledger.retiring.size() > retiring_length) ledger.retiring.pop_back();
+    ledger.active = map;
+    ledger.active.early = false;
+}
+
+void drop_staged(RangeLedger& ledger, uint64_t up_to, Time now) {
+    std::erase_if(ledger.staged, [&](const AcceptedMap& staged) {
+        if (staged.serial > up_to) return false;
+        remember(ledger, now, RangeEvent::Dropped, staged);
+        return true;
+    });
+}
+
+} // namespace
+
+std::string_view event_name(RangeEvent event) {
+    return std::ranges::find(events, event, &std::pair<RangeEvent, std::string_view>::first)->second;
+}
+
+bool RangeLedger::empty() const {
+    return highest_serial == 0 && active.hash.empty() && staged.empty() && retiring.empty() && rolled_back_from == 0 &&
+           key_set_serial == 0 && !keys && alarms.empty();
+}
+
+std::vector<std::string> RangeLedger::documents() const {
+    std::vector<std::string> hashes{active.hash};
+    for (const AcceptedMap& map : staged)
+        hashes.push_back(map.hash);
+    for (const RetiringMap& map : retiring)
+        hashes.push_back(map.hash);
+    for (const HistoryEntry& entry : history)
+        if (entry.event == RangeEvent::Activated || entry.event == RangeEvent::RolledBack)
+            hashes.push_back(entry.map.hash);
+    std::ranges::sort(hashes);
+    hashes.erase(std::ranges::unique(hashes).begin(), hashes.end());
+    std::erase(hashes, "");
+    return hashes;
+}
+
+const AcceptedMap* next_staged(const RangeLedger& ledger) {
+    const auto next = std::ranges::min_element(ledger.staged, {}, &AcceptedMap::effective);
+    return next == ledger.staged.end() ? nullptr : &*next;
+}
+
+Json to_json(const RangeLedger& ledger) {
+    Json staged = Json::array(), retiring = Json::array(), history = Json::array(), alarms = Json::array();
+    for (const AcceptedMap& map : ledger.staged)
+        staged.push_back(json_of(map));
+    for (const RetiringMap& map : ledger.retiring)
+        retiring.push_back({{"serial", map.serial}, {"hash", map.hash}, {"remaining_seconds", map.remaining.count()}});
+    for (const HistoryEntry& entry : ledger.history)
+        history.push_back(
+            {{"when", rfc3339(entry.when)}, {"event", event_name(entry.event)}, {"map", json_of(entry.map)}});
+    for (const Alarm& alarm : ledger.alarms)
+        alarms.push_back({{"source", alarm.source},
+                          {"text", alarm.text},
+                          {"first", rfc3339(alarm.first)},
+                          {"last", rfc3339(alarm.last)},
+                          {"times", alarm.times}});
+    Json json = {{"highest_serial", ledger.highest_serial},
+                 {"highest_hash", ledger.highest_hash},
+                 {"active", json_of(ledger.active)},
+                 {"staged", std::move(staged)},
+                 {"retiring", std::move(retiring)},
+                 {"rolled_back_from", ledger.rolled_back_from},
+                 {"keys", nullptr},
+                 {"key_set_serial", ledger.key_set_serial},
+                 {"history", std::move(history)},
+                 {"alarms", std::move(alarms)},
+                 {"uptime", {{"boot", ledger.uptime.boot}, {"seconds", ledger.uptime.since_boot.count()}}}};
+    if (ledger.keys) json["keys"] = to_json(*ledger.keys);
+    return json;
+}
+
+RangeLedger range_ledger_from_json(const Json& json) {
+    RangeLedger ledger;
+    json.at("highest_serial").get_to(ledger.highest_serial);
+    json.at("highest_hash").get_to(ledger.highest_hash);
+    ledger.active = accepted_from(json.at("active"));
+    for (const Json& map : json.at("staged"))
+        ledger.staged.push_back(accepted_from(map));
+    for (const Json& map : json.at("retiring"))
+        ledger.retiring.push_back(
+            {map.at("serial"), map.at("hash"), std::chrono::seconds(map.at("remaining_seconds").get<int64_t>())});
+    json.at("rolled_back_from").get_to(ledger.rolled_back_from);
+    if (const Json& keys = json.at("keys"); !keys.is_null()) {
+        auto parsed = parse_key_set(keys.get<std::string>(), "keys");
+        if (!parsed) throw std::out_of_range(parsed.error().message);
+        ledger.keys = std::move(*parsed);
+    }
+    json.at("key_set_serial").get_to(ledger.key_set_serial);
+    for (const Json& entry : json.at("history"))
+        ledger.history.push_back(
+            {time_from(entry.at("when")), event_of(entry.at("event")), accepted_from(entry.at("map"))});
+    for (const Json& alarm : json.at("alarms"))
+        ledger.alarms.push_back({alarm.at("source"), alarm.at("text"), time_from(alarm.at("first")),
+                                 time_from(alarm.at("last")), alarm.at("times")});
+    json.at("uptime").at("boot").get_to(ledger.uptime.boot);
+    ledger.uptime.since_boot = std::chrono::seconds(json.at("uptime").at("seconds").get<int64_t>());
+    return ledger;
+}
+
+Moment this_moment() {
+    return {std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), read_uptime()};
+}
+
+void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+    raise_highest(ledger, map);
+    replace_active(ledger, map, grace, moment);
+    ledger.rolled_back_from = 0;
+    std::erase_if(ledger.staged, [&](const AcceptedMap& staged) { return staged.hash == map.hash; });
+    drop_staged(ledger, map.serial, moment.now);
+    remember(ledger, moment.now, RangeEvent::Activated, ledger.active);
+}
+
+void replace_content(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+    replace_active(ledger, map, grace, moment);
+    remember(ledger, moment.now, RangeEvent::Activated, ledger.active);
+}
+
+void stage(RangeLedger& ledger, const AcceptedMap& map, const Moment& moment) {
+    raise_highest(ledger, map);
+    std::erase_if(ledger.staged, [&](const AcceptedMap& staged) { return staged.hash == map.hash; });
+    ledger.staged.push_back(map); // its serial is the highest
+    if (ledger.staged.size() > staged_length) drop_staged(ledger, ledger.staged.front().serial, moment.now);
+    remember(ledger, moment.now, RangeEvent::Staged, map);
+}
+
+void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+    ledger.rolled_back_from = std::max({ledger.highest_serial, ledger.active.serial, ledger.rolled_back_from});
+    drop_staged(ledger, UINT64_MAX, moment.now);
+    replace_active(ledger, map, grace, moment);
+    remember(ledger, moment.now, RangeEvent::RolledBack, ledger.active);
+}
+
+bool advance(RangeLedger& ledger, std::chrono::seconds grace, const Moment& moment, Staged staged) {
+    bool changed = false;
+    const auto ran = between(ledger.uptime, moment.uptime);
+    const auto is_over = [&](const RetiringMap& map) { return map.remaining <= ran; };
+    if (!ledger.retiring.empty() && (ran >= std::chrono::hours(1) || ledger.uptime.boot != moment.uptime.boot ||
+                                     std::ranges::any_of(ledger.retiring, is_over))) {
+        count_down(ledger, moment.uptime);
+        std::erase_if(ledger.retiring, [&](const RetiringMap& map) {
+            if (map.remaining > std::chrono::seconds(0)) return false;
+            AcceptedMap retired;
+            retired.serial = map.serial;
+            retired.hash = map.hash;
+            remember(ledger, moment.now, RangeEvent::Retired, std::move(retired));
+            return true;
+        });
+        changed = true;
+    }
+    if (staged == Staged::Leave) return changed;
+    // The host was off from its date until it expired: it would be refused now.
+    changed |=
+        std::erase_if(ledger.staged, [&](const AcceptedMap& map) {
+            if (map.effective > moment.now || !map.expires || *map.expires > moment.now) return false;
+            remember(ledger, moment.now, RangeEvent::Dropped, map);
+            raise_alarm(ledger, map.source,
+                        "range map " + std::to_string(map.serial) + " was staged and has expired before it took effect",
+                        moment.now);
+            return true;
+        }) != 0;
+    const auto due = std::find_if(ledger.staged.rbegin(), ledger.staged.rend(),
+                                  [&](const AcceptedMap& map) { return map.effective <= moment.now; });
+    if (due == ledger.staged.rend()) return changed;
+    activate(ledger, AcceptedMap(*due), grace, moment);
+    return true;
+}
+
+void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const Moment& moment) {
+    AcceptedMap about;
+    about.serial = keys.serial;
+    about.source = source;
+    remember(ledger, moment.now, RangeEvent::KeySet, std::move(about));
+    ledger.key_set_serial = std::max(ledger.key_set_serial, keys.serial);
+    ledger.keys = std::move(keys);
+}
+
+RangeLedger floor_of(const RangeLedger& ledger) {
+    RangeLedger result;
+    result.highest_serial = ledger.highest_serial;
+    result.highest_hash = ledger.highest_hash;
+    result.rolled_back_from = ledger.rolled_back_from;
+    result.keys = ledger.keys;
+    result.key_set_serial = ledger.key_set_serial;
+    return result;
+}
+
+void keep_highest(RangeLedger& ledger, const RangeLedger& later) {
+    if (later.highest_serial <= ledger.highest_serial) return;
+    ledger.highest_serial = later.highest_serial;
+    ledger.highest_hash = later.highest_hash;
+}
+
+bool raise_alarm(RangeLedger& ledger, const std::string& source, const std::string& text, Time now) {
+    const auto known = std::ranges::find(ledger.alarms, source, &Alarm::source);
+    if (known != ledger.alarms.end()) {
+        const auto age = now - known->last;
+        if (known->text == text && age >= std::chrono::hours(0) && age < std::chrono::hours(1)) return false;
+        Alarm again = *known;
+        again.text = text;
+        again.last = now;
+        ++again.times;
+        ledger.alarms.erase(known);
+        ledger.alarms.push_back(std::move(again));
+        return true;
+    }
+    ledger.alarms.push_back({source, text, now, now, 1});
+    if (ledger.alarms.size() > alarms_length) ledger.alarms.erase(ledger.alarms.begin());
+    return true;
+}
+
+void forget_old_alarms(RangeLedger& ledger, Time now) {
+    std::erase_if(ledger.alarms, [&](const Alarm& alarm) { return now - alarm.last > alarm_life; });
+}
+
+} // namespace kudo

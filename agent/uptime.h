@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// How long this host has been running: time that no step of the clock changes. Included by the range ledger.
+// Invariant: of two readings the later one is never lower within one boot.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace kudo {
+
+struct Uptime {
+    std::string boot;                  // /proc/sys/kernel/random/boot_id; empty: none was read yet
+    std::chrono::seconds since_boot{}; // CLOCK_BOOTTIME: suspension counts
+    bool operator==(const Uptime&) const = default;
+};
+
+Uptime read_uptime();
+
+// Running time from one reading to a later one. Across a boot it is at least what the new one has run.
+std::chrono::seconds between(const Uptime& earlier, const Uptime& later);
+
+} // namespace kudo
