@@ -13,14 +13,13 @@
 #include "agent/interfaces.h"
 #include "agent/lock.h"
 #include "agent/queues.h"
+#include "agent/range_store.h"
 #include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
 
 namespace kudo {
 
 namespace {
-
-constexpr std::chrono::seconds lock_patience{10};
 
 // The data path with this policy active; made if there is none.
 Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& desired, const CompiledPolicy& compiled,
@@ -77,9 +76,7 @@ struct Plan {
     CompiledPolicy compiled; // with the service slots of the data path that is there
     WantedInterfaces wanted;
 };
-Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool interfaces_must_exist) {
-    auto map = load_range_map(instance, desired);
-    if (!map) return fail(std::move(map.error()));
+Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces) {
     ServiceSlots slots;
     if (auto data_path = DataPath::open(instance)) {
         auto taken = read_service_slots(*data_path);
@@ -91,12 +88,14 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, bool in
             return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
                                          desired.max_flows, *size));
     }
-    auto compiled = compile(map->map, desired.compile_options(), slots);
+    std::vector<std::string> problems;
+    auto compiled = compile_honoured(instance, desired, slots, problems);
     if (!compiled) return fail(std::move(compiled.error()));
-    auto wanted = find_wanted_interfaces(desired, interfaces_must_exist);
+    auto wanted = find_wanted_interfaces(desired, interfaces == Interfaces::MustExist);
     if (!wanted) return fail(std::move(wanted.error()));
     for (const Interface& interface : wanted->present)
         KUDO_TRY(check_queues(instance, interface, desired.queues));
+    wanted->warnings.insert(wanted->warnings.end(), problems.begin(), problems.end());
     return Plan{std::move(*compiled), std::move(*wanted)};
 }
 
@@ -114,114 +113,71 @@ Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& 
     return report;
 }
 
-// Saves the state and makes the kernel equal to it. If that fails, goes back to `before`.
+// Forgets a state that says no more than if the agent had never been here.
+Result<void> save_or_forget(const Instance& instance, const DesiredState& state) {
+    return state.enabled || !state.ranges.empty() ? save_desired_state(instance, state)
+                                                  : forget_desired_state(instance);
+}
+
+// Makes the kernel equal to a state that is saved. If that fails, goes back to `before`.
 Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& before, const DesiredState& desired,
                                   const Plan& to_do) {
-    KUDO_TRY(save_desired_state(instance, desired));
     // Somebody has deleted our pins: filters, which have no owner, are still there.
     if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     auto report = reconcile(instance, desired, to_do);
-    if (report) {
-        KUDO_TRY(prune_range_maps(instance, desired));
-        return report;
-    }
+    if (report) return report;
     spdlog::debug("going back: {}", report.error().message);
-    if (before.enabled || !before.range_map.empty())
-        KUDO_TRY(save_desired_state(instance, before));
-    else
-        KUDO_TRY(forget_desired_state(instance));
+    DesiredState restored = before;
+    keep_highest(restored.ranges, desired.ranges);
+    KUDO_TRY(save_or_forget(instance, restored));
     if (!before.enabled) {
         if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
-    } else if (auto old = plan(instance, before, false); old) {
-        if (auto back = reconcile(instance, before, *old); !back) spdlog::debug("{}", back.error().message);
+    } else if (auto old = plan(instance, restored, Interfaces::MayBeMissing); old) {
+        if (auto back = reconcile(instance, restored, *old); !back) spdlog::debug("{}", back.error().message);
     }
     return report;
 }
 
-// Takes the lock and does `work`; where that fails on a host without anything of ours, no trace is left.
-Result<ReconcileReport> locked(const Instance& instance, const std::function<Result<ReconcileReport>()>& work) {
+// Takes the lock and does `work`; where that leaves nothing to remember, no trace is left.
+Result<ReconcileReport> locked(const Instance& instance, std::chrono::milliseconds patience,
+                               const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = Lock::take(instance, lock_patience);
+    auto lock = Lock::take(instance, patience);
     if (!lock) return fail(std::move(lock.error()));
     auto report = work();
-    if (!report) lock->forget_if_unused(instance);
+    lock->forget_if_unused(instance);
     return report;
 }
 
-// The highest serial that a new map must not go below. A stored map that was damaged must not keep anybody from
-// applying a good one: then the kernel's tables, or the built-in map, say it.
-Result<uint64_t> current_serial(const Instance& instance, const DesiredState& state) {
-    if (auto stored = load_range_map(instance, state)) return stored->map.serial;
-    if (auto data_path = DataPath::open(instance)) {
-        auto policy = read_active_policy(*data_path);
-        if (!policy) return fail(std::move(policy.error()));
-        return policy->serial;
-    }
-    return built_in_range_map().serial;
-}
-
-// A map is applied at once: one that is not in effect yet, or not any more, is none to apply.
-Result<void> check_dates(const RangeMap& map, const std::string& source) {
-    const Time now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    if (map.effective > now)
-        return bad_input(
-            fmt::format("{}: effective: {} lies ahead; apply the map from then on", source, rfc3339(map.effective)));
-    if (map.expires && *map.expires <= now)
-        return bad_input(fmt::format("{}: expires: {} has passed; expected a map that is still valid", source,
-                                     rfc3339(*map.expires)));
-    return {};
-}
-
-Result<ReconcileReport> apply_locked(const Instance& instance, const RangeMap& map, const std::string& source) {
+Result<ReconcileReport> change_locked(const Instance& instance,
+                                      const std::function<Result<void>(DesiredState&)>& change, Interfaces interfaces) {
     auto before = load_desired_state(instance);
     if (!before) return fail(std::move(before.error()));
-    auto serial = current_serial(instance, *before);
-    if (!serial) return fail(std::move(serial.error()));
-    if (map.serial < *serial)
-        return bad_input(fmt::format("{}: serial: {} is lower than {}, the current map's; a serial never goes down",
-                                     source, map.serial, *serial));
-    if (before->enabled)
-        if (auto compiled = compile(map, before->compile_options()); !compiled)
-            return fail(std::move(compiled.error()).in(source));
-
-    KUDO_TRY(check_dates(map, source));
-
-    auto hash = store_range_map(instance, map);
-    if (!hash) return fail(std::move(hash.error()));
     DesiredState desired = *before;
-    desired.range_map = *hash;
-    desired.range_map_source = source;
-    if (!desired.enabled) {
-        KUDO_TRY(save_desired_state(instance, desired));
-        KUDO_TRY(prune_range_maps(instance, desired));
-        return ReconcileReport{};
+    KUDO_TRY(change(desired));
+    std::optional<Plan> to_do;
+    if (desired.enabled) {
+        auto checked = plan(instance, desired, interfaces);
+        if (!checked) return fail(std::move(checked.error()));
+        to_do = std::move(*checked);
     }
-    auto checked = plan(instance, desired, false);
-    if (!checked) {
-        KUDO_TRY(prune_range_maps(instance, *before));
-        return fail(std::move(checked.error()));
-    }
-    return carry_out(instance, *before, desired, *checked);
+    if (!is_same(*before, desired)) KUDO_TRY(save_or_forget(instance, desired));
+    if (!to_do) return ReconcileReport{};
+    return carry_out(instance, *before, desired, *to_do);
 }
 
 } // namespace
 
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
-                                             const std::function<Result<void>(DesiredState&)>& change) {
-    return locked(instance, [&]() -> Result<ReconcileReport> {
-        auto before = load_desired_state(instance);
-        if (!before) return fail(std::move(before.error()));
-        DesiredState desired = *before;
-        KUDO_TRY(change(desired));
-        auto checked = plan(instance, desired, true);
-        if (!checked) return fail(std::move(checked.error()));
-        return carry_out(instance, *before, desired, *checked);
+                                             const std::function<Result<void>(DesiredState&)>& change,
+                                             Interfaces interfaces, std::chrono::milliseconds patience) {
+    return locked(instance, patience, [&]() -> Result<ReconcileReport> {
+        auto report = change_locked(instance, change, interfaces);
+        // Documents that nobody names: of this change if it failed, of older ones if not.
+        if (auto state = load_desired_state(instance)) KUDO_TRY(prune_range_maps(instance, *state));
+        return report;
     });
-}
-
-Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source) {
-    return locked(instance, [&] { return apply_locked(instance, map, source); });
 }
 
 Result<bool> disable(const Instance& instance) {
@@ -231,7 +187,7 @@ Result<bool> disable(const Instance& instance) {
     if (!lock) return fail(std::move(lock.error()));
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
-    DesiredState desired = state ? *state : DesiredState{};
+    DesiredState desired = state ? *state : fresh_state(instance);
     const bool desired_enabled = desired.enabled;
     const bool was_enabled = desired.enabled || has_pins(instance);
     Result<void> saved;
@@ -243,7 +199,7 @@ Result<bool> disable(const Instance& instance) {
     KUDO_TRY(teardown(instance));
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     KUDO_TRY(prune_range_maps(instance, desired));
-    if (desired.range_map.empty()) KUDO_TRY(forget_desired_state(instance));
+    if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
     lock->forget_if_unused(instance);
     return was_enabled;
 }

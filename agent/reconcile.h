@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable and ranges apply change
-// the desired state and come here. Included by the commands. Invariant: at every moment, also when killed, packets are
-// judged by a complete generation or by none of our programs.
+// Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable, range maps that
+// are accepted and the service's timer change the desired state and come here. Included by the commands. Invariant: at
+// every moment, also when killed, packets are judged by a complete generation or by none of our programs.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -31,16 +32,20 @@ struct ReconcileReport {
     std::vector<std::string> warnings; // whole sentences for people
 };
 
-// Takes the lock (waits up to 10 s for another command, then an Error that names its process), checks capabilities,
-// loads the desired state, lets `change` edit it, checks that the result can be had (regions, interfaces, map: nothing
-// is changed on any BadInput), saves it, reconciles. `change` may return an error: nothing happens then.
-Result<ReconcileReport> change_and_reconcile(const Instance& instance,
-                                             const std::function<Result<void>(DesiredState&)>& change);
+inline constexpr std::chrono::seconds lock_patience{10};
 
-// `ranges apply`: as above, with a new range map. Not enabled: the map is stored for the next enable, and
-// report.generation is 0. `source` is what people are told it came from. A serial lower than the current map's is
-// refused (BadInput).
-Result<ReconcileReport> apply_range_map(const Instance& instance, const RangeMap& map, const std::string& source);
+// Named interfaces that are absent: BadInput, or only a warning.
+enum class Interfaces { MustExist, MayBeMissing };
+
+// Takes the lock (waits `patience` for another command, then an Error that names its process), checks capabilities,
+// loads the desired state, lets `change` edit it, checks that the result can be had (regions, interfaces, map: nothing
+// is changed on any BadInput), saves it, reconciles. `change` may return an error: nothing happens then. A state that
+// is not enabled is only saved; report.generation is 0 then. Where the kernel refuses, the state goes back to what it
+// was, but for the highest serial.
+Result<ReconcileReport> change_and_reconcile(const Instance& instance,
+                                             const std::function<Result<void>(DesiredState&)>& change,
+                                             Interfaces interfaces = Interfaces::MustExist,
+                                             std::chrono::milliseconds patience = lock_patience);
 
 // Detaches and removes everything of this instance and puts back what it changed. True if there was anything.
 Result<bool> disable(const Instance& instance);

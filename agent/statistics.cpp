@@ -12,6 +12,7 @@
 #include "agent/flow_table.h"
 #include "agent/generation.h"
 #include "agent/interfaces.h"
+#include "agent/range_store.h"
 #include "bpf/judge.h"
 
 namespace kudo {
@@ -138,7 +139,8 @@ Result<void> read_strays(const Instance& instance, DataPath& data_path, Statisti
     // A map that cannot be read is for `status` to tell.
     const auto desired = load_desired_state(instance);
     if (!desired) return {};
-    if (const auto map = load_range_map(instance, *desired)) remove_known(statistics.strays, map->map);
+    std::vector<std::string> problems;
+    if (const auto map = load_honoured_map(instance, *desired, problems)) remove_known(statistics.strays, *map);
     return {};
 }
 

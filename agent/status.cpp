@@ -8,6 +8,7 @@
 #include "agent/attachment.h"
 #include "agent/capabilities.h"
 #include "agent/generation.h"
+#include "agent/range_store.h"
 #include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
 
@@ -22,8 +23,8 @@ template <typename Bytes> std::string hex(const Bytes& bytes) {
     return text;
 }
 
-// `map`: null if the desired one cannot be read.
-Result<void> read_policy(const DataPath& data_path, const RangeMap* map, Status& status) {
+// `map`: the one in effect; null if it cannot be read.
+Result<void> read_policy(const Instance& instance, const DataPath& data_path, const RangeMap* map, Status& status) {
     auto active = read_active(data_path);
     if (!active) return fail(std::move(active.error()));
     const kudo_policy& policy = *active->compiled.policy;
@@ -38,7 +39,8 @@ Result<void> read_policy(const DataPath& data_path, const RangeMap* map, Status&
     if (!map) return {};
     auto slots = read_service_slots(data_path);
     if (!slots) return fail(std::move(slots.error()));
-    auto compiled = compile(*map, status.desired.compile_options(), *slots);
+    std::vector<std::string> problems; // told already
+    auto compiled = compile_honoured(instance, status.desired, *slots, problems);
     if (!compiled) return fail(std::move(compiled.error()));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
     if (!status.policy_matches)
@@ -116,13 +118,23 @@ Result<Status> read_status(const Instance& instance) {
     status.desired = std::move(*desired);
     auto map = load_range_map(instance, status.desired);
     if (!map && map.error().kind == ErrorKind::NotPermitted) return fail(std::move(map.error()));
+    auto honoured = load_honoured_map(instance, status.desired, status.alarms);
     if (map) {
         status.map_source = map->source;
         status.effective = map->map.effective;
+        if (const auto& expires = map->map.expires; expires && *expires <= this_moment().now)
+            status.alarms.push_back(
+                fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes",
+                            map->map.serial, rfc3339(*expires)));
     } else {
-        status.map_source = status.desired.range_map_source;
-        status.drift.push_back(map.error().message);
+        status.map_source = status.desired.ranges.active.source;
     }
+    if (!honoured) status.drift.push_back(honoured.error().message);
+    if (const AcceptedMap* next = next_staged(status.desired.ranges); map && next)
+        if (const auto document = load_document(instance, next->hash)) status.staged_change = diff(map->map, *document);
+    for (const Alarm& alarm : status.desired.ranges.alarms)
+        status.alarms.push_back(fmt::format("{} ({}{})", alarm.text, rfc3339(alarm.last),
+                                            alarm.times > 1 ? fmt::format(", {} times", alarm.times) : ""));
     if (!status.desired.enabled) {
         status.leftovers = has_pins(instance);
         if (map) status.serial = map->map.serial;
@@ -139,9 +151,9 @@ Result<Status> read_status(const Instance& instance) {
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(read_policy(*data_path, map ? &map->map : nullptr, status));
+    KUDO_TRY(read_policy(instance, *data_path, map ? &map->map : nullptr, status));
     KUDO_TRY(read_interfaces(*data_path, status));
-    KUDO_TRY(read_strays(*data_path, map ? &map->map : nullptr, status));
+    KUDO_TRY(read_strays(*data_path, honoured ? &*honoured : nullptr, status));
     return status;
 }
 

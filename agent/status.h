@@ -34,7 +34,10 @@ struct Status {
     std::string content_hash;    // recomputed from the kernel's tables, hex
     bool policy_matches = false; // the kernel's tables are what the desired state compiles to
     std::string map_source;
-    std::optional<Time> effective; // nothing if the desired map cannot be read
+    std::optional<Time> effective;        // nothing if the desired map cannot be read
+    std::optional<MapDiff> staged_change; // what the next staged map will change
+    // What somebody should look at although packets are judged as desired: refused documents, an expired map.
+    std::vector<std::string> alarms;
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift;  // whole sentences, each a difference between desired and actual; empty: healthy
     std::vector<StrayRemote> strays; // the map may be stale; no difference between desired and actual, so no drift

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include "maps/combine.h"
 #include "maps/fill_prefilter.h"
 #include "maps/service_slots.h"
 #include "maps/text.h"
@@ -97,7 +98,8 @@ Marks default_marks() {
 }
 
 bool is_chosen(const Service& service, const CompileOptions& options) {
-    if (service.optional && !contains(options.optional_services, service.name)) return false;
+    // An early or retiring part of a service is chosen with it.
+    if (service.optional && !contains(options.optional_services, parts_of(service.name).service)) return false;
     return std::ranges::any_of(service.regions,
                                [&](const auto& region) { return region == "*" || contains(options.regions, region); });
 }

@@ -40,6 +40,8 @@ Result<void> read_keys(KeySet& keys, const Json& root) {
     const auto texts = read_set(root, "", "keys");
     if (!texts) return fail(texts.error());
     if (texts->empty()) return wrong("keys", "empty; a key set has at least one key");
+    if (texts->size() > key_set_max_keys)
+        return wrong("keys", fmt::format("{} are too many; a key set has at most {}", texts->size(), key_set_max_keys));
     std::set<std::string> ids;
     for (const Text& text : *texts) {
         const auto key = read_key(text);

@@ -15,6 +15,7 @@
 namespace kudo {
 
 inline constexpr std::string_view key_set_format = "kudo-key-set/1";
+inline constexpr std::size_t key_set_max_keys = 64;
 
 struct KeySet {
     std::vector<PublicKey> keys; // distinct, sorted; may be empty: then nothing is ever signed
