@@ -41,7 +41,11 @@ Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds pati
     while (true) {
         KUDO_TRY(make_folder(instance.state_dir));
         Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!fd && errno == ENOENT) continue; // the folder went away in between: its last user has just left
+        if (!fd && errno == ENOENT && std::chrono::steady_clock::now() < deadline) {
+            // The folder went away in between: its last user has just left.
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            continue;
+        }
         // Read-only: what is there can still be locked.
         if (!fd && (errno == EROFS || errno == ENOSPC))
             fd = Fd(open(fs::exists(path) ? path.c_str() : instance.state_dir.c_str(), O_RDONLY | O_CLOEXEC));
