@@ -12,6 +12,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "agent/acceptance.h"
 #include "agent/instance.h"
 #include "maps/result.h"
 
@@ -22,7 +23,8 @@ inline constexpr const char* default_config_file = "/etc/kudo-agent/kudo-agent.t
 struct GlobalOptions {
     bool json = false;
     bool verbose = false;
-    Instance instance; // --bpffs and --state-dir
+    Instance instance;             // --bpffs and --state-dir
+    AcceptanceSettings acceptance; // --keys, --key-threshold, --fleet, --ring, --grace, --no-early-additions
 };
 
 // Does what was asked for, prints it, and gives the exit status.

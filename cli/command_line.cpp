@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/duration.h"
 #include "cli/output.h"
 #include "cli/parse_error.h"
+#include "maps/text.h"
 
 namespace kudo {
 namespace {
@@ -21,6 +23,9 @@ struct GlobalTexts {
     GlobalOptions options;
     std::string bpffs = default_bpffs;
     std::string state_dir = default_state_dir;
+    std::string keys = default_keys_folder;
+    std::string grace = "7d";
+    bool no_early_additions = false;
     std::string ignored_config;
 };
 
@@ -65,6 +70,21 @@ void add_global_options(CLI::App& app, GlobalTexts& texts, ConfigFile config) {
                        "Read options from this TOML file; [enable] sets those of enable")
             ->type_name("FILE")
             ->check(refuse_special_file, "", "");
+    const auto range_map_option = [&](const char* name, auto& value, const char* text, const char* type) {
+        app.add_option(name, value, text)
+            ->type_name(type)
+            ->capture_default_str()
+            ->group("Which range maps are accepted");
+    };
+    range_map_option("--keys", texts.keys, "minisign public keys (*.pub) whose signatures count", "DIR");
+    range_map_option("--key-threshold", texts.options.acceptance.key_threshold, "How many of them must have signed",
+                     "N");
+    range_map_option("--fleet", texts.options.acceptance.fleet, "The fleet of this host; maps for others are refused",
+                     "NAME");
+    range_map_option("--ring", texts.options.acceptance.ring, "Its ring in the fleet", "NAME");
+    range_map_option("--grace", texts.grace, "How long withdrawn ranges are still honoured", "TIME");
+    app.add_flag("--no-early-additions", texts.no_early_additions, "Honour additions only from a map's effective date")
+        ->group("Which range maps are accepted");
     app.allow_config_extras(CLI::config_extras_mode::error);
     app.add_flag("-v", texts.options.verbose, "Say on standard error what is being done");
 }
@@ -81,6 +101,22 @@ Result<Instance> instance_of(const GlobalTexts& texts) {
     auto state_dir = absolute(texts.state_dir, "--state-dir");
     if (!state_dir) return fail(std::move(state_dir.error()));
     return Instance{.bpffs = std::move(*bpffs), .state_dir = std::move(*state_dir)};
+}
+
+Result<void> read_acceptance(GlobalTexts& texts) {
+    AcceptanceSettings& acceptance = texts.options.acceptance;
+    acceptance.keys_folder = texts.keys;
+    acceptance.early_additions = !texts.no_early_additions;
+    for (const auto& [option, name] : {std::pair("--fleet", &acceptance.fleet), {"--ring", &acceptance.ring}})
+        if (!name->empty() && !is_simple_name(*name))
+            return bad_input(
+                fmt::format("{}: {} is not a name; write 1 to 63 of a-z, 0-9 and -", option, in_quotes(*name)));
+    if (acceptance.fleet.empty() && !acceptance.ring.empty())
+        return bad_input("--ring: a ring is part of a fleet; give --fleet as well");
+    auto grace = parse_duration("--grace", texts.grace);
+    if (!grace) return fail(std::move(grace.error()));
+    acceptance.grace = *grace;
+    return {};
 }
 
 Run print_and_succeed(std::string text) {
@@ -138,8 +174,8 @@ Result<Invocation> parse(int argc, const char* const* argv, ConfigFile config) {
     auto instance = instance_of(texts);
     if (!instance) return fail(std::move(instance.error()));
     texts.options.instance = std::move(*instance);
-
     const Registered* command = chosen(registered);
+    if (!command || command->app->get_name() != "disable") KUDO_TRY(read_acceptance(texts));
     if (!command || !command->run) return Invocation{texts.options, help_and_refuse(app.help())};
     return Invocation{texts.options, command->run};
 }

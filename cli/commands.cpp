@@ -27,7 +27,10 @@ const std::vector<Command>& commands() {
          {{"show", "The range map in use", setup_ranges_show},
           {"check", "Read a range map and say whether it is right", setup_ranges_check},
           {"diff", "What a range map would change", setup_ranges_diff},
-          {"apply", "Use a range map from now on", setup_ranges_apply}}},
+          {"apply", "Use a range map from its effective date on", setup_ranges_apply},
+          {"history", "Which range maps have been in effect here, and which will be", setup_ranges_history},
+          {"rollback", "Go back to an older range map until a newer one supersedes that", setup_ranges_rollback}}},
+        {"run", "The service: takes range maps from their sources and keeps everything as it should be", setup_run},
 #ifdef KUDO_NATS
         {"fleet",
          "The operator's side: maps for many hosts, in rings",

@@ -19,6 +19,9 @@ Run setup_ranges_show(CLI::App& app);
 Run setup_ranges_check(CLI::App& app);
 Run setup_ranges_diff(CLI::App& app);
 Run setup_ranges_apply(CLI::App& app);
+Run setup_ranges_history(CLI::App& app);
+Run setup_ranges_rollback(CLI::App& app);
+Run setup_run(CLI::App& app);
 #ifdef KUDO_NATS
 Run setup_fleet_publish(CLI::App& app);
 Run setup_fleet_promote(CLI::App& app);

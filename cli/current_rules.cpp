@@ -21,6 +21,7 @@ bool is_forbidden(const Error& error) {
 CurrentRules built_in_rules(const Error& error) {
     return {.state = {},
             .stored = {built_in_range_map(), std::string(built_in_range_map_json()), "built-in"},
+            .honoured = built_in_range_map(),
             .note =
                 fmt::format("the rules of this host may not be read by this user, so these are the built-in ones ({})",
                             error.message)};
@@ -41,7 +42,10 @@ Result<CurrentRules> current_rules(const Instance& instance) {
     auto stored = load_range_map(instance, *state);
     if (!stored && is_forbidden(stored.error())) return built_in_rules(stored.error());
     if (!stored) return fail(std::move(stored.error()));
-    return CurrentRules{std::move(*state), std::move(*stored), ""};
+    std::vector<std::string> problems; // for status to tell
+    auto honoured = load_honoured_map(instance, *state, problems);
+    if (!honoured) return fail(std::move(honoured.error()));
+    return CurrentRules{std::move(*state), std::move(*stored), std::move(*honoured), ""};
 }
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {

@@ -8,6 +8,7 @@
 
 #include "agent/desired_state.h"
 #include "agent/instance.h"
+#include "agent/range_store.h"
 #include "cli/json.h"
 #include "maps/range_map.h"
 
@@ -16,7 +17,8 @@ namespace kudo {
 struct CurrentRules {
     DesiredState state;
     StoredRangeMap stored;
-    std::string note; // a sentence if these are not the host's own because they may not be read; else empty
+    RangeMap honoured; // the stored one, early additions, and what is retiring
+    std::string note;  // a sentence if these are not the host's own because they may not be read; else empty
 };
 
 // The state that is kept and the map that it names. If this user may not read them: a default state, the built-in map,

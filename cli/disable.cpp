@@ -15,7 +15,7 @@ Result<int> run_disable(const GlobalOptions& global) {
     const auto changed = disable(global.instance);
     if (!changed) return fail(changed.error());
     const auto state = load_desired_state(global.instance);
-    const bool keeps_map = state && !state->range_map.empty();
+    const bool keeps_map = state && !state->ranges.active.hash.empty();
     if (global.json) {
         OrderedJson answer;
         answer["changed"] = *changed;
@@ -27,7 +27,7 @@ Result<int> run_disable(const GlobalOptions& global) {
         print(*changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n"));
     if (keeps_map)
         KUDO_TRY(print(fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
-                                   state->range_map_source, global.instance.state_dir.string())));
+                                   state->ranges.active.source, global.instance.state_dir.string())));
     return exit_done;
 }
 

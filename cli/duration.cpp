@@ -1,37 +1,44 @@
 // SPDX-License-Identifier: MIT
-// Reads durations and percentages. Used by the fleet commands.
-// Invariant: see duration.h.
 #include "cli/duration.h"
 
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "maps/text.h"
 
 namespace kudo {
+
 namespace {
 
-constexpr int64_t most_seconds = 3650LL * 86400;
-
-int64_t seconds_of(std::string_view unit) {
-    if (unit == "s") return 1;
-    if (unit == "m") return 60;
-    if (unit == "h") return 3600;
-    if (unit == "d") return 86400;
-    return 0;
-}
+constexpr std::pair<char, std::chrono::seconds> units[] = {{'d', std::chrono::days(1)},
+                                                           {'h', std::chrono::hours(1)},
+                                                           {'m', std::chrono::minutes(1)},
+                                                           {'s', std::chrono::seconds(1)}};
+constexpr std::chrono::seconds longest = std::chrono::days(3650);
 
 } // namespace
 
 Result<std::chrono::seconds> parse_duration(std::string_view option, std::string_view text) {
-    int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const int64_t unit = seconds_of(text.substr(static_cast<std::size_t>(end - text.data())));
-    if (error != std::errc() || unit == 0 || number < 1 || number > most_seconds / unit)
+    const auto refuse = [&] {
         return bad_input(
-            fmt::format("{}: {} is not a duration; write it like 90s, 15m, 2h or 1d", option, in_quotes(text)));
-    return std::chrono::seconds(number * unit);
+            fmt::format("{}: {} is not a time span; write it like 30s, 5m, 12h or 7d", option, in_quotes(text)));
+    };
+    if (text == "0") return std::chrono::seconds(0);
+    uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end + 1 != text.data() + text.size()) return refuse();
+    for (const auto& [letter, unit] : units)
+        if (*end == letter && number <= longest / unit) return number * unit;
+    return refuse();
+}
+
+std::string duration_text(std::chrono::seconds duration) {
+    for (const auto& [letter, unit] : units)
+        if (duration % unit == std::chrono::seconds(0) && duration / unit >= 2)
+            return fmt::format("{}{}", duration / unit, letter);
+    return fmt::format("{}s", duration.count());
 }
 
 Result<double> parse_percentage(std::string_view option, std::string_view text) {

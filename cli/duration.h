@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Durations and percentages as people write them. Included by the fleet commands.
-// Invariant: what is not exactly one number and one unit is refused.
+// Spans of time and percentages as people write and read them. Included by the commands.
+// Invariant: what is not exactly one number and one unit is refused; `option` is what errors call it.
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <string_view>
 
 #include "maps/result.h"
 
 namespace kudo {
 
-// "90s", "15m", "2h", "1d". `option` is what errors call it.
+// "90s", "5m", "12h", "7d"; "0" needs no unit. At most ten years.
 Result<std::chrono::seconds> parse_duration(std::string_view option, std::string_view text);
+// In the largest unit that gives a whole number of at least 2: "7d", "36h", "90s".
+std::string duration_text(std::chrono::seconds duration);
 
 // "99%", "99.5%", "99": 0 to 100.
 Result<double> parse_percentage(std::string_view option, std::string_view text);

@@ -98,22 +98,22 @@ Result<DesiredState> wanted_state(const EnableOptions& options, const Instance& 
 Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     auto wanted = wanted_state(options, global.instance);
     if (!wanted) return fail(std::move(wanted.error()));
-    const auto change = [&wanted, &options](DesiredState& state) -> Result<void> {
+    const auto change = [&](DesiredState& state) -> Result<void> {
         // It keeps its size until disable.
         if (options.max_flows != 0 || state.enabled)
             wanted->max_flows = options.max_flows != 0 ? options.max_flows : state.max_flows;
-        wanted->range_map = state.range_map;
-        wanted->range_map_source = state.range_map_source;
+        wanted->ranges = std::move(state.ranges);
+        advance(wanted->ranges, global.acceptance.grace, this_moment());
         state = *wanted;
         return {};
     };
     auto report = change_and_reconcile(global.instance, change);
     if (!report) return fail(std::move(report.error()));
-    const auto stored = load_range_map(global.instance, *wanted);
-    if (!stored) return fail(stored.error());
-    const auto summary = summarise(*wanted, *stored);
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    const auto summary = summarise(*rules);
     if (!summary) return fail(summary.error());
-    for (std::string& warning : choice_warnings(stored->map, wanted->compile_options()))
+    for (std::string& warning : choice_warnings(rules->stored.map, wanted->compile_options()))
         report->warnings.push_back(std::move(warning));
 
     if (global.json) {

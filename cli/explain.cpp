@@ -36,7 +36,7 @@ CompileOptions options_for(const CurrentRules& rules, const ExplainOptions& give
     if (!regions.empty()) {
         options.regions = regions;
     } else if (!rules.state.enabled) {
-        options.regions = rules.stored.map.regions();
+        options.regions = rules.honoured.regions();
         notes.push_back(fmt::format("{}; judged as with --region {}.",
                                     rules.note.empty() ? "Nothing is enabled" : "What is enabled is not known",
                                     fmt::join(options.regions, ",")));
@@ -63,8 +63,8 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
     const CompileOptions options = options_for(*rules, given, notes);
-    KUDO_TRY(check_regions(rules->stored.map, options.regions));
-    auto explanation = explain(rules->stored.map, options, *address, port);
+    KUDO_TRY(check_regions(rules->honoured, options.regions));
+    auto explanation = explain(rules->honoured, options, *address, port);
     if (!explanation) return fail(std::move(explanation.error()));
     explanation->source = rules->stored.source;
     explanation->notes.insert(explanation->notes.end(), notes.begin(), notes.end());

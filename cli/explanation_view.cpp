@@ -7,6 +7,7 @@
 
 #include "agent/desired_state.h"
 #include "cli/output.h"
+#include "maps/combine.h"
 
 namespace kudo {
 namespace {
@@ -53,6 +54,9 @@ std::string egress_action(const Rule& rule) {
 }
 
 std::string path_text(const Explanation& explanation, const Rule& rule) {
+    const std::string_view state = parts_of(rule.service).state;
+    if (state == "early") return fmt::format("{} of a map that is staged; see kudo-agent status", rule.path);
+    if (state == "retiring") return fmt::format("{} of a map that is retiring; see kudo-agent status", rule.path);
     return fmt::format("{} of range map {} ({})", rule.path, explanation.serial, explanation.source);
 }
 

@@ -23,7 +23,6 @@ struct PromoteOptions {
     std::string from, to, require = "100%", silent_after = "15m";
     bool key_set = false;
     NatsOptions nats;
-    OperatorKeysOptions keys;
 };
 
 // What became of it; with reasons: nothing was sent.
@@ -93,7 +92,7 @@ Result<int> promote(const PromoteOptions& options, const GlobalOptions& global) 
     if (!required) return fail(required.error());
     const auto silent_after = parse_duration("--silent-after", options.silent_after);
     if (!silent_after) return fail(silent_after.error());
-    const auto keys = load_operator_keys(options.keys);
+    const auto keys = load_operator_keys(global);
     if (!keys) return fail(keys.error());
 
     auto connection = NatsConnection::open(options.nats);
@@ -143,9 +142,11 @@ Run setup_fleet_promote(CLI::App& app) {
         ->type_name("TIME")
         ->capture_default_str();
     add_nats_options(app, options->nats, NatsUse::Required);
-    add_operator_keys_options(app, options->keys);
     app.footer("Exit status: 0 promoted, 4 not promoted because of the ring's hosts; the reasons are printed.");
-    return [options](const GlobalOptions& global) { return promote(*options, global); };
+    return [options](const GlobalOptions& global) {
+        options->nats.fleet = global.acceptance.fleet;
+        return promote(*options, global);
+    };
 }
 
 } // namespace kudo

@@ -20,7 +20,6 @@ namespace {
 struct PublishOptions {
     std::string file, signature, ring;
     NatsOptions nats;
-    OperatorKeysOptions keys;
 };
 
 Result<FleetDocument> read_document(const PublishOptions& options, const KeySet& keys) {
@@ -59,7 +58,7 @@ std::string sent_text(const Sent& sent, const FleetDocument& document, const Pub
 Result<int> publish(const PublishOptions& options, const GlobalOptions& global) {
     KUDO_TRY(check_nats_options(options.nats));
     KUDO_TRY(check_ring("--ring", options.ring));
-    const auto keys = load_operator_keys(options.keys);
+    const auto keys = load_operator_keys(global);
     if (!keys) return fail(keys.error());
     const auto document = read_document(options, *keys);
     if (!document) return fail(document.error());
@@ -90,8 +89,10 @@ Run setup_fleet_publish(CLI::App& app) {
                    "Its signatures, several one behind the other; default: FILE.minisig")
         ->type_name("FILE");
     add_nats_options(app, options->nats, NatsUse::Required);
-    add_operator_keys_options(app, options->keys);
-    return [options](const GlobalOptions& global) { return publish(*options, global); };
+    return [options](const GlobalOptions& global) {
+        options->nats.fleet = global.acceptance.fleet;
+        return publish(*options, global);
+    };
 }
 
 } // namespace kudo

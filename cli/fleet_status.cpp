@@ -187,7 +187,10 @@ Run setup_fleet_status(CLI::App& app) {
     add_nats_options(app, options->nats, NatsUse::Required);
     app.footer("GOOD: healthy, and the ring's map is in effect, or staged if its date lies ahead.\n"
                "Exit status: 0 every host is good, 4 there are stragglers.");
-    return [options](const GlobalOptions& global) { return run_fleet_status(*options, global); };
+    return [options](const GlobalOptions& global) {
+        options->nats.fleet = global.acceptance.fleet;
+        return run_fleet_status(*options, global);
+    };
 }
 
 } // namespace kudo

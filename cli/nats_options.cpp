@@ -30,7 +30,6 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
                    "commas between them")
         ->required(required)
         ->type_name("URL");
-    app.add_option("--fleet", options.fleet, "The fleet's name")->required(required)->type_name("NAME");
     app.add_option("--nats-credentials", options.credentials,
                    "Who we are: a file with USER:PASSWORD, with an NKey seed, or as nsc writes it")
         ->type_name("FILE");
@@ -43,7 +42,7 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
 
 Result<void> check_nats_options(const NatsOptions& options) {
     const bool anything = !options.credentials.empty() || !options.ca_file.empty() || !options.certificate.empty() ||
-                          !options.key.empty() || !options.fleet.empty();
+                          !options.key.empty();
     if (options.url.empty()) {
         if (anything) return bad_input("--nats: missing; the other options of the message server need it");
         return {};

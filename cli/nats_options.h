@@ -13,7 +13,7 @@ namespace kudo {
 
 enum class NatsUse { Required, Optional };
 
-// --nats, --nats-credentials, --nats-ca, --nats-certificate, --nats-key and --fleet. `options` outlives the app.
+// --nats, --nats-credentials, --nats-ca, --nats-certificate and --nats-key. `options` outlives the app.
 void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use);
 
 // What the options say together; BadInput names the one that is wrong. Nothing given is right where it is optional.

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent ranges apply FILE`: uses a range map from now on, or from the next enable.
-// Invariant: a map with anything wrong changes nothing.
+// `kudo-agent ranges apply FILE`: uses a range map from its effective date on, or from the next enable.
+// Invariant: what is refused changes nothing.
 #include <filesystem>
 #include <memory>
 #include <system_error>
 
 #include <fmt/format.h>
 
-#include "agent/reconcile.h"
+#include "agent/acceptance.h"
+#include "agent/files.h"
 #include "cli/commands.h"
 #include "cli/current_rules.h"
 #include "cli/output.h"
+#include "cli/read_file.h"
 #include "cli/report.h"
 
 namespace kudo {
 namespace {
+
+struct ApplyOptions {
+    std::string file, signature;
+    bool allow_unsigned = false, end_rollback = false, trust_folder = false;
+};
 
 std::string source_of(const std::string& file) {
     std::error_code error;
@@ -22,41 +29,90 @@ std::string source_of(const std::string& file) {
     return error ? file : path.lexically_normal().string();
 }
 
-std::string apply_text(const ReconcileReport& report, const PolicySummary& summary, bool colour) {
-    if (!summary.state.enabled)
-        return fmt::format("range map {} ({}) is stored; it is used from the next kudo-agent enable\n", summary.serial,
-                           summary.source) +
-               report_text(report, colour);
-    const std::string headline =
-        report.changed ? fmt::format("applied: {}, generation {}\n", summary_text(summary), report.generation)
-                       : fmt::format("range map {} is in use already; nothing changed\n", summary.serial);
-    return headline + report_text(report, colour);
+// The signature beside the file; none if there is no such file and none was named.
+Result<std::string> read_signatures(const ApplyOptions& options) {
+    const std::string path = options.signature.empty() ? options.file + ".minisig" : options.signature;
+    auto text = read_file(path, signatures_max_bytes);
+    if (!text && text.error().number == ENOENT && options.signature.empty()) return std::string();
+    return text;
 }
 
-Result<int> run_apply(const std::string& file, const GlobalOptions& global) {
-    const auto read = read_map(global.instance, file);
-    if (!read) return fail(read.error());
-    auto report = apply_range_map(global.instance, read->map, source_of(file));
-    if (!report) return fail(std::move(report.error()));
+std::string_view outcome_name(Accepted what) {
+    switch (what) {
+    case Accepted::Activated:
+        return "activated";
+    case Accepted::Staged:
+        return "staged";
+    case Accepted::Known:
+        return "known";
+    case Accepted::KeySet:
+        return "key set";
+    case Accepted::Superseded:
+    case Accepted::Held:
+        break; // errors here
+    }
+    return "refused";
+}
+
+std::string apply_text(const Acceptance& acceptance, const PolicySummary& summary, bool colour) {
+    std::string headline = acceptance.text + "\n";
+    if (acceptance.what == Accepted::Activated && !summary.state.enabled)
+        headline = fmt::format("range map {} ({}) is stored; it is used from the next kudo-agent enable\n",
+                               summary.serial, summary.source);
+    else if (acceptance.what == Accepted::Activated)
+        headline = fmt::format("applied: {}, generation {}\n", summary_text(summary), acceptance.report.generation);
+    return headline + report_text(acceptance.report, colour);
+}
+
+Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) {
+    Delivery delivery;
+    delivery.source = source_of(options.file);
+    auto document = read_range_file(options.file);
+    if (!document) return fail(std::move(document.error()));
+    delivery.document = std::move(*document);
+    auto signatures = read_signatures(options);
+    if (!signatures) return fail(std::move(signatures.error()));
+    delivery.signatures = std::move(*signatures);
+    AcceptanceSettings settings = global.acceptance;
+    settings.allow_unsigned = options.allow_unsigned;
+    settings.end_rollback = options.end_rollback;
+    settings.trust_folder = options.trust_folder;
+    auto acceptance = accept(global.instance, settings, delivery);
+    if (!acceptance) return fail(std::move(acceptance.error()));
+    if (acceptance->what == Accepted::Superseded || acceptance->what == Accepted::Held)
+        return bad_input(acceptance->text);
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
-    const auto summary = summarise(rules->state, rules->stored);
+    const auto summary = summarise(*rules);
     if (!summary) return fail(summary.error());
-    if (global.json)
-        KUDO_TRY(print_json(report_json(*report, *summary)));
-    else
-        KUDO_TRY(print(apply_text(*report, *summary, colour_wanted())));
+    if (!global.json) {
+        KUDO_TRY(print(apply_text(*acceptance, *summary, colour_wanted())));
+        return exit_done;
+    }
+    OrderedJson answer = report_json(acceptance->report, *summary);
+    answer["outcome"] = outcome_name(acceptance->what);
+    answer["serial"] = acceptance->serial;
+    KUDO_TRY(print_json(answer));
     return exit_done;
 }
 
 } // namespace
 
 Run setup_ranges_apply(CLI::App& app) {
-    const auto file = std::make_shared<std::string>();
-    app.add_option("FILE", *file, "A range map, or the vendor's {\"ipv4\": [...]}, which replaces the media ranges")
+    const auto options = std::make_shared<ApplyOptions>();
+    app.add_option("FILE", options->file,
+                   "A range map or a key set; or the vendor's {\"ipv4\": [...]}, which replaces the media ranges")
         ->required()
         ->type_name("");
-    return [file](const GlobalOptions& global) { return run_apply(*file, global); };
+    app.add_option("--signature", options->signature, "Its minisign signatures; default: FILE.minisig")
+        ->type_name("FILE");
+    app.add_flag("--allow-unsigned", options->allow_unsigned,
+                 "Apply it although nobody has signed it: your own decision");
+    app.add_flag("--end-rollback", options->end_rollback, "Apply it although this host was rolled back");
+    app.add_flag("--trust-folder", options->trust_folder,
+                 "Forget the key set that was followed and believe the keys of --keys again");
+    app.footer("A map whose effective date lies ahead is staged: the service, kudo-agent run, activates it then.");
+    return [options](const GlobalOptions& global) { return run_apply(*options, global); };
 }
 
 } // namespace kudo

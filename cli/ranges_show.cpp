@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/current_rules.h"
+#include "cli/diff_view.h"
 #include "cli/output.h"
 
 namespace kudo {
@@ -58,6 +59,13 @@ Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
     }
     std::string text = map_text(map, rules->stored.source) + ", in effect since " + rfc3339(map.effective) + "\n\n";
     text += services_text(map, colour_wanted());
+    for (const AcceptedMap& staged : rules->state.ranges.staged) {
+        const auto next = load_document(global.instance, staged.hash);
+        if (!next) return fail(next.error());
+        text += fmt::format("\nstaged ({}), takes effect at {}{}:\n", one_line(staged.source),
+                            rfc3339(staged.effective), staged.early ? "; what it adds is honoured already" : "");
+        text += diff_text(diff(rules->stored.map, *next), colour_wanted());
+    }
     if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
     KUDO_TRY(print(text));
     return exit_done;

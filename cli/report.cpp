@@ -6,15 +6,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cli/current_rules.h"
 #include "cli/output.h"
 
 namespace kudo {
 
-Result<PolicySummary> summarise(const DesiredState& state, const StoredRangeMap& stored) {
-    PolicySummary summary{state, stored.map.serial, stored.source, 0, 0};
-    if (!state.enabled) return summary;
-    const auto compiled = compile(stored.map, state.compile_options());
+Result<PolicySummary> summarise(const CurrentRules& rules) {
+    PolicySummary summary{rules.state, rules.stored.map.serial, rules.stored.source, 0, 0};
+    if (!rules.state.enabled) return summary;
+    auto compiled = compile(rules.honoured, rules.state.compile_options());
+    if (!compiled) compiled = compile(rules.stored.map, rules.state.compile_options()); // not all of it fits
     if (!compiled) return fail(compiled.error());
     summary.prefixes4 = compiled->entries4.size();
     summary.prefixes6 = compiled->entries6.size();

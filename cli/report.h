@@ -6,18 +6,19 @@
 #include <string>
 
 #include "agent/reconcile.h"
+#include "cli/current_rules.h"
 #include "cli/json.h"
 
 namespace kudo {
 
-// What the desired state asks for, in figures.
+// What the rules in use ask for, in figures.
 struct PolicySummary {
     DesiredState state;
     uint64_t serial = 0;
     std::string source;
     std::size_t prefixes4 = 0, prefixes6 = 0;
 };
-Result<PolicySummary> summarise(const DesiredState& state, const StoredRangeMap& stored);
+Result<PolicySummary> summarise(const CurrentRules& rules);
 
 // "regions ca, mode prioritise, range map 2022030100 (built-in), 45 IPv4 and 0 IPv6 ranges"
 std::string summary_text(const PolicySummary& summary);

@@ -9,10 +9,12 @@
 #include <fmt/ranges.h>
 
 #include "cli/command.h"
+#include "cli/diff_view.h"
 #include "cli/mark_option.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/stats_view.h"
+#include "cli/units.h"
 
 namespace kudo {
 namespace {
@@ -41,6 +43,43 @@ OrderedJson interface_json(const InterfaceStatus& interface) {
     item["uplink"] = queue_json(interface.queues.uplink);
     item["downlink"] = queue_json(interface.queues.downlink);
     return item;
+}
+
+OrderedJson staged_json(const Status& status) {
+    const AcceptedMap* next = next_staged(status.desired.ranges);
+    if (!next) return nullptr;
+    OrderedJson result;
+    result["serial"] = next->serial;
+    result["effective"] = rfc3339(next->effective);
+    result["source"] = next->source;
+    result["early_additions"] = next->early;
+    result["changes"] = status.staged_change ? diff_json(*status.staged_change)["changes"] : OrderedJson(nullptr);
+    return result;
+}
+
+OrderedJson retiring_json(const RangeLedger& ledger) {
+    OrderedJson result = OrderedJson::array();
+    for (const RetiringMap& map : ledger.retiring) {
+        OrderedJson item;
+        item["serial"] = map.serial;
+        item["remaining_seconds"] = map.remaining.count();
+        result.push_back(std::move(item));
+    }
+    return result;
+}
+
+std::string ledger_text(const RangeLedger& ledger) {
+    std::string text;
+    for (const AcceptedMap& map : ledger.staged)
+        text += fmt::format("  staged      {} ({}), takes effect at {}{}\n", map.serial, map.source,
+                            rfc3339(map.effective), map.early ? ", its additions are honoured already" : "");
+    for (const RetiringMap& map : ledger.retiring)
+        text +=
+            fmt::format("  retiring    what {} had and the map in effect has not, for {} more of running time\n",
+                        map.serial == 0 ? "the built-in map" : fmt::format("{}", map.serial), age_text(map.remaining));
+    if (ledger.rolled_back_from != 0)
+        text += fmt::format("  rolled back from {}: maps that do not supersede it are held\n", ledger.rolled_back_from);
+    return text;
 }
 
 std::string headline(const Status& status, bool colour) {
@@ -115,7 +154,11 @@ OrderedJson status_json(const Status& status) {
     result["teams"] = status.desired.teams;
     result["generation"] = status.generation;
     result["map"] = map_json(status);
-    result["staged"] = nullptr;
+    result["staged"] = staged_json(status);
+    result["retiring"] = retiring_json(status.desired.ranges);
+    const uint64_t rolled_back_from = status.desired.ranges.rolled_back_from;
+    result["rolled_back_from"] = rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from);
+    result["alarms"] = status.alarms;
     result["interfaces"] = OrderedJson::array();
     for (const InterfaceStatus& interface : status.interfaces)
         result["interfaces"].push_back(interface_json(interface));
@@ -138,12 +181,16 @@ std::string status_text(const Status& status, bool colour) {
         text += fmt::format("  range map   {} ({}){}\n", status.serial, status.map_source,
                             status.effective ? ", in effect since " + rfc3339(*status.effective) : "");
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
+        text += ledger_text(status.desired.ranges);
         text += fmt::format("  generation  {}\n", status.generation);
         for (int i = 0; i < KUDO_TREATMENTS; ++i)
             text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),
                                 mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
     }
     text += interfaces_text(status, colour);
+    if (!status.alarms.empty()) text += "\n" + paint("Alarms:", Style::Yellow, colour) + "\n";
+    for (const std::string& alarm : status.alarms)
+        text += fmt::format("  {}\n", one_line(alarm));
     text += stale_map_text(status, colour);
     if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";
     for (const std::string& sentence : status.drift)

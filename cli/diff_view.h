@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// What changes from one range map to another, as text and as JSON. Included by ranges diff, ranges show and status.
+#pragma once
+
+#include <string>
+
+#include "cli/json.h"
+#include "maps/range_map.h"
+
+namespace kudo {
+
+OrderedJson diff_json(const MapDiff& difference);
+// A headline and a line for each change.
+std::string diff_text(const MapDiff& difference, bool colour);
+
+} // namespace kudo
