@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <thread>
@@ -21,10 +22,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/acceptance.h"
 #include "agent/fleet_layout.h"
 #include "agent/nats_connection.h"
 #include "agent/nats_source.h"
 #include "maps/bundle.h"
+#include "tests/support/minisign_key.h"
 #include "tests/support/nats_server.h"
 
 namespace kudo::bench {
@@ -38,8 +41,11 @@ struct FleetOptions {
     int agents = 1000, rounds = 10, leaves = 0;
     std::chrono::milliseconds spread{0};
     std::size_t bytes = 8000; // of the document: the built-in map has about as many
+    std::string accept;       // a folder for the hosts' state: they verify and accept real maps as the service does
     std::string json;
 };
+
+constexpr uint64_t first_serial = 2100000000;
 
 // What a host does with a delivery, and what it then says of itself. Here: nothing but to believe it.
 using Handle = std::function<HostReport(int agent, const Delivery& delivery, uint64_t round)>;
@@ -56,6 +62,22 @@ HostReport believe(int agent, const Delivery& delivery, uint64_t round) {
     report.version = "bench";
     report.time = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     return report;
+}
+
+// A host that is not enabled, with a state folder of its own: verifies, judges, stores and remembers the map.
+Handle accept_below(const std::string& folder) {
+    return [folder](int agent, const Delivery& delivery, uint64_t round) {
+        const Instance instance{.bpffs = folder + "/bpffs", .state_dir = fmt::format("{}/host-{}", folder, agent)};
+        AcceptanceSettings settings;
+        settings.keys_folder = folder + "/keys";
+        settings.fleet = "bench";
+        settings.ring = "canary";
+        const auto acceptance = accept(instance, settings, delivery);
+        if (!acceptance) throw std::runtime_error(acceptance.error().message);
+        HostReport report = believe(agent, delivery, round);
+        report.serial = acceptance->serial - first_serial;
+        return report;
+    };
 }
 
 template <typename T> T value_of(Result<T> result) {
@@ -89,6 +111,7 @@ double percentile(std::vector<double> values, double part) {
 class FleetBench {
 public:
     explicit FleetBench(const FleetOptions& options, Handle handle) : options_(options), handle_(std::move(handle)) {
+        if (!options.accept.empty()) key_.emplace(options.accept + "/keys", "operator");
         server_.configure(server_.hub_configuration());
         server_.start();
         for (int i = 0; i < options.leaves; ++i) {
@@ -109,6 +132,7 @@ public:
         value_of(connection.make_bucket(maps_bucket("bench"), maps_history));
         value_of(connection.make_bucket(hosts_bucket("bench"), 1));
         watch_reports();
+        sign(0);
         publish(connection, 0);
         const double leaf_before = leaves_.empty() ? 0 : memory_of(std::to_string(leaves_[0]->process()));
         const double server_before = memory_of(std::to_string(server_.process()));
@@ -125,6 +149,7 @@ public:
 
         std::vector<double> delivered, reported, all_delivered, all_reported;
         for (uint64_t round = 1; round <= static_cast<uint64_t>(options_.rounds); ++round) {
+            sign(round);
             const auto published = Clock::now();
             publish(connection, round);
             serve_round(round, published);
@@ -166,13 +191,27 @@ private:
     }
 
     [[nodiscard]] std::string document(uint64_t round) const {
+        if (key_) {
+            RangeMap map = built_in_range_map();
+            map.serial = first_serial + round;
+            return to_json(map);
+        }
         std::string text = fmt::format("{} ", round);
         text.resize(std::max(options_.bytes, text.size()), 'x');
         return text;
     }
 
+    void sign(uint64_t round) {
+        if (!key_) return;
+        const std::string file = options_.accept + "/map.json";
+        std::ofstream(file) << document(round);
+        key_->sign(file);
+        std::ifstream signature(file + ".minisig");
+        signatures_.assign(std::istreambuf_iterator<char>(signature), {});
+    }
+
     void publish(NatsConnection& connection, uint64_t round) {
-        const Bundle bundle{std::string(300, 's') + "\n", document(round)};
+        const Bundle bundle{signatures_, document(round)};
         auto bucket = value_of(connection.bucket(maps_bucket("bench")));
         value_of(bucket.put(ring_map_key("canary"), value_of(join(bundle))));
     }
@@ -243,6 +282,8 @@ private:
 
     FleetOptions options_;
     Handle handle_;
+    std::optional<test::MinisignKey> key_;
+    std::string signatures_ = std::string(300, 's') + "\n";
     NatsServer server_;
     std::vector<std::unique_ptr<NatsServer>> leaves_;
     NatsOptions nats_;
@@ -286,7 +327,7 @@ void print_table(const nlohmann::ordered_json& result) {
 
 int usage() {
     fmt::print(stderr, "usage: kudo_fleet_bench [--agents N] [--leaves N] [--rounds N] [--spread MS] [--bytes N] "
-                       "[--json FILE]\n");
+                       "[--accept FOLDER] [--json FILE]\n");
     return 2;
 }
 
@@ -307,6 +348,8 @@ int run(int argc, char** argv) {
             options.spread = std::chrono::milliseconds(std::stoi(argv[i + 1]));
         else if (word == "--bytes")
             options.bytes = std::stoul(argv[i + 1]);
+        else if (word == "--accept")
+            options.accept = argv[i + 1];
         else if (word == "--json")
             options.json = argv[i + 1];
         else
@@ -317,7 +360,8 @@ int run(int argc, char** argv) {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    const nlohmann::ordered_json result = FleetBench(options, believe).run();
+    const nlohmann::ordered_json result =
+        FleetBench(options, options.accept.empty() ? Handle(believe) : accept_below(options.accept)).run();
     print_table(result);
     if (!options.json.empty()) std::ofstream(options.json) << result.dump(2) << "\n";
     return result["wrong"] == 0 && result["reports_stored"] == options.agents ? 0 : 1;

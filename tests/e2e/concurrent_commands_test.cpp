@@ -99,10 +99,11 @@ TEST_F(ConcurrentCommands, ManyEnablesWithDifferentRegionsLeaveOneOfThem) {
 }
 
 TEST_F(ConcurrentCommands, EnableAgainstDisableAgainstApplyAlwaysEndsConsistent) {
-    const std::string map = test_->write_file("map.json", to_json(built_in_range_map()));
     for (int round = 0; round < 15 && !HasFailure(); round++) {
+        const std::string map = test_->write_file(
+            "map.json", with_serial(to_json(built_in_range_map()), 2100000001 + static_cast<uint64_t>(round)));
         const auto outcomes =
-            at_once({{"enable", "--region", "ca"}, {"disable"}, {"ranges", "apply", map}, {"status", "--json"}});
+            at_once({{"enable", "--region", "ca"}, {"disable"}, TestHost::apply_arguments(map), {"status", "--json"}});
         for (std::size_t i = 0; i < 3; i++)
             EXPECT_EQ(outcomes[i].status, 0) << i << ": " << outcomes[i].err;
         EXPECT_TRUE(outcomes[3].status == 0 || outcomes[3].status == 3 || outcomes[3].status == 4) << outcomes[3].err;

@@ -51,20 +51,22 @@ protected:
         EXPECT_EQ(stale.at("suspected"), !by_status.empty());
         return by_status;
     }
-    void apply(const std::string& ranges) const {
-        const Outcome applied = test_->agent({"ranges", "apply",
-                                              test_->write_file("map.json", R"({
-              "format": "kudo-range-map/1", "serial": 2022030101,
+    void apply(const std::string& ranges) {
+        const std::string map = R"({"format": "kudo-range-map/1", "serial": 1,
               "issued": "2022-03-02T00:00:00Z", "effective": "2022-03-02T00:00:00Z", "expires": null,
-              "services": [
+              "overrides": ["shrink", "special-address"], "services": [
                 {"name": "media", "class": "media", "regions": ["*"], "ports": ["udp/3478", "tcp/443"], )" +
-                                                                                ranges + R"(},
+                                ranges + R"(},
                 {"name": "region-ca", "class": "control", "regions": ["ca"], "ports": ["tcp/443"],
                  "ipv4": ["3.97.146.187"]},
                 {"name": "region-us", "class": "control", "regions": ["us"], "ports": ["tcp/443"],
-                 "ipv4": ["203.0.113.77"]}]})")});
+                 "ipv4": ["203.0.113.77"]}]})";
+        const Outcome applied = test_->apply(test_->write_file("map.json", with_serial(map, ++serial_)));
         ASSERT_EQ(applied.status, 0) << applied.err;
     }
+
+private:
+    uint64_t serial_ = 2100000000;
 };
 
 class Drift : public DriftTest, public testing::WithParamInterface<IngressKind> {};
@@ -154,9 +156,8 @@ TEST_F(DriftTest, AMapWhoseFileIsLostStillTakesItsAddressesAway) {
     answered(stranger_address);
     apply(R"("ipv4": ["3.123.12.128/28", "198.51.100.0/29"])");
     std::size_t lost = 0;
-    for (const auto& file : std::filesystem::recursive_directory_iterator(test_->instance.state_dir))
-        if (file.path().extension() == ".json" && file.path().filename() != "state.json")
-            lost += std::filesystem::remove(file.path()) ? 1 : 0;
+    for (const auto& file : std::filesystem::directory_iterator(test_->instance.state_dir.string() + "/range-maps"))
+        lost += std::filesystem::remove(file.path()) ? 1 : 0;
     ASSERT_EQ(lost, 1u);
     EXPECT_EQ(reported(), std::vector<std::string>{});
 }

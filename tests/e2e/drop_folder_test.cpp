@@ -404,7 +404,7 @@ TEST_F(Folder, ShowsNamesInPrintableAscii) {
     write("\xff\n.json", "one");
     start();
     EXPECT_NE(problem().find("\\x"), std::string::npos) << problem();
-    EXPECT_TRUE(std::all_of(problem().begin(), problem().end(), [](char c) { return c >= ' ' && c <= '~'; }));
+    EXPECT_TRUE(std::ranges::all_of(problem(), [](char c) { return c >= ' ' && c <= '~'; }));
 }
 
 } // namespace

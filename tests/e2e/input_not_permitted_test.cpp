@@ -45,7 +45,7 @@ protected:
         EXPECT_EQ(outcome.err, "kudo-agent: not permitted: missing " + missing + "; run as root\n") << what;
     }
     [[nodiscard]] std::vector<std::vector<std::string>> privileged() const {
-        return {{"enable", "--region", "ca"}, {"disable"}, {"status"}, {"stats"}, {"ranges", "apply", map_}};
+        return {{"enable", "--region", "ca"}, {"disable"}, {"status"}, {"stats"}, TestHost::apply_arguments(map_)};
     }
     std::string map_, program_;
 };

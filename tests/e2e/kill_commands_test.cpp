@@ -29,7 +29,7 @@ using std::chrono::steady_clock;
 
 // The two maps share "both" and the address of x.
 std::string map_with(const std::string& own_services) {
-    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "expires": null,
+    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "expires": null, "overrides": ["shrink"],
   "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "services": [)" +
            own_services + R"(,
   {"name": "teams", "class": "control", "regions": ["*"], "optional": true, "ports": ["tcp/443"], "domains": ["a.kudo"]},
@@ -89,19 +89,25 @@ protected:
         if (!test_) return;
         for (const Endpoint& end : fars)
             test_->add_far_address(end.address + "/32");
-        a_ = test_->write_file("a.json", map_with(services_of_a));
-        b_ = test_->write_file("b.json", map_with(services_of_b));
-        ASSERT_EQ(test_->agent({"ranges", "apply", a_}).status, 0);
+        renew_maps();
+        ASSERT_EQ(test_->apply(a_).status, 0);
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
     }
 
+    // A changed map needs a higher serial.
+    void renew_maps() {
+        a_ = test_->write_file("a.json", with_serial(map_with(services_of_a), ++serial_));
+        b_ = test_->write_file("b.json", with_serial(map_with(services_of_b), ++serial_));
+    }
+
     // Runs each once, undisturbed. Arguments stand between single spaces.
-    [[nodiscard]] std::vector<Target> learn(const std::vector<std::string>& lines) const {
+    [[nodiscard]] std::vector<Target> learn(const std::vector<std::string>& lines) {
         std::vector<Target> targets;
         for (const std::string& line : lines) {
             std::istringstream words(line);
             Target target{{std::istream_iterator<std::string>(words), {}}};
+            renew_maps();
             const auto start = steady_clock::now();
             EXPECT_EQ(test_->agent(target.arguments).status, 0) << line;
             target.microseconds_taken = std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
@@ -112,6 +118,7 @@ protected:
 
     // Starts the command, kills it at a random moment of its life, and counts what was hit.
     void kill_one(Target& target) {
+        renew_maps();
         const int child = inside<int>(test_->host, [&] { return start_program(test_->agent_argv(target.arguments)); });
         const auto started = steady_clock::now();
         const double delay = std::uniform_real_distribution<>(0, target.microseconds_taken)(random_);
@@ -177,6 +184,7 @@ protected:
     }
 
     std::string a_, b_;
+    uint64_t serial_ = 2100000000;
     std::mt19937_64 random_{std::random_device{}()};
     unsigned kills_ = 0, hits_ = 0, hits_under_lock_ = 0;
     Traffic traffic_;
@@ -193,12 +201,14 @@ TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePo
     // Without tcx enable has made one of its own.
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
-    ASSERT_EQ(test_->agent({"ranges", "apply", a_}).status, 0);
+    renew_maps();
+    ASSERT_EQ(test_->apply(a_).status, 0);
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
-    auto targets =
-        learn({"enable --region ca", "enable --region us,ca --teams", "enable --region ca --tc-hook clsact",
-               "enable --region us --firewall-mark 0x10", "enable --region ca --mark media=none", "ranges apply " + a_,
-               "ranges apply " + b_, "ranges apply " + a_, "ranges apply " + b_, "status", "stats --json --flows"});
+    const std::string apply_a = "ranges apply " + a_ + " --allow-unsigned --grace 0",
+                      apply_b = "ranges apply " + b_ + " --allow-unsigned --grace 0";
+    auto targets = learn({"enable --region ca", "enable --region us,ca --teams", "enable --region ca --tc-hook clsact",
+                          "enable --region us --firewall-mark 0x10", "enable --region ca --mark media=none", apply_a,
+                          apply_b, apply_a, apply_b, "status", "stats --json --flows"});
     expect_healed({"enable", "--region", "ca"});
     const auto before = test_->stats();
     {
@@ -235,7 +245,8 @@ TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePo
 }
 
 TEST_F(KilledCommand, NeverKeepsTheNextEnableOrDisableFromItsWork) {
-    auto others = learn({"ranges apply " + a_, "ranges apply " + b_, "status", "disable"});
+    auto others = learn({"ranges apply " + a_ + " --allow-unsigned --grace 0",
+                         "ranges apply " + b_ + " --allow-unsigned --grace 0", "status", "disable"});
     auto enables = learn({"enable --region ca"});
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     enables.push_back(learn({"enable --region us --tc-hook clsact"}).front());

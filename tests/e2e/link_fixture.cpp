@@ -27,6 +27,7 @@ constexpr int next_program = -1;                 // TCX_NEXT
 constexpr const char* map_with_ipv6 = R"({
   "format": "kudo-range-map/1", "serial": 2022030101,
   "issued": "2022-03-02T00:00:00Z", "effective": "2022-03-02T00:00:00Z", "expires": null,
+  "overrides": ["shrink", "special-address"],
   "services": [
     {"name": "media", "class": "media", "regions": ["*"], "ports": ["udp/3478", "tcp/443"],
      "ipv4": ["3.123.12.128/28"], "ipv6": ["2001:db8:77::/48"]},
@@ -117,7 +118,7 @@ void LineTest::enable_as(IngressKind kind, std::vector<std::string> more) {
 }
 
 void LineTest::apply_map_with_ipv6() const {
-    const Outcome applied = test_->agent({"ranges", "apply", test_->write_file("map.json", map_with_ipv6)});
+    const Outcome applied = test_->apply(test_->write_file("map.json", map_with_ipv6));
     if (applied.status != 0) throw std::runtime_error("ranges apply: " + applied.err);
 }
 

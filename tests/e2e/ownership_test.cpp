@@ -192,21 +192,18 @@ TEST_F(Ownership, AFullOrReadOnlyStateDirectoryDoesNotKeepUsFromSwitchingOff) {
     }
 }
 
-TEST_F(Ownership, AMapThatIsNotInEffectYetOrAnyMoreIsRefused) {
+TEST_F(Ownership, AMapThatIsNotInEffectAnyMoreIsRefused) {
     enable();
     const auto before = test_->status();
-    const auto map = [&](const char* effective, const char* expires) {
+    const auto map = [&](const char* expires) {
         return test_->write_file("dated.json", fmt::format(R"({{"format": "kudo-range-map/1", "serial": 2100000001,
-  "issued": "2022-03-02T00:00:00Z", "effective": "{}", "expires": {}, "services": [
+  "issued": "2022-03-02T00:00:00Z", "effective": "2022-03-02T00:00:00Z", "expires": {}, "overrides": ["shrink"], "services": [
   {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": ["3.123.12.128/28"]}}]}})",
-                                                           effective, expires));
+                                                           expires));
     };
-    expect_refused(test_->agent({"ranges", "apply", map("2099-01-01T00:00:00Z", "null")}),
-                   {"dated.json", "effective", "lies ahead"});
-    expect_refused(test_->agent({"ranges", "apply", map("2022-03-02T00:00:00Z", "\"2022-06-01T00:00:00Z\"")}),
-                   {"dated.json", "expires", "has passed"});
+    expect_refused(test_->apply(map("\"2022-06-01T00:00:00Z\"")), {"dated.json", "expires", "has passed"});
     EXPECT_EQ(test_->status(), before);
-    EXPECT_EQ(test_->agent({"ranges", "apply", map("2022-03-02T00:00:00Z", "\"2099-06-01T00:00:00Z\"")}).status, 0);
+    EXPECT_EQ(test_->apply(map("\"2099-06-01T00:00:00Z\"")).status, 0);
 }
 
 TEST_F(Ownership, AStoredMapThatIsGoneIsDegradedAndSaysWhatToDo) {

@@ -200,8 +200,9 @@ TEST_F(RestoreAfterDamage, ABrokenStateFileIsNamedAndDisableStillWorks) {
 }
 
 TEST_F(RestoreAfterDamage, AStoredRangeMapThatWasChangedIsNamedAndDisableStillWorks) {
-    const std::string map = test_->write_file("map.json", test_->agent({"ranges", "show", "--json"}).out);
-    ASSERT_EQ(test_->agent({"ranges", "apply", map}).status, 0);
+    const std::string map =
+        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2100000001));
+    ASSERT_EQ(test_->apply(map).status, 0);
     enable();
     const auto stored = std::filesystem::directory_iterator(test_->instance.state_dir / "range-maps")->path();
     std::ofstream(stored, std::ios::app) << "\n";
@@ -212,12 +213,13 @@ TEST_F(RestoreAfterDamage, AStoredRangeMapThatWasChangedIsNamedAndDisableStillWo
 }
 
 TEST_F(RestoreAfterDamage, ApplyHealsAStoredRangeMapThatWasChanged) {
-    const std::string map = test_->write_file("map.json", test_->agent({"ranges", "show", "--json"}).out);
-    ASSERT_EQ(test_->agent({"ranges", "apply", map}).status, 0);
+    const std::string map =
+        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2100000001));
+    ASSERT_EQ(test_->apply(map).status, 0);
     enable();
     const auto stored = std::filesystem::directory_iterator(test_->instance.state_dir / "range-maps")->path();
     std::ofstream(stored, std::ios::app) << "\n";
-    const Outcome applied = test_->agent({"ranges", "apply", map});
+    const Outcome applied = test_->apply(map);
     EXPECT_EQ(applied.status, 0) << "what the message tells one to do does not work: " << applied.err;
 }
 

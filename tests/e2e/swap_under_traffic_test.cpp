@@ -60,7 +60,7 @@ std::string map_text(unsigned map) {
     add("both", "control", 3000, R"("3.7.3.0/24")");
     add("others", "media", 3478, others);
     return R"({"format": "kudo-range-map/1", "serial": 2100000001, "issued": "2022-03-01T00:00:00Z", "expires": null,
-        "effective": "2022-03-01T00:00:00Z", "services": [)" +
+        "overrides": ["shrink"], "effective": "2022-03-01T00:00:00Z", "services": [)" +
            services + "]}";
 }
 
@@ -189,11 +189,12 @@ public:
     }
 
     TestHost test = TestHost::build().value();
-    [[nodiscard]] std::string file_of(unsigned map) const { return test.write_file("map.json", map_text(map)); }
+    [[nodiscard]] std::string file_of(unsigned map, unsigned application) const {
+        return test.write_file("map.json", with_serial(map_text(map), 2100000001 + application));
+    }
     const DataPath data_path = [this] {
         test.add_far_address(remote_of(0).address + "/32");
-        const std::string file = file_of(0);
-        for (const Outcome& outcome : {test.agent({"ranges", "apply", file}), test.agent({"enable", "--region", "ca"})})
+        for (const Outcome& outcome : {test.apply(file_of(0, 0)), test.agent({"enable", "--region", "ca"})})
             if (outcome.status != 0) throw std::runtime_error(outcome.err);
         return DataPath::open(test.instance).value();
     }();
@@ -271,7 +272,7 @@ TEST_F(SwapUnderTraffic, EveryPacketIsJudgedByTheOldMapOrTheNewOverTenThousandSw
 TEST_F(SwapUnderTraffic, RangesApplySwapsWholeMaps) {
     SwappingHost host;
     host.run(42, std::nullopt, [&](unsigned i) {
-        const Outcome applied = host.test.agent({"ranges", "apply", host.file_of((i + 1) % maps)});
+        const Outcome applied = host.test.apply(host.file_of((i + 1) % maps, i + 1));
         ASSERT_EQ(applied.status, 0) << applied.err;
         ASSERT_NE(applied.out.find("applied"), std::string::npos) << applied.out;
     });

@@ -133,6 +133,20 @@ std::string TestHost::write_file(const std::string& name, const std::string& con
     return path;
 }
 
+std::vector<std::string> TestHost::apply_arguments(const std::string& file) {
+    return {"ranges", "apply", file, "--allow-unsigned", "--grace", "0"};
+}
+
+Outcome TestHost::apply(const std::string& file) const {
+    return agent(apply_arguments(file));
+}
+
+std::string with_serial(const std::string& map, uint64_t serial) {
+    const std::string field = "\"serial\": ";
+    const auto begin = map.find(field) + field.size();
+    return std::string(map).replace(begin, map.find(',', begin) - begin, std::to_string(serial));
+}
+
 bool kernel_has_tcx() {
     static const bool has = [] {
         const bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = -1},

@@ -39,6 +39,10 @@ public:
     [[nodiscard]] nlohmann::json stats() const;
     [[nodiscard]] nlohmann::json status() const; // whatever the exit status
 
+    // `ranges apply` of a file that nobody has signed. What it withdraws is withdrawn at once.
+    [[nodiscard]] Outcome apply(const std::string& file) const;
+    [[nodiscard]] static std::vector<std::string> apply_arguments(const std::string& file);
+
     // Any program in a namespace; throws with its standard error if it does not exit 0. Returns its output.
     std::string in_host(std::vector<std::string> argv) const;
     std::string in_far(std::vector<std::string> argv) const;
@@ -58,6 +62,9 @@ template <typename T> T inside(const NetworkNamespace& space, const std::functio
 
 // Does the kernel know tcx links (6.6)? Without them the agent's own choice is a filter of clsact.
 bool kernel_has_tcx();
+// The range map with another serial.
+std::string with_serial(const std::string& map, uint64_t serial);
+
 // What `status --json` calls the hook of the agent's own choice: "tcx" or "tc".
 std::string tc_hook_name();
 

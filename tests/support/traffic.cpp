@@ -21,8 +21,8 @@
 namespace kudo::test {
 namespace {
 
-// Frames on the way at a time. A veth's ring has 256 places; with XDP on it, kernels to 6.2 copy each packet into a page
-// of its own, of which a socket's default buffer holds 48.
+// Frames on the way at a time. A veth's ring has 256 places; with XDP on it, kernels to 6.2 copy each packet into a
+// page of its own, of which a socket's default buffer holds 48.
 constexpr unsigned burst = 32;
 constexpr int udp_segment = 103; // linux/udp.h, UDP_SEGMENT
 

@@ -74,8 +74,8 @@ TEST(Stun, TheFirstTwoBitsAreZero) {
 }
 
 TEST(Stun, WhatElseMediaPortsCarryIsNone) {
-    Bytes rtp = {0x80, 111, 0, 8, 0x21, 0x12, 0xa4, 0x42}; // its timestamp is the cookie
-    rtp.resize(172, 0x5a);
+    Bytes rtp(172, 0x5a);
+    std::ranges::copy(Bytes{0x80, 111, 0, 8, 0x21, 0x12, 0xa4, 0x42}, rtp.begin()); // its timestamp is the cookie
     EXPECT_EQ(kind_of(rtp), KUDO_STUN_NONE);
     Bytes rtcp = rtp;
     rtcp[1] = 200;

@@ -18,7 +18,7 @@ TEST(Duration, IsANumberAndAUnit) {
 
 TEST(Duration, OfAnyOtherKindIsRefused) {
     for (const char* text :
-         {"", "15", "m", "0s", "-1s", "1.5h", " 1s", "1s ", "1ss", "1w", "3651d", "99999999999999999999s"}) {
+         {"", "15", "m", "-1s", "1.5h", " 1s", "1s ", "1ss", "1w", "3651d", "99999999999999999999s"}) {
         const auto duration = parse_duration("--silent-after", text);
         ASSERT_FALSE(duration) << text;
         EXPECT_TRUE(duration.error().message.starts_with("--silent-after: ")) << duration.error().message;

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+// Range maps through their life on one host: staged, early, activated by date, retiring, rolled back, expired; with the
+// real service and a clock that the test sets. Run by ctest, label e2e.
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "maps/range_map.h"
+#include "tests/support/host_test.h"
+#include "tests/support/minisign_key.h"
+#include "tests/support/running_service.h"
+#include "tests/support/traffic.h"
+
+namespace kudo::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* old_range = "3.123.12.128/28";
+constexpr const char* new_range = "3.7.161.0/26";
+
+std::string map_text(uint64_t serial, const std::string& effective, const std::string& ranges,
+                     const std::string& more = "", const std::string& expires = "null") {
+    return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "2022-03-01T00:00:00Z",
+ "effective": "{}", "expires": {}, "overrides": ["shrink"], {}"services": [
+ {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": [{}]}}]}})",
+                       serial, effective, expires, more, ranges);
+}
+std::string quoted(const std::string& text) {
+    return '"' + text + '"';
+}
+constexpr const char* long_ago = "2022-03-01T00:00:00Z";
+
+class RangeLife : public HostTest {
+protected:
+    void SetUp() override {
+        HostTest::SetUp();
+        if (!test_) return;
+        for (const char* address : {"3.123.12.129/32", "3.7.161.1/32"})
+            test_->add_far_address(address);
+        key_.emplace(test_->folder + "/keys", "publisher");
+        drop_ = test_->folder + "/drop";
+        std::filesystem::create_directory(drop_);
+    }
+    void enable_with_old_map() {
+        ASSERT_EQ(test_->apply(test_->write_file("old.json", map_text(2100000001, long_ago, quoted(old_range)))).status,
+                  0);
+        const Outcome enabled = test_->agent({"enable", "--region", "ca"});
+        ASSERT_EQ(enabled.status, 0) << enabled.err;
+    }
+    // Signed, and put into the drop folder as a careful tool does.
+    void drop(const std::string& name, const std::string& text) const {
+        const std::string file = test_->write_file("staging.json", text);
+        key_->sign(file);
+        std::filesystem::rename(file + ".minisig", drop_ + "/" + name + ".minisig");
+        std::filesystem::rename(file, drop_ + "/" + name);
+    }
+    [[nodiscard]] std::vector<std::string> service_arguments() const {
+        return {"--keys", test_->folder + "/keys", "--drop-folder", drop_, "--reconcile-every", "1s", "--reread-every",
+                "2s"};
+    }
+    // The system's clock as the service sees it: libfaketime reads this file anew at every call.
+    [[nodiscard]] std::vector<std::string> with_clock() const {
+        return {"LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "FAKETIME_NO_CACHE=1",
+                "FAKETIME_TIMESTAMP_FILE=" + test_->folder + "/clock", "FAKETIME_DONT_FAKE_MONOTONIC=1"};
+    }
+    void set_clock(const std::string& time) const {
+        std::ofstream(test_->folder + "/clock.new") << "@" << time << "\n";
+        std::filesystem::rename(test_->folder + "/clock.new", test_->folder + "/clock");
+    }
+    [[nodiscard]] uint64_t serial() const { return test_->status().at("map").at("serial"); }
+    [[nodiscard]] std::string service_of(const std::string& address) const {
+        const auto json = nlohmann::json::parse(test_->agent({"explain", address, "udp/3478", "--json"}).out);
+        return json.dump();
+    }
+    [[nodiscard]] std::vector<std::string> events() const {
+        std::vector<std::string> result;
+        const auto json = nlohmann::json::parse(test_->agent({"ranges", "history", "--json"}).out);
+        for (const auto& entry : json.at("history"))
+            result.push_back(entry.at("event").get<std::string>() + " " +
+                             std::to_string(entry.at("serial").get<uint64_t>()));
+        return result;
+    }
+
+    std::optional<MinisignKey> key_;
+    std::string drop_;
+};
+
+TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresAndIsCountedApart) {
+    enable_with_old_map();
+    const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 8s));
+    RunningService service(*test_, service_arguments());
+    drop("new.json", map_text(2100000002, soon, quoted(new_range)));
+    ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); }, 6s)) << service.log();
+    EXPECT_EQ(test_->status().at("staged").at("effective"), soon);
+    EXPECT_NE(test_->status().at("staged").at("changes").dump().find("3.7.161.0/26"), std::string::npos);
+    EXPECT_NE(test_->agent({"ranges", "show"}).out.find("+ media range 3.7.161.0/26"), std::string::npos);
+    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_NE(service_of("3.7.161.1").find("media~early"), std::string::npos);
+    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+    EXPECT_TRUE(test_->status().at("staged").is_null());
+    EXPECT_NE(service_of("3.123.12.129").find("media~retiring"), std::string::npos);
+    // A flow to a retiring range is marked as before, and counted apart.
+    const Endpoint far_end{"3.123.12.129", 3478};
+    const Fd far = udp_socket(test_->far, far_end), near = udp_socket(test_->host, {"10.77.0.2", 40000});
+    send_datagrams(near.get(), far_end, far.get(), 10, 100);
+    const auto stats = test_->stats();
+    EXPECT_EQ(stats.at("services").at("media~retiring").at("egress").at("packets"), 10);
+    EXPECT_EQ(stats.at("services").at("media").at("egress").at("packets"), 0);
+    EXPECT_EQ(events(),
+              (std::vector<std::string>{"activated 2100000001", "staged 2100000002", "activated 2100000002"}));
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
+TEST_F(RangeLife, WithoutEarlyAdditionsAStagedMapChangesNothingYet) {
+    enable_with_old_map();
+    const std::string file =
+        test_->write_file("new.json", map_text(2100000002, "2099-01-01T00:00:00Z", quoted(new_range)));
+    ASSERT_EQ(test_->agent({"ranges", "apply", file, "--allow-unsigned", "--no-early-additions"}).status, 0);
+    EXPECT_EQ(service_of("3.7.161.1").find("media~early"), std::string::npos);
+    EXPECT_FALSE(test_->status().at("staged").is_null());
+}
+
+TEST_F(RangeLife, TheClockMayStepTenYearsEitherWayAndAMapIsActivatedOnceAndNeverTakenBack) {
+    enable_with_old_map();
+    set_clock("2030-01-01 00:00:00");
+    RunningService service(*test_, service_arguments(), with_clock());
+    drop("new.json", map_text(2100000002, "2030-02-01T00:00:00Z", quoted(new_range), "", "\"2031-01-01T00:00:00Z\""));
+    ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); }, 20s)) << service.log();
+    for (const char* before : {"2020-01-01 00:00:00", "2030-01-31 23:59:00"}) {
+        set_clock(before);
+        std::this_thread::sleep_for(2500ms);
+        EXPECT_EQ(serial(), 2100000001U) << before;
+    }
+    set_clock("2030-02-01 00:00:00");
+    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+    const auto generation = test_->status().at("generation");
+    for (const char* after :
+         {"2020-02-01 00:00:00", "2030-01-15 00:00:00", "2040-02-01 00:00:00", "2030-02-02 00:00:00"}) {
+        set_clock(after);
+        std::this_thread::sleep_for(2500ms);
+        EXPECT_EQ(serial(), 2100000002U) << after;
+        EXPECT_EQ(test_->status().at("generation"), generation) << "something was withdrawn or added at " << after;
+    }
+    const auto what = events();
+    EXPECT_EQ(std::ranges::count(what, "activated 2100000002"), 1) << testing::PrintToString(what);
+    EXPECT_EQ(std::ranges::count(what, "retired 2100000001"), 0) << "ten years of a wrong clock are no grace period";
+}
+
+TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
+    const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 3s));
+    const std::string file =
+        test_->write_file("short.json", map_text(2100000001, long_ago, quoted(old_range), "", quoted(soon)));
+    ASSERT_EQ(test_->apply(file).status, 0);
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    EXPECT_TRUE(test_->status().at("alarms").empty());
+    ASSERT_TRUE(eventually([&] { return !test_->status().at("alarms").empty(); }, 10s));
+    EXPECT_NE(test_->status().at("alarms").dump().find("expired"), std::string::npos);
+    EXPECT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_NE(service_of("3.123.12.129").find("prioritise"), std::string::npos);
+}
+
+TEST_F(RangeLife, ARollbackHoldsTheNextPushUntilItSupersedesIt) {
+    enable_with_old_map();
+    RunningService service(*test_, service_arguments());
+    drop("new.json", map_text(2100000002, long_ago, quoted(new_range)));
+    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+    const Outcome back = test_->agent({"ranges", "rollback"});
+    ASSERT_EQ(back.status, 0) << back.err;
+    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_EQ(test_->status().at("rolled_back_from"), 2100000002);
+    drop("third.json", map_text(2100000003, long_ago, quoted(new_range)));
+    std::this_thread::sleep_for(6s);
+    EXPECT_EQ(serial(), 2100000001U) << "the push has undone the admin's decision";
+    drop("fourth.json", map_text(2100000004, long_ago, quoted(new_range), "\"supersedes\": 2100000002, "));
+    ASSERT_TRUE(eventually([&] { return serial() == 2100000004; }, 20s)) << service.log();
+    EXPECT_TRUE(test_->status().at("rolled_back_from").is_null());
+}
+
+TEST_F(RangeLife, AServiceThatEndsLeavesTheDataPathAndTheNextOneGoesOn) {
+    enable_with_old_map();
+    const auto before = test_->status();
+    {
+        RunningService service(*test_, service_arguments());
+        service.signal(SIGHUP);
+        ASSERT_TRUE(eventually(
+            [&] {
+                const auto said = service.notifications();
+                return std::ranges::count(said, "READY=1") == 2;
+            },
+            20s))
+            << service.log();
+        service.signal(SIGTERM);
+        EXPECT_EQ(service.wait(), 0) << service.log();
+        const auto said = service.notifications();
+        EXPECT_NE(std::ranges::find(said, "RELOADING=1"), said.end());
+        EXPECT_NE(std::ranges::find(said, "STOPPING=1"), said.end());
+    }
+    EXPECT_EQ(test_->status(), before);
+    RunningService again(*test_, service_arguments());
+    EXPECT_EQ(test_->status(), before);
+}
+
+TEST_F(RangeLife, AReloadWithAWrongConfigurationGoesOnWithTheOneBefore) {
+    enable_with_old_map();
+    RunningService service(*test_, service_arguments());
+    std::ofstream(test_->folder + "/keys/junk.pub") << "no key";
+    service.signal(SIGHUP);
+    ASSERT_TRUE(eventually([&] { return service.log().find("going on") != std::string::npos; }, 20s)) << service.log();
+    std::filesystem::remove(test_->folder + "/keys/junk.pub");
+    drop("new.json", map_text(2100000002, long_ago, quoted(new_range)));
+    EXPECT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+}
+
+TEST_F(RangeLife, AStagedMapThatNoLongerFitsIsAnAlarmAndEverythingElseGoesOn) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 2s));
+    const std::string file = test_->write_file("new.json", map_text(2100000002, soon, quoted(new_range)));
+    ASSERT_EQ(test_->apply(file).status, 0);
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--teams"}).status, 0) << "the staged map knows no teams";
+    RunningService service(*test_, service_arguments());
+    EXPECT_TRUE(eventually(
+        [&] { return test_->status().at("alarms").dump().find("cannot take effect") != std::string::npos; }, 20s))
+        << service.log();
+    for (const auto& link : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
+        std::filesystem::remove(link.path());
+    EXPECT_TRUE(eventually([&] { return test_->agent({"status"}).status == 0; }, 20s)) << service.log();
+}
+
+TEST_F(RangeLife, TheServiceTellsItsWatchdogThatItIsAlive) {
+    RunningService service(*test_, service_arguments(), {"WATCHDOG_USEC=500000"});
+    ASSERT_TRUE(eventually(
+        [&] {
+            const auto said = service.notifications();
+            return std::ranges::count(said, "WATCHDOG=1") >= 4;
+        },
+        5s));
+}
+
+TEST_F(RangeLife, ASecondServiceOfTheSameStateFolderIsRefused) {
+    RunningService service(*test_, service_arguments());
+    const Outcome second = test_->agent({"run", "--drop-folder", drop_});
+    EXPECT_EQ(second.status, 1);
+    EXPECT_NE(second.err.find("another kudo-agent run"), std::string::npos) << second.err;
+}
+
+TEST_F(RangeLife, AnInterfaceThatComesIsAttachedByTheService) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    RunningService service(*test_, {"--reconcile-every", "30s"});
+    test_->in_host({"ip", "link", "add", "new0", "type", "veth", "peer", "name", "new1"});
+    test_->in_host({"ip", "link", "set", "new0", "up"});
+    test_->in_host({"ip", "route", "add", "default", "dev", "new0", "metric", "700"});
+    EXPECT_TRUE(eventually([&] { return test_->status().at("interfaces").size() == 2; }, 10s)) << service.log();
+}
+
+// Media flows on while new maps are pushed: every datagram to a range that both maps have is marked as media.
+TEST_F(RangeLife, APushUnderLiveTrafficMisjudgesNothing) {
+    enable_with_old_map();
+    RunningService service(*test_, service_arguments());
+    const Endpoint far_end{"3.123.12.129", 3478}, near_end{"10.77.0.2", 40000};
+    const Fd far = hearing_socket(test_->far, far_end, 2s), near = udp_socket(test_->host, near_end);
+    const std::array<uint8_t, 100> payload{};
+    constexpr unsigned rounds = 12;
+    std::vector<double> latencies;
+    uint64_t sent = 0, misjudged = 0;
+    for (unsigned round = 0; round < rounds && !HasFailure(); round++) {
+        const uint64_t wanted = 2100000002 + round;
+        const auto start = std::chrono::steady_clock::now();
+        drop("push.json", map_text(wanted, long_ago,
+                                   quoted(old_range) + ", " + quoted("3." + std::to_string(round + 8) + ".0.0/24")));
+        ASSERT_TRUE(eventually(
+            [&] {
+                for (int i = 0; i < 20; i++, sent++) {
+                    send_datagram(near.get(), far_end, payload);
+                    misjudged += receive_dsfield(far) >> 2 != 34; // AF41
+                }
+                return serial() == wanted;
+            },
+            20s))
+            << round << ", " << misjudged << " of " << sent << " misjudged\n"
+            << test_->status().dump(1) << service.log();
+        latencies.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::ranges::sort(latencies);
+    std::cout << rounds << " pushes, " << sent << " media packets, " << misjudged
+              << " misjudged; from the file to the kernel " << latencies[rounds / 2]
+              << " s (median; 2 s of it wait for a file to settle)\n";
+    EXPECT_EQ(misjudged, 0U);
+    EXPECT_GT(sent, 1000U);
+}
+
+TEST_F(RangeLife, AKilledServiceNeverLowersASerialAndLeavesOldOrNew) {
+    enable_with_old_map();
+    const char* given = std::getenv("KUDO_SERVICE_KILLS");
+    const auto kills = static_cast<unsigned>(given ? std::strtoul(given, nullptr, 0) : 40);
+    std::mt19937_64 random{std::random_device{}()};
+    uint64_t highest = 2100000001, next = 2100000002;
+    for (unsigned i = 0; i < kills && !HasFailure(); i++) {
+        RunningService service(*test_, service_arguments());
+        drop("push.json", map_text(next, long_ago, quoted(i % 2 ? old_range : new_range)));
+        // Files settle for 2 s; the reading at the start does not wait for that.
+        service.signal(SIGHUP);
+        std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<>(0, 400)(random)));
+        service.signal(SIGKILL);
+        EXPECT_EQ(service.wait(), 128 + SIGKILL);
+        const auto history = nlohmann::json::parse(test_->agent({"ranges", "history", "--json"}).out);
+        const uint64_t now = history.at("highest_serial");
+        EXPECT_GE(now, highest);
+        EXPECT_LE(now, next);
+        highest = now;
+        if (now == next) next++;
+        const Outcome healed = test_->agent({"enable", "--region", "ca"});
+        ASSERT_EQ(healed.status, 0) << healed.err;
+        EXPECT_EQ(serial(), highest) << "what was accepted is in the kernel after the next command";
+    }
+    std::cout << kills << " kills, " << highest - 2100000001 << " maps accepted\n";
+}
+
+} // namespace
+} // namespace kudo::test

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "tests/support/running_service.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace kudo::test {
+
+RunningService::RunningService(const TestHost& test, std::vector<std::string> arguments,
+                               std::vector<std::string> environment) {
+    static std::atomic<unsigned> number = 0;
+    folder_ = test.folder + "/service-" + std::to_string(number++);
+    std::filesystem::create_directory(folder_);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = folder_ + "/notify";
+    if (path.size() >= sizeof address.sun_path) throw std::runtime_error("the folder's name is too long for a socket");
+    std::memcpy(address.sun_path, path.data(), path.size());
+    notify_ = Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (bind(notify_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        throw std::runtime_error("cannot make a notify socket");
+
+    arguments.insert(arguments.begin(), "run");
+    std::vector<std::string> argv = {"env", "NOTIFY_SOCKET=" + path};
+    if (std::getenv("KUDO_TEST_VERBOSE")) arguments.push_back("-v");
+    argv.insert(argv.end(), environment.begin(), environment.end());
+    // A shell's redirection, so that the log of a service that was killed is there too.
+    argv.insert(argv.end(), {"sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", folder_ + "/log"});
+    for (const std::string& argument : test.agent_argv(arguments))
+        argv.push_back(argument);
+    pid_ = inside<int>(test.host, [&] { return start_program(argv); });
+    wait_until_ready();
+}
+
+RunningService::~RunningService() {
+    if (pid_ < 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+}
+
+void RunningService::wait_until_ready() {
+    const auto is_ready = [&] {
+        const auto said = notifications();
+        return std::ranges::find(said, "READY=1") != said.end();
+    };
+    if (!eventually(is_ready, std::chrono::seconds(20))) throw std::runtime_error("the service is not ready: " + log());
+}
+
+void RunningService::signal(int number) const {
+    kill(pid_, number);
+}
+
+int RunningService::wait() {
+    int status = 0;
+    const auto has_ended = [&] { return waitpid(pid_, &status, WNOHANG) == pid_; };
+    if (!eventually(has_ended, std::chrono::seconds(20))) return -1;
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::vector<std::string> RunningService::notifications() {
+    char buffer[4096];
+    for (ssize_t got; (got = recv(notify_.get(), buffer, sizeof buffer, 0)) >= 0;) {
+        std::istringstream lines(std::string(buffer, static_cast<std::size_t>(got)));
+        for (std::string line; std::getline(lines, line);)
+            notifications_.push_back(line);
+    }
+    return notifications_;
+}
+
+std::string RunningService::log() const {
+    std::ifstream file(folder_ + "/log");
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+} // namespace kudo::test

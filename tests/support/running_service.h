@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent run` as a child process of a test. Included by the end-to-end tests.
+// Invariant: it is gone when the object is, however the test ends.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/fd.h"
+#include "tests/support/test_host.h"
+
+namespace kudo::test {
+
+class RunningService {
+public:
+    // Starts it in the test's host with these arguments behind "run", and waits until it says READY=1 (at most 20 s;
+    // throws with its log if it does not). `environment`: "NAME=value".
+    RunningService(const TestHost& test, std::vector<std::string> arguments, std::vector<std::string> environment = {});
+    RunningService(const RunningService&) = delete;
+    RunningService& operator=(const RunningService&) = delete;
+    ~RunningService(); // kill -9
+
+    [[nodiscard]] int pid() const { return pid_; }
+    void signal(int number) const;
+    // Waits for its end and returns the exit status, or 128 + signal; -1 after 20 s.
+    int wait();
+    // Everything that it has told systemd so far: "READY=1", "STATUS=..." and so on.
+    std::vector<std::string> notifications();
+    [[nodiscard]] std::string log() const;
+
+private:
+    void wait_until_ready();
+
+    std::string folder_;
+    Fd notify_;
+    std::vector<std::string> notifications_;
+    int pid_ = -1;
+};
+
+// Looks every 20 ms until `condition` holds, at most `patience`. False: it never did.
+template <typename Condition> bool eventually(Condition condition, std::chrono::milliseconds patience);
+
+} // namespace kudo::test
+
+template <typename Condition> bool kudo::test::eventually(Condition condition, std::chrono::milliseconds patience) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return true;
+}
