@@ -17,6 +17,7 @@
 #include "agent/drop_folder.h"
 #include "maps/minisign.h"
 #include "tests/support/source_test.h"
+#include "tests/support/temporary_folder.h"
 
 namespace kudo::test {
 namespace {
@@ -29,17 +30,8 @@ constexpr auto long_after = 600ms; // four times the settle time: what was to co
 
 class Folder : public SourceTest {
 protected:
-    Folder() {
-        std::string name = (fs::temp_directory_path() / "kudo-drop-XXXXXX").string();
-        if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-        base_ = name;
-        folder_ = base_ / "maps";
-        fs::create_directory(folder_);
-    }
-    ~Folder() override {
-        source_.reset();
-        fs::remove_all(base_);
-    }
+    Folder() { fs::create_directory(folder_); }
+    ~Folder() override { source_.reset(); }
     void start() {
         auto opened = DropFolder::open(folder_, settle);
         ASSERT_TRUE(opened) << opened.error().message;
@@ -55,7 +47,9 @@ protected:
         write(name, content);
         write(name + ".minisig", "signature of " + content);
     }
-    fs::path base_, folder_;
+    const TemporaryFolder temporary_;
+    const fs::path base_ = temporary_.path();
+    fs::path folder_ = base_ / "maps";
 };
 
 TEST_F(Folder, DeliversWhatIsThereAtTheStart) {

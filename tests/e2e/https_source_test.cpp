@@ -15,7 +15,9 @@
 #include <fmt/format.h>
 
 #include "agent/https_source.h"
+#include "tests/support/loopback.h"
 #include "tests/support/source_test.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/web_server.h"
 
 namespace kudo::test {
@@ -29,7 +31,7 @@ class Https : public SourceTest {
 protected:
     void SetUp() override {
         if (const std::string why = why_no_servers(); !why.empty()) GTEST_SKIP() << why;
-        folder_ = make_folder();
+        fs::create_directory(folder_ / "www");
         authority_.emplace(folder_, "ca");
         server_ = authority_->sign("server", "IP:127.0.0.1");
         // The servers are here: no proxy of the machine's is asked.
@@ -46,13 +48,6 @@ protected:
         source_.reset();
         nginx_.reset();
         odd_.reset();
-        if (!folder_.empty()) fs::remove_all(folder_);
-    }
-    static fs::path make_folder() {
-        std::string name = (fs::temp_directory_path() / "kudo-https-XXXXXX").string();
-        if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-        fs::create_directory(fs::path(name) / "www");
-        return name;
     }
     // On the same port each time.
     void start_nginx() {
@@ -117,7 +112,8 @@ protected:
     }
     bool has_problem(const std::string& part) const { return problem().find(part) != std::string::npos; }
 
-    fs::path folder_;
+    const TemporaryFolder temporary_;
+    const fs::path folder_ = temporary_.path();
     std::optional<TestAuthority> authority_;
     TestAuthority::Pair server_;
     HttpsOptions options_;

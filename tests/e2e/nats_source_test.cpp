@@ -12,6 +12,7 @@
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/process.h"
+#include "tests/support/web_server.h"
 
 namespace kudo::test {
 namespace {
@@ -259,33 +260,19 @@ TEST_F(NatsSourceTest, ATlsUrlIsNeverSpokenInTheClear) {
 class NatsTls : public NatsSourceTest {
 protected:
     void SetUp() override {
-        const auto openssl = [&](std::vector<std::string> words) {
-            words.insert(words.begin(), "openssl");
-            const Outcome outcome = run_program(words);
-            ASSERT_EQ(outcome.status, 0) << outcome.err;
-        };
-        for (const std::string ca : {"ca", "other"})
-            openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                     "-subj", "/CN=" + ca, "-keyout", file(ca + ".key"), "-out", file(ca + ".pem")});
-        for (const auto& [name, ca] :
-             {std::pair<std::string, std::string>{"server", "ca"}, {"host", "ca"}, {"stranger", "other"}}) {
-            server_.folder().write(name + ".ext", "subjectAltName=DNS:localhost\n");
-            openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
-                     "-keyout", file(name + ".key"), "-out", file(name + ".csr")});
-            openssl({"x509", "-req", "-days", "2", "-in", file(name + ".csr"), "-CA", file(ca + ".pem"), "-CAkey",
-                     file(ca + ".key"), "-CAcreateserial", "-extfile", file(name + ".ext"), "-out",
-                     file(name + ".pem")});
-        }
-        start("tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") + "\", ca_file: \"" +
-              file("ca.pem") + "\", verify: true }");
+        const TestAuthority authority(server_.folder().path(), "ca"), other(server_.folder().path(), "other");
+        const auto server = authority.sign("server", "DNS:localhost"), host = authority.sign("host", "DNS:localhost");
+        stranger_ = other.sign("stranger", "DNS:localhost");
+        other_authority_ = other.certificate();
+        start("tls { cert_file: \"" + server.certificate.string() + "\", key_file: \"" + server.key.string() +
+              "\", ca_file: \"" + authority.certificate().string() + "\", verify: true }");
         operator_.url = agent_.url = "tls://localhost:" + server_.port();
-        operator_.ca_file = agent_.ca_file = file("ca.pem");
-        operator_.certificate = agent_.certificate = file("host.pem");
-        operator_.key = agent_.key = file("host.key");
+        operator_.ca_file = agent_.ca_file = authority.certificate();
+        operator_.certificate = agent_.certificate = host.certificate;
+        operator_.key = agent_.key = host.key;
         make_buckets(operator_);
         put_document(operator_, "one");
     }
-    [[nodiscard]] std::string file(const std::string& name) const { return (server_.folder().path() / name).string(); }
     // It never connects: of a refused certificate TLS 1.3 tells only after the handshake.
     void expect_refused(const std::string& words) {
         NatsAgent agent(agent_);
@@ -293,6 +280,8 @@ protected:
         EXPECT_TRUE(agent.deliveries.empty());
         EXPECT_NE(agent.source.health().problem.find(words), std::string::npos) << agent.source.health().problem;
     }
+    TestAuthority::Pair stranger_;
+    std::string other_authority_;
 };
 
 TEST_F(NatsTls, WorksWithTheRightCertificates) {
@@ -301,7 +290,7 @@ TEST_F(NatsTls, WorksWithTheRightCertificates) {
 }
 
 TEST_F(NatsTls, BelievesNoServerOfAnotherAuthority) {
-    agent_.ca_file = file("other.pem");
+    agent_.ca_file = other_authority_;
     expect_refused("certificate");
 }
 
@@ -322,8 +311,8 @@ TEST_F(NatsTls, IsRefusedWithoutACertificate) {
 }
 
 TEST_F(NatsTls, IsRefusedWithACertificateOfAnotherAuthority) {
-    agent_.certificate = file("stranger.pem");
-    agent_.key = file("stranger.key");
+    agent_.certificate = stranger_.certificate;
+    agent_.key = stranger_.key;
     expect_refused("");
 }
 

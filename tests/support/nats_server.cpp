@@ -17,29 +17,12 @@
 #include <fmt/format.h>
 
 #include "agent/fd.h"
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 
 namespace kudo::test {
 
 namespace {
-
-sockaddr_in loopback(uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-}
-
-std::string free_port() {
-    const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = loopback(0);
-    socklen_t size = sizeof address;
-    if (bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-        throw std::runtime_error("no free port");
-    return std::to_string(ntohs(address.sin_port));
-}
 
 // The server speaks first: "INFO {...}".
 bool greets(const std::string& port) {
@@ -54,24 +37,8 @@ bool greets(const std::string& port) {
 
 } // namespace
 
-TemporaryFolder::TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kudo-test-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
-    path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TemporaryFolder::write(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return (path_ / name).string();
-}
-
 NatsServer::NatsServer(const std::string& configuration, std::string address)
-    : address_(std::move(address)), port_(free_port()), leaf_port_(free_port()) {
+    : address_(std::move(address)), port_(std::to_string(free_port())), leaf_port_(std::to_string(free_port())) {
     configure(configuration);
 }
 

@@ -4,26 +4,12 @@
 // gone, with its folder, when the owner is.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
+#include "tests/support/temporary_folder.h"
+
 namespace kudo::test {
-
-// A folder in the temporary directory that goes with its owner.
-class TemporaryFolder {
-public:
-    TemporaryFolder();
-    ~TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-    // Writes a file into it and returns its path.
-    std::string write(const std::string& name, const std::string& content) const; // NOLINT(modernize-use-nodiscard)
-
-private:
-    std::filesystem::path path_;
-};
 
 class NatsServer {
 public:

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "agent/fd.h"
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 
 namespace kudo::test {
@@ -112,14 +113,6 @@ void openssl(std::vector<std::string> arguments) {
     if (outcome.status != 0) throw std::runtime_error("openssl: " + outcome.err);
 }
 
-sockaddr_in loopback(int port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-}
-
 } // namespace
 
 std::string why_no_servers() {
@@ -172,20 +165,10 @@ bool ServerProcess::is_running() const {
     return waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT) == 0 && about.si_pid == 0;
 }
 
-int free_port() {
-    const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = loopback(0);
-    socklen_t size = sizeof address;
-    if (!socket || bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-        throw std::runtime_error("no free port");
-    return ntohs(address.sin_port);
-}
-
 bool listens(int port, const ServerProcess& server) {
     for (int i = 0; i < 400 && server.is_running(); i++) {
         const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        const sockaddr_in address = loopback(port);
+        const sockaddr_in address = loopback(static_cast<uint16_t>(port));
         if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }

@@ -45,9 +45,6 @@ private:
     int pid_;
 };
 
-// A port of 127.0.0.1 that nobody listens on just now.
-int free_port();
-
 // Has something begun to listen on it, within 20 s and while `server` runs?
 bool listens(int port, const ServerProcess& server);
 

@@ -12,6 +12,7 @@
 #include "agent/clsact.h"
 #include "agent/interface_number.h"
 #include "agent/queue_memory.h"
+#include "tests/support/temporary_folder.h"
 
 namespace kudo {
 namespace {
@@ -94,20 +95,19 @@ TEST(InterfaceNumber, OfAForeignNameIsNothing) {
 }
 
 TEST(PinFolder, ForeignNamesInItAreNobodysInterfaces) {
-    std::string folder = fs::temp_directory_path() / "kudo-names-XXXXXX";
-    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    const test::TemporaryFolder temporary;
+    const fs::path& folder = temporary.path();
     for (const char* part : {"queues", "filters", "links"}) {
-        fs::create_directory(fs::path(folder) / part);
+        fs::create_directory(folder / part);
         for (const char* name : foreign_names)
-            std::ofstream(fs::path(folder) / part / name).put('\n');
+            std::ofstream(folder / part / name).put('\n');
     }
     for (const char* ours : {"queues/7", "queues/7_ifb", "queues/3_downlink", "filters/5_egress", "filters/6_clsact",
                              "links/9_tcx_egress"})
-        std::ofstream(fs::path(folder) / ours).put('\n');
+        std::ofstream(folder / ours).put('\n');
     EXPECT_EQ(remembered_queues(folder), (std::vector<uint32_t>{3, 7}));
-    EXPECT_EQ(clsact_hooks(fs::path(folder) / "filters").size(), 2u);
+    EXPECT_EQ(clsact_hooks(folder / "filters").size(), 2u);
     EXPECT_EQ(attached_interfaces(folder), (std::set<uint32_t>{5, 6, 9}));
-    fs::remove_all(folder);
 }
 
 } // namespace

@@ -11,6 +11,7 @@
 #include "cli/command_line.h"
 #include "cli/current_rules.h"
 #include "cli/read_file.h"
+#include "tests/support/temporary_folder.h"
 
 namespace kudo {
 namespace {
@@ -18,18 +19,7 @@ namespace {
 // A folder of its own for each test.
 class CommandLine : public testing::Test {
 protected:
-    CommandLine() {
-        std::string name = (std::filesystem::temp_directory_path() / "kudo-cli-XXXXXX").string();
-        folder_ = ::mkdtemp(name.data());
-    }
-    ~CommandLine() override {
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
-    std::string file(const std::string& name, const std::string& text) const {
-        std::ofstream(folder_ / name) << text;
-        return (folder_ / name).string();
-    }
+    std::string file(const std::string& name, const std::string& text) const { return temporary_.write(name, text); }
     // With a config file and a state of our own, so that those of the machine do not matter.
     Result<Invocation> parse(std::vector<std::string> words, const std::string& config = "") const {
         const std::string config_file = file("config.toml", config), state = (folder_ / "state").string();
@@ -50,7 +40,8 @@ protected:
         EXPECT_EQ(status.error().kind, ErrorKind::BadInput);
         return status.error().message;
     }
-    std::filesystem::path folder_;
+    const test::TemporaryFolder temporary_;
+    const std::filesystem::path folder_ = temporary_.path();
 };
 
 TEST_F(CommandLine, GlobalOptionsStandBeforeOrAfterTheCommand) {

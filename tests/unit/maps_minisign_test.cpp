@@ -11,6 +11,7 @@
 
 #include "maps/minisign.h"
 #include "tests/support/process.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/signing.h"
 
 namespace kudo {
@@ -63,14 +64,11 @@ std::string relabelled(const std::string& signatures, std::string_view letters) 
 class Minisign : public testing::Test {
 protected:
     Minisign() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "kudo-minisign-XXXXXX").string();
-        folder_ = mkdtemp(pattern.data());
         run({"-G", "-W", "-p", path("key.pub"), "-s", path("key.sec")});
         key = parse_public_key(read("key.pub"), "key.pub").value();
     }
-    ~Minisign() override { std::filesystem::remove_all(folder_); }
 
-    [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
+    [[nodiscard]] std::string path(const std::string& name) const { return temporary_.path() / name; }
     [[nodiscard]] std::string read(const std::string& name) const {
         std::ifstream in(path(name), std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};
@@ -103,7 +101,7 @@ protected:
     PublicKey key;
 
 private:
-    std::filesystem::path folder_;
+    test::TemporaryFolder temporary_;
 };
 
 TEST_F(Minisign, SignatureOfTheProgramIsVerified) {
