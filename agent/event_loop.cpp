@@ -9,16 +9,13 @@
 namespace kudo {
 
 Result<EventLoop> EventLoop::make() {
-    Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-    if (!epoll) return fail_errno("cannot make an epoll");
-    return EventLoop(std::move(epoll));
+    auto epoll = Epoll::create();
+    if (!epoll) return fail(std::move(epoll.error()));
+    return EventLoop(std::move(*epoll));
 }
 
 Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return fail_errno("cannot watch a descriptor");
+    KUDO_TRY(epoll_.watch(fd, EPOLLIN));
     handlers_[fd] = std::move(on_readable);
     return {};
 }
@@ -26,7 +23,7 @@ Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {
 Result<void> EventLoop::wait(std::chrono::steady_clock::time_point deadline) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     std::array<epoll_event, 16> events{};
-    const int got = epoll_wait(epoll_.get(), events.data(), events.size(),
+    const int got = epoll_wait(epoll_.fd(), events.data(), events.size(),
                                static_cast<int>(std::clamp<int64_t>(left.count(), 0, 24 * 3600 * 1000)));
     if (got < 0 && errno != EINTR) return fail_errno("cannot wait for events");
     for (int i = 0; i < got; ++i)

@@ -7,7 +7,7 @@
 #include <functional>
 #include <map>
 
-#include "agent/fd.h"
+#include "agent/source_fds.h"
 #include "maps/result.h"
 
 namespace kudo {
@@ -21,9 +21,9 @@ public:
     Result<void> wait(std::chrono::steady_clock::time_point deadline);
 
 private:
-    explicit EventLoop(Fd epoll) : epoll_(std::move(epoll)) {}
+    explicit EventLoop(Epoll epoll) : epoll_(std::move(epoll)) {}
 
-    Fd epoll_;
+    Epoll epoll_;
     std::map<int, std::function<void()>> handlers_;
 };
 
