@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/files.h"
+#include "agent/uptime.h"
 #include "maps/minisign.h"
 #include "maps/text.h"
 
@@ -315,8 +316,7 @@ void DropFolder::finish() {
     }
     if (has_read_ && !waits) {
         has_read_ = false;
-        if (health().problem.empty())
-            last_read_ = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+        if (health().problem.empty()) last_read_ = wall_time();
     }
     timer_.set(next);
 }

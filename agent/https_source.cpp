@@ -9,6 +9,7 @@
 
 #include "agent/curl_loop.h"
 #include "agent/https_get.h"
+#include "agent/uptime.h"
 #include "maps/minisign.h"
 #include "maps/text.h"
 
@@ -158,7 +159,7 @@ void HttpsSource::succeeded(const Deliver& deliver) {
     failures_ = 0;
     not_before_ = {};
     problem_.clear();
-    last_read_ = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    last_read_ = wall_time();
     const std::array<uint64_t, 2> read{document_->version(), signatures_ ? signatures_->version() : 0};
     const bool first = delivered_[0] == 0;
     const bool half = !first && signatures_ && (read[0] != delivered_[0]) != (read[1] != delivered_[1]);

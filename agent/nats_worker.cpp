@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "agent/fleet_layout.h"
+#include "agent/uptime.h"
 #include "maps/bundle.h"
 #include "maps/text.h"
 
@@ -178,7 +179,7 @@ void NatsWorker::read_everything() {
         connect_failures_ = read_failures_ = 0;
         next_read_ = after(options_.read_again, 0.8, 1);
         const std::lock_guard lock(mutex_);
-        health_ = {std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), ""};
+        health_ = {wall_time(), ""};
     } else {
         next_read_ = after_failure(read_failures_);
         set_problem(read.error().message);

@@ -180,7 +180,7 @@ RangeLedger range_ledger_from_json(const Json& json) {
 }
 
 Moment this_moment() {
-    return {std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), read_uptime()};
+    return {wall_time(), read_uptime()};
 }
 
 void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {

@@ -140,7 +140,7 @@ private:
     // Wakes us at the first effective date that lies ahead, and whenever the clock is set.
     void set_clock(const RangeLedger& ledger) {
         Time first = Time::max();
-        const Time now = this_moment().now;
+        const Time now = wall_time();
         for (const AcceptedMap& map : ledger.staged)
             if (map.effective > now) first = std::min(first, map.effective);
         itimerspec when{};
@@ -218,7 +218,7 @@ private:
         say_once("refused: " + text);
         auto& next = next_alarm_[source];
         if (Clock::now() < next) return false;
-        const Time now = this_moment().now;
+        const Time now = wall_time();
         auto state = load_desired_state(instance_);
         if (!state || !raise_alarm(state->ranges, source, text, now)) return false;
         const auto change = [&](DesiredState& desired) -> Result<void> {

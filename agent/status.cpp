@@ -122,7 +122,7 @@ Result<Status> read_status(const Instance& instance) {
     if (map) {
         status.map_source = map->source;
         status.effective = map->map.effective;
-        if (const auto& expires = map->map.expires; expires && *expires <= this_moment().now)
+        if (const auto& expires = map->map.expires; expires && *expires <= wall_time())
             status.alarms.push_back(
                 fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes",
                             map->map.serial, rfc3339(*expires)));

@@ -17,6 +17,10 @@ Uptime read_uptime() {
     return uptime;
 }
 
+std::chrono::sys_seconds wall_time() {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 std::chrono::seconds between(const Uptime& earlier, const Uptime& later) {
     if (earlier.boot.empty()) return std::chrono::seconds(0);
     if (earlier.boot != later.boot) return later.since_boot;

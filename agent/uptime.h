@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How long this host has been running: time that no step of the clock changes. Included by the range ledger.
+// The host's two times: by its clock, which may be set, and how long it has been running, which no step of the clock
+// changes. Included by the range ledger, the service and the sources.
 // Invariant: of two readings the later one is never lower within one boot.
 #pragma once
 
@@ -15,6 +16,8 @@ struct Uptime {
 };
 
 Uptime read_uptime();
+// The system's clock, in whole seconds.
+std::chrono::sys_seconds wall_time();
 
 // Running time from one reading to a later one. Across a boot it is at least what the new one has run.
 std::chrono::seconds between(const Uptime& earlier, const Uptime& later);

@@ -7,6 +7,7 @@
 
 #include "agent/files.h"
 #include "agent/fleet_layout.h"
+#include "agent/uptime.h"
 #include "cli/commands.h"
 #include "cli/fleet_document.h"
 #include "cli/nats_options.h"
@@ -62,7 +63,7 @@ Result<int> publish(const PublishOptions& options, const GlobalOptions& global) 
     if (!keys) return fail(keys.error());
     const auto document = read_document(options, *keys);
     if (!document) return fail(document.error());
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    const auto now = wall_time();
     KUDO_TRY(check_destination(*document, options.nats.fleet, options.ring, now));
 
     auto connection = NatsConnection::open(options.nats);

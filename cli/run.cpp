@@ -76,7 +76,7 @@ HostReport report_of(const Status& status, const NatsOptions& nats) {
     }
     if (const auto& keys = status.desired.ranges.keys) report.key_set_serial = keys->serial;
     report.version = KUDO_VERSION;
-    report.time = this_moment().now;
+    report.time = wall_time();
     return report;
 }
 
