@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "agent/capabilities.h"
 #include "agent/own_addresses.h"
@@ -31,8 +30,7 @@ struct Floor {
 };
 Floor serial_floor(const RangeLedger& ledger) {
     if (ledger.highest_serial != 0) return {ledger.highest_serial, ledger.highest_hash};
-    const RangeMap& built_in = built_in_range_map();
-    return {built_in.serial, content_hash(to_json(built_in))};
+    return {built_in_range_map().serial, content_hash(to_json(built_in_range_map()))};
 }
 
 Result<void> check_audience(const RangeMap& map, const AcceptanceSettings& settings, const std::string& source) {
@@ -61,10 +59,8 @@ Result<void> check_guards(const Instance& instance, const RangeLedger& ledger, c
                                  guard_name(violations.front().guard)));
 }
 
-std::string hash_of_active(const Instance& instance, const RangeLedger& ledger) {
-    if (!ledger.active.hash.empty()) return ledger.active.hash;
-    const auto built_in = load_document(instance, "");
-    return built_in ? content_hash(to_json(*built_in)) : "";
+std::string hash_of_active(const RangeLedger& ledger) {
+    return ledger.active.hash.empty() ? content_hash(to_json(built_in_range_map())) : ledger.active.hash;
 }
 
 // Is this map, of the highest serial, in effect (perhaps with a vendor's list over it) or staged? One whose stored
@@ -88,7 +84,7 @@ Result<Acceptance> judge(const Instance& instance, const AcceptanceSettings& set
     };
     KUDO_TRY(check_audience(map, settings, candidate.source));
     if (candidate.is_list) {
-        if (candidate.hash == hash_of_active(instance, state.ranges))
+        if (candidate.hash == hash_of_active(state.ranges))
             return outcome(Accepted::Known, "the media ranges are those of this list already; nothing changed");
     } else if (map.serial < floor.serial) {
         return outcome(

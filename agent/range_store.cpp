@@ -56,43 +56,39 @@ Result<RangeMap> load_document(const Instance& instance, const std::string& hash
     return std::move(document->map);
 }
 
-Result<RangeMap> load_honoured_map(const Instance& instance, const DesiredState& state,
-                                   std::vector<std::string>& problems) {
-    auto active = load_document(instance, state.ranges.active.hash);
-    if (!active) return active;
-    std::vector<RangeMap> staged, retiring;
-    const auto add = [&](std::vector<RangeMap>& maps, const std::string& hash) {
-        auto document = load_document(instance, hash);
-        if (document)
-            maps.push_back(std::move(*document));
-        else
-            problems.push_back("what is early or retiring is not honoured whole: " + document.error().message);
-    };
-    for (const AcceptedMap& map : state.ranges.staged)
-        if (map.early) add(staged, map.hash);
-    for (const RetiringMap& map : state.ranges.retiring)
-        add(retiring, map.hash);
-    return combine(*active, staged, retiring);
+RangeMap HonouredMaps::combined() const {
+    return combine(active.map, staged, retiring);
 }
 
-Result<CompiledPolicy> compile_honoured(const Instance& instance, const DesiredState& state, const ServiceSlots& slots,
-                                        std::vector<std::string>& problems) {
-    const CompileOptions options = state.compile_options();
-    DesiredState tried = state;
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state) {
+    auto active = load_range_map(instance, state);
+    if (!active) return fail(std::move(active.error()));
+    HonouredMaps maps{.active = std::move(*active), .staged = {}, .retiring = {}, .problems = {}};
+    const auto add = [&](std::vector<RangeMap>& to, const std::string& hash) {
+        auto document = load_document(instance, hash);
+        if (document)
+            to.push_back(std::move(*document));
+        else
+            maps.problems.push_back("what is early or retiring is not honoured whole: " + document.error().message);
+    };
+    for (const AcceptedMap& map : state.ranges.staged)
+        if (map.early) add(maps.staged, map.hash);
+    for (const RetiringMap& map : state.ranges.retiring)
+        add(maps.retiring, map.hash);
+    return maps;
+}
+
+Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options, const ServiceSlots& slots) {
     while (true) {
-        std::vector<std::string> told;
-        auto map = load_honoured_map(instance, tried, told);
-        if (!map) return fail(std::move(map.error()));
-        auto compiled = compile(*map, options, slots);
-        if (compiled) problems.insert(problems.end(), told.begin(), told.end());
-        if (compiled || (tried.ranges.retiring.empty() && tried.ranges.staged.empty())) return compiled;
-        if (!tried.ranges.retiring.empty()) {
-            problems.push_back(fmt::format("what range map {} had is not honoured any longer: {}",
-                                           tried.ranges.retiring.back().serial, compiled.error().message));
-            tried.ranges.retiring.pop_back();
+        auto compiled = compile(maps.combined(), options, slots);
+        if (compiled || (maps.retiring.empty() && maps.staged.empty())) return compiled;
+        if (!maps.retiring.empty()) {
+            maps.problems.push_back(fmt::format("what range map {} had is not honoured any longer: {}",
+                                                maps.retiring.back().serial, compiled.error().message));
+            maps.retiring.pop_back();
         } else {
-            problems.push_back("what staged maps add is not honoured yet: " + compiled.error().message);
-            tried.ranges.staged.clear();
+            maps.problems.push_back("what staged maps add is not honoured yet: " + compiled.error().message);
+            maps.staged.clear();
         }
     }
 }

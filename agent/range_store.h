@@ -23,14 +23,20 @@ struct StoredRangeMap {
 Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state);
 // The stored map with this hash; empty: the built-in one.
 Result<RangeMap> load_document(const Instance& instance, const std::string& hash);
-// What packets are to be judged by: the map in effect, with early additions of staged maps and what is retiring. A
-// staged or retiring document that cannot be read is left out and told in `problems`: it must not keep a good map out.
-Result<RangeMap> load_honoured_map(const Instance& instance, const DesiredState& state,
-                                   std::vector<std::string>& problems);
-// The same, compiled. Where not all of it fits (services over one address, slots), first the oldest retiring maps are
-// left out, then the early additions, and that is told; the map in effect is never left out.
-Result<CompiledPolicy> compile_honoured(const Instance& instance, const DesiredState& state, const ServiceSlots& slots,
-                                        std::vector<std::string>& problems);
+// What packets are to be judged by: the map in effect, with early additions of staged maps and what is retiring.
+struct HonouredMaps {
+    StoredRangeMap active;
+    std::vector<RangeMap> staged, retiring; // those whose additions are honoured; newest first
+    // Staged and retiring documents that cannot be read are left out and told here: they must not keep a good map out.
+    std::vector<std::string> problems;
+
+    [[nodiscard]] RangeMap combined() const;
+};
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state);
+// Where not all of it fits (services over one address, slots), first the oldest retiring maps are left out of `maps`,
+// then the early additions, and that is told in its problems; the map in effect is never left out.
+Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options,
+                                        const ServiceSlots& slots = {});
 // Stores a map's canonical document and returns its hash. Call before saving a state that names it.
 Result<std::string> store_range_map(const Instance& instance, const RangeMap& map);
 // Deletes stored documents that the state does not name.

@@ -88,14 +88,15 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
             return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
                                          desired.max_flows, *size));
     }
-    std::vector<std::string> problems;
-    auto compiled = compile_honoured(instance, desired, slots, problems);
+    auto maps = load_honoured_maps(instance, desired);
+    if (!maps) return fail(std::move(maps.error()));
+    auto compiled = compile_honoured(*maps, desired.compile_options(), slots);
     if (!compiled) return fail(std::move(compiled.error()));
     auto wanted = find_wanted_interfaces(desired, interfaces == Interfaces::MustExist);
     if (!wanted) return fail(std::move(wanted.error()));
     for (const Interface& interface : wanted->present)
         KUDO_TRY(check_queues(instance, interface, desired.queues));
-    wanted->warnings.insert(wanted->warnings.end(), problems.begin(), problems.end());
+    std::ranges::move(maps->problems, std::back_inserter(wanted->warnings));
     return Plan{std::move(*compiled), std::move(*wanted)};
 }
 

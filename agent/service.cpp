@@ -21,7 +21,6 @@
 #include "agent/files.h"
 #include "agent/link_events.h"
 #include "agent/notify.h"
-#include "agent/range_store.h"
 
 namespace kudo {
 

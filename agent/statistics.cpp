@@ -139,8 +139,7 @@ Result<void> read_strays(const Instance& instance, DataPath& data_path, Statisti
     // A map that cannot be read is for `status` to tell.
     const auto desired = load_desired_state(instance);
     if (!desired) return {};
-    std::vector<std::string> problems;
-    if (const auto map = load_honoured_map(instance, *desired, problems)) remove_known(statistics.strays, *map);
+    if (const auto maps = load_honoured_maps(instance, *desired)) remove_known(statistics.strays, maps->combined());
     return {};
 }
 

@@ -23,8 +23,8 @@ template <typename Bytes> std::string hex(const Bytes& bytes) {
     return text;
 }
 
-// `map`: the one in effect; null if it cannot be read.
-Result<void> read_policy(const Instance& instance, const DataPath& data_path, const RangeMap* map, Status& status) {
+// `maps`: null if the one in effect cannot be read.
+Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
     auto active = read_active(data_path);
     if (!active) return fail(std::move(active.error()));
     const kudo_policy& policy = *active->compiled.policy;
@@ -36,18 +36,17 @@ Result<void> read_policy(const Instance& instance, const DataPath& data_path, co
     status.prefixes6 = static_cast<uint32_t>(active->compiled.entries6.size());
     status.content_hash = hex(hash);
 
-    if (!map) return {};
+    if (!maps) return {};
     auto slots = read_service_slots(data_path);
     if (!slots) return fail(std::move(slots.error()));
-    std::vector<std::string> problems; // told already
-    auto compiled = compile_honoured(instance, status.desired, *slots, problems);
+    auto compiled = compile_honoured(*maps, status.desired.compile_options(), *slots);
     if (!compiled) return fail(std::move(compiled.error()));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
     if (!status.policy_matches)
-        status.drift.push_back(
-            fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
-                        "mode {})",
-                        status.serial, mode_name(status.mode), map->serial, mode_name(status.desired.mode)));
+        status.drift.push_back(fmt::format(
+            "the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
+            "mode {})",
+            status.serial, mode_name(status.mode), maps->active.map.serial, mode_name(status.desired.mode)));
     return {};
 }
 
@@ -98,12 +97,12 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
     return {};
 }
 
-// `map`: null if the desired one cannot be read.
-Result<void> read_strays(DataPath& data_path, const RangeMap* map, Status& status) {
+// `maps`: as above.
+Result<void> read_strays(DataPath& data_path, const HonouredMaps* maps, Status& status) {
     auto strays = kudo::read_strays(data_path);
     if (!strays) return fail(std::move(strays.error()));
     status.strays = std::move(*strays);
-    if (map) remove_known(status.strays, *map);
+    if (maps) remove_known(status.strays, maps->combined());
     return {};
 }
 
@@ -116,28 +115,30 @@ Result<Status> read_status(const Instance& instance) {
     auto desired = load_desired_state(instance);
     if (!desired) return fail(std::move(desired.error()));
     status.desired = std::move(*desired);
-    auto map = load_range_map(instance, status.desired);
-    if (!map && map.error().kind == ErrorKind::NotPermitted) return fail(std::move(map.error()));
-    auto honoured = load_honoured_map(instance, status.desired, status.alarms);
-    if (map) {
-        status.map_source = map->source;
-        status.effective = map->map.effective;
-        if (const auto& expires = map->map.expires; expires && *expires <= wall_time())
+    auto maps = load_honoured_maps(instance, status.desired);
+    if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
+    if (maps) {
+        const RangeMap& active = maps->active.map;
+        status.map_source = maps->active.source;
+        status.effective = active.effective;
+        status.alarms = maps->problems;
+        if (active.expires && *active.expires <= wall_time())
             status.alarms.push_back(
-                fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes",
-                            map->map.serial, rfc3339(*expires)));
+                fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes", active.serial,
+                            rfc3339(*active.expires)));
+        if (const AcceptedMap* next = next_staged(status.desired.ranges))
+            if (const auto document = load_document(instance, next->hash))
+                status.staged_change = diff(active, *document);
     } else {
         status.map_source = status.desired.ranges.active.source;
+        status.drift.push_back(maps.error().message);
     }
-    if (!honoured) status.drift.push_back(honoured.error().message);
-    if (const AcceptedMap* next = next_staged(status.desired.ranges); map && next)
-        if (const auto document = load_document(instance, next->hash)) status.staged_change = diff(map->map, *document);
     for (const Alarm& alarm : status.desired.ranges.alarms)
         status.alarms.push_back(fmt::format("{} ({}{})", alarm.text, rfc3339(alarm.last),
                                             alarm.times > 1 ? fmt::format(", {} times", alarm.times) : ""));
     if (!status.desired.enabled) {
         status.leftovers = has_pins(instance);
-        if (map) status.serial = map->map.serial;
+        if (maps) status.serial = maps->active.map.serial;
         if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
         return status;
     }
@@ -151,9 +152,9 @@ Result<Status> read_status(const Instance& instance) {
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(read_policy(instance, *data_path, map ? &map->map : nullptr, status));
+    KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
     KUDO_TRY(read_interfaces(*data_path, status));
-    KUDO_TRY(read_strays(*data_path, honoured ? &*honoured : nullptr, status));
+    KUDO_TRY(read_strays(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }
 

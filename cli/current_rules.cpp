@@ -20,8 +20,7 @@ bool is_forbidden(const Error& error) {
 
 CurrentRules built_in_rules(const Error& error) {
     return {.state = {},
-            .stored = {built_in_range_map(), std::string(built_in_range_map_json()), "built-in"},
-            .honoured = built_in_range_map(),
+            .maps = {{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"}, {}, {}, {}},
             .note =
                 fmt::format("the rules of this host may not be read by this user, so these are the built-in ones ({})",
                             error.message)};
@@ -39,13 +38,10 @@ Result<CurrentRules> current_rules(const Instance& instance) {
     auto state = load_desired_state(instance);
     if (!state && is_forbidden(state.error())) return built_in_rules(state.error());
     if (!state) return fail(std::move(state.error()));
-    auto stored = load_range_map(instance, *state);
-    if (!stored && is_forbidden(stored.error())) return built_in_rules(stored.error());
-    if (!stored) return fail(std::move(stored.error()));
-    std::vector<std::string> problems; // for status to tell
-    auto honoured = load_honoured_map(instance, *state, problems);
-    if (!honoured) return fail(std::move(honoured.error()));
-    return CurrentRules{std::move(*state), std::move(*stored), std::move(*honoured), ""};
+    auto maps = load_honoured_maps(instance, *state);
+    if (!maps && is_forbidden(maps.error())) return built_in_rules(maps.error());
+    if (!maps) return fail(std::move(maps.error()));
+    return CurrentRules{std::move(*state), std::move(*maps), ""};
 }
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
@@ -58,7 +54,7 @@ Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
     }
     const auto current = current_rules(instance);
     if (!current) return fail(current.error());
-    auto map = apply_vendor_list(current->stored.map, *text, path);
+    auto map = apply_vendor_list(current->maps.active.map, *text, path);
     if (!map) return fail(std::move(map.error()));
     return ReadMap{std::move(*map), true};
 }

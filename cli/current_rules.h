@@ -16,9 +16,8 @@ namespace kudo {
 
 struct CurrentRules {
     DesiredState state;
-    StoredRangeMap stored;
-    RangeMap honoured; // the stored one, early additions, and what is retiring
-    std::string note;  // a sentence if these are not the host's own because they may not be read; else empty
+    HonouredMaps maps;
+    std::string note; // a sentence if these are not the host's own because they may not be read; else empty
 };
 
 // The state that is kept and the map that it names. If this user may not read them: a default state, the built-in map,

@@ -63,7 +63,7 @@ tl::unexpected<Error> region_missing(const Instance& instance) {
     return bad_input(
         fmt::format("enable needs --region, the region of your KUDO account: {}; for example: kudo-agent enable "
                     "--region ca",
-                    regions_text(current ? current->stored.map : built_in_range_map())));
+                    regions_text(current ? current->maps.active.map : built_in_range_map())));
 }
 
 // The state that the options ask for, all but the range map.
@@ -113,7 +113,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     if (!rules) return fail(rules.error());
     const auto summary = summarise(*rules);
     if (!summary) return fail(summary.error());
-    for (std::string& warning : choice_warnings(rules->stored.map, wanted->compile_options()))
+    for (std::string& warning : choice_warnings(rules->maps.active.map, wanted->compile_options()))
         report->warnings.push_back(std::move(warning));
 
     if (global.json) {

@@ -23,7 +23,8 @@ struct ExplainOptions {
 };
 
 // The options in force, or those that are assumed, which is told in `notes`.
-CompileOptions options_for(const CurrentRules& rules, const ExplainOptions& given, std::vector<std::string>& notes) {
+CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, const ExplainOptions& given,
+                           std::vector<std::string>& notes) {
     CompileOptions options = rules.state.compile_options();
     const auto regions = normalised(given.regions);
     if (!rules.note.empty()) notes.push_back(rules.note);
@@ -36,7 +37,7 @@ CompileOptions options_for(const CurrentRules& rules, const ExplainOptions& give
     if (!regions.empty()) {
         options.regions = regions;
     } else if (!rules.state.enabled) {
-        options.regions = rules.honoured.regions();
+        options.regions = honoured.regions();
         notes.push_back(fmt::format("{}; judged as with --region {}.",
                                     rules.note.empty() ? "Nothing is enabled" : "What is enabled is not known",
                                     fmt::join(options.regions, ",")));
@@ -62,11 +63,12 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     }
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
-    const CompileOptions options = options_for(*rules, given, notes);
-    KUDO_TRY(check_regions(rules->honoured, options.regions));
-    auto explanation = explain(rules->honoured, options, *address, port);
+    const RangeMap honoured = rules->maps.combined();
+    const CompileOptions options = options_for(*rules, honoured, given, notes);
+    KUDO_TRY(check_regions(honoured, options.regions));
+    auto explanation = explain(honoured, options, *address, port);
     if (!explanation) return fail(std::move(explanation.error()));
-    explanation->source = rules->stored.source;
+    explanation->source = rules->maps.active.source;
     explanation->notes.insert(explanation->notes.end(), notes.begin(), notes.end());
     if (global.json)
         KUDO_TRY(print_json(explanation_json(*explanation)));

@@ -18,7 +18,7 @@ Result<int> run_diff(const std::string& file, const GlobalOptions& global) {
     if (!read) return fail(read.error());
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
-    const MapDiff difference = diff(rules->stored.map, read->map);
+    const MapDiff difference = diff(rules->maps.active.map, read->map);
     if (global.json) {
         KUDO_TRY(print_json(diff_json(difference)));
         return exit_done;

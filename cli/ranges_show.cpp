@@ -47,7 +47,7 @@ std::string services_text(const RangeMap& map, bool colour) {
 Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
-    RangeMap map = rules->stored.map;
+    RangeMap map = rules->maps.active.map;
     const auto regions = normalised(options.regions);
     KUDO_TRY(check_regions(map, regions));
     if (!regions.empty()) keep_regions(map, regions);
@@ -57,14 +57,15 @@ Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
         KUDO_TRY(print(document));
         return exit_done;
     }
-    std::string text = map_text(map, rules->stored.source) + ", in effect since " + rfc3339(map.effective) + "\n\n";
+    std::string text =
+        map_text(map, rules->maps.active.source) + ", in effect since " + rfc3339(map.effective) + "\n\n";
     text += services_text(map, colour_wanted());
     for (const AcceptedMap& staged : rules->state.ranges.staged) {
         const auto next = load_document(global.instance, staged.hash);
         if (!next) return fail(next.error());
         text += fmt::format("\nstaged ({}), takes effect at {}{}:\n", one_line(staged.source),
                             rfc3339(staged.effective), staged.early ? "; what it adds is honoured already" : "");
-        text += diff_text(diff(rules->stored.map, *next), colour_wanted());
+        text += diff_text(diff(rules->maps.active.map, *next), colour_wanted());
     }
     if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
     KUDO_TRY(print(text));

@@ -10,11 +10,10 @@
 
 namespace kudo {
 
-Result<PolicySummary> summarise(const CurrentRules& rules) {
-    PolicySummary summary{rules.state, rules.stored.map.serial, rules.stored.source, 0, 0};
+Result<PolicySummary> summarise(CurrentRules rules) {
+    PolicySummary summary{rules.state, rules.maps.active.map.serial, rules.maps.active.source, 0, 0};
     if (!rules.state.enabled) return summary;
-    auto compiled = compile(rules.honoured, rules.state.compile_options());
-    if (!compiled) compiled = compile(rules.stored.map, rules.state.compile_options()); // not all of it fits
+    const auto compiled = compile_honoured(rules.maps, rules.state.compile_options());
     if (!compiled) return fail(compiled.error());
     summary.prefixes4 = compiled->entries4.size();
     summary.prefixes6 = compiled->entries6.size();
