@@ -2,6 +2,7 @@
 #include "cli/duration.h"
 
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,33 +13,47 @@ namespace kudo {
 
 namespace {
 
-constexpr std::pair<char, std::chrono::seconds> units[] = {{'d', std::chrono::days(1)},
-                                                           {'h', std::chrono::hours(1)},
-                                                           {'m', std::chrono::minutes(1)},
-                                                           {'s', std::chrono::seconds(1)}};
-constexpr std::chrono::seconds longest = std::chrono::days(3650);
+using std::chrono::milliseconds;
+
+constexpr std::pair<std::string_view, milliseconds> units[] = {{"d", std::chrono::days(1)},
+                                                               {"h", std::chrono::hours(1)},
+                                                               {"m", std::chrono::minutes(1)},
+                                                               {"s", std::chrono::seconds(1)},
+                                                               {"ms", milliseconds(1)}};
+constexpr milliseconds longest = std::chrono::days(3650);
+
+// Nothing: it is not one number and one unit, or a smaller unit than `smallest`, or too long.
+std::optional<milliseconds> parse_span(std::string_view text, milliseconds smallest) {
+    if (text == "0") return milliseconds(0);
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc()) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    for (const auto& [name, unit] : units)
+        if (text == name && unit >= smallest && number <= static_cast<uint64_t>(longest / unit))
+            return static_cast<int64_t>(number) * unit;
+    return std::nullopt;
+}
 
 } // namespace
 
 Result<std::chrono::seconds> parse_duration(std::string_view option, std::string_view text) {
-    const auto refuse = [&] {
-        return bad_input(
-            fmt::format("{}: {} is not a time span; write it like 30s, 5m, 12h or 7d", option, in_quotes(text)));
-    };
-    if (text == "0") return std::chrono::seconds(0);
-    uint32_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end + 1 != text.data() + text.size()) return refuse();
-    for (const auto& [letter, unit] : units)
-        if (*end == letter && number <= longest / unit) return number * unit;
-    return refuse();
+    if (const auto span = parse_span(text, std::chrono::seconds(1)))
+        return std::chrono::duration_cast<std::chrono::seconds>(*span);
+    return bad_input(
+        fmt::format("{}: {} is not a time span; write it like 30s, 5m, 12h or 7d", option, in_quotes(text)));
 }
 
-std::string duration_text(std::chrono::seconds duration) {
-    for (const auto& [letter, unit] : units)
-        if (duration % unit == std::chrono::seconds(0) && duration / unit >= 2)
-            return fmt::format("{}{}", duration / unit, letter);
-    return fmt::format("{}s", duration.count());
+Result<milliseconds> parse_wait(std::string_view option, std::string_view text) {
+    if (const auto span = parse_span(text, milliseconds(1))) return *span;
+    return bad_input(fmt::format("{}: {} is not a time span; write it like 500ms, 30s or 5m", option, in_quotes(text)));
+}
+
+std::string duration_text(milliseconds duration) {
+    for (const auto& [name, unit] : units)
+        if (duration % unit == milliseconds(0) && (duration / unit >= 2 || unit == std::chrono::seconds(1)))
+            return fmt::format("{}{}", duration / unit, name);
+    return fmt::format("{}ms", duration.count());
 }
 
 Result<double> parse_percentage(std::string_view option, std::string_view text) {

@@ -13,8 +13,10 @@ namespace kudo {
 
 // "90s", "5m", "12h", "7d"; "0" needs no unit. At most ten years.
 Result<std::chrono::seconds> parse_duration(std::string_view option, std::string_view text);
-// In the largest unit that gives a whole number of at least 2: "7d", "36h", "90s".
-std::string duration_text(std::chrono::seconds duration);
+// As parse_duration(), and in milliseconds as well: "500ms".
+Result<std::chrono::milliseconds> parse_wait(std::string_view option, std::string_view text);
+// In the largest unit that gives a whole number of at least 2: "7d", "36h", "90s", "1500ms".
+std::string duration_text(std::chrono::milliseconds duration);
 
 // "99%", "99.5%", "99": 0 to 100.
 Result<double> parse_percentage(std::string_view option, std::string_view text);

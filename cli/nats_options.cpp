@@ -7,10 +7,13 @@
 #include <CLI/Formatter.hpp>
 #include <fmt/format.h>
 
+#include "cli/duration.h"
 #include "maps/text.h"
 
 namespace kudo {
 namespace {
+
+using std::chrono::milliseconds;
 
 bool has_scheme(std::string_view url) {
     while (true) {
@@ -38,6 +41,45 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
     app.add_option("--nats-certificate", options.certificate, "Our certificate, if the server wants one")
         ->type_name("FILE");
     app.add_option("--nats-key", options.key, "The key of our certificate")->type_name("FILE");
+}
+
+void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {
+    app.add_option("--nats-timeout", texts.timeout,
+                   "How long to wait for each answer of the message server, at most 20s; twice that to connect")
+        ->type_name("TIME")
+        ->capture_default_str();
+    app.add_option("--nats-health-check", texts.health_check,
+                   "Ask the message server this often whether it is still there, at most 2m")
+        ->type_name("TIME")
+        ->capture_default_str();
+    app.add_option("--nats-doorbell-spread", texts.doorbell_spread,
+                   "Read a new map after a random part of this, so that not all hosts ask at once, at most 5m")
+        ->type_name("TIME")
+        ->capture_default_str();
+}
+
+Result<void> read_nats_waits(const NatsWaitTexts& texts, NatsOptions& options) {
+    const auto read = [](std::string_view option, const std::string& text, milliseconds shortest,
+                         milliseconds longest) -> Result<milliseconds> {
+        auto wait = parse_wait(option, text);
+        if (!wait) return wait;
+        if (*wait < shortest || *wait > longest)
+            return bad_input(fmt::format("{}: {} is not between {} and {}", option, text, duration_text(shortest),
+                                         duration_text(longest)));
+        return wait;
+    };
+    const auto timeout = read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20));
+    if (!timeout) return fail(timeout.error());
+    const auto health_check =
+        read("--nats-health-check", texts.health_check, milliseconds(100), std::chrono::minutes(2));
+    if (!health_check) return fail(health_check.error());
+    const auto spread = read("--nats-doorbell-spread", texts.doorbell_spread, milliseconds(0), std::chrono::minutes(5));
+    if (!spread) return fail(spread.error());
+    options.answer_wait = *timeout;
+    options.connect_wait = 2 * *timeout;
+    options.health_check = *health_check;
+    options.doorbell_spread = *spread;
+    return {};
 }
 
 Result<void> check_nats_options(const NatsOptions& options) {

@@ -37,6 +37,7 @@ struct RunOptions {
     bool check = false;
 #ifdef KUDO_NATS
     NatsOptions nats;
+    NatsWaitTexts nats_waits;
     std::string host;
 #endif
 };
@@ -81,8 +82,9 @@ HostReport report_of(const Status& status, const NatsOptions& nats) {
 }
 
 Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, ServiceSettings& settings) {
-    if (options.nats.url.empty()) return check_nats_options(options.nats);
     NatsOptions nats = options.nats;
+    KUDO_TRY(read_nats_waits(options.nats_waits, nats));
+    if (nats.url.empty()) return check_nats_options(nats);
     nats.fleet = global.acceptance.fleet;
     nats.ring = global.acceptance.ring;
     nats.host = options.host.empty() ? own_host_name() : options.host;
@@ -222,6 +224,7 @@ Run setup_run(CLI::App& app) {
         ->capture_default_str();
 #ifdef KUDO_NATS
     add_nats_options(app, options->nats, NatsUse::Optional);
+    add_nats_waits(app, options->nats_waits);
     app.add_option("--host-name", options->host, "This host's name in the fleet; default: its own")->type_name("NAME");
 #endif
     app.add_flag("--check", options->check, "Only say whether the configuration is right");

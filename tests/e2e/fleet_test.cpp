@@ -2,6 +2,7 @@
 // The operator's commands through the real program, with keys of the real minisign, on a real message server.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include <fmt/format.h>
@@ -351,6 +352,32 @@ TEST_F(Fleet, OptionsThatCannotBeAreNamed) {
     EXPECT_NE(refusal({"publish", document("m.json", map_text(1)), "--ring", "a.b"}).find("--ring"), std::string::npos);
     EXPECT_NE(refusal({"publish", file("m.json"), "--ring", "a", "--key-threshold", "2"}).find("--key-threshold"),
               std::string::npos);
+}
+
+TEST_F(Fleet, TheServicesWaitsMayBeSetWithinTheirLimits) {
+    const auto check = [&](std::vector<std::string> words) {
+        words.insert(words.begin(), {KUDO_AGENT_PROGRAM, "--config", file("config.toml"), "--keys", file("keys"), "run",
+                                     "--check", "--nats", server_.url(), "--fleet", "acme", "--ring", "canary"});
+        return run_program(words);
+    };
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+             {},
+             {"--nats-timeout", "100ms", "--nats-health-check", "100ms", "--nats-doorbell-spread", "0"},
+             {"--nats-timeout", "20s", "--nats-health-check", "2m", "--nats-doorbell-spread", "5m"}})
+        EXPECT_EQ(check(words).status, 0) << testing::PrintToString(words) << check(words).err;
+    for (const auto& [option, value] : {std::pair("--nats-timeout", "99ms"),
+                                        {"--nats-timeout", "21s"},
+                                        {"--nats-timeout", "5"},
+                                        {"--nats-health-check", "0"},
+                                        {"--nats-health-check", "121s"},
+                                        {"--nats-health-check", "often"},
+                                        {"--nats-doorbell-spread", "301s"},
+                                        {"--nats-doorbell-spread", "-1s"}}) {
+        const Outcome outcome = check({std::string(option) + "=" + value});
+        EXPECT_EQ(outcome.status, 2) << option << " " << value << outcome.out;
+        EXPECT_TRUE(outcome.err.starts_with("kudo-agent: " + std::string(option) + ": ")) << outcome.err;
+        EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    }
 }
 
 } // namespace
