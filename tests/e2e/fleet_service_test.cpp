@@ -4,14 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <future>
-#include <thread>
+#include <iostream>
 
 #include <fmt/format.h>
 
-#include "tests/support/host_test.h"
-#include "tests/support/minisign_key.h"
-#include "tests/support/nats_server.h"
+#include "tests/e2e/fleet_fixture.h"
 #include "tests/support/running_service.h"
 
 namespace kudo::test {
@@ -19,64 +16,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string map_text(uint64_t serial, const std::string& ranges) {
-    return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "2022-03-01T00:00:00Z",
- "effective": "2022-03-01T00:00:00Z", "expires": null, "audience": "acme", "overrides": ["shrink"], "services": [
- {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": ["{}"]}}]}})",
-                       serial, ranges);
-}
-
-class FleetService : public HostTest {
-protected:
-    void SetUp() override {
-        HostTest::SetUp();
-        if (!test_) return;
-        keys_ = test_->folder + "/keys";
-        key_.emplace(keys_, "operator");
-        std::promise<void> started;
-        // The server ends with the thread that started it.
-        server_thread_ = std::jthread([&](const std::stop_token& stop) {
-            inside<int>(test_->host, [&] {
-                server_.start();
-                started.set_value();
-                while (!stop.stop_requested())
-                    std::this_thread::sleep_for(20ms);
-                return 0;
-            });
-        });
-        started.get_future().wait();
-        ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
-    }
-    std::string signed_file(const std::string& name, const std::string& text) const {
-        const std::string file = test_->write_file(name, text);
-        key_->sign(file);
-        return file;
-    }
-    Outcome fleet(std::vector<std::string> words) const {
-        words.insert(words.begin(), "fleet");
-        words.insert(words.end(), {"--nats", server_.url(), "--fleet", "acme", "--keys", keys_});
-        return test_->agent(words);
-    }
-    [[nodiscard]] std::vector<std::string> service_arguments() const {
-        return {
-            "--nats", server_.url(), "--fleet",           "acme", "--ring",         "canary", "--host-name", "web-1",
-            "--keys", keys_,         "--reconcile-every", "1s",   "--reread-every", "2s"};
-    }
-    [[nodiscard]] uint64_t serial() const { return test_->status().at("map").at("serial"); }
-    bool comes_to(uint64_t wanted) const {
-        return eventually([&] { return serial() == wanted; }, 20s);
-    }
-
-    std::string keys_;
-    std::optional<MinisignKey> key_;
-    NatsServer server_;
-    std::jthread server_thread_;
-};
+class FleetService : public FleetHostTest {};
 
 TEST_F(FleetService, WhatIsPublishedIsInTheKernelAndReportedAndPromoted) {
-    ASSERT_EQ(
-        fleet({"publish", signed_file("map.json", map_text(2100000001, "3.123.12.128/28")), "--ring", "canary"}).status,
-        0);
+    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
     RunningService service(*test_, service_arguments());
     ASSERT_TRUE(comes_to(2100000001)) << service.log();
     nlohmann::json status;
@@ -91,18 +34,14 @@ TEST_F(FleetService, WhatIsPublishedIsInTheKernelAndReportedAndPromoted) {
     EXPECT_EQ(promoted.status, 0) << promoted.err;
     // The next one is pushed: nobody asks the host.
     const auto start = std::chrono::steady_clock::now();
-    ASSERT_EQ(
-        fleet({"publish", signed_file("map.json", map_text(2100000002, "3.7.161.0/26")), "--ring", "canary"}).status,
-        0);
+    ASSERT_NO_FATAL_FAILURE(publish_map(2100000002, "3.7.161.0/26"));
     ASSERT_TRUE(comes_to(2100000002)) << service.log();
     std::cout << "from publish to the kernel: "
               << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() << " s\n";
 }
 
 TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
-    ASSERT_EQ(
-        fleet({"publish", signed_file("map.json", map_text(2100000001, "3.123.12.128/28")), "--ring", "canary"}).status,
-        0);
+    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
     const std::string folder = test_->folder + "/drop";
     std::filesystem::create_directory(folder);
     auto arguments = service_arguments();
@@ -110,7 +49,7 @@ TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
     RunningService service(*test_, arguments);
     ASSERT_TRUE(comes_to(2100000001)) << service.log();
     const MinisignKey stranger(test_->folder + "/strangers", "stranger");
-    const std::string bad = test_->write_file("bad.json", map_text(2100000009, "3.9.0.0/24"));
+    const std::string bad = test_->write_file("bad.json", fleet_map_text(2100000009, "3.9.0.0/24"));
     stranger.sign(bad);
     std::filesystem::copy(bad + ".minisig", folder + "/bad.json.minisig");
     std::filesystem::copy(bad, folder + "/bad.json");
@@ -139,9 +78,9 @@ TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {
         return test_->agent({"ranges", "history", "--json"}).out.find("key set") != std::string::npos;
     };
     ASSERT_TRUE(eventually(followed, 20s)) << service.log();
-    const std::string old_key = signed_file("old.json", map_text(2100000001, "3.123.12.128/28"));
+    const std::string old_key = signed_file("old.json", fleet_map_text(2100000001, "3.123.12.128/28"));
     EXPECT_EQ(test_->agent({"ranges", "apply", old_key, "--keys", keys_, "--fleet", "acme"}).status, 2);
-    const std::string new_key = test_->write_file("new.json", map_text(2100000001, "3.123.12.128/28"));
+    const std::string new_key = test_->write_file("new.json", fleet_map_text(2100000001, "3.123.12.128/28"));
     next.sign(new_key);
     const Outcome applied = test_->agent({"ranges", "apply", new_key, "--keys", keys_, "--fleet", "acme"});
     EXPECT_EQ(applied.status, 0) << applied.err;

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What befalls a message server, its store, its network and our credentials: each heals without anybody's help.
-// KUDO_FAULT_ROUNDS says how often each is done, 1 if it is not set. Waits are shorter than in earnest; the logic is
-// the same.
+// Waits are shorter than in earnest; the logic is the same. fleet_faults_test.cpp has the same for the whole agent.
 #include <gtest/gtest.h>
 #include <signal.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "tests/support/nats_agent.h"
+#include "tests/support/nats_faults.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/private_network.h"
 
@@ -19,23 +18,6 @@ namespace kudo::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-// The waits are a 300th of the real ones, where five minutes are allowed; this leaves room for a busy machine.
-constexpr auto limit = 10s;
-
-int number_of(const char* variable, int otherwise) {
-    const char* wish = std::getenv(variable);
-    return wish ? std::max(1, std::atoi(wish)) : otherwise;
-}
-
-int rounds() {
-    return number_of("KUDO_FAULT_ROUNDS", 1);
-}
-
-// By default several times what is needed to notice that nobody answers and to fail to connect.
-std::chrono::seconds silence() {
-    return std::chrono::seconds(number_of("KUDO_FAULT_SECONDS", 3));
-}
 
 class NatsFault : public testing::Test {
 protected:
@@ -53,7 +35,7 @@ protected:
         agent_.emplace(options_);
         ASSERT_TRUE(agent_->serve_until_delivered(published_.back())) << agent_->source.health().problem;
         report();
-        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, limit));
+        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, fault_limit));
     }
     // A new document for the ring.
     void publish() {
@@ -69,12 +51,13 @@ protected:
     // From now on all must become right by itself.
     void expect_healed() {
         const auto begin = std::chrono::steady_clock::now();
-        ASSERT_TRUE(agent_->serve_until_delivered(published_.back(), limit))
+        ASSERT_TRUE(agent_->serve_until_delivered(published_.back(), fault_limit))
             << "the last delivery: " << agent_->documents().back() << ", wanted: " << published_.back() << "; "
             << agent_->source.health().problem;
-        healed_.push_back(std::chrono::steady_clock::now() - begin);
-        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, limit)) << agent_->source.health().problem;
-        ASSERT_TRUE(agent_->serve_until([&] { return agent_->source.health().problem.empty(); }, limit))
+        healed_.add(std::chrono::steady_clock::now() - begin);
+        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, fault_limit))
+            << agent_->source.health().problem;
+        ASSERT_TRUE(agent_->serve_until([&] { return agent_->source.health().problem.empty(); }, fault_limit))
             << agent_->source.health().problem;
     }
     // Nothing but what was published was ever delivered, each once and in its order. A rolled-back store may repeat.
@@ -87,13 +70,7 @@ protected:
             EXPECT_EQ(delivered, published_);
         EXPECT_EQ(delivered.back(), published_.back());
     }
-    void TearDown() override {
-        if (healed_.empty()) return;
-        std::ranges::sort(healed_);
-        const auto milliseconds = [](auto time) { return std::chrono::duration<double, std::milli>(time).count(); };
-        fmt::print("[  HEALED  ] {} of {} times; after the fault p50 {:.0f} ms, longest {:.0f} ms\n", healed_.size(),
-                   rounds(), milliseconds(healed_[healed_.size() / 2]), milliseconds(healed_.back()));
-    }
+    void TearDown() override { healed_.print(); }
 
     PrivateNetwork network_;
     std::optional<NatsServer> server_;
@@ -102,12 +79,12 @@ protected:
     std::vector<std::string> published_;
     uint64_t reported_ = 0;
     bool repeats_ = false;
-    std::vector<std::chrono::steady_clock::duration> healed_;
+    HealingTimes healed_;
 };
 
 TEST_F(NatsFault, AServerThatIsKilledAndRestarted) {
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         server_->end(SIGKILL);
         report();
         agent_->serve(1s);
@@ -120,10 +97,10 @@ TEST_F(NatsFault, AServerThatIsKilledAndRestarted) {
 
 TEST_F(NatsFault, AServerThatIsStopped) {
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         server_->send(SIGSTOP);
         report();
-        agent_->serve(silence());
+        agent_->serve(fault_silence());
         EXPECT_NE(agent_->source.health().problem, "");
         server_->send(SIGCONT);
         publish();
@@ -134,11 +111,11 @@ TEST_F(NatsFault, AServerThatIsStopped) {
 
 TEST_F(NatsFault, AConnectionThatIsBlackholed) {
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         network_.swallow("127.0.0.2");
         report();
         publish(); // on the other way: nothing rings
-        agent_->serve(silence());
+        agent_->serve(fault_silence());
         EXPECT_NE(agent_->source.health().problem, "");
         EXPECT_NE(agent_->documents().back(), published_.back());
         network_.swallow_nothing();
@@ -149,7 +126,7 @@ TEST_F(NatsFault, AConnectionThatIsBlackholed) {
 
 TEST_F(NatsFault, ABucketThatIsDeletedAndMadeAnew) {
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         delete_buckets(operator_);
         if (round % 2 == 0) agent_->serve(1500ms); // noticed, or not
         make_buckets(operator_);
@@ -162,20 +139,20 @@ TEST_F(NatsFault, ABucketThatIsDeletedAndMadeAnew) {
 TEST_F(NatsFault, AStoreThatIsRolledBack) {
     repeats_ = true;
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         server_->end(SIGTERM);
         server_->save_store();
         server_->start();
         publish();
-        ASSERT_TRUE(agent_->serve_until_delivered(published_.back(), limit));
+        ASSERT_TRUE(agent_->serve_until_delivered(published_.back(), fault_limit));
         report();
-        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, limit));
+        ASSERT_TRUE(agent_->serve_until([&] { return report_is_stored(); }, fault_limit));
         server_->end(SIGKILL);
         server_->restore_store();
         server_->start();
         // Before and after it was noticed; the revision is one that we have seen with other content.
         if (round % 2 == 0) {
-            ASSERT_TRUE(agent_->serve_until_delivered(published_[published_.size() - 2], limit));
+            ASSERT_TRUE(agent_->serve_until_delivered(published_[published_.size() - 2], fault_limit));
         }
         publish();
         ASSERT_NO_FATAL_FAILURE(expect_healed()) << round;
@@ -184,25 +161,20 @@ TEST_F(NatsFault, AStoreThatIsRolledBack) {
 }
 
 TEST_F(NatsFault, CredentialsThatAreRefusedAndThenRestored) {
-    const auto users = [](const std::string& password) {
-        return "authorization { users: [ {user: op, password: o}, {user: host, password: " + password + "} ] }";
-    };
-    operator_.credentials = server_->folder().write("op", "op:o\n");
-    options_.credentials = server_->folder().write("host", "host:right\n");
-    server_->configure(users("right"));
-    server_->send(SIGHUP);
+    const FaultyAccess access(*server_);
+    operator_.credentials = access.operator_credentials();
+    options_.credentials = access.host_credentials();
+    access.admit_hosts();
     std::this_thread::sleep_for(500ms);
     ASSERT_NO_FATAL_FAILURE(begin());
-    for (int round = 0; round < rounds(); ++round) {
-        server_->configure(users("other"));
-        server_->send(SIGHUP);
+    for (int round = 0; round < fault_rounds(); ++round) {
+        access.refuse_hosts();
         report();
         agent_->serve(2s); // refused again and again
         EXPECT_NE(agent_->source.health().problem.find("uthorization"), std::string::npos)
             << agent_->source.health().problem;
         publish();
-        server_->configure(users("right"));
-        server_->send(SIGHUP);
+        access.admit_hosts();
         ASSERT_NO_FATAL_FAILURE(expect_healed()) << round;
     }
     expect_nothing_else();
@@ -211,7 +183,7 @@ TEST_F(NatsFault, CredentialsThatAreRefusedAndThenRestored) {
 TEST_F(NatsFault, AServerThatIsAbsentAtTheStart) {
     make_buckets(operator_);
     publish();
-    for (int round = 0; round < rounds(); ++round) {
+    for (int round = 0; round < fault_rounds(); ++round) {
         server_->end(SIGKILL);
         agent_.emplace(options_);
         report();

@@ -58,7 +58,7 @@ std::unique_ptr<NatsServer> NatsServer::leaf_of(const NatsServer& hub) {
     return leaf;
 }
 
-void NatsServer::configure(const std::string& configuration) {
+void NatsServer::configure(const std::string& configuration) const {
     std::string text = fmt::format("listen: {}:{}\nmax_payload: 2MB\nlog_file: \"{}\"\n", address_, port_,
                                    (folder_.path() / "log").string());
     if (has_store_)

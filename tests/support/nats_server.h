@@ -27,7 +27,7 @@ public:
     void end(int signal); // SIGKILL or SIGTERM; waits
     void send(int signal) const;
     // For the next start(), or at once with send(SIGHUP).
-    void configure(const std::string& configuration);
+    void configure(const std::string& configuration) const;
 
     // The whole store, away and back; only while it does not run.
     void save_store() const;

@@ -21,10 +21,19 @@ void nft(const std::string& rules) {
 
 PrivateNetwork::PrivateNetwork() : before_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
     const auto space = NetworkNamespace::create();
-    if (!space)
+    if (space)
+        enter(*space);
+    else
         why_not_ = space.error().message;
-    else if (setns(space->fd(), CLONE_NEWNET) != 0)
-        why_not_ = "setns";
+}
+
+PrivateNetwork::PrivateNetwork(const NetworkNamespace& space)
+    : before_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
+    enter(space);
+}
+
+void PrivateNetwork::enter(const NetworkNamespace& space) {
+    if (setns(space.fd(), CLONE_NEWNET) != 0) why_not_ = "setns";
 }
 
 PrivateNetwork::~PrivateNetwork() {

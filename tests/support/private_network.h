@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Puts the calling thread, and what it starts, into a network namespace of its own. Included by tests whose servers and
+// Puts the calling thread, and what it starts, into a private network namespace. Included by tests whose servers and
 // clients are to be cut off from each other. Invariant: the thread is back where it was when the owner is gone.
 #pragma once
 
@@ -12,7 +12,8 @@ namespace kudo::test {
 
 class PrivateNetwork {
 public:
-    PrivateNetwork();
+    PrivateNetwork(); // a new one
+    explicit PrivateNetwork(const NetworkNamespace& space);
     ~PrivateNetwork();
     PrivateNetwork(const PrivateNetwork&) = delete;
     PrivateNetwork& operator=(const PrivateNetwork&) = delete;
@@ -23,6 +24,8 @@ public:
     void swallow_nothing() const;
 
 private:
+    void enter(const NetworkNamespace& space);
+
     Fd before_;
     std::string why_not_;
 };

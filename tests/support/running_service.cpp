@@ -55,6 +55,11 @@ void RunningService::wait_until_ready() {
     if (!eventually(is_ready, std::chrono::seconds(20))) throw std::runtime_error("the service is not ready: " + log());
 }
 
+bool RunningService::is_running() const {
+    siginfo_t about{};
+    return waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT) == 0 && about.si_pid == 0;
+}
+
 void RunningService::signal(int number) const {
     kill(pid_, number);
 }

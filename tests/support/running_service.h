@@ -23,6 +23,7 @@ public:
     ~RunningService(); // kill -9
 
     [[nodiscard]] int pid() const { return pid_; }
+    [[nodiscard]] bool is_running() const;
     void signal(int number) const;
     // Waits for its end and returns the exit status, or 128 + signal; -1 after 20 s.
     int wait();
