@@ -37,6 +37,9 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsBell
     if (handles->bell) natsOptions_SetClosedCB(wishes->get(), on_closed, handles->bell->closure());
 
     natsStatus status = natsConnection_Connect(handles->connection.fill(), wishes->get());
+    // libnats 3.4.1 leaves out a signature that begins with a zero byte, one of 256: the next one is another.
+    if (status == NATS_CONNECTION_AUTH_FAILED && !options.credentials.empty())
+        status = natsConnection_Connect(handles->connection.fill(), wishes->get());
     if (status != NATS_OK) return nats_failure(handles->where, "cannot connect", status);
     jsOptions js;
     jsOptions_Init(&js);

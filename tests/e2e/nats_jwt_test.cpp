@@ -3,7 +3,15 @@
 // agent has a chained file, as nsc writes it.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <stdexcept>
+#include <thread>
+
+#include "agent/fd.h"
+#include "agent/nats_connection.h"
+#include "tests/support/loopback.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_jwt.h"
 #include "tests/support/nats_server.h"
@@ -101,6 +109,68 @@ TEST_F(NatsJwt, AUserWhoIsRevokedIsReplacedWithoutARestart) {
     EXPECT_EQ(agent.documents(), std::vector<std::string>{"one"});
     give(trust_.user("web-1"));
     EXPECT_TRUE(agent.serve_until_delivered("two")) << agent.source.health().problem;
+}
+
+// Greets each connection with the next of its nonces, and lets in who has signed it, whatever the signature.
+class NonceServer {
+public:
+    explicit NonceServer(std::vector<std::string> nonces)
+        : port_(free_port()), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), nonces_(std::move(nonces)) {
+        const sockaddr_in address = loopback(port_);
+        if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+            listen(socket_.get(), 16) != 0)
+            throw std::runtime_error("no server");
+        thread_ = std::thread([this] { serve(); });
+    }
+    ~NonceServer() {
+        shutdown(socket_.get(), SHUT_RDWR);
+        thread_.join();
+    }
+    NonceServer(const NonceServer&) = delete;
+    NonceServer& operator=(const NonceServer&) = delete;
+    [[nodiscard]] std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+
+private:
+    void serve() {
+        for (const std::string& nonce : nonces_) {
+            clients_.emplace_back(accept(socket_.get(), nullptr, nullptr));
+            const int client = clients_.back().get();
+            say(client, R"(INFO {"server_id":"X","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576,)"
+                        R"("auth_required":true,"nonce":")" +
+                            nonce + "\"}\r\n");
+            std::string heard;
+            char part[4096];
+            for (ssize_t got = 1; got > 0 && heard.find("PING\r\n") == std::string::npos;) {
+                got = read(client, part, sizeof part);
+                if (got > 0) heard.append(part, static_cast<std::size_t>(got));
+            }
+            const bool is_signed = heard.find("\"sig\":") != std::string::npos;
+            say(client, is_signed ? "PONG\r\n" : "-ERR 'Authorization Violation'\r\n");
+            if (!is_signed) clients_.pop_back();
+        }
+    }
+    static void say(int client, const std::string& text) { ::send(client, text.data(), text.size(), MSG_NOSIGNAL); }
+
+    uint16_t port_;
+    Fd socket_;
+    std::vector<std::string> nonces_;
+    std::vector<Fd> clients_;
+    std::thread thread_;
+};
+
+TEST(NatsSignature, ThatBeginsWithAZeroByteKeepsNobodyOut) {
+    const NKey key(NKey::Whose::User);
+    std::string odd;
+    for (int i = 0; odd.empty(); ++i) {
+        const std::string nonce = "nonce-" + std::to_string(i), signature = key.sign(nonce);
+        if (signature[0] == 'A' && signature[1] >= 'A' && signature[1] <= 'P') odd = nonce;
+    }
+    const NonceServer server({odd, "another"});
+    const TemporaryFolder folder;
+    NatsOptions options = quick_nats_options(server.url());
+    options.credentials = folder.write("seed", key.seed());
+    const auto connection = NatsConnection::open(options);
+    EXPECT_TRUE(connection) << connection.error().message;
 }
 
 } // namespace
