@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace kudo {
 
@@ -23,6 +25,9 @@ struct NatsOptions {
     // A new map rings on every host at once: each waits for a random part of this before it reads.
     std::chrono::milliseconds doorbell_spread = std::chrono::seconds(2);
 };
+
+// The same for each of its servers alone, in their order. If one of them wants TLS, all do.
+std::vector<NatsOptions> one_by_one(const NatsOptions& options);
 
 // The URLs without user names and passwords: what people may see.
 std::string url_for_people(std::string_view url);

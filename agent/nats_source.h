@@ -20,7 +20,7 @@ public:
     // Connects when it is read for the first time. `options.fleet`, `ring` and `host` are right (is_simple_name,
     // is_host_name).
     explicit NatsSource(NatsOptions options);
-    // Waits for the one request that is under way: at most connect_wait or answer_wait.
+    // Waits for the one request that is under way: at most connect_wait or answer_wait, however many servers there are.
     ~NatsSource() override;
     NatsSource(const NatsSource&) = delete;
     NatsSource& operator=(const NatsSource&) = delete;

@@ -33,14 +33,24 @@ private:
     std::string what_ = "cannot prepare the connection";
 };
 
-Result<void> set_servers(natsOptions* wishes, const NatsOptions& options) {
+std::vector<std::string> split(const std::string& url) {
     std::vector<std::string> urls{""};
-    for (const char c : options.url) {
+    for (const char c : url) {
         if (c == ',')
             urls.emplace_back();
         else
             urls.back() += c;
     }
+    return urls;
+}
+
+bool wants_tls(const NatsOptions& options) {
+    return !options.ca_file.empty() || !options.certificate.empty() || !options.key.empty() ||
+           options.url.find("tls://") != std::string::npos;
+}
+
+Result<void> set_servers(natsOptions* wishes, const NatsOptions& options) {
+    const std::vector<std::string> urls = split(options.url);
     std::vector<const char*> servers;
     for (const std::string& url : urls)
         servers.push_back(url.c_str());
@@ -52,9 +62,7 @@ Result<void> set_servers(natsOptions* wishes, const NatsOptions& options) {
 Result<void> set_tls(natsOptions* wishes, const NatsOptions& options) {
     Wishes result(NATS_OK);
     // libnats 3.4.1 connects to tls:// in the clear if the server offers no TLS, unless told not to.
-    const bool wanted = !options.ca_file.empty() || !options.certificate.empty() || !options.key.empty() ||
-                        options.url.find("tls://") != std::string::npos;
-    if (wanted) result.then(natsOptions_SetSecure(wishes, true), "cannot use TLS");
+    if (wants_tls(options)) result.then(natsOptions_SetSecure(wishes, true), "cannot use TLS");
     if (!options.ca_file.empty())
         result.then(natsOptions_LoadCATrustedCertificates(wishes, options.ca_file.c_str()),
                     options.ca_file + ": cannot load the CA's certificate");
@@ -121,6 +129,17 @@ Result<NatsHandle<natsOptions, natsOptions_Destroy>> nats_wishes(const NatsOptio
     KUDO_TRY(set_tls(wishes.get(), options));
     KUDO_TRY(set_credentials(wishes.get(), options));
     return wishes;
+}
+
+std::vector<NatsOptions> one_by_one(const NatsOptions& options) {
+    constexpr std::string_view plain = "nats://";
+    std::vector<NatsOptions> each;
+    for (std::string& url : split(options.url)) {
+        if (wants_tls(options) && url.starts_with(plain)) url.replace(0, plain.size(), "tls://");
+        each.push_back(options);
+        each.back().url = std::move(url);
+    }
+    return each;
 }
 
 std::string url_for_people(std::string_view url) {

@@ -123,19 +123,31 @@ NatsWorker::Moment NatsWorker::next_moment() const {
 }
 
 void NatsWorker::connect() {
-    auto connection = NatsConnection::open(options_, [this](const NatsEvent& event) {
-        {
-            const std::lock_guard lock(mutex_);
-            (event.closed ? calls_.closed : calls_.message) = true;
+    // One at a time: who wants us to end waits for no more than one of them.
+    auto servers = one_by_one(options_);
+    std::ranges::shuffle(servers, random_);
+    std::string problems;
+    for (const NatsOptions& server : servers) {
+        if (ending_) return;
+        auto connection = NatsConnection::open(server, [this](const NatsEvent& event) {
+            {
+                const std::lock_guard lock(mutex_);
+                (event.closed ? calls_.closed : calls_.message) = true;
+            }
+            called_.notify_one();
+        });
+        if (connection) {
+            connection_.emplace(std::move(*connection));
+            break;
         }
-        called_.notify_one();
-    });
-    if (!connection) {
-        set_problem(connection.error().message);
+        if (!problems.empty()) problems += "; ";
+        problems += connection.error().message;
+    }
+    if (!connection_) {
+        set_problem(problems);
         next_connect_ = after_failure(connect_failures_);
         return;
     }
-    connection_.emplace(std::move(*connection));
     const Moment now = Clock::now();
     next_connect_.reset();
     next_check_ = after(options_.health_check, 0.8, 1);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 // The fleet's source on a real server: what it delivers, whom it believes, with which credentials and rights.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <optional>
+#include <stdexcept>
 
 #include "agent/fleet_layout.h"
 #include "agent/nats_connection.h"
 #include "maps/bundle.h"
+#include "tests/support/loopback.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/process.h"
@@ -161,6 +165,52 @@ TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
     }
 }
 
+// Takes connections, and never says a word.
+class SilentServer {
+public:
+    SilentServer() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address = loopback(0);
+        socklen_t size = sizeof address;
+        if (bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(socket_.get(), 16) != 0 ||
+            getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+            throw std::runtime_error("no silent server");
+        url_ = "nats://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    }
+    [[nodiscard]] const std::string& url() const { return url_; }
+
+private:
+    Fd socket_;
+    std::string url_;
+};
+
+TEST_F(NatsSourceTest, EndsAfterOneOfManySilentServers) {
+    const SilentServer first, second;
+    NatsOptions options = quick_nats_options(first.url() + "," + second.url());
+    options.answer_wait = options.connect_wait = 2s;
+    std::optional<NatsAgent> agent(std::in_place, options);
+    agent->serve(300ms);
+    const auto begin = std::chrono::steady_clock::now();
+    agent.reset();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+}
+
+TEST_F(NatsSourceTest, FindsTheOneServerOfManyThatAnswers) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    const SilentServer first, second;
+    agent_.url = first.url() + "," + server_.url() + "," + second.url();
+    NatsAgent agent(agent_);
+    EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
+}
+
+TEST_F(NatsSourceTest, NamesEveryServerThatDoesNotAnswer) {
+    const SilentServer first, second;
+    NatsAgent agent(quick_nats_options(first.url() + "," + second.url()));
+    EXPECT_NE(problem(agent).find(first.url() + ": cannot connect"), std::string::npos) << problem(agent);
+    EXPECT_NE(problem(agent).find(second.url() + ": cannot connect"), std::string::npos) << problem(agent);
+}
+
 TEST_F(NatsSourceTest, OfTwoOperatorsAtOnceOneFails) {
     start();
     make_buckets(operator_);
@@ -251,6 +301,13 @@ TEST_F(NatsSourceTest, ATlsUrlIsNeverSpokenInTheClear) {
     make_buckets(operator_);
     put_document(operator_, "one");
     agent_.url = "tls://127.0.0.1:" + server_.port();
+    {
+        NatsAgent agent(agent_);
+        EXPECT_NE(problem(agent), "");
+        agent.serve(1s);
+        EXPECT_TRUE(agent.deliveries.empty());
+    }
+    agent_.url = "tls://127.0.0.1:1," + server_.url(); // one wants it: so do all
     NatsAgent agent(agent_);
     EXPECT_NE(problem(agent), "");
     agent.serve(1s);
