@@ -45,18 +45,18 @@ Result<CurrentRules> current_rules(const Instance& instance) {
 }
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
-    const auto text = read_range_file(path);
+    auto text = read_range_file(path);
     if (!text) return fail(text.error());
     if (!is_vendor_list(*text)) {
         auto map = parse_range_map(*text, path);
         if (!map) return fail(std::move(map.error()));
-        return ReadMap{std::move(*map), false};
+        return ReadMap{std::move(*map), false, std::move(*text)};
     }
     const auto current = current_rules(instance);
     if (!current) return fail(current.error());
     auto map = apply_vendor_list(current->maps.active.map, *text, path);
     if (!map) return fail(std::move(map.error()));
-    return ReadMap{std::move(*map), true};
+    return ReadMap{std::move(*map), true, std::move(*text)};
 }
 
 std::string map_text(const RangeMap& map, const std::string& source) {

@@ -28,6 +28,7 @@ Result<CurrentRules> current_rules(const Instance& instance);
 struct ReadMap {
     RangeMap map;
     bool vendor_list = false;
+    std::string document; // the bytes as they were read
 };
 Result<ReadMap> read_map(const Instance& instance, const std::string& path);
 

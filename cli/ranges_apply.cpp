@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/current_rules.h"
 #include "cli/output.h"
+#include "cli/ranges_outlook.h"
 #include "cli/read_file.h"
 #include "cli/report.h"
 
@@ -35,23 +36,6 @@ Result<std::string> read_signatures(const ApplyOptions& options) {
     auto text = read_file(path, signatures_max_bytes);
     if (!text && text.error().number == ENOENT && options.signature.empty()) return std::string();
     return text;
-}
-
-std::string_view outcome_name(Accepted what) {
-    switch (what) {
-    case Accepted::Activated:
-        return "activated";
-    case Accepted::Staged:
-        return "staged";
-    case Accepted::Known:
-        return "known";
-    case Accepted::KeySet:
-        return "key set";
-    case Accepted::Superseded:
-    case Accepted::Held:
-        break; // errors here
-    }
-    return "refused";
 }
 
 std::string apply_text(const Acceptance& acceptance, const PolicySummary& summary, bool colour) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent ranges check FILE`: reads a range map as apply would, and changes nothing.
-// Invariant: what passes here compiles for every choice of regions and optional services.
+// `kudo-agent ranges check FILE`: reads and judges a range map as apply would, and changes nothing.
+// Invariant: what passes here compiles for every choice of regions and optional services, and breaks no guard.
 #include <algorithm>
 #include <memory>
 
@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/current_rules.h"
 #include "cli/output.h"
+#include "cli/ranges_outlook.h"
 
 namespace kudo {
 namespace {
@@ -49,11 +50,17 @@ OrderedJson range_json(const std::string& service, const Range& range) {
     return result;
 }
 
-OrderedJson check_json(const ReadMap& read, const std::vector<Overlap>& overlaps) {
+struct Findings {
+    std::vector<Overlap> overlaps;
+    SignatureOutlook signature;
+    Outlook outlook;
+};
+
+OrderedJson check_json(const ReadMap& read, const Findings& findings) {
     const RangeMap& map = read.map;
     const Figures figures = figures_of(map);
     OrderedJson result;
-    result["valid"] = true;
+    result["valid"] = findings.outlook.refusal.empty();
     result["vendor_list"] = read.vendor_list;
     result["serial"] = map.serial;
     result["issued"] = rfc3339(map.issued);
@@ -65,16 +72,18 @@ OrderedJson check_json(const ReadMap& read, const std::vector<Overlap>& overlaps
     result["ranges"]["ipv6"] = figures.ipv6;
     result["domains"] = figures.domains;
     result["overlaps"] = OrderedJson::array();
-    for (const Overlap& overlap : overlaps) {
+    for (const Overlap& overlap : findings.overlaps) {
         OrderedJson item;
         item["inner"] = range_json(overlap.inner_service, overlap.inner);
         item["outer"] = range_json(overlap.outer_service, overlap.outer);
         result["overlaps"].push_back(std::move(item));
     }
+    result["signature"] = signature_json(findings.signature);
+    add_outlook(result, findings.outlook);
     return result;
 }
 
-std::string check_text(const std::string& file, const ReadMap& read, const std::vector<Overlap>& overlaps) {
+std::string check_text(const std::string& file, const ReadMap& read, const Findings& findings) {
     const Figures figures = figures_of(read.map);
     std::string text =
         read.vendor_list ? fmt::format("{}: a right vendor list; over range map {} it gives:\n", file, read.map.serial)
@@ -84,11 +93,15 @@ std::string check_text(const std::string& file, const ReadMap& read, const std::
                         counted(figures.ipv4, "IPv4 range"), counted(figures.ipv6, "IPv6 range"),
                         counted(figures.domains, "domain"));
     text += fmt::format("  regions: {}\n", regions_text(read.map));
-    for (const Overlap& overlap : overlaps) {
+    for (const Overlap& overlap : findings.overlaps) {
         text += fmt::format("  overlap: {} of {} ({}) lies inside {} of {} ({})\n", overlap.inner.prefix.text(),
                             overlap.inner_service, overlap.inner.path, overlap.outer.prefix.text(),
                             overlap.outer_service, overlap.outer.path);
     }
+    text += fmt::format("  signature: {}\n", one_line(findings.signature.text));
+    text +=
+        fmt::format("  {}{}\n", findings.signature.right == true || read.vendor_list ? "" : "with a right signature, ",
+                    one_line(findings.outlook.text));
     return text;
 }
 
@@ -96,11 +109,13 @@ Result<int> check(const std::string& file, const GlobalOptions& global) {
     const auto read = read_map(global.instance, file);
     if (!read) return fail(read.error());
     KUDO_TRY(check_compiles(read->map, file));
-    const auto overlaps = find_overlaps(read->map);
-    if (global.json)
-        KUDO_TRY(print_json(check_json(*read, overlaps)));
-    else
-        KUDO_TRY(print(check_text(file, *read, overlaps)));
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    const Findings findings{find_overlaps(read->map), signature_of(global, *rules, *read, file),
+                            outlook_of(global, *rules, *read, file)};
+    if (global.json) KUDO_TRY(print_json(check_json(*read, findings)));
+    if (!findings.outlook.refusal.empty()) return bad_input(findings.outlook.refusal);
+    if (!global.json) KUDO_TRY(print(check_text(file, *read, findings)));
     return exit_done;
 }
 

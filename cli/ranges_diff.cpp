@@ -9,6 +9,7 @@
 #include "cli/current_rules.h"
 #include "cli/diff_view.h"
 #include "cli/output.h"
+#include "cli/ranges_outlook.h"
 
 namespace kudo {
 namespace {
@@ -19,12 +20,17 @@ Result<int> run_diff(const std::string& file, const GlobalOptions& global) {
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
     const MapDiff difference = diff(rules->maps.active.map, read->map);
+    const Outlook outlook = outlook_of(global, *rules, *read, file);
     if (global.json) {
-        KUDO_TRY(print_json(diff_json(difference)));
+        OrderedJson answer = diff_json(difference);
+        add_outlook(answer, outlook);
+        KUDO_TRY(print_json(answer));
         return exit_done;
     }
     std::string text = diff_text(difference, colour_wanted());
     if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
+    if (outlook.outcome != outcome_name(Accepted::Activated) && outlook.outcome != "unknown")
+        text += fmt::format("note: {}\n", one_line(outlook.text));
     KUDO_TRY(print(text));
     return exit_done;
 }

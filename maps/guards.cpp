@@ -6,9 +6,11 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "maps/coverage.h"
 #include "maps/special_addresses.h"
+#include "maps/text.h"
 
 namespace kudo {
 namespace {
@@ -104,6 +106,20 @@ std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& prev
     }
     if (found.wants(Guard::Shrink)) found.add(Guard::Shrink, "services", ask_shrink(map, previous));
     return found.take();
+}
+
+std::string violations_text(std::string_view name, std::span<const Violation> violations, std::size_t most) {
+    std::vector<std::string> messages, guards;
+    for (const Violation& violation : violations) {
+        messages.push_back(violation.message);
+        std::string guard = in_quotes(guard_name(violation.guard));
+        if (std::ranges::find(guards, guard) == guards.end()) guards.push_back(std::move(guard));
+    }
+    const std::size_t shown = std::min(most, messages.size());
+    const std::string more = shown < messages.size() ? fmt::format(" (and {} more)", messages.size() - shown) : "";
+    messages.resize(shown);
+    return fmt::format("{}: {}{}; if that is meant, its signer writes \"overrides\": [{}] into the map", name,
+                       fmt::join(messages, "; "), more, joined(guards));
 }
 
 } // namespace kudo

@@ -35,4 +35,8 @@ struct Violation {
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
                                        std::span<const Address> own_addresses);
 
+// What is wrong with a document of this name, at most `most` of it, and how its signer says that it is meant. There is
+// at least one violation.
+std::string violations_text(std::string_view name, std::span<const Violation> violations, std::size_t most);
+
 } // namespace kudo

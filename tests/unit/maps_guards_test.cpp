@@ -206,6 +206,18 @@ TEST(Shrink, NothingCanGoFromNothing) {
     EXPECT_EQ(violations(media({}), media({})), Lines{});
 }
 
+TEST(Guards, AreToldTogetherWithTheOverrideThatEachOfThemNeeds) {
+    const auto found = find_violations(media({"10.0.0.0/8", "2.0.0.0/7", "172.16.0.0/12"}), RangeMap(), {});
+    EXPECT_EQ(violations_text("x.json", found, found.size()),
+              "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918); services[0].ipv4[1]: 2.0.0.0/7 is wider "
+              "than /8; services[0].ipv4[2]: 172.16.0.0/12 is private (RFC 1918); if that is meant, its signer writes "
+              "\"overrides\": [\"special-address\", \"wide-prefix\"] into the map");
+    EXPECT_TRUE(
+        violations_text("x.json", found, 1)
+            .starts_with(
+                "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918) (and 2 more); if that is meant"));
+}
+
 TEST(Guards, OfAHundredThousandRangesAreAskedInTheTimeOfASort) {
     RangeMap map = media({}), previous = media({});
     for (uint32_t i = 0; i < 100000; ++i) {
