@@ -6,8 +6,19 @@
 #include <fmt/format.h>
 
 #include "agent/fleet_layout.h"
+#include "maps/guards.h"
 
 namespace kudo {
+namespace {
+
+// As the hosts would, but for their own addresses, which nobody knows here.
+Result<void> check_guards(const FleetDocument& document, const RangeMap& previous) {
+    const auto violations = find_violations(*document.map, previous, {});
+    if (violations.empty()) return {};
+    return bad_input(violations_text(document.name, violations, violations.size()));
+}
+
+} // namespace
 
 std::string FleetDocument::text() const {
     return fmt::format("{} {}", is_key_set ? "key set" : "range map", serial);
@@ -15,6 +26,7 @@ std::string FleetDocument::text() const {
 
 Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name) {
     FleetDocument document;
+    document.name = name;
     auto signers = verify(keys, bundle.document, bundle.signatures, name);
     if (!signers) return fail(std::move(signers.error()));
     document.signers = std::move(*signers);
@@ -24,12 +36,11 @@ Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std
         if (!next) return fail(next.error());
         document.serial = next->serial;
     } else {
-        const auto map = parse_range_map(bundle.document, name);
-        if (!map) return fail(map.error());
+        auto map = parse_range_map(bundle.document, name);
+        if (!map) return fail(std::move(map.error()));
         document.serial = map->serial;
         document.effective = map->effective;
-        document.expires = map->expires;
-        document.audience = map->audience;
+        document.map = std::move(*map);
     }
     document.bundle = std::move(bundle);
     return document;
@@ -37,14 +48,15 @@ Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std
 
 Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
                                Time now) {
-    const auto& audience = document.audience;
+    if (!document.map) return {};
+    const auto& audience = document.map->audience;
     if (audience && (audience->fleet != fleet || (!audience->ring.empty() && audience->ring != ring)))
         return bad_input(fmt::format("{} is for {}, not for {}/{}; no host there would take it", document.text(),
                                      audience->text(), fleet, ring));
-    if (document.expires && *document.expires <= now)
+    if (const auto& expires = document.map->expires; expires && *expires <= now)
         return bad_input(
-            fmt::format("{} has expired on {}; no host would take it", document.text(), rfc3339(*document.expires)));
-    return {};
+            fmt::format("{} has expired on {}; no host would take it", document.text(), rfc3339(*expires)));
+    return check_guards(document, *document.map);
 }
 
 Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document,
@@ -70,6 +82,7 @@ Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const Fleet
         if (known && known->serial == document.serial && known->bundle.document != document.bundle.document)
             return bad_input(fmt::format("ring {} has another {} with other content; a serial is used only once", ring,
                                          document.text()));
+        if (known && known->map && document.map) KUDO_TRY(check_guards(document, *known->map));
         if (known)
             sent.before = known->serial;
         else

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A document on its way to a ring: verified, read, and put there. Included by `fleet publish` and `fleet promote`.
-// Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, or that is older than
-// what the ring has.
+// Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, that is older than
+// what the ring has, or that every host would refuse for its guards' sake.
 #pragma once
 
 #include <optional>
@@ -16,18 +16,18 @@
 namespace kudo {
 
 struct FleetDocument {
+    std::string name; // what errors call it
     Bundle bundle;
     bool is_key_set = false;
     uint64_t serial = 0;
     Time effective{};                 // of a map
-    std::optional<Time> expires;      // of a map
-    std::optional<Audience> audience; // of a map
+    std::optional<RangeMap> map;      // nothing: it is a key set
     std::vector<std::string> signers; // key ids
 
     [[nodiscard]] std::string text() const; // "range map 2022040100", "key set 7"
 };
 
-// Verified before it is parsed. A key set must be signed by its own keys as well. `name` is what errors call it.
+// Verified before it is parsed. A key set must be signed by its own keys as well.
 Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name);
 
 // BadInput unless it may go to this ring now.
@@ -40,7 +40,8 @@ struct Sent {
     std::string note;    // a sentence that the operator should read; may be empty
 };
 
-// Compare-and-set: if somebody else writes meanwhile, one of both fails.
+// Compare-and-set: if somebody else writes meanwhile, one of both fails. BadInput if hosts that have what the ring has
+// would refuse it.
 Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys);
 
 } // namespace kudo

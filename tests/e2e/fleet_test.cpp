@@ -158,6 +158,42 @@ TEST_F(Fleet, ASerialNeverGoesDownAndIsUsedOnce) {
     EXPECT_EQ(higher.out, "published range map 11 to ring canary of fleet acme, after 10\n") << higher.err;
 }
 
+TEST_F(Fleet, AMapThatEveryHostWouldRefuseIsNotPublished) {
+    const auto with_ranges = [](uint64_t serial, const std::string& ranges, const std::string& more = "") {
+        std::string text = map_text(serial, more);
+        const std::string range = "\"3.123.12.128/28\"";
+        return text.replace(text.find(range), range.size(), ranges);
+    };
+    const auto refused = [&](const std::string& text, const std::string& words) {
+        const Outcome outcome = publish(document("bad.json", text));
+        EXPECT_EQ(outcome.status, 2) << outcome.out;
+        EXPECT_NE(outcome.err.find("bad.json: " + words), std::string::npos) << outcome.err;
+    };
+    const std::string wide = R"("2.0.0.0/7", "10.0.0.0/8")", two = R"("3.123.12.128/28", "3.7.161.0/26")";
+    refused(with_ranges(10, wide), "services[0].ipv4[0]: 2.0.0.0/7 is wider than /8; services[0].ipv4[1]: 10.0.0.0/8");
+    EXPECT_EQ(value("ring.canary.map"), "");
+    const std::string meant = R"("overrides": ["special-address", "wide-prefix"], )";
+    EXPECT_EQ(publish(document("meant.json", with_ranges(10, wide, meant))).status, 0);
+    EXPECT_EQ(publish(document("two.json", with_ranges(11, two, R"("overrides": ["shrink"], )"))).status, 0);
+    const std::string before = value("ring.canary.map");
+    refused(map_text(12), "services: 1 of the 2 ranges of serial 11 would be gone");
+    EXPECT_EQ(value("ring.canary.map"), before);
+    EXPECT_EQ(publish(document("less.json", map_text(12, R"("overrides": ["shrink"], )"))).status, 0);
+}
+
+TEST_F(Fleet, WhatASmallerRingWouldLoseIsNotPromotedUnlessItIsMeant) {
+    ASSERT_EQ(publish(document("map.json", map_text(10))).status, 0);
+    std::string other = map_text(9);
+    other.replace(other.find("3.123.12.128/28"), 15, "3.7.161.0/26");
+    ASSERT_EQ(publish(document("other.json", other), "stable").status, 0);
+    put_report("a", 10);
+    const std::string before = value("ring.stable.map");
+    const Outcome outcome = promote();
+    EXPECT_EQ(outcome.status, 2) << outcome.out;
+    EXPECT_NE(outcome.err.find("1 of the 1 ranges of serial 9 would be gone"), std::string::npos) << outcome.err;
+    EXPECT_EQ(value("ring.stable.map"), before);
+}
+
 TEST_F(Fleet, WhatNobodyHasSignedDoesNotKeepTheRightMapOut) {
     make_buckets(options_);
     put_document(options_, map_text(1'000'000));
