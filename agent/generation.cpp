@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/slot_names.h"
+
 namespace kudo {
 
 namespace {
@@ -75,17 +77,6 @@ template <typename Key> void sort_entries(std::vector<std::pair<Key, kudo_match>
         const int order = std::memcmp(&a.first.address, &b.first.address, sizeof a.first.address);
         return order != 0 ? order < 0 : a.first.prefix_length < b.first.prefix_length;
     });
-}
-
-Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots) {
-    for (const auto& [name, slot] : slots) {
-        kudo_service_name value{};
-        name.copy(value.name, sizeof value.name - 1);
-        const uint32_t key = slot;
-        if (bpf_map_update_elem(data_path.maps().services.get(), &key, &value, BPF_ANY) != 0)
-            return fail_errno("cannot write a service's name");
-    }
-    return {};
 }
 
 Result<void> empty_slot(const DataPath& data_path, Policies& policies, uint32_t slot) {
@@ -188,17 +179,6 @@ Result<ActivePolicy> read_active(const DataPath& data_path) {
         return result;
     }
     return fail("the policy changes too quickly to be read; try again");
-}
-
-Result<ServiceSlots> read_service_slots(const DataPath& data_path) {
-    ServiceSlots slots;
-    for (uint32_t slot = 1; slot < KUDO_MAX_SERVICES; slot++) {
-        kudo_service_name value{};
-        if (bpf_map_lookup_elem(data_path.maps().services.get(), &slot, &value) != 0)
-            return fail_errno("cannot read a service's name");
-        if (value.name[0] != '\0') slots.emplace(value.name, static_cast<uint8_t>(slot));
-    }
-    return slots;
 }
 
 } // namespace kudo

@@ -31,9 +31,6 @@ Result<ActivePolicy> read_active(const DataPath& data_path);
 // Only the policy itself, without the tries: cheap.
 Result<kudo_policy> read_active_policy(const DataPath& data_path);
 
-// The names that have a slot.
-Result<ServiceSlots> read_service_slots(const DataPath& data_path);
-
 // Waits until every program that was running when this was called has ended.
 Result<void> wait_for_readers(const DataPath& data_path);
 

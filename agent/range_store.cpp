@@ -78,9 +78,10 @@ Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredS
     return maps;
 }
 
-Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options, const ServiceSlots& slots) {
+Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options, const ServiceSlots& slots,
+                                        const ReusableSlots& reusable) {
     while (true) {
-        auto compiled = compile(maps.combined(), options, slots);
+        auto compiled = compile(maps.combined(), options, slots, reusable);
         if (compiled || (maps.retiring.empty() && maps.staged.empty())) return compiled;
         if (!maps.retiring.empty()) {
             maps.problems.push_back(fmt::format("what range map {} had is not honoured any longer: {}",

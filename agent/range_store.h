@@ -36,7 +36,7 @@ Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredS
 // Where not all of it fits (services over one address, slots), first the oldest retiring maps are left out of `maps`,
 // then the early additions, and that is told in its problems; the map in effect is never left out.
 Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options,
-                                        const ServiceSlots& slots = {});
+                                        const ServiceSlots& slots = {}, const ReusableSlots& reusable = std::nullopt);
 // Stores a map's canonical document and returns its hash. Call before saving a state that names it.
 Result<std::string> store_range_map(const Instance& instance, const RangeMap& map);
 // Deletes stored documents that the state does not name.

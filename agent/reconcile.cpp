@@ -14,8 +14,10 @@
 #include "agent/lock.h"
 #include "agent/queues.h"
 #include "agent/range_store.h"
+#include "agent/slot_names.h"
 #include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
+#include "maps/service_slots.h"
 
 namespace kudo {
 
@@ -71,6 +73,13 @@ Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired
     return {};
 }
 
+// How many chosen services have no slot yet.
+std::size_t without_slot(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots) {
+    return static_cast<std::size_t>(std::ranges::count_if(map.services, [&](const Service& service) {
+        return is_chosen(service, options) && !slots.contains(slot_name(service.name));
+    }));
+}
+
 // What a desired state comes to. All that can be wrong with it is found here, before anything is changed.
 struct Plan {
     CompiledPolicy compiled; // with the service slots of the data path that is there
@@ -78,7 +87,9 @@ struct Plan {
 };
 Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces) {
     ServiceSlots slots;
-    if (auto data_path = DataPath::open(instance)) {
+    std::vector<uint8_t> reusable;
+    const auto data_path = DataPath::open(instance);
+    if (data_path) {
         auto taken = read_service_slots(*data_path);
         if (!taken) return fail(std::move(taken.error()));
         slots = std::move(*taken);
@@ -90,7 +101,13 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
     }
     auto maps = load_honoured_maps(instance, desired);
     if (!maps) return fail(std::move(maps.error()));
-    auto compiled = compile_honoured(*maps, desired.compile_options(), slots);
+    const CompileOptions options = desired.compile_options();
+    if (data_path && slots.size() + without_slot(maps->combined(), options, slots) >= KUDO_MAX_SERVICES) {
+        auto idle = idle_slots(instance, desired, *data_path, slots);
+        if (!idle) return fail(std::move(idle.error()));
+        reusable = std::move(*idle);
+    }
+    auto compiled = compile_honoured(*maps, options, slots, reusable);
     if (!compiled) return fail(std::move(compiled.error()));
     auto wanted = find_wanted_interfaces(desired, interfaces == Interfaces::MustExist);
     if (!wanted) return fail(std::move(wanted.error()));

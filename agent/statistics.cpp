@@ -13,6 +13,7 @@
 #include "agent/generation.h"
 #include "agent/interfaces.h"
 #include "agent/range_store.h"
+#include "agent/slot_names.h"
 #include "bpf/judge.h"
 
 namespace kudo {
@@ -118,6 +119,25 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
     return {};
 }
 
+// What was counted for the names of these slots.
+Result<Statistics> read_counted(DataPath& data_path, const ServiceSlots& slots) {
+    Statistics statistics;
+    auto generation = active_generation(data_path);
+    if (!generation) return fail(std::move(generation.error()));
+    statistics.generation = *generation;
+    statistics.read_at = std::chrono::system_clock::now();
+    auto cpus = CpuBlocks::map(data_path.maps().cpus.get());
+    if (!cpus) return fail(std::move(cpus.error()));
+    take_counters(sum_counters(cpus->blocks()), slots, statistics);
+    for (const Fd* flows : {&data_path.maps().flows4, &data_path.maps().flows6}) {
+        auto size = map_size(flows->get());
+        if (!size) return fail(std::move(size.error()));
+        statistics.flow_capacity += *size;
+    }
+    KUDO_TRY(read_flows(data_path, *cpus, slots, statistics));
+    return statistics;
+}
+
 Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
     auto interfaces = list_interfaces();
     if (!interfaces) return fail(std::move(interfaces.error()));
@@ -184,25 +204,20 @@ Result<Statistics> read_statistics(const Instance& instance) {
     KUDO_TRY(check_layout_is_ours(instance));
     auto data_path = DataPath::open(instance);
     if (!data_path) return fail(std::move(data_path.error()));
-    auto slots = read_service_slots(*data_path);
-    if (!slots) return fail(std::move(slots.error()));
-    Statistics statistics;
-    auto generation = active_generation(*data_path);
-    if (!generation) return fail(std::move(generation.error()));
-    statistics.generation = *generation;
-    statistics.read_at = std::chrono::system_clock::now();
-    auto cpus = CpuBlocks::map(data_path->maps().cpus.get());
-    if (!cpus) return fail(std::move(cpus.error()));
-    take_counters(sum_counters(cpus->blocks()), *slots, statistics);
-    for (const Fd* flows : {&data_path->maps().flows4, &data_path->maps().flows6}) {
-        auto size = map_size(flows->get());
-        if (!size) return fail(std::move(size.error()));
-        statistics.flow_capacity += *size;
+    // A slot may go to another name while we read what was counted for it.
+    for (int attempt = 0; attempt < 10; attempt++) {
+        const auto slots = read_service_slots(*data_path);
+        if (!slots) return fail(slots.error());
+        auto statistics = read_counted(*data_path, *slots);
+        if (!statistics) return statistics;
+        const auto after = read_service_slots(*data_path);
+        if (!after) return fail(after.error());
+        if (*after != *slots) continue;
+        KUDO_TRY(read_queues(*data_path, *statistics));
+        KUDO_TRY(read_strays(instance, *data_path, *statistics));
+        return statistics;
     }
-    KUDO_TRY(read_flows(*data_path, *cpus, *slots, statistics));
-    KUDO_TRY(read_queues(*data_path, statistics));
-    KUDO_TRY(read_strays(instance, *data_path, statistics));
-    return statistics;
+    return fail("the services change too quickly to be counted; try again");
 }
 
 } // namespace kudo

@@ -9,6 +9,7 @@
 #include "agent/capabilities.h"
 #include "agent/generation.h"
 #include "agent/range_store.h"
+#include "agent/slot_names.h"
 #include "agent/teardown.h"
 #include "agent/wanted_interfaces.h"
 

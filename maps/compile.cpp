@@ -104,13 +104,14 @@ bool is_chosen(const Service& service, const CompileOptions& options) {
                                [&](const auto& region) { return region == "*" || contains(options.regions, region); });
 }
 
-Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots) {
+Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots,
+                               const ReusableSlots& reusable) {
     KUDO_TRY(check_options(map, options));
     std::vector<const Service*> chosen;
     for (const Service& service : map.services) {
         if (is_chosen(service, options)) chosen.push_back(&service);
     }
-    auto all_slots = assign_slots(slots, chosen);
+    auto all_slots = assign_slots(slots, chosen, reusable);
     if (!all_slots) return fail(std::move(all_slots.error()));
 
     CompiledPolicy compiled{
@@ -122,7 +123,7 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     for (const Service* service : chosen) {
         const auto ports = compile_ports(*service);
         if (!ports) return fail(ports.error());
-        services.push_back({service, compiled.slots.at(service->name)});
+        services.push_back({service, compiled.slots.at(slot_name(service->name))});
         policy.services[services.back().slot] = *ports;
     }
     const auto entries = trie_entries(services);

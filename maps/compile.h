@@ -19,8 +19,10 @@
 namespace kudo {
 
 // Which slot of kudo_policy.services a service's name has. Slots stay with their names across generations so that
-// counters keep their meaning.
+// counters keep their meaning: see service_slots.h.
 using ServiceSlots = std::map<std::string, uint8_t, std::less<>>;
+// Slots that may go to other names where none is free, first to last. Nothing: all those whose name no service has.
+using ReusableSlots = std::optional<std::vector<uint8_t>>;
 
 using Marks = std::array<kudo_mark, KUDO_TREATMENTS>; // by kudo_treatment
 
@@ -43,7 +45,7 @@ struct CompiledPolicy {
     std::unique_ptr<kudo_policy> policy;                        // generation 0: the swap gives it one
     std::vector<std::pair<kudo_lpm4_key, kudo_match>> entries4; // sorted by address, then length; distinct keys
     std::vector<std::pair<kudo_lpm6_key, kudo_match>> entries6;
-    ServiceSlots slots; // the given ones plus those given to new names
+    ServiceSlots slots; // the given ones plus those given to new names, less those taken from old ones
 };
 
 // Does the admin's choice of regions and optional services include this service?
@@ -51,8 +53,10 @@ bool is_chosen(const Service& service, const CompileOptions& options);
 
 // Errors (BadInput): a region that no service of the map names (lists those it has); an optional service the map lacks;
 // more than KUDO_MAX_CANDIDATES services over one address, more than KUDO_MAX_PREFIXES prefixes (both name the path);
-// more than KUDO_MAX_SERVICES - 1 names including the `slots` that are taken already (slot 0 is never given).
-Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots = {});
+// more than KUDO_MAX_SERVICES - 1 names including the `slots` that are taken already and not `reusable` (slot 0 is
+// never given).
+Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots = {},
+                               const ReusableSlots& reusable = std::nullopt);
 
 // BLAKE2b-256 over the policy (generation and content_hash taken as zero) and both entry lists. compile() has stored
 // it.

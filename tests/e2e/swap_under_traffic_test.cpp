@@ -21,6 +21,7 @@
 #include "agent/bpf_object.h"
 #include "agent/generation.h"
 #include "agent/lock.h"
+#include "agent/slot_names.h"
 #include "tests/support/packet_builder.h"
 #include "tests/support/test_host.h"
 #include "tests/support/traffic.h"

@@ -104,15 +104,6 @@ TEST(Compile, SlotsStayWithTheirNamesAndNewNamesGetTheLowestFree) {
     EXPECT_EQ(compiled->policy->services[2].ports[0].port, 3478);
 }
 
-TEST(Compile, RunningOutOfSlotsIsRefused) {
-    ServiceSlots slots;
-    for (int i = 1; i < KUDO_MAX_SERVICES; ++i)
-        slots.emplace(fmt::format("s{}", i), static_cast<uint8_t>(i));
-    EXPECT_TRUE(compile(map_of({service("s5", {})}), options(), slots));
-    EXPECT_NE(error_of(compile(map_of({service("new", {})}), options(), slots)).find("more than 127 service names"),
-              std::string::npos);
-}
-
 TEST(Compile, DamagedSlotsAreRefused) {
     const RangeMap map = map_of({service("a", {})});
     for (const ServiceSlots& slots :

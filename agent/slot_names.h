@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// The kernel's table of services: which name each slot stands for, and how a slot goes from one name to another.
+// Included by the swap, reconcile, status and statistics. Invariant: whoever reads the same names before and after the
+// counters and flows has counters and flows of these names; docs/decisions/2026-11-26-service-slots.md.
+#pragma once
+
+#include "agent/datapath.h"
+#include "agent/desired_state.h"
+#include "maps/compile.h"
+
+namespace kudo {
+
+// The names that have a slot.
+Result<ServiceSlots> read_service_slots(const DataPath& data_path);
+
+// The slots that no packet can be counted for now, those of the longest unused names first, as far as the history of
+// range maps tells. The caller holds the lock.
+Result<std::vector<uint8_t>> idle_slots(const Instance& instance, const DesiredState& desired,
+                                        const DataPath& data_path, const ServiceSlots& slots);
+
+// Writes the names. What was counted for another name that a slot had is forgotten first, and flows of it are nobody's
+// from then on. An Error, and nothing is changed, if packets are counted for such a slot now. The caller holds the lock
+// and has waited for the readers of older generations than the active one.
+Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots);
+
+} // namespace kudo
