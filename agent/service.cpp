@@ -231,20 +231,20 @@ private:
         return true;
     }
 
-    // A source's problem is logged at once; one that lasts is an alarm.
+    // A source's problem is logged at once. `status` is another process and sees only alarms: one that a whole
+    // re-reading, and the time to answer it, have not healed is one.
     void look_at_sources() {
         for (const auto& source : settings_.sources) {
-            const std::string problem = source->health().problem;
-            auto& since = problem_since_[source.get()];
+            const std::string name = source->name(), problem = source->health().problem;
             if (problem.empty()) {
-                since.reset();
+                problems_.erase(source.get());
                 continue;
             }
             const auto now = Clock::now();
-            if (!since) since = now;
-            const std::string text = fmt::format("{}: {}", source->name(), problem);
-            say_once(text);
-            if (now - *since >= 2 * settings_.reread_every) note_alarm(source->name(), text);
+            const std::string text = problem.starts_with(name) ? problem : fmt::format("{}: {}", name, problem);
+            auto& [since, said] = problems_.try_emplace(source.get(), now, "").first->second;
+            if (said != text) spdlog::warn("{}", said = text);
+            if (now - since >= settings_.reread_every + settings_.reconcile_every) note_alarm(name, text);
         }
     }
 
@@ -299,9 +299,9 @@ private:
     std::deque<Delivery> deliveries_;
     Clock::time_point next_tick_{}, next_reread_{}, next_delivery_{};
     std::chrono::milliseconds retry_ = first_retry;
-    std::map<const Source*, std::optional<Clock::time_point>> problem_since_;
-    std::map<std::string, Clock::time_point> next_alarm_; // by source
-    std::set<std::string> said_;                          // since all was well
+    std::map<const Source*, std::pair<Clock::time_point, std::string>> problems_; // since when, and what was logged
+    std::map<std::string, Clock::time_point> next_alarm_;                         // by source
+    std::set<std::string> said_;                                                  // since all was well
 };
 
 } // namespace
