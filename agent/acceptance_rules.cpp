@@ -77,6 +77,11 @@ Result<std::vector<std::string>> signers(const AcceptanceSettings& settings, con
             fmt::format("{}: there is no key to verify it with: put the publisher's minisign key (*.pub) into {}"
                         ", or decide for yourself with --allow-unsigned",
                         delivery.source, settings.keys_folder.string()));
+    if (delivery.signatures.empty())
+        return bad_input(
+            fmt::format("{}: not signed: no signature came with it (minisign -S -m FILE makes FILE.minisig); "
+                        "sign it, or decide for yourself with --allow-unsigned",
+                        delivery.source));
     return verify(keys, delivery.document, delivery.signatures, delivery.source);
 }
 

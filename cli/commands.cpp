@@ -25,7 +25,7 @@ const std::vector<Command>& commands() {
          "The range map: what KUDO's rules are",
          nullptr,
          {{"show", "The range map in use", setup_ranges_show},
-          {"check", "Read a range map and say whether it is right", setup_ranges_check},
+          {"check", "Is a range map right, and what would this host do with it?", setup_ranges_check},
           {"diff", "What a range map would change", setup_ranges_diff},
           {"apply", "Use a range map from its effective date on", setup_ranges_apply},
           {"history", "Which range maps have been in effect here, and which will be", setup_ranges_history},

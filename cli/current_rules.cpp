@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/read_file.h"
+#include "maps/key_set.h"
 #include "maps/text.h"
 
 namespace kudo {
@@ -47,6 +48,9 @@ Result<CurrentRules> current_rules(const Instance& instance) {
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
     auto text = read_range_file(path);
     if (!text) return fail(text.error());
+    if (is_key_set(*text))
+        return bad_input(
+            fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
     if (!is_vendor_list(*text)) {
         auto map = parse_range_map(*text, path);
         if (!map) return fail(std::move(map.error()));

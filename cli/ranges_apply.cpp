@@ -95,7 +95,9 @@ Run setup_ranges_apply(CLI::App& app) {
     app.add_flag("--end-rollback", options->end_rollback, "Apply it although this host was rolled back");
     app.add_flag("--trust-folder", options->trust_folder,
                  "Forget the key set that was followed and believe the keys of --keys again");
-    app.footer("A map whose effective date lies ahead is staged: the service, kudo-agent run, activates it then.");
+    app.footer("A map whose effective date lies ahead is staged: the service, kudo-agent run, activates it then.\n"
+               "Whose signatures count: --keys and --key-threshold; how long what it withdraws is honoured: --grace "
+               "(kudo-agent --help).");
     return [options](const GlobalOptions& global) { return run_apply(*options, global); };
 }
 

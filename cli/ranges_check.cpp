@@ -92,7 +92,8 @@ std::string check_text(const std::string& file, const ReadMap& read, const Findi
     text += fmt::format("  {}, {}, {} and {}\n", counted(read.map.services.size(), "service"),
                         counted(figures.ipv4, "IPv4 range"), counted(figures.ipv6, "IPv6 range"),
                         counted(figures.domains, "domain"));
-    text += fmt::format("  regions: {}\n", regions_text(read.map));
+    text +=
+        fmt::format("  regions: {}\n", read.map.regions().empty() ? "the same in every one" : regions_text(read.map));
     for (const Overlap& overlap : findings.overlaps) {
         text += fmt::format("  overlap: {} of {} ({}) lies inside {} of {} ({})\n", overlap.inner.prefix.text(),
                             overlap.inner_service, overlap.inner.path, overlap.outer.prefix.text(),
@@ -124,6 +125,9 @@ Result<int> check(const std::string& file, const GlobalOptions& global) {
 Run setup_ranges_check(CLI::App& app) {
     const auto file = std::make_shared<std::string>();
     app.add_option("FILE", *file, "A range map, or the vendor's {\"ipv4\": [...]}")->required()->type_name("");
+    app.footer(
+        "Whose signatures count: --keys and --key-threshold; whose this host is: --fleet and --ring (kudo-agent "
+        "--help).\nExit status: 2 if no host would take it; what only this host would do with it is told, and is 0.");
     return [file](const GlobalOptions& global) { return check(*file, global); };
 }
 

@@ -134,6 +134,15 @@ TEST_F(RangesCheck, SaysWhetherTheSignatureBesideTheFileIsRight) {
     EXPECT_TRUE(signature().at("right").is_null()) << "there is no key";
 }
 
+TEST_F(RangesCheck, SaysOfAKeySetWhatToDoWithIt) {
+    const std::string set = test_->write_file("set.json", R"({"format": "kudo-key-set/1", "serial": 1})");
+    for (const char* command : {"check", "diff"}) {
+        const Outcome outcome = run(command, set);
+        EXPECT_EQ(outcome.status, 2);
+        EXPECT_NE(outcome.err.find("ranges apply takes it"), std::string::npos) << outcome.err;
+    }
+}
+
 TEST_F(RangesCheck, TellsWhomItMayNotAskInsteadOfGuessing) {
     const std::string path = file({}), program = test_->folder + "/kudo-agent";
     std::filesystem::copy_file(KUDO_AGENT_PROGRAM, program); // where anybody may run it, wherever it was built
