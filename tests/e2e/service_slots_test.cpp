@@ -102,6 +102,7 @@ TEST_F(ServiceSlotsOfAHost, AreEnoughForAnyNumberOfNamesAndEveryCountIsItsOwn) {
     EXPECT_FALSE(stats.at("services").contains(name_of(0))) << "the longest unused goes first";
     EXPECT_TRUE(flow_to(stats, address_of(0)).at("service").is_null()) << "its flow stays, and is nobody's";
     EXPECT_EQ(flow_to(stats, address_of(names - 1)).at("service"), name_of(names - 1));
+    EXPECT_EQ(test_->agent({"status"}).status, 0) << "whoever compiles the map anew gives the same slots";
 }
 
 // As a writer leaves it that is killed between the two names.
