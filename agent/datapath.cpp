@@ -79,6 +79,8 @@ const PinnedMap pinned_maps[] = {
     KUDO_PINNED(rtp6, kudo_rtp6),
     KUDO_PINNED(strays4, kudo_strays4),
     KUDO_PINNED(strays6, kudo_strays6),
+    KUDO_PINNED(questions, kudo_questions),
+    KUDO_PINNED(answers, kudo_answers),
     KUDO_PINNED(interfaces, kudo_interfaces),
     KUDO_PINNED(cpus, kudo_cpus),
     KUDO_PINNED(services, kudo_services),

@@ -19,7 +19,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 4
+#define KUDO_LAYOUT_VERSION 5
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -124,6 +124,10 @@ KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 #define KUDO_PREFILTER_FINE_BITS 262144
 #define KUDO_PREFILTER_FINE_WORDS (KUDO_PREFILTER_FINE_BITS / 64)
 
+/* The same for names: a clear bit says that a name certainly ends in no domain of the policy's services. See dns.h. */
+#define KUDO_NAME_FILTER_BITS 4096
+#define KUDO_NAME_FILTER_WORDS (KUDO_NAME_FILTER_BITS / 64)
+
 /* One generation's policy, all but its two LPM tries. Two of these and two pairs of tries exist; generation g lives
  * in slot g & 1. A slot is written only while no program can be reading it. */
 struct kudo_policy {
@@ -141,11 +145,12 @@ struct kudo_policy {
 	__u64 prefilter6[KUDO_PREFILTER_WORDS];
 	__u64 prefilter4_fine[KUDO_PREFILTER_FINE_WORDS];
 	__u64 prefilter6_fine[KUDO_PREFILTER_FINE_WORDS];
+	__u64 name_filter[KUDO_NAME_FILTER_WORDS];
 };
 KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 16, "policy hash");
 KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 64, "policy marks");
 KUDO_ASSERT(offsetof(struct kudo_policy, services) == 96, "policy services");
-KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768, "policy");
+KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512, "policy");
 
 /* What was decided for a packet. Eight bytes, stored and loaded as one word, so nobody ever sees half of one. */
 struct kudo_judgement {
@@ -230,7 +235,7 @@ KUDO_ASSERT(sizeof(struct kudo_cached_flow) == 128, "cached flow");
 struct kudo_cpu {
 	struct kudo_cached_flow cache[KUDO_CACHE_SLOTS];
 	struct kudo_counters counters;
-	__u64 work[30]; /* the programs' own: what they know of the packet in hand */
+	__u64 work[62]; /* the programs' own: what they know of the packet in hand */
 };
 KUDO_ASSERT(sizeof(struct kudo_cpu) % 128 == 0, "cpu");
 
@@ -299,6 +304,32 @@ struct kudo_stray {
 };
 KUDO_ASSERT(sizeof(struct kudo_stray6_key) == 16, "stray6 key");
 KUDO_ASSERT(sizeof(struct kudo_stray) == 56, "stray");
+
+/* A question that this host has asked a name server, about a name that may be one of the policy's. An answer must
+ * repeat the identifier and come from that server to that port. */
+struct kudo_question_key {
+	__u8 server[16]; /* IPv4: the first 4 bytes */
+	__u32 family;    /* 4 or 6 */
+	__u16 local_port;
+	__u16 id; /* host order, as the port */
+};
+struct kudo_question {
+	__u64 hash;      /* of the name in lower case and the type */
+	__u32 interface; /* ifindex where it went out */
+	__u32 pad;
+};
+KUDO_ASSERT(sizeof(struct kudo_question_key) == 24, "question key");
+KUDO_ASSERT(sizeof(struct kudo_question) == 16, "question");
+
+/* The last answer to such a question; the key is the question's hash. */
+#define KUDO_ANSWER_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
+struct kudo_answer {
+	__u64 received;  /* jiffies64 */
+	__u32 interface; /* of the question */
+	__u32 length;    /* of the message; what is longer than KUDO_ANSWER_BYTES is cut off */
+	__u8 message[KUDO_ANSWER_BYTES];
+};
+KUDO_ASSERT(sizeof(struct kudo_answer) == 1248, "answer");
 
 /* Which service name a slot stands for; slot numbers stay with a name across generations. */
 struct kudo_service_name {

@@ -5,6 +5,7 @@
 #ifndef KUDO_FLOW_BPF_H
 #define KUDO_FLOW_BPF_H
 
+#include "dns.h"
 #include "flow_cache.h"
 #include "judge.h"
 #include "maps.bpf.h"
@@ -33,8 +34,10 @@ struct kudo_work {
 	struct kudo_packet packet;
 	struct kudo_seen seen;
 	union kudo_judgement_word judged;
-	__u8 payload[KUDO_RTP_WINDOW]; /* the beginning of a media datagram's, or of a stray's */
+	/* The beginning of a media datagram's payload, or of a stranger's that is looked into. */
+	__u8 payload[KUDO_DNS_WINDOW];
 };
+KUDO_ASSERT(KUDO_RTP_WINDOW <= KUDO_DNS_WINDOW && KUDO_STUN_HEADER <= KUDO_DNS_WINDOW, "payload");
 KUDO_ASSERT(sizeof(struct kudo_work) <= sizeof(((struct kudo_cpu *)0)->work), "work");
 
 #define kudo_apart __attribute__((noinline)) /* and not static: verified by itself, kernel >= 5.6 */

@@ -10,7 +10,7 @@
 #include "flow.bpf.h"
 #include "mark.h"
 #include "rtp.bpf.h"
-#include "stun.bpf.h"
+#include "strangers.bpf.h"
 
 char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
@@ -74,7 +74,7 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 		kudo_handle(cpu, generation, &work->packet, reason, &seen);
 	}
 	work->judged = judged;
-	if (kudo_ingress_counts && kudo_may_be_stray(judged.judgement, &work->packet))
+	if (kudo_ingress_counts && kudo_is_watched(judged.judgement, &work->packet))
 		kudo_note_frame(context);
 	return 0;
 }
@@ -82,12 +82,6 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 kudo_inline int kudo_xdp_action(struct kudo_judgement judgement)
 {
 	return kudo_verdict_of(judgement) == KUDO_DROP ? XDP_DROP : XDP_PASS;
-}
-
-/* Could a stranger's packet, of which kudo_parse_common_head() gave the port, be a stray's? */
-kudo_inline int kudo_is_stun_port(__u32 datagram_port)
-{
-	return datagram_port == kudo_swap16(KUDO_STUN_PORT);
 }
 
 kudo_inline int kudo_run_xdp(struct xdp_md *context)
@@ -108,13 +102,13 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 			kudo_parse_common_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, context->ingress_ifindex);
 			struct kudo_judgement judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
-			if (kudo_may_be_stray(judgement, &packet)) {
+			if (kudo_is_watched(judgement, &packet)) {
 				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
 				kudo_note_frame(context);
 			}
 			return kudo_xdp_action(judgement);
 		}
-		if (!kudo_is_stun_port(datagram_port))
+		if (!kudo_is_watched_port(datagram_port))
 			return kudo_xdp_action(kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen));
 	}
 	kudo_handle_any_frame(context);
@@ -183,8 +177,8 @@ kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32
 				       .counting = counting};
 	kudo_set_interface(&work->packet, skb->ifindex);
 	work->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &work->packet, reason, &seen);
-	if (counting && kudo_may_be_stray(work->judged.judgement, &work->packet))
-		kudo_note_skb(skb, direction);
+	if (counting && kudo_is_watched(work->judged.judgement, &work->packet))
+		kudo_note_skb(skb, direction, work->judged.judgement.generation);
 	return 0;
 }
 
@@ -247,13 +241,13 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
 				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
-			} else if (counting && kudo_may_be_stray(outcome.judgement, &packet)) {
+			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
-				kudo_note_skb(skb, direction);
+				kudo_note_skb(skb, direction, outcome.judgement.generation);
 			}
 			return outcome;
 		}
-		if (!counting || !kudo_is_stun_port(datagram_port)) {
+		if (!counting || !kudo_is_watched_port(datagram_port)) {
 			outcome.judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
 			return outcome;
 		}

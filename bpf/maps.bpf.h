@@ -71,6 +71,31 @@ KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_key, 4096);
 KUDO_STRAY_MAP(kudo_strays4, kudo_stray4_key);
 KUDO_STRAY_MAP(kudo_strays6, kudo_stray6_key);
 
+/* What this host asks name servers about the policy's names, and the last answer to each; the longest unused go first.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct kudo_question_key);
+	__type(value, struct kudo_question);
+} kudo_questions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, struct kudo_answer);
+} kudo_answers SEC(".maps");
+
+/* Where an answer is put together: too large for the stack. Each loaded object has its own, and nobody else reads it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kudo_answer);
+} kudo_answer_work SEC(".maps");
+
 /* How to mark for each interface's queue. Written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

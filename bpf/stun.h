@@ -5,7 +5,7 @@
 #ifndef KUDO_STUN_H
 #define KUDO_STUN_H
 
-#include "abi.h"
+#include "wire.h"
 
 #define KUDO_STUN_PORT 3478 /* RFC 8489 section 18.6; over UDP, TURN's too */
 #define KUDO_STUN_COOKIE 0x2112a442u
@@ -13,15 +13,6 @@
 #define KUDO_STUN_TRANSACTION 8   /* where the transaction's 96 bits begin */
 #define KUDO_STUN_CLASS 0x0110    /* the two bits of the type that are the class, RFC 8489 figure 3 */
 #define KUDO_STUN_RESERVED 0xc000 /* the two bits that are zero */
-
-kudo_inline __u16 kudo_load16(const __u8 *bytes)
-{
-	return (__u16)(bytes[0] << 8 | bytes[1]);
-}
-kudo_inline __u32 kudo_load32(const __u8 *bytes)
-{
-	return (__u32)kudo_load16(bytes) << 16 | kudo_load16(bytes + 2);
-}
 
 enum kudo_stun_kind {
 	KUDO_STUN_NONE = 0,

@@ -17,6 +17,16 @@
 #define kudo_swap64(x) ((__u64)(x))
 #endif
 
+/* Numbers in network order, wherever they lie. */
+kudo_inline __u16 kudo_load16(const __u8 *bytes)
+{
+	return (__u16)(bytes[0] << 8 | bytes[1]);
+}
+kudo_inline __u32 kudo_load32(const __u8 *bytes)
+{
+	return (__u32)kudo_load16(bytes) << 16 | kudo_load16(bytes + 2);
+}
+
 /* EtherTypes: IEEE 802 numbers, RFC 9542 appendix B; 0x9100 is the older QinQ tag still in use. */
 #define KUDO_ETHERTYPE_IPV4 0x0800
 #define KUDO_ETHERTYPE_IPV6 0x86dd

@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include "bpf/dns.h"
 #include "maps/combine.h"
+#include "maps/domain.h"
 #include "maps/fill_prefilter.h"
 #include "maps/service_slots.h"
 #include "maps/text.h"
@@ -80,6 +82,15 @@ void set_options(kudo_policy& policy, const CompileOptions& options) {
     std::ranges::copy(options.marks, policy.marks);
 }
 
+void fill_name_filter(kudo_policy& policy, const std::vector<const Service*>& services) {
+    for (const Service* service : services) {
+        for (const std::string& domain : service->domains) {
+            const uint32_t bit = kudo_name_filter_bit(name_ending(domain));
+            policy.name_filter[bit / 64] |= 1ull << bit % 64;
+        }
+    }
+}
+
 } // namespace
 
 std::string_view treatment_name(kudo_treatment treatment) {
@@ -130,6 +141,7 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     if (!entries) return fail(entries.error());
     add_entries(compiled, *entries);
     fill_prefilters(policy, *entries);
+    fill_name_filter(policy, chosen);
     std::ranges::copy(policy_hash(policy, compiled.entries4, compiled.entries6), policy.content_hash);
     return compiled;
 }

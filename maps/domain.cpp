@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Checks the syntax of a domain name. Used by the reader of services.
+// Checks the syntax of a domain name, and compares names. Used by the reader of services, the compiler of policies and
+// the drift.
 // Invariant: see domain.h.
 #include "maps/domain.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "bpf/dns.h"
 #include "maps/text.h"
 
 namespace kudo {
@@ -14,7 +17,26 @@ bool is_label(std::string_view label) {
     return is_simple_name(label) && label.front() != '-' && label.back() != '-';
 }
 
+uint64_t label_hash(std::string_view label) {
+    uint64_t hash = kudo_fnv(KUDO_FNV_BASIS, static_cast<uint8_t>(label.size()));
+    for (const char c : label)
+        hash = kudo_fnv(hash, static_cast<uint8_t>(c));
+    return hash;
+}
+
 } // namespace
+
+std::size_t domain_fit(std::string_view domain, std::string_view name) {
+    if (!domain.starts_with("*.")) return domain == name ? std::numeric_limits<std::size_t>::max() : 0;
+    const std::string_view below = domain.substr(1); // ".kudoway.ca"
+    return name.size() > below.size() && name.ends_with(below) ? below.size() : 0;
+}
+
+uint32_t name_ending(std::string_view domain) {
+    const std::size_t last = domain.rfind('.');
+    const std::size_t begin = domain.rfind('.', last - 1) + 1; // 0 if there are only two
+    return kudo_name_ending(label_hash(domain.substr(begin, last - begin)), label_hash(domain.substr(last + 1)));
+}
 
 Result<void> check_domain(std::string_view text) {
     const auto refuse = [&](std::string_view why) {

@@ -2,53 +2,11 @@
 // Strays: which STUN messages of strangers the programs note, on every hook and in every wrapping, and which not. Run
 // by ctest, label kernel. Invariant: expectations are written out by hand.
 #include "bpf/stun.h"
-#include "tests/kernel/kernel_test.h"
+#include "tests/kernel/stranger_frames.h"
 #include "tests/support/stun_message.h"
 
 namespace kudo::test {
 namespace {
-
-constexpr const char* local4 = "192.0.2.10";
-constexpr const char* local6 = "2001:db8:9::10";
-constexpr uint16_t local_port = 40000;
-
-enum class Shape { Plain, Vlan, QinQ, Options, NoEthernet };
-
-struct Way {
-    const char* name;
-    const char* remote;
-    bool by_xdp;
-    Shape shape;
-    kudo_mode mode = KUDO_PRIORITISE;
-};
-void PrintTo(const Way& way, std::ostream* out) {
-    *out << way.name;
-}
-
-RangeMap map_here() {
-    return map_of(
-        {service("media", KUDO_CLASS_MEDIA, {"udp/3478", "tcp/443"}, {"3.123.12.128/28", "2001:db8:77:1::/64"})});
-}
-
-Bytes frame_of(const Way& way, kudo_direction direction, const Bytes& payload, uint16_t remote_port = KUDO_STUN_PORT) {
-    const bool ipv6 = std::string_view(way.remote).find(':') != std::string_view::npos, in = direction == KUDO_INGRESS;
-    const std::string local = ipv6 ? local6 : local4;
-    Packet packet;
-    if (way.shape != Shape::NoEthernet) packet.add(Ethernet{});
-    if (way.shape == Shape::QinQ) packet.add(Vlan{.id = 100, .tag = KUDO_ETHERTYPE_QINQ});
-    if (way.shape == Shape::Vlan || way.shape == Shape::QinQ) packet.add(Vlan{.id = 7});
-    if (ipv6) {
-        packet.add(IPv6{.source = in ? way.remote : local, .destination = in ? local : way.remote});
-        if (way.shape == Shape::Options) packet.add(Extension{});
-    } else {
-        packet.add(IPv4{.source = in ? way.remote : local,
-                        .destination = in ? local : way.remote,
-                        .options = way.shape == Shape::Options ? Bytes(8, 1) : Bytes{}});
-    }
-    packet.add(Udp{.source_port = in ? remote_port : local_port, .destination_port = in ? local_port : remote_port});
-    packet.add(Raw{.bytes = payload});
-    return packet.bytes();
-}
 
 class StrayTest : public KernelTest {
 protected:
@@ -109,32 +67,7 @@ TEST_P(StrayWay, ARequestIsNotedAndItsAnswerToo) {
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-// 3.123.12.200 and 2001:db8:77:2:: are in a known /24 and /48: the prefilters let them pass.
-INSTANTIATE_TEST_SUITE_P(Hooks, StrayWay,
-                         testing::Values(Way{"Xdp", "198.51.100.7", true, Shape::Plain},
-                                         Way{"XdpObserved", "198.51.100.7", true, Shape::Plain, KUDO_OBSERVE},
-                                         Way{"XdpNear", "3.123.12.200", true, Shape::Plain},
-                                         Way{"XdpNearObserved", "3.123.12.200", true, Shape::Plain, KUDO_OBSERVE},
-                                         Way{"XdpVlan", "198.51.100.7", true, Shape::Vlan},
-                                         Way{"XdpNearQinQ", "3.123.12.200", true, Shape::QinQ},
-                                         Way{"XdpOptions", "198.51.100.7", true, Shape::Options},
-                                         Way{"Xdp6", "2a00:1450:4001::5", true, Shape::Plain},
-                                         Way{"Xdp6Near", "2001:db8:77:2::5", true, Shape::Plain},
-                                         Way{"Xdp6QinQ", "2a00:1450:4001::5", true, Shape::QinQ},
-                                         Way{"Xdp6Options", "2001:db8:77:2::5", true, Shape::Options},
-                                         Way{"Tc", "198.51.100.7", false, Shape::Plain},
-                                         Way{"TcNear", "3.123.12.200", false, Shape::Plain},
-                                         Way{"TcNearObserved", "3.123.12.200", false, Shape::Plain, KUDO_OBSERVE},
-                                         Way{"TcVlan", "198.51.100.7", false, Shape::Vlan},
-                                         Way{"TcOptions", "3.123.12.200", false, Shape::Options},
-                                         Way{"Tc6", "2a00:1450:4001::5", false, Shape::Plain},
-                                         Way{"Tc6Near", "2001:db8:77:2::5", false, Shape::Plain},
-                                         Way{"Tc6Vlan", "2001:db8:77:2::5", false, Shape::Vlan},
-                                         Way{"Tc6Options", "2a00:1450:4001::5", false, Shape::Options},
-                                         Way{"TcNoEthernet", "198.51.100.7", false, Shape::NoEthernet},
-                                         Way{"TcNearNoEthernet", "3.123.12.200", false, Shape::NoEthernet},
-                                         Way{"Tc6NoEthernet", "2a00:1450:4001::5", false, Shape::NoEthernet}),
-                         [](const auto& way) { return std::string(way.param.name); });
+INSTANTIATE_TEST_SUITE_P(Hooks, StrayWay, testing::ValuesIn(all_ways()), name_of_way);
 
 TEST_F(StrayTest, AnAnswerCountsOnceAndOnlyThatToTheLastRequest) {
     send(stun_message(binding_request, 1), plain_);
@@ -226,20 +159,24 @@ TEST_F(StrayTest, OfASuperPacketTheFirstDatagramCounts) {
         const Way way{"", plain_.remote, false, shape};
         load({});
         const SkbFields segmented{.segment_size = 28, .segments = 2};
-        ASSERT_EQ(datapath_->run_tc(KUDO_EGRESS, frame_of(way, KUDO_EGRESS, payload), segmented).error, 0);
+        ASSERT_EQ(datapath_->run_tc(KUDO_EGRESS, frame_of(way, KUDO_EGRESS, payload, KUDO_STUN_PORT), segmented).error,
+                  0);
         EXPECT_EQ(datapath_->strays().at(way.remote).requests, 1u);
         Bytes answers = stun_message(binding_success, 1, 8);
         answers.resize(2 * answers.size());
-        ASSERT_EQ(datapath_->run_tc(KUDO_INGRESS, frame_of(way, KUDO_INGRESS, answers), segmented).error, 0);
+        ASSERT_EQ(
+            datapath_->run_tc(KUDO_INGRESS, frame_of(way, KUDO_INGRESS, answers, KUDO_STUN_PORT), segmented).error, 0);
         EXPECT_EQ(datapath_->strays().at(way.remote).answers, 1u);
         EXPECT_EQ(datapath_->counters()->reasons[KUDO_REASON_STRANGER][KUDO_EGRESS].packets, 2u);
     }
     load({}); // a message that would reach into the second datagram
     const SkbFields segmented{.segment_size = 24, .segments = 2};
-    ASSERT_EQ(
-        datapath_->run_tc(KUDO_EGRESS, frame_of(plain_, KUDO_EGRESS, stun_message(binding_request, 1, 28)), segmented)
-            .error,
-        0);
+    ASSERT_EQ(datapath_
+                  ->run_tc(KUDO_EGRESS,
+                           frame_of(plain_, KUDO_EGRESS, stun_message(binding_request, 1, 28), KUDO_STUN_PORT),
+                           segmented)
+                  .error,
+              0);
     EXPECT_TRUE(datapath_->strays().empty());
 }
 

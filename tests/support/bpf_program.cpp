@@ -211,4 +211,22 @@ std::map<std::string, kudo_stray> Datapath::strays() const {
     return strays;
 }
 
+std::vector<kudo_answer> Datapath::answers() const {
+    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_answers);
+    std::vector<kudo_answer> answers;
+    uint64_t key = 0;
+    for (const uint64_t* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key)
+        require(bpf_map_lookup_elem(fd, &key, &answers.emplace_back()) == 0, "cannot read an answer");
+    return answers;
+}
+
+std::size_t Datapath::open_questions() const {
+    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_questions);
+    std::size_t count = 0;
+    kudo_question_key key{};
+    for (const kudo_question_key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key)
+        ++count;
+    return count;
+}
+
 } // namespace kudo::test

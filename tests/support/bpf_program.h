@@ -69,6 +69,9 @@ public:
     [[nodiscard]] kudo_flow row(const std::string& key) const;
     // What is known of addresses that the host asks by STUN, answered or not: by the address as text.
     [[nodiscard]] std::map<std::string, kudo_stray> strays() const;
+    // What name servers have answered to questions that were noted, and how many are not answered yet.
+    [[nodiscard]] std::vector<kudo_answer> answers() const;
+    [[nodiscard]] std::size_t open_questions() const;
 
 private:
     struct State;

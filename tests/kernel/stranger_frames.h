@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Datagrams between this host and a stranger in every wrapping, and the hooks that they come by. Included by the tests
+// of what is noted of strangers. Invariant: the remote is in no range of map_here().
+#pragma once
+
+#include "tests/kernel/kernel_test.h"
+
+namespace kudo::test {
+
+inline constexpr const char* local4 = "192.0.2.10";
+inline constexpr const char* local6 = "2001:db8:9::10";
+inline constexpr uint16_t local_port = 40000;
+
+enum class Shape { Plain, Vlan, QinQ, Options, NoEthernet };
+
+struct Way {
+    const char* name;
+    const char* remote;
+    bool by_xdp;
+    Shape shape;
+    kudo_mode mode = KUDO_PRIORITISE;
+};
+inline void PrintTo(const Way& way, std::ostream* out) {
+    *out << way.name;
+}
+
+inline RangeMap map_here() {
+    return map_of(
+        {service("media", KUDO_CLASS_MEDIA, {"udp/3478", "tcp/443"}, {"3.123.12.128/28", "2001:db8:77:1::/64"})});
+}
+
+inline Bytes frame_of(const Way& way, kudo_direction direction, const Bytes& payload, uint16_t remote_port) {
+    const bool ipv6 = std::string_view(way.remote).find(':') != std::string_view::npos, in = direction == KUDO_INGRESS;
+    const std::string local = ipv6 ? local6 : local4;
+    Packet packet;
+    if (way.shape != Shape::NoEthernet) packet.add(Ethernet{});
+    if (way.shape == Shape::QinQ) packet.add(Vlan{.id = 100, .tag = KUDO_ETHERTYPE_QINQ});
+    if (way.shape == Shape::Vlan || way.shape == Shape::QinQ) packet.add(Vlan{.id = 7});
+    if (ipv6) {
+        packet.add(IPv6{.source = in ? way.remote : local, .destination = in ? local : way.remote});
+        if (way.shape == Shape::Options) packet.add(Extension{});
+    } else {
+        packet.add(IPv4{.source = in ? way.remote : local,
+                        .destination = in ? local : way.remote,
+                        .options = way.shape == Shape::Options ? Bytes(8, 1) : Bytes{}});
+    }
+    packet.add(Udp{.source_port = in ? remote_port : local_port, .destination_port = in ? local_port : remote_port});
+    packet.add(Raw{.bytes = payload});
+    return packet.bytes();
+}
+
+// 3.123.12.200 and 2001:db8:77:2:: are in a known /24 and /48: the prefilters let them pass.
+inline std::vector<Way> all_ways() {
+    return {Way{"Xdp", "198.51.100.7", true, Shape::Plain},
+            Way{"XdpObserved", "198.51.100.7", true, Shape::Plain, KUDO_OBSERVE},
+            Way{"XdpNear", "3.123.12.200", true, Shape::Plain},
+            Way{"XdpNearObserved", "3.123.12.200", true, Shape::Plain, KUDO_OBSERVE},
+            Way{"XdpVlan", "198.51.100.7", true, Shape::Vlan},
+            Way{"XdpNearQinQ", "3.123.12.200", true, Shape::QinQ},
+            Way{"XdpOptions", "198.51.100.7", true, Shape::Options},
+            Way{"Xdp6", "2a00:1450:4001::5", true, Shape::Plain},
+            Way{"Xdp6Near", "2001:db8:77:2::5", true, Shape::Plain},
+            Way{"Xdp6QinQ", "2a00:1450:4001::5", true, Shape::QinQ},
+            Way{"Xdp6Options", "2001:db8:77:2::5", true, Shape::Options},
+            Way{"Tc", "198.51.100.7", false, Shape::Plain},
+            Way{"TcNear", "3.123.12.200", false, Shape::Plain},
+            Way{"TcNearObserved", "3.123.12.200", false, Shape::Plain, KUDO_OBSERVE},
+            Way{"TcVlan", "198.51.100.7", false, Shape::Vlan},
+            Way{"TcOptions", "3.123.12.200", false, Shape::Options},
+            Way{"Tc6", "2a00:1450:4001::5", false, Shape::Plain},
+            Way{"Tc6Near", "2001:db8:77:2::5", false, Shape::Plain},
+            Way{"Tc6Vlan", "2001:db8:77:2::5", false, Shape::Vlan},
+            Way{"Tc6Options", "2a00:1450:4001::5", false, Shape::Options},
+            Way{"TcNoEthernet", "198.51.100.7", false, Shape::NoEthernet},
+            Way{"TcNearNoEthernet", "3.123.12.200", false, Shape::NoEthernet},
+            Way{"Tc6NoEthernet", "2a00:1450:4001::5", false, Shape::NoEthernet}};
+}
+inline std::string name_of_way(const testing::TestParamInfo<Way>& way) {
+    return way.param.name;
+}
+
+} // namespace kudo::test
