@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Drift: media servers that answer this host at addresses outside of the range map, which says that the map may be
-// stale. Included by status, statistics and the commands that show them. Invariant: what is listed has answered a
-// request of this host's (see bpf/stun.bpf.h), and the active policy does not have it.
+// Drift: what says that the range map may be stale. Media servers that answer this host at addresses outside of the
+// map, and names of the map that DNS now has at such addresses. Included by status, statistics and the commands that
+// show them. Invariant: what is listed has answered a request of this host's (bpf/stun.bpf.h, bpf/dns.bpf.h), and the
+// active policy does not have the address.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "agent/datapath.h"
+#include "maps/compile.h"
 #include "maps/prefix.h"
 #include "maps/range_map.h"
 #include "maps/result.h"
@@ -21,16 +23,37 @@ struct StrayRemote {
     uint64_t requests = 0, answers = 0;                          // STUN, to and from UDP 3478
     std::chrono::system_clock::time_point first_seen, last_seen; // answers; resolution of the kernel's tick
     std::string interface; // where the last request went out: its name now; "#7" if it is gone
+    std::string name;      // one of the map's, if DNS gave this address for it; "": not seen
 };
 
-// One that was not heard of for longer is not listed.
-inline constexpr std::chrono::hours strays_are_kept{7 * 24};
+// A name that this host asked for, at an address of the last answer.
+struct NamedAddress {
+    std::string name;
+    Address address;
+    std::chrono::system_clock::time_point last_seen; // the answer; resolution of the kernel's tick
+    std::string interface;                           // where the question went out, as above
+    std::string service;                             // of the map, whose domain the name is under
+};
 
-// Those that were answered, newest first. Reads times by the program of clock.h, and loads that if it is not there.
-Result<std::vector<StrayRemote>> read_strays(DataPath& data_path);
+struct Drift {
+    std::vector<StrayRemote> strays;       // newest first
+    std::vector<NamedAddress> moved_names; // newest first
+    [[nodiscard]] bool empty() const { return strays.empty() && moved_names.empty(); }
+};
 
-// Leaves out what the map does have, for a region or as an optional service that was not chosen: then the map is not
-// what is stale.
-void remove_known(std::vector<StrayRemote>& strays, const RangeMap& map);
+// What was not heard of for longer is not listed.
+inline constexpr std::chrono::hours drift_is_kept{7 * 24};
+
+// What speaks against the active policy. Until judge_by_map() `moved_names` has every name that was asked for and is
+// under the same two last labels as one of the map's. Reads times by the program of clock.h, and loads that if it is
+// not there.
+Result<Drift> read_drift(DataPath& data_path);
+
+// Leaves what speaks against the map itself. Strays: not what the map has for a region or as an optional service that
+// was not chosen. Names: those whose most exact domains in the map are of a chosen service that has ranges, since the
+// map says of no others where they are; and not at addresses that are nobody's (RFC 6890), which are a filter's answer.
+void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& options);
+// Where the map cannot be read: strays without names are left.
+void judge_without_map(Drift& drift);
 
 } // namespace kudo

@@ -151,15 +151,19 @@ Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
     return {};
 }
 
-Result<void> read_strays(const Instance& instance, DataPath& data_path, Statistics& statistics) {
-    auto strays = kudo::read_strays(data_path);
-    if (!strays) return fail(std::move(strays.error()));
-    statistics.strays = std::move(*strays);
-    if (statistics.strays.empty()) return {};
+Result<void> read_stale(const Instance& instance, DataPath& data_path, Statistics& statistics) {
+    auto stale = read_drift(data_path);
+    if (!stale) return fail(std::move(stale.error()));
+    statistics.stale = std::move(*stale);
+    if (statistics.stale.empty()) return {};
     // A map that cannot be read is for `status` to tell.
-    const auto desired = load_desired_state(instance);
-    if (!desired) return {};
-    if (const auto maps = load_honoured_maps(instance, *desired)) remove_known(statistics.strays, maps->combined());
+    if (const auto desired = load_desired_state(instance)) {
+        if (const auto maps = load_honoured_maps(instance, *desired)) {
+            judge_by_map(statistics.stale, maps->combined(), desired->compile_options());
+            return {};
+        }
+    }
+    judge_without_map(statistics.stale);
     return {};
 }
 
@@ -214,7 +218,7 @@ Result<Statistics> read_statistics(const Instance& instance) {
         if (!after) return fail(after.error());
         if (*after != *slots) continue;
         KUDO_TRY(read_queues(*data_path, *statistics));
-        KUDO_TRY(read_strays(instance, *data_path, *statistics));
+        KUDO_TRY(read_stale(instance, *data_path, *statistics));
         return statistics;
     }
     return fail("the services change too quickly to be counted; try again");

@@ -55,7 +55,7 @@ struct Statistics {
     uint64_t flow_entries = 0, flow_capacity = 0; // both tables together; entries only with flows
     uint64_t unrecorded_flow_packets = 0;         // counted everywhere but in a flow
     std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
-    std::vector<StrayRemote> strays;              // media servers, it seems, that the range map lacks
+    Drift stale;                                  // what says that the range map may be stale
 };
 
 std::string_view reason_name(kudo_reason reason);

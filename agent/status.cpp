@@ -99,11 +99,14 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
 }
 
 // `maps`: as above.
-Result<void> read_strays(DataPath& data_path, const HonouredMaps* maps, Status& status) {
-    auto strays = kudo::read_strays(data_path);
-    if (!strays) return fail(std::move(strays.error()));
-    status.strays = std::move(*strays);
-    if (maps) remove_known(status.strays, maps->combined());
+Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& status) {
+    auto stale = read_drift(data_path);
+    if (!stale) return fail(std::move(stale.error()));
+    status.stale = std::move(*stale);
+    if (maps)
+        judge_by_map(status.stale, maps->combined(), status.desired.compile_options());
+    else
+        judge_without_map(status.stale);
     return {};
 }
 
@@ -155,7 +158,7 @@ Result<Status> read_status(const Instance& instance) {
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
     KUDO_TRY(read_interfaces(*data_path, status));
-    KUDO_TRY(read_strays(*data_path, maps ? &*maps : nullptr, status));
+    KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }
 

@@ -39,9 +39,9 @@ struct Status {
     // What somebody should look at although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
     std::vector<InterfaceStatus> interfaces;
-    std::vector<std::string> drift;  // whole sentences, each a difference between desired and actual; empty: healthy
-    std::vector<StrayRemote> strays; // the map may be stale; no difference between desired and actual, so no drift
-    bool leftovers = false;          // not enabled, but something of ours is in the kernel
+    std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
+    Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
+    bool leftovers = false; // not enabled, but something of ours is in the kernel
 };
 
 // Errors: NotPermitted; a broken state file; another layout version's pins.

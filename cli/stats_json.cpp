@@ -167,7 +167,8 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
     result["queues"] = OrderedJson::array();
     for (const QueueNumbers& queue : statistics.queues)
         result["queues"].push_back(queue_json(queue));
-    result["strays"] = strays_json(statistics.strays);
+    result["strays"] = strays_json(statistics.stale.strays);
+    result["moved_names"] = moved_names_json(statistics.stale.moved_names);
     if (view.growth) result["rates"] = growth_json(*view.growth);
     result["drops"] = OrderedJson::array();
     result["drops_measured"] = false;
@@ -217,11 +218,26 @@ OrderedJson strays_json(const std::vector<StrayRemote>& strays) {
     for (const StrayRemote& stray : strays) {
         OrderedJson item;
         item["remote"] = stray.remote.text();
+        item["name"] = text_or_null(stray.name);
         item["requests"] = stray.requests;
         item["answers"] = stray.answers;
         item["first_seen"] = rfc3339_milliseconds(stray.first_seen);
         item["last_seen"] = rfc3339_milliseconds(stray.last_seen);
         item["interface"] = stray.interface;
+        result.push_back(std::move(item));
+    }
+    return result;
+}
+
+OrderedJson moved_names_json(const std::vector<NamedAddress>& names) {
+    auto result = OrderedJson::array();
+    for (const NamedAddress& named : names) {
+        OrderedJson item;
+        item["name"] = named.name;
+        item["address"] = named.address.text();
+        item["service"] = named.service;
+        item["last_seen"] = rfc3339_milliseconds(named.last_seen);
+        item["interface"] = named.interface;
         result.push_back(std::move(item));
     }
     return result;

@@ -118,14 +118,26 @@ std::string queues_text(const Statistics& statistics, bool colour) {
     return table.empty() ? "" : "\n" + table.text(colour);
 }
 
+std::string moved_names_text(const Statistics& statistics, bool colour) {
+    Table table({{"NAME"}, {"NOW AT"}, {"SERVICE"}, {"INTERFACE"}, {"LAST ANSWER", Align::Right}});
+    for (const NamedAddress& named : statistics.stale.moved_names)
+        table.add({named.name, named.address.text(), named.service, named.interface,
+                   age_text(statistics.read_at - named.last_seen)});
+    if (table.empty()) return "";
+    return "\n" + table.text(colour) +
+           "DNS gave these addresses, which the range map lacks; kudo-agent status says what that may mean.\n";
+}
+
 std::string strays_text(const Statistics& statistics, bool colour) {
     Table table({{"STRAY"},
+                 {"NAME"},
                  {"INTERFACE"},
                  {"REQUESTS", Align::Right},
                  {"ANSWERS", Align::Right},
                  {"LAST ANSWER", Align::Right}});
-    for (const StrayRemote& stray : statistics.strays)
-        table.add({stray.remote.text(), stray.interface, count_text(stray.requests), count_text(stray.answers),
+    for (const StrayRemote& stray : statistics.stale.strays)
+        table.add({stray.remote.text(), stray.name.empty() ? "-" : stray.name, stray.interface,
+                   count_text(stray.requests), count_text(stray.answers),
                    age_text(statistics.read_at - stray.last_seen)});
     if (table.empty()) return "";
     return "\n" + table.text(colour) +
@@ -189,7 +201,7 @@ std::string stats_text(const Statistics& statistics, const StatsView& view) {
     services.add_totals(statistics.totals);
     std::string text = services.text(view.colour) + reasons_text(statistics, view.colour) +
                        queues_text(statistics, view.colour) + strays_text(statistics, view.colour) +
-                       flows_text(statistics, view);
+                       moved_names_text(statistics, view.colour) + flows_text(statistics, view);
     if (statistics.unrecorded_flow_packets > 0)
         text += fmt::format("The flow table was full: {} packets are counted everywhere but in a flow.\n",
                             count_text(statistics.unrecorded_flow_packets));

@@ -33,9 +33,10 @@ using Write = std::function<Result<void>(std::string_view)>;
 Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write);
 std::string stats_text(const Statistics& statistics, const StatsView& view);
 
-OrderedJson strays_json(const std::vector<StrayRemote>& strays);  // a list, also in the status
-std::string flow_json(const FlowRecord& flow);                    // one line
-std::string protocol_name(uint8_t protocol);                      // "udp"; the number where we have no name
-std::string endpoint_text(const Address& address, uint16_t port); // "1.2.3.4:443", "[2001:db8::1]:443", "1.2.3.4"
+OrderedJson strays_json(const std::vector<StrayRemote>& strays);      // a list, also in the status
+OrderedJson moved_names_json(const std::vector<NamedAddress>& names); // the same
+std::string flow_json(const FlowRecord& flow);                        // one line
+std::string protocol_name(uint8_t protocol);                          // "udp"; the number where we have no name
+std::string endpoint_text(const Address& address, uint16_t port);     // "1.2.3.4:443", "[2001:db8::1]:443", "1.2.3.4"
 
 } // namespace kudo

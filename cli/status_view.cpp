@@ -111,27 +111,50 @@ std::string interfaces_text(const Status& status, bool colour) {
 
 OrderedJson stale_map_json(const Status& status) {
     OrderedJson result;
-    result["suspected"] = !status.strays.empty();
-    result["remotes"] = strays_json(status.strays);
+    result["suspected"] = !status.stale.empty();
+    result["remotes"] = strays_json(status.stale.strays);
+    result["names"] = moved_names_json(status.stale.moved_names);
     return result;
 }
 
-std::string stale_map_text(const Status& status, bool colour) {
-    if (status.strays.empty()) return "";
-    Table table({{"ANSWERS FROM"}, {"INTERFACE"}, {"ANSWERED", Align::Right}, {"LAST"}});
-    for (const StrayRemote& stray : status.strays)
-        table.add({stray.remote.text(), stray.interface, fmt::format("{} of {}", stray.answers, stray.requests),
-                   rfc3339(std::chrono::floor<std::chrono::seconds>(stray.last_seen))});
+std::string seconds_text(std::chrono::system_clock::time_point time) {
+    return rfc3339(std::chrono::floor<std::chrono::seconds>(time));
+}
+
+std::string strays_text(const Status& status, bool colour) {
+    if (status.stale.strays.empty()) return "";
+    Table table({{"ANSWERS FROM"}, {"NAME"}, {"INTERFACE"}, {"ANSWERED", Align::Right}, {"LAST"}});
+    for (const StrayRemote& stray : status.stale.strays)
+        table.add({stray.remote.text(), stray.name.empty() ? "-" : stray.name, stray.interface,
+                   fmt::format("{} of {}", stray.answers, stray.requests), seconds_text(stray.last_seen)});
     return "\n" +
            paint("The range map may be stale: media servers answer this host at addresses that it lacks.",
                  Style::Yellow, colour) +
            "\n" + table.text(colour) +
-           fmt::format(
-               "KUDO's provider may add emergency capacity before the list of ranges says so. Media there is not\n"
-               "recognised: not marked, and not queued as KUDO's. kudo-agent ranges show has the map in use (serial\n"
-               "{}); ask KUDO for a newer one. Other products' media servers answer on the same port, UDP 3478:\n"
-               "if the addresses are theirs, nothing is wrong.\n",
-               status.serial);
+           "KUDO's provider may add emergency capacity before the list of ranges says so. Media there is not\n"
+           "recognised: not marked, and not queued as KUDO's. Other products' media servers answer on the same port,\n"
+           "UDP 3478: if the addresses are theirs, nothing is wrong. One with a name is under a domain of the map.\n";
+}
+
+std::string moved_names_text(const Status& status, bool colour) {
+    if (status.stale.moved_names.empty()) return "";
+    Table table({{"NAME"}, {"NOW AT"}, {"SERVICE"}, {"LAST"}});
+    for (const NamedAddress& named : status.stale.moved_names)
+        table.add({named.name, named.address.text(), named.service, seconds_text(named.last_seen)});
+    return "\n" +
+           paint("The range map may be stale: DNS has names of its services at addresses that it lacks.", Style::Yellow,
+                 colour) +
+           "\n" + table.text(colour) +
+           "This host has asked for them. What goes there is not recognised, and a firewall that follows the same "
+           "list\n"
+           "of ranges may block it.\n";
+}
+
+std::string stale_map_text(const Status& status, bool colour) {
+    if (status.stale.empty()) return "";
+    return strays_text(status, colour) + moved_names_text(status, colour) +
+           fmt::format("kudo-agent ranges show has the map in use (serial {}); ask KUDO for a newer one.\n",
+                       status.serial);
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Media servers outside of the range map: what `status` and `stats` say after real STUN between real sockets. Run by
-// ctest, label e2e. Invariant: every datagram has arrived before the command is asked.
+// What says that the range map is stale: what `status` and `stats` say after real STUN and DNS between real sockets.
+// Run by ctest, label e2e. Invariant: every datagram has arrived before the command is asked.
 #include "tests/e2e/link_fixture.h"
 
 #include <arpa/inet.h>
@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/support/dns_message.h"
 #include "tests/support/stun_message.h"
 
 namespace kudo::test {
@@ -25,10 +26,10 @@ protected:
         test_->add_far_address(std::string(near_address) + "/32");
         quieten();
     }
-    // One datagram to the remote's port 3478, and the reply if there is one.
+    // One datagram to the remote's port, and the reply if there is one.
     void exchange(const std::string& remote, const Bytes& request, const Bytes& reply,
-                  const std::string& local = host_address) const {
-        const Endpoint here{remote.find(':') != std::string::npos ? host_address6 : local, 41000}, there{remote, 3478};
+                  const std::string& local = host_address, uint16_t port = 3478) const {
+        const Endpoint here{remote.find(':') != std::string::npos ? host_address6 : local, 41000}, there{remote, port};
         const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, there);
         send_datagram(near.get(), there, request);
         ASSERT_EQ(receive_datagram(far.get()), request.size());
@@ -38,6 +39,29 @@ protected:
     }
     void answered(const std::string& remote, uint8_t transaction = 7, const std::string& local = host_address) const {
         exchange(remote, stun_message(binding_request, transaction), stun_message(binding_success, transaction), local);
+    }
+    // A name server at this address is asked for the name, and says these addresses.
+    void resolved(const std::string& server, const std::string& name, const std::vector<std::string>& addresses) const {
+        std::vector<DnsRecord> records;
+        for (const std::string& address : addresses)
+            records.push_back({name, address});
+        exchange(server, dns_question(name), dns_answer(name, records), host_address, KUDO_DNS_PORT);
+    }
+    // "NAME ADDRESS SERVICE" of each name that the commands report, which must agree.
+    [[nodiscard]] std::vector<std::string> moved_names() const {
+        auto stale = test_->status().at("stale_map"), names = test_->stats().at("moved_names");
+        for (auto* list : {&stale.at("names"), &names})
+            for (auto& moved : *list)
+                moved.erase("last_seen"); // two readings of the clock
+        EXPECT_EQ(stale.at("names"), names);
+        EXPECT_EQ(stale.at("suspected"), !names.empty() || !stale.at("remotes").empty());
+        std::vector<std::string> result;
+        for (const auto& moved : names) {
+            EXPECT_EQ(moved.at("interface"), "eth0");
+            result.push_back(moved.at("name").get<std::string>() + " " + moved.at("address").get<std::string>() + " " +
+                             moved.at("service").get<std::string>());
+        }
+        return result;
     }
     // The addresses that the commands report, which must agree.
     [[nodiscard]] std::vector<std::string> reported() const {
@@ -130,6 +154,66 @@ TEST_F(DriftTest, StatusExplainsItAndStaysHealthy) {
         EXPECT_NE(status.out.find(text), std::string::npos) << text << "\n" << status.out;
     EXPECT_NE(stats.out.find("STRAY"), std::string::npos) << stats.out;
     EXPECT_NE(stats.out.find(stranger_address), std::string::npos) << stats.out;
+}
+
+TEST_P(Drift, ANameThatDnsNowHasOutsideOfTheMapIsReported) {
+    enable_as(GetParam());
+    resolved(stranger_address, "live.kudoway.ca", {"3.97.146.187"}); // where the map has it
+    EXPECT_EQ(moved_names(), std::vector<std::string>{});
+    const double begun = seconds_now();
+    resolved(stranger_address, "live.kudoway.ca", {"3.97.146.187", "18.156.200.9"});
+    resolved(stranger_address6, "new.kudoway.ca", {"2a05:d018::9"});
+    resolved(stranger_address, "live.kudoway.com", {"18.156.200.10"}); // of region us, which was not chosen
+    resolved(stranger_address, "api.opentok.com", {"18.156.200.11"});  // the map does not say where that is
+    resolved(stranger_address, "www.example.com", {"18.156.200.12"});
+    auto names = moved_names();
+    std::ranges::sort(names);
+    EXPECT_EQ(names, (std::vector<std::string>{"live.kudoway.ca 18.156.200.9 region-ca",
+                                               "new.kudoway.ca 2a05:d018::9 region-ca"}));
+    for (const auto& moved : test_->stats().at("moved_names")) {
+        EXPECT_GT(seconds_of(moved.at("last_seen")), begun - 0.1);
+        EXPECT_LT(seconds_of(moved.at("last_seen")), seconds_now() + 0.1);
+    }
+    // The last answer counts.
+    resolved(stranger_address, "live.kudoway.ca", {"3.97.146.187"});
+    EXPECT_EQ(moved_names(), std::vector<std::string>{"new.kudoway.ca 2a05:d018::9 region-ca"});
+    EXPECT_TRUE(somebodys_xdp_stands());
+}
+
+TEST_F(DriftTest, AnAnswerThatNobodyAskedForMovesNoName) {
+    enable();
+    const Bytes forged = dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "18.156.200.9"}}, 8);
+    exchange(stranger_address, dns_question("live.kudoway.ca", 7), forged, host_address, KUDO_DNS_PORT);
+    exchange(stranger_address, dns_question("www.example.com", 8), forged, host_address, KUDO_DNS_PORT);
+    EXPECT_EQ(moved_names(), std::vector<std::string>{});
+}
+
+TEST_F(DriftTest, AMediaServerThatDnsHasANameForIsSaidByName) {
+    enable();
+    resolved(stranger_address, "mantis-7.tokbox.com", {stranger_address6});
+    answered(stranger_address6);
+    answered(stranger_address);
+    const auto strays = test_->status().at("stale_map").at("remotes");
+    ASSERT_EQ(strays.size(), 2u) << strays;
+    for (const auto& stray : strays)
+        EXPECT_EQ(stray.at("name"), stray.at("remote") == stranger_address6 ? nlohmann::json("mantis-7.tokbox.com")
+                                                                            : nlohmann::json(nullptr))
+            << stray;
+    EXPECT_EQ(moved_names(), std::vector<std::string>{});
+    EXPECT_NE(test_->agent({"status"}).out.find("mantis-7.tokbox.com"), std::string::npos);
+}
+
+TEST_F(DriftTest, AMapThatHasTheAddressTakesTheNameAway) {
+    enable();
+    resolved(stranger_address, "live.kudoway.ca", {"18.156.200.9"});
+    const Outcome status = test_->agent({"status"});
+    EXPECT_EQ(status.status, 0);
+    for (const std::string text : {"enabled, healthy", "The range map may be stale", "live.kudoway.ca", "18.156.200.9",
+                                   "kudo-agent ranges show", "ask KUDO for a newer one"})
+        EXPECT_NE(status.out.find(text), std::string::npos) << text << "\n" << status.out;
+    EXPECT_NE(test_->agent({"stats"}).out.find("live.kudoway.ca  18.156.200.9"), std::string::npos);
+    apply(R"("domains": ["*.kudoway.ca"], "ipv4": ["3.123.12.128/28", "18.156.200.0/24"])");
+    EXPECT_EQ(moved_names(), std::vector<std::string>{});
 }
 
 TEST_F(DriftTest, ObserveModeSeesItToo) {

@@ -156,21 +156,42 @@ StrayRemote some_stray() {
             .answers = 12,
             .first_seen = noon,
             .last_seen = noon + 250ms,
-            .interface = "eth0"};
+            .interface = "eth0",
+            .name = {}};
+}
+
+NamedAddress some_moved_name() {
+    return {.name = "live.kudoway.ca",
+            .address = Address::parse("18.156.200.9").value(),
+            .last_seen = noon + 250ms,
+            .interface = "eth0",
+            .service = "region-ca"};
 }
 
 TEST(StatsJson, HasEachStrayAndTheListEvenWhereThereAreNone) {
     Statistics statistics = some_statistics();
     EXPECT_EQ(stats_json(statistics, {})["strays"], OrderedJson::array());
-    statistics.strays = {some_stray()};
+    statistics.stale.strays = {some_stray()};
     const OrderedJson stray = stats_json(statistics, {})["strays"][0];
-    EXPECT_EQ(keys(stray),
-              (std::vector<std::string>{"remote", "requests", "answers", "first_seen", "last_seen", "interface"}));
+    EXPECT_EQ(keys(stray), (std::vector<std::string>{"remote", "name", "requests", "answers", "first_seen", "last_seen",
+                                                     "interface"}));
+    EXPECT_EQ(stray["name"], nullptr);
     EXPECT_EQ(stray["remote"], "198.51.100.7");
     EXPECT_EQ(stray["requests"], 14);
     EXPECT_EQ(stray["answers"], 12);
     EXPECT_EQ(stray["first_seen"], "2022-03-01T12:00:00.000Z");
     EXPECT_EQ(stray["last_seen"], "2022-03-01T12:00:00.250Z");
+}
+
+TEST(StatsJson, HasEachMovedNameAndTheListEvenWhereThereAreNone) {
+    Statistics statistics = some_statistics();
+    EXPECT_EQ(stats_json(statistics, {})["moved_names"], OrderedJson::array());
+    statistics.stale.moved_names = {some_moved_name()};
+    EXPECT_EQ(stats_json(statistics, {})["moved_names"][0], (OrderedJson{{"name", "live.kudoway.ca"},
+                                                                         {"address", "18.156.200.9"},
+                                                                         {"service", "region-ca"},
+                                                                         {"last_seen", "2022-03-01T12:00:00.250Z"},
+                                                                         {"interface", "eth0"}}));
 }
 
 TEST(FlowJson, HasTheNamesOfTheContract) {
@@ -216,9 +237,19 @@ TEST(StatsText, ListsFlowsUpToTheLimit) {
 TEST(StatsText, SpeaksOfStraysOnlyIfThereAreAny) {
     Statistics statistics = some_statistics();
     EXPECT_EQ(stats_text(statistics, {}).find("STRAY"), std::string::npos);
-    statistics.strays = {some_stray()};
+    statistics.stale.strays = {some_stray()};
+    statistics.stale.strays[0].name = "mantis-7.tokbox.com";
     const std::string text = stats_text(statistics, {});
-    EXPECT_NE(text.find("198.51.100.7  eth0             14       12"), std::string::npos) << text;
+    EXPECT_NE(text.find("198.51.100.7  mantis-7.tokbox.com  eth0             14       12"), std::string::npos) << text;
+    EXPECT_EQ(text.find("NOW AT"), std::string::npos) << text;
+}
+
+TEST(StatsText, SpeaksOfMovedNamesOnlyIfThereAreAny) {
+    Statistics statistics = some_statistics();
+    statistics.stale.moved_names = {some_moved_name()};
+    const std::string text = stats_text(statistics, {});
+    EXPECT_NE(text.find("live.kudoway.ca  18.156.200.9  region-ca  eth0"), std::string::npos) << text;
+    EXPECT_EQ(text.find("STRAY"), std::string::npos) << text;
 }
 
 TEST(StatsText, AnIPv6EndpointWithAPortStandsInBrackets) {
@@ -290,22 +321,32 @@ TEST(StatusExit, IsZeroOnlyIfNothingDiffers) {
 
 TEST(StatusJson, SaysWhetherTheMapMayBeStaleAndStaysHealthy) {
     EXPECT_EQ(status_json(healthy_status())["stale_map"],
-              (OrderedJson{{"suspected", false}, {"remotes", OrderedJson::array()}}));
+              (OrderedJson{{"suspected", false}, {"remotes", OrderedJson::array()}, {"names", OrderedJson::array()}}));
     Status status = healthy_status();
-    status.strays = {some_stray()};
+    status.stale.strays = {some_stray()};
     EXPECT_EQ(status_json(status)["stale_map"]["suspected"], true);
     EXPECT_EQ(status_json(status)["stale_map"]["remotes"][0]["remote"], "198.51.100.7");
     EXPECT_EQ(status_json(status)["healthy"], true);
+    EXPECT_EQ(exit_status(status), 0);
+    status.stale = {.strays = {}, .moved_names = {some_moved_name()}};
+    EXPECT_EQ(status_json(status)["stale_map"]["suspected"], true);
+    EXPECT_EQ(status_json(status)["stale_map"]["names"][0]["address"], "18.156.200.9");
     EXPECT_EQ(exit_status(status), 0);
 }
 
 TEST(StatusText, TellsWhatAStaleMapIsAndWhatToDo) {
     EXPECT_EQ(status_text(healthy_status(), false).find("stale"), std::string::npos);
     Status status = healthy_status();
-    status.strays = {some_stray()};
-    const std::string text = status_text(status, false);
-    EXPECT_NE(text.find("198.51.100.7  eth0       12 of 14  2022-03-01T12:00:00Z"), std::string::npos) << text;
+    status.stale.strays = {some_stray()};
+    std::string text = status_text(status, false);
+    EXPECT_NE(text.find("198.51.100.7  -     eth0       12 of 14  2022-03-01T12:00:00Z"), std::string::npos) << text;
     EXPECT_NE(text.find("kudo-agent ranges show"), std::string::npos) << text;
+    EXPECT_EQ(text.find("NOW AT"), std::string::npos) << text;
+    status.stale = {.strays = {}, .moved_names = {some_moved_name()}};
+    text = status_text(status, false);
+    EXPECT_NE(text.find("live.kudoway.ca  18.156.200.9  region-ca  2022-03-01T12:00:00Z"), std::string::npos) << text;
+    EXPECT_NE(text.find("kudo-agent ranges show"), std::string::npos) << text;
+    EXPECT_EQ(text.find("ANSWERS FROM"), std::string::npos) << text;
 }
 
 TEST(StatusExit, TellsNotEnabledFromLeftovers) {
