@@ -12,7 +12,6 @@
 #include <thread>
 
 #include "agent/bpf_object.h"
-#include "agent/flow_rows.h"
 #include "bpf/flow_cache.h"
 
 namespace kudo {
@@ -72,10 +71,10 @@ public:
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2)
                 moves_[cpu * KUDO_CACHE_SLOTS + slot] = moves_of(cpus_[cpu].cache[slot]);
-        auto flows = read_flow_rows<Key>(fd_);
-        if (!flows) return flows;
+        std::vector<std::pair<Key, kudo_flow>> flows;
+        KUDO_TRY(read_rows(flows));
         read_caches();
-        for (auto& [key, flow] : *flows)
+        for (auto& [key, flow] : flows)
             KUDO_TRY(complete(key, flow));
         // Rows that the table's LRU had to give up while a cache still holds the flow.
         for (auto& [cached, found] : cached_) {
@@ -86,12 +85,29 @@ public:
             flow.first_seen = cached.last_seen;
             mark_found(key);
             KUDO_TRY(complete(key, flow));
-            flows->emplace_back(key, flow);
+            flows.emplace_back(key, flow);
         }
         return flows;
     }
 
 private:
+    Result<void> read_rows(std::vector<std::pair<Key, kudo_flow>>& flows) {
+        constexpr uint32_t batch_size = 16384;
+        std::vector<Key> keys(batch_size);
+        std::vector<kudo_flow> values(batch_size);
+        uint32_t position = 0;
+        for (bool first = true;; first = false) {
+            uint32_t count = batch_size;
+            LIBBPF_OPTS(bpf_map_batch_opts, options);
+            const int error = bpf_map_lookup_batch(fd_, first ? nullptr : &position, &position, keys.data(),
+                                                   values.data(), &count, &options);
+            if (error != 0 && errno != ENOENT) return fail_errno("cannot read the flows");
+            for (uint32_t i = 0; i < count; i++)
+                flows.emplace_back(keys[i], values[i]);
+            if (error != 0) return {};
+        }
+    }
+
     void read_caches() {
         by_slot_.assign(KUDO_CACHE_SLOTS, {});
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)

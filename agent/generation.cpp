@@ -129,7 +129,7 @@ Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compil
     std::memcpy(reinterpret_cast<char*>(&target) + behind_generation,
                 reinterpret_cast<const char*>(compiled.policy.get()) + behind_generation,
                 sizeof target - behind_generation);
-    KUDO_TRY(write_service_names(data_path, compiled.slots));
+    KUDO_TRY(write_service_names(data_path, compiled.slots, next));
 
     store(**active, next);
     KUDO_TRY(wait_for_readers(data_path));

@@ -5,14 +5,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bitset>
 #include <cstring>
 #include <span>
 
 #include <fmt/format.h>
 
-#include "agent/flow_rows.h"
 #include "agent/generation.h"
 #include "agent/range_store.h"
 #include "maps/combine.h"
@@ -26,16 +24,17 @@ using SlotSet = std::bitset<KUDO_MAX_SERVICES>;
 // No service has this name. A slot that still has it was being taken from its name when its writer was killed.
 constexpr std::string_view being_emptied = "~";
 
-Result<std::string> read_name(const DataPath& data_path, uint32_t slot) {
+Result<SlotName> read_name(const DataPath& data_path, uint32_t slot) {
     kudo_service_name value{};
     if (bpf_map_lookup_elem(data_path.maps().services.get(), &slot, &value) != 0)
         return fail_errno("cannot read a service's name");
     value.name[sizeof value.name - 1] = '\0';
-    return value.name;
+    return SlotName{value.name, value.since};
 }
 
-Result<void> write_name(const DataPath& data_path, uint32_t slot, std::string_view name) {
+Result<void> write_name(const DataPath& data_path, uint32_t slot, std::string_view name, uint32_t since) {
     kudo_service_name value{};
+    value.since = since;
     name.copy(value.name, sizeof value.name - 1);
     if (bpf_map_update_elem(data_path.maps().services.get(), &slot, &value, BPF_ANY) != 0)
         return fail_errno("cannot write a service's name");
@@ -84,60 +83,20 @@ private:
     std::span<kudo_cpu> cpus_;
 };
 
-// The judgement as nobody's, if it names one of the slots.
-std::optional<uint64_t> without_service(uint64_t word, const SlotSet& slots) {
-    kudo_judgement judgement;
-    std::memcpy(&judgement, &word, sizeof judgement);
-    if (!slots.test(judgement.service % KUDO_MAX_SERVICES)) return std::nullopt;
-    judgement.service = 0;
-    std::memcpy(&word, &judgement, sizeof word);
-    return word;
-}
-
 void forget_counters(std::span<kudo_cpu> cpus, const SlotSet& slots) {
     for (kudo_cpu& cpu : cpus)
         for (std::size_t slot = 0; slot < slots.size(); slot++)
             if (slots.test(slot)) std::memset(cpu.counters.services[slot], 0, sizeof cpu.counters.services[slot]);
 }
 
-// Programs may judge a flow again at the same moment: theirs is the newer word.
-void disown_cached_flows(std::span<kudo_cpu> cpus, const SlotSet& slots) {
-    for (kudo_cpu& cpu : cpus)
-        for (kudo_cached_flow& cached : cpu.cache) {
-            const std::atomic_ref<__u64> word(cached.judgement);
-            __u64 present = word.load(std::memory_order_relaxed);
-            if (const auto nobodys = without_service(present, slots)) word.compare_exchange_strong(present, *nobodys);
-        }
-}
-
-template <typename Key> Result<void> disown_flows(int fd, const SlotSet& slots) {
-    const auto rows = read_flow_rows<Key>(fd);
-    if (!rows) return fail(rows.error());
-    for (const auto& [key, row] : *rows) {
-        kudo_flow flow;
-        if (!without_service(row.judgement, slots) || bpf_map_lookup_elem(fd, &key, &flow) != 0) continue;
-        const auto nobodys = without_service(flow.judgement, slots);
-        if (!nobodys) continue; // a packet came, and it was judged again
-        flow.judgement = *nobodys;
-        if (bpf_map_update_elem(fd, &key, &flow, BPF_EXIST) != 0 && errno != ENOENT)
-            return fail_errno("cannot change a flow");
-    }
-    return {};
-}
-
 // Nothing is counted for these slots by any program.
 Result<void> empty_slots(const DataPath& data_path, const SlotSet& slots) {
-    const DataPath::Maps& maps = data_path.maps();
-    auto cpus = WritableCpus::map(maps.cpus.get());
+    auto cpus = WritableCpus::map(data_path.maps().cpus.get());
     if (!cpus) return fail(std::move(cpus.error()));
     for (uint32_t slot = 1; slot < slots.size(); slot++)
-        if (slots.test(slot)) KUDO_TRY(write_name(data_path, slot, being_emptied));
+        if (slots.test(slot)) KUDO_TRY(write_name(data_path, slot, being_emptied, 0));
     forget_counters(**cpus, slots);
-    disown_cached_flows(**cpus, slots);
-    // A program that is on its way may yet carry a cached flow's old judgement into the table.
-    KUDO_TRY(wait_for_readers(data_path));
-    KUDO_TRY(disown_flows<kudo_flow4_key>(maps.flows4.get(), slots));
-    return disown_flows<kudo_flow6_key>(maps.flows6.get(), slots);
+    return {};
 }
 
 // When each service was last asked for by a map: the number of its entry in the history.
@@ -156,13 +115,26 @@ std::map<std::string, std::size_t, std::less<>> last_asked_for(const Instance& i
 
 } // namespace
 
-Result<ServiceSlots> read_service_slots(const DataPath& data_path) {
-    ServiceSlots slots;
+Result<SlotNames> read_slot_names(const DataPath& data_path) {
+    SlotNames names;
     for (uint32_t slot = 1; slot < KUDO_MAX_SERVICES; slot++) {
         auto name = read_name(data_path, slot);
         if (!name) return fail(std::move(name.error()));
-        if (!name->empty() && *name != being_emptied) slots.emplace(std::move(*name), static_cast<uint8_t>(slot));
+        if (name->name != being_emptied) names[slot] = std::move(*name);
     }
+    return names;
+}
+
+Result<ServiceSlots> read_service_slots(const DataPath& data_path) {
+    const auto names = read_slot_names(data_path);
+    if (!names) return fail(names.error());
+    return slots_of(*names);
+}
+
+ServiceSlots slots_of(const SlotNames& names) {
+    ServiceSlots slots;
+    for (std::size_t slot = 1; slot < names.size(); slot++)
+        if (!names[slot].name.empty()) slots.emplace(names[slot].name, static_cast<uint8_t>(slot));
     return slots;
 }
 
@@ -183,15 +155,15 @@ Result<std::vector<uint8_t>> idle_slots(const Instance& instance, const DesiredS
     return result;
 }
 
-Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots) {
+Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots, uint32_t generation) {
     std::vector<std::pair<uint32_t, std::string>> changed;
     SlotSet taken;
     for (const auto& [name, slot] : slots) {
         const auto present = read_name(data_path, slot);
         if (!present) return fail(present.error());
-        if (*present == name) continue;
+        if (present->name == name) continue;
         changed.emplace_back(slot, name);
-        if (!present->empty()) taken.set(slot);
+        if (!present->name.empty()) taken.set(slot);
     }
     if (taken.any()) {
         const auto counted = counted_slots(data_path);
@@ -200,7 +172,7 @@ Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& 
         KUDO_TRY(empty_slots(data_path, taken));
     }
     for (const auto& [slot, name] : changed)
-        KUDO_TRY(write_name(data_path, slot, name));
+        KUDO_TRY(write_name(data_path, slot, name, generation));
     return {};
 }
 

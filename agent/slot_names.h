@@ -4,13 +4,26 @@
 // counters and flows has counters and flows of these names; docs/decisions/2026-11-26-service-slots.md.
 #pragma once
 
+#include <array>
+#include <string>
+
 #include "agent/datapath.h"
 #include "agent/desired_state.h"
 #include "maps/compile.h"
 
 namespace kudo {
 
-// The names that have a slot.
+// A slot's name, and the first generation in which it has it: what an older one judged was for another name.
+struct SlotName {
+    std::string name; // empty: nobody's
+    uint32_t since = 0;
+    bool operator==(const SlotName&) const = default;
+};
+using SlotNames = std::array<SlotName, KUDO_MAX_SERVICES>; // by slot
+
+Result<SlotNames> read_slot_names(const DataPath& data_path);
+ServiceSlots slots_of(const SlotNames& names);
+// Both.
 Result<ServiceSlots> read_service_slots(const DataPath& data_path);
 
 // The slots that no packet can be counted for now, those of the longest unused names first, as far as the history of
@@ -18,9 +31,9 @@ Result<ServiceSlots> read_service_slots(const DataPath& data_path);
 Result<std::vector<uint8_t>> idle_slots(const Instance& instance, const DesiredState& desired,
                                         const DataPath& data_path, const ServiceSlots& slots);
 
-// Writes the names. What was counted for another name that a slot had is forgotten first, and flows of it are nobody's
-// from then on. An Error, and nothing is changed, if packets are counted for such a slot now. The caller holds the lock
-// and has waited for the readers of older generations than the active one.
-Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots);
+// Writes the names, new ones as of this generation, which is not active yet. What was counted for another name that a
+// slot had is forgotten first. An Error, and nothing is changed, if packets are counted for such a slot now. The caller
+// holds the lock and has waited for the readers of older generations than the active one.
+Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots, uint32_t generation);
 
 } // namespace kudo

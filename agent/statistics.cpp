@@ -51,7 +51,7 @@ void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Sta
     }
 }
 
-Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const ServiceSlots& slots, Statistics& statistics) {
+Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNames& names, Statistics& statistics) {
     auto clock = TickClock::read(data_path);
     if (!clock) return fail(std::move(clock.error()));
     auto interfaces = list_interfaces();
@@ -59,10 +59,6 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
     std::map<uint32_t, std::string> interface_names;
     for (const Interface& interface : *interfaces)
         interface_names[interface.index] = interface.name;
-    std::array<std::string, KUDO_MAX_SERVICES> service_names;
-    for (const auto& [name, slot] : slots)
-        service_names[slot] = name;
-
     auto streams = read_rtp_streams(data_path.maps().rtp4.get(), data_path.maps().rtp6.get());
     if (!streams) return fail(std::move(streams.error()));
 
@@ -78,7 +74,9 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
         record.interface_index = key.interface;
         const auto name = interface_names.find(key.interface);
         record.interface = name != interface_names.end() ? name->second : "#" + std::to_string(key.interface);
-        record.service = service_names[judgement.service % KUDO_MAX_SERVICES];
+        // Generations may begin anew at their end.
+        const SlotName& service = names[judgement.service % KUDO_MAX_SERVICES];
+        if (static_cast<int32_t>(judgement.generation - service.since) >= 0) record.service = service.name;
         record.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
         record.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
         record.reason = static_cast<kudo_reason>(judgement.reason);
@@ -120,7 +118,7 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const Servic
 }
 
 // What was counted for the names of these slots.
-Result<Statistics> read_counted(DataPath& data_path, const ServiceSlots& slots) {
+Result<Statistics> read_counted(DataPath& data_path, const SlotNames& names) {
     Statistics statistics;
     auto generation = active_generation(data_path);
     if (!generation) return fail(std::move(generation.error()));
@@ -128,13 +126,13 @@ Result<Statistics> read_counted(DataPath& data_path, const ServiceSlots& slots) 
     statistics.read_at = std::chrono::system_clock::now();
     auto cpus = CpuBlocks::map(data_path.maps().cpus.get());
     if (!cpus) return fail(std::move(cpus.error()));
-    take_counters(sum_counters(cpus->blocks()), slots, statistics);
+    take_counters(sum_counters(cpus->blocks()), slots_of(names), statistics);
     for (const Fd* flows : {&data_path.maps().flows4, &data_path.maps().flows6}) {
         auto size = map_size(flows->get());
         if (!size) return fail(std::move(size.error()));
         statistics.flow_capacity += *size;
     }
-    KUDO_TRY(read_flows(data_path, *cpus, slots, statistics));
+    KUDO_TRY(read_flows(data_path, *cpus, names, statistics));
     return statistics;
 }
 
@@ -210,13 +208,13 @@ Result<Statistics> read_statistics(const Instance& instance) {
     if (!data_path) return fail(std::move(data_path.error()));
     // A slot may go to another name while we read what was counted for it.
     for (int attempt = 0; attempt < 10; attempt++) {
-        const auto slots = read_service_slots(*data_path);
-        if (!slots) return fail(slots.error());
-        auto statistics = read_counted(*data_path, *slots);
+        const auto names = read_slot_names(*data_path);
+        if (!names) return fail(names.error());
+        auto statistics = read_counted(*data_path, *names);
         if (!statistics) return statistics;
-        const auto after = read_service_slots(*data_path);
+        const auto after = read_slot_names(*data_path);
         if (!after) return fail(after.error());
-        if (*after != *slots) continue;
+        if (*after != *names) continue;
         KUDO_TRY(read_queues(*data_path, *statistics));
         KUDO_TRY(read_stale(instance, *data_path, *statistics));
         return statistics;

@@ -59,7 +59,7 @@ enum kudo_verdict {
 };
 
 /* Limits. The range-map validator refuses what would exceed them. */
-#define KUDO_MAX_SERVICES 128 /* distinct service names since enable; slot 0 means "no service" */
+#define KUDO_MAX_SERVICES 128 /* that are counted at once; slot 0 means "no service" */
 #define KUDO_MAX_PORTS 8      /* port rules of one service */
 #define KUDO_MAX_CANDIDATES 4 /* services whose ranges cover one address */
 #define KUDO_MAX_REASONS 32
@@ -331,10 +331,13 @@ struct kudo_answer {
 };
 KUDO_ASSERT(sizeof(struct kudo_answer) == 1248, "answer");
 
-/* Which service name a slot stands for; slot numbers stay with a name across generations. */
+/* Which service name a slot stands for. A name keeps its slot across generations; what an older generation than `since`
+ * judged was for another name. */
 struct kudo_service_name {
 	char name[64]; /* zero-terminated; empty: free slot */
+	__u32 since;   /* the first generation that the slot has this name in */
 };
+KUDO_ASSERT(sizeof(struct kudo_service_name) == 68, "service name");
 
 /* Answer of kudo_clock: both clocks at one moment, to turn jiffies into wall time. */
 struct kudo_clock_reading {
