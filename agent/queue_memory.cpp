@@ -191,7 +191,7 @@ std::vector<uint32_t> remembered_queues(const fs::path& folder) {
     for (const auto& entry : fs::directory_iterator(folder / "queues", error))
         if (const auto number = interface_number(entry.path().filename().string())) interfaces.push_back(*number);
     std::ranges::sort(interfaces);
-    interfaces.erase(std::ranges::unique(interfaces).begin(), interfaces.end());
+    interfaces.erase(std::unique(interfaces.begin(), interfaces.end()), interfaces.end());
     return interfaces;
 }
 

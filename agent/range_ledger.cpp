@@ -111,7 +111,7 @@ std::vector<std::string> RangeLedger::documents() const {
         if (entry.event == RangeEvent::Activated || entry.event == RangeEvent::RolledBack)
             hashes.push_back(entry.map.hash);
     std::ranges::sort(hashes);
-    hashes.erase(std::ranges::unique(hashes).begin(), hashes.end());
+    hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
     std::erase(hashes, "");
     return hashes;
 }

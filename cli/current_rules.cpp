@@ -72,7 +72,7 @@ std::vector<std::string> normalised(const std::vector<std::string>& words) {
     for (const std::string& word : words)
         result.push_back(trimmed(word));
     std::ranges::sort(result);
-    result.erase(std::ranges::unique(result).begin(), result.end());
+    result.erase(std::unique(result.begin(), result.end()), result.end());
     std::erase(result, "");
     return result;
 }

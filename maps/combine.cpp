@@ -54,8 +54,8 @@ private:
         Service* target = target_for(service, suffix);
         if (!target) return;
         target->ranges.insert(target->ranges.end(), ranges.begin(), ranges.end());
-        std::ranges::stable_partition(target->ranges,
-                                      [](const Range& range) { return range.prefix.address.family == Family::IPv4; });
+        std::stable_partition(target->ranges.begin(), target->ranges.end(),
+                              [](const Range& range) { return range.prefix.address.family == Family::IPv4; });
     }
 
     // The appended service that is like this one, else a new one; nullptr: no more services fit.

@@ -60,7 +60,7 @@ Complaint ask_shrink(const RangeMap& map, const RangeMap& previous) {
         for (const Range& range : service.ranges)
             distinct.push_back(range.prefix);
         std::ranges::sort(distinct);
-        distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
+        distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
         all += distinct.size();
         for (const Prefix& prefix : distinct) {
             if (cover.holds(prefix)) continue;

@@ -27,7 +27,9 @@ Parsed parse(const Bytes& frame, kudo_link_layer link = KUDO_LINK_ETHERNET, kudo
                              .direction = direction,
                              .super_packet = super_packet,
                              .hidden_tags = hidden_tags};
-    result.reason = kudo_parse(frame.data(), frame.data() + frame.size(), &as_seen, &result.packet);
+    static const uint8_t nothing = 0; // an empty vector may have no place at all
+    const uint8_t* data = frame.empty() ? &nothing : frame.data();
+    result.reason = kudo_parse(data, data + frame.size(), &as_seen, &result.packet);
     return result;
 }
 

@@ -200,7 +200,8 @@ TEST(RtpKind, AudioIsHeardWithinTenPackets) {
           Codec{"Opus, 120 ms", 5760, 380}, Codec{"G.711, 20 ms", 160, 182}, Codec{"G.711, 30 ms", 240, 262},
           Codec{"G.722, 10 ms", 80, 100}, Codec{"16 kHz, 20 ms", 320, 90}, Codec{"16 kHz, 40 ms", 640, 150},
           Codec{"Opus in stereo for music", 960, 900}}) {
-        const unsigned count = packets_until(KUDO_RTP_AUDIO, [&](unsigned i) { return audio(i, frame, size); });
+        const unsigned count =
+            packets_until(KUDO_RTP_AUDIO, [frame = frame, size = size](unsigned i) { return audio(i, frame, size); });
         EXPECT_GT(count, 3u) << name;
         EXPECT_LE(count, 10u) << name;
     }

@@ -61,9 +61,9 @@ uint32_t parse_cut(const Bytes& frame, std::size_t linear, std::size_t wire_leng
 }
 
 // Where the headers of the deep packet end.
-constexpr std::size_t ethernet_end = 14, tags_end = 22, pppoe_end = 30, ip_end = 70, hop_by_hop_end = 78,
-                      routing_end = 102, ah_end = 118, options_end = 134, tcp_fixed_end = 154, tcp_end = 166,
-                      packet_end = 196;
+[[maybe_unused]] constexpr std::size_t ethernet_end = 14, tags_end = 22, pppoe_end = 30, ip_end = 70,
+                                       hop_by_hop_end = 78, routing_end = 102, ah_end = 118, options_end = 134,
+                                       tcp_fixed_end = 154, tcp_end = 166, packet_end = 196;
 
 Packet deep_packet(std::optional<uint16_t> payload_length = {}) {
     return Ethernet{} / Vlan{.tag = KUDO_ETHERTYPE_QINQ} / Vlan{} / Pppoe{} / IPv6{.payload_length = payload_length} /
