@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "agent/dns_message.h"
 #include "agent/generation.h"
 #include "agent/interfaces.h"
+#include "bpf/dns.h"
 #include "maps/domain.h"
 #include "maps/special_addresses.h"
 
@@ -44,6 +46,15 @@ template <typename Key> Result<void> read_rows(int fd, Family family, std::map<A
     return {};
 }
 
+// By the hash of the question, which the message must have as well.
+bool answers_question(uint64_t hash, const kudo_answer& row) {
+    std::array<uint8_t, KUDO_DNS_WINDOW> window{};
+    const uint32_t seen = std::min<uint32_t>(row.length, KUDO_DNS_WINDOW);
+    std::copy_n(row.message, seen, window.begin());
+    kudo_dns_question question{};
+    return kudo_read_dns_name(window.data(), seen, &question) && question.hash == hash;
+}
+
 Result<std::vector<kudo_answer>> read_answers(int fd) {
     std::vector<kudo_answer> answers;
     auto capacity = map_size(fd);
@@ -55,9 +66,12 @@ Result<std::vector<kudo_answer>> read_answers(int fd) {
         key = next;
         previous = &key;
         if (!read.insert(key).second) continue;
-        if (bpf_map_lookup_elem(fd, &key, &answers.emplace_back()) == 0) continue;
-        if (errno != ENOENT) return fail_errno("cannot read the answers of name servers");
-        answers.pop_back();
+        kudo_answer row{};
+        if (bpf_map_lookup_elem(fd, &key, &row) != 0) {
+            if (errno == ENOENT) continue; // it had to go meanwhile
+            return fail_errno("cannot read the answers of name servers");
+        }
+        if (row.length <= sizeof row.message && answers_question(key, row)) answers.push_back(row);
     }
     return answers;
 }
@@ -103,7 +117,7 @@ public:
     }
     void add_names(const kudo_answer& row, std::vector<NamedAddress>& names) const {
         const auto last_seen = clock_.wall_time(row.received);
-        if (last_seen < oldest_ || row.length > KUDO_ANSWER_BYTES) return;
+        if (last_seen < oldest_) return;
         const auto answer = read_dns_answer({row.message, row.length});
         if (!answer) return;
         for (const Address& address : answer->addresses)
@@ -124,20 +138,23 @@ private:
     std::chrono::system_clock::time_point oldest_ = std::chrono::system_clock::now() - drift_is_kept;
 };
 
-// The service that the map has a name for, if it also says where that is.
+// The chosen service that has this very name, if the map also says where it is. Of the names below a wildcard it does
+// not.
 const Service* service_of(const std::string& name, const RangeMap& map, const CompileOptions& options) {
-    std::size_t best = 0;
-    const Service* found = nullptr;
-    for (const Service& service : map.services) {
-        std::size_t fit = 0;
-        for (const std::string& domain : service.domains)
-            fit = std::max(fit, domain_fit(domain, name));
-        if (fit == 0 || fit < best) continue;
-        if (fit > best) found = nullptr;
-        best = fit;
-        if (!found && !service.ranges.empty() && is_chosen(service, options)) found = &service;
-    }
-    return found;
+    const auto found = std::ranges::find_if(map.services, [&](const Service& service) {
+        return !service.ranges.empty() && is_chosen(service, options) &&
+               std::ranges::find(service.domains, name) != service.domains.end();
+    });
+    return found == map.services.end() ? nullptr : &*found;
+}
+
+// A name server that gives IPv6-only hosts a way to IPv4 puts the address behind a prefix of 96 bits (DNS64: RFC 6147,
+// RFC 6052).
+std::optional<Address> embedded_ipv4(const Address& address) {
+    if (address.family != Family::IPv6) return std::nullopt;
+    Address ipv4;
+    std::copy_n(address.bytes.begin() + 12, 4, ipv4.bytes.begin());
+    return ipv4;
 }
 
 } // namespace
@@ -182,6 +199,7 @@ void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& optio
         const Service* service = service_of(named.name, map, options);
         if (!service || has(map, named.address)) return true;
         if (special_block_at(prefix_of(named.address, named.address.bits()))) return true;
+        if (const auto ipv4 = embedded_ipv4(named.address); ipv4 && has(map, *ipv4)) return true;
         named.service = service->name;
         return false;
     });

@@ -32,7 +32,7 @@ struct NamedAddress {
     Address address;
     std::chrono::system_clock::time_point last_seen; // the answer; resolution of the kernel's tick
     std::string interface;                           // where the question went out, as above
-    std::string service;                             // of the map, whose domain the name is under
+    std::string service;                             // of the map, which has this name
 };
 
 struct Drift {
@@ -50,8 +50,9 @@ inline constexpr std::chrono::hours drift_is_kept{7 * 24};
 Result<Drift> read_drift(DataPath& data_path);
 
 // Leaves what speaks against the map itself. Strays: not what the map has for a region or as an optional service that
-// was not chosen. Names: those whose most exact domains in the map are of a chosen service that has ranges, since the
-// map says of no others where they are; and not at addresses that are nobody's (RFC 6890), which are a filter's answer.
+// was not chosen. Names: those that the map itself has, not by a wildcard, for a chosen service with ranges, since it
+// says of no others where they are; and not at addresses that are nobody's (RFC 6890), which are a filter's answer, nor
+// at those that stand for an address of the map (DNS64).
 void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& options);
 // Where the map cannot be read: strays without names are left.
 void judge_without_map(Drift& drift);

@@ -315,18 +315,20 @@ struct kudo_question_key {
 };
 struct kudo_question {
 	__u64 hash;      /* of the name in lower case and the type */
+	__u64 asked;     /* CLOCK_MONOTONIC, in ns */
 	__u32 interface; /* ifindex where it went out */
 	__u32 pad;
 };
+#define KUDO_QUESTION_LIFE 10000000000ull /* ns for which it is waited for: longer than resolvers do */
 KUDO_ASSERT(sizeof(struct kudo_question_key) == 24, "question key");
-KUDO_ASSERT(sizeof(struct kudo_question) == 16, "question");
+KUDO_ASSERT(sizeof(struct kudo_question) == 24, "question");
 
-/* The last answer to such a question; the key is the question's hash. */
+/* The last answer to such a question that gave something; the key is the question's hash. Longer ones are not kept. */
 #define KUDO_ANSWER_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
 struct kudo_answer {
 	__u64 received;  /* jiffies64 */
 	__u32 interface; /* of the question */
-	__u32 length;    /* of the message; what is longer than KUDO_ANSWER_BYTES is cut off */
+	__u32 length;    /* of the message */
 	__u8 message[KUDO_ANSWER_BYTES];
 };
 KUDO_ASSERT(sizeof(struct kudo_answer) == 1248, "answer");

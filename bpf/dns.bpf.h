@@ -47,28 +47,23 @@ kudo_apart int kudo_note_question(__u32 seen, __u32 generation)
 
 /* The datagram on its way in, of kudo_work, with its header: is it the answer to a question of ours? Then that question
  * is over, and where to put the message is returned. */
-kudo_inline struct kudo_answer *kudo_begin_answer(const struct kudo_work *work, __u64 *hash)
+kudo_inline struct kudo_answer *kudo_begin_answer(const struct kudo_work *work, __u32 length, __u64 *hash)
 {
 	__u32 zero = 0;
 
-	if (!kudo_is_dns_answer(work->payload))
+	if (length > KUDO_ANSWER_BYTES || !kudo_is_dns_answer(work->payload))
 		return 0;
 	struct kudo_question_key key = kudo_question_key_of(&work->packet, kudo_load16(work->payload));
 	struct kudo_question *question = bpf_map_lookup_elem(&kudo_questions, &key);
 	struct kudo_answer *answer = bpf_map_lookup_elem(&kudo_answer_work, &zero);
 
-	if (!question || !answer)
+	if (!question || !answer || bpf_ktime_get_ns() - question->asked > KUDO_QUESTION_LIFE)
 		return 0;
 	*hash = question->hash;
 	answer->interface = question->interface;
 	answer->received = bpf_jiffies64();
 	bpf_map_delete_elem(&kudo_questions, &key);
 	return answer;
-}
-
-kudo_inline __u32 kudo_answer_size(__u32 length)
-{
-	return length < KUDO_ANSWER_BYTES ? length : KUDO_ANSWER_BYTES;
 }
 
 /* `offset`: of the payload, which is `length` long and whose header is in kudo_work. */
@@ -79,16 +74,15 @@ kudo_apart int kudo_keep_frames_answer(struct xdp_md *context, __u32 offset, __u
 
 	if (!cpu)
 		return 0;
-	struct kudo_answer *answer = kudo_begin_answer(kudo_work_of(cpu), &hash);
+	struct kudo_answer *answer = kudo_begin_answer(kudo_work_of(cpu), length, &hash);
 	if (!answer)
 		return 0;
 	kudo_forget_offset(offset);
 	const __u8 *byte = (const __u8 *)(long)context->data + offset, *end = (const __u8 *)(long)context->data_end;
-	__u32 size = kudo_answer_size(length);
 
 	/* Kernels before 5.18 have no helper for this. */
 	for (__u32 i = 0; i < KUDO_ANSWER_BYTES; i++, byte++) {
-		if (i >= size || byte + 1 > end)
+		if (i >= length || byte + 1 > end)
 			break;
 		answer->message[i] = *byte;
 	}
@@ -104,10 +98,10 @@ kudo_apart int kudo_keep_skbs_answer(struct __sk_buff *skb, __u32 offset, __u32 
 
 	if (!cpu)
 		return 0;
-	struct kudo_answer *answer = kudo_begin_answer(kudo_work_of(cpu), &hash);
+	struct kudo_answer *answer = kudo_begin_answer(kudo_work_of(cpu), length, &hash);
 	if (!answer)
 		return 0;
-	__u32 size = kudo_answer_size(length);
+	__u32 size = length;
 
 	kudo_opaque(size);
 	if (size < KUDO_DNS_HEADER || size > KUDO_ANSWER_BYTES ||

@@ -16,13 +16,15 @@
 #define KUDO_DNS_WINDOW 272 /* header, name, type and class, rounded up */
 #define KUDO_DNS_RESPONSE 0x8000
 #define KUDO_DNS_OPCODE 0x7800 /* 0: a standard query */
+#define KUDO_DNS_TRUNCATED 0x0200
+#define KUDO_DNS_CODE 0x000f /* of a response; 0: no error */
 #define KUDO_DNS_TYPE_A 1
 #define KUDO_DNS_TYPE_AAAA 28 /* RFC 3596 */
 #define KUDO_DNS_CLASS_IN 1
 
 struct kudo_dns_question {
 	__u64 hash;   /* of the name in lower case and the type */
-	__u32 ending; /* of the last two labels: kudo_name_filter_bit() */
+	__u64 ending; /* of the last two labels: see kudo_may_name() */
 	__u16 id;
 };
 
@@ -35,22 +37,32 @@ kudo_inline __u64 kudo_fnv(__u64 hash, __u8 byte)
 }
 
 /* What the last two labels' hashes come to; each is over its length and its bytes in lower case. */
-kudo_inline __u32 kudo_name_ending(__u64 last_but_one, __u64 last)
+kudo_inline __u64 kudo_name_ending(__u64 last_but_one, __u64 last)
 {
-	return (__u32)((last_but_one * 31 + last) >> 32);
+	__u64 both = (last_but_one * 31 + last) * KUDO_FNV_PRIME;
+
+	return both ^ both >> 32;
 }
 
-kudo_inline __u32 kudo_name_filter_bit(__u32 ending)
+/* An ending's bits in the filter of names (a Bloom filter): with ten domains one other name of 10^8 passes. */
+#define KUDO_NAME_FILTER_HASHES 4
+kudo_inline __u32 kudo_name_filter_bit(__u64 ending, __u32 hash)
 {
-	return ending & (KUDO_NAME_FILTER_BITS - 1);
+	return (__u32)(ending >> hash * 12) & (KUDO_NAME_FILTER_BITS - 1);
 }
 
 /* 0: no service of the policy has a domain that such a name could be under. */
-kudo_inline int kudo_may_name(const struct kudo_policy *policy, __u32 ending)
+kudo_inline int kudo_may_name(const struct kudo_policy *policy, __u64 ending)
 {
-	__u32 bit = kudo_name_filter_bit(ending);
+	__u32 hash;
 
-	return (int)((policy->name_filter[bit >> 6] >> (bit & 63)) & 1);
+	for (hash = 0; hash < KUDO_NAME_FILTER_HASHES; hash++) {
+		__u32 bit = kudo_name_filter_bit(ending, hash);
+
+		if (!((policy->name_filter[bit >> 6] >> (bit & 63)) & 1))
+			return 0;
+	}
+	return 1;
 }
 
 kudo_inline __u8 kudo_dns_lower(__u8 byte)
@@ -58,19 +70,15 @@ kudo_inline __u8 kudo_dns_lower(__u8 byte)
 	return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
 }
 
-/* 1: the datagram asks one standard question for addresses; `question` is what. `bytes`: KUDO_DNS_WINDOW bytes of
- * memory, of which the first `seen` are the beginning of a datagram's payload. */
-kudo_inline int kudo_read_dns_question(const __u8 *bytes, __u32 seen, struct kudo_dns_question *question)
+/* 1: behind the header stands a question for addresses; `question` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory,
+ * of which the first `seen` are the beginning of a datagram's payload. */
+kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 seen, struct kudo_dns_question *question)
 {
 	__u64 hash = KUDO_FNV_BASIS, label = KUDO_FNV_BASIS, last_but_one = KUDO_FNV_BASIS;
 	__u32 left = 0; /* bytes of this label */
 	int i;
 
 	if (seen < KUDO_DNS_HEADER || seen > KUDO_DNS_WINDOW)
-		return 0;
-	/* One question, no answer: the other counts do not matter. */
-	if ((kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) || kudo_load16(bytes + 4) != 1 ||
-	    kudo_load16(bytes + 6) != 0)
 		return 0;
 	for (i = 0; i < KUDO_DNS_MAX_NAME; i++) {
 		if (KUDO_DNS_HEADER + (__u32)i >= seen)
@@ -106,11 +114,27 @@ kudo_inline int kudo_read_dns_question(const __u8 *bytes, __u32 seen, struct kud
 	return 1;
 }
 
-/* 1: the header says that this answers one question. `bytes`: KUDO_DNS_HEADER bytes of a datagram's payload. */
+/* 1: the datagram asks one standard question for addresses. As above. */
+kudo_inline int kudo_read_dns_question(const __u8 *bytes, __u32 seen, struct kudo_dns_question *question)
+{
+	if (seen < KUDO_DNS_HEADER)
+		return 0;
+	/* One question, no answer: the other counts do not matter. */
+	if ((kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) || kudo_load16(bytes + 4) != 1 ||
+	    kudo_load16(bytes + 6) != 0)
+		return 0;
+	return kudo_read_dns_name(bytes, seen, question);
+}
+
+/* 1: the header says that this answers one question, whole and with something. `bytes`: KUDO_DNS_HEADER bytes of a
+ * datagram's payload. */
 kudo_inline int kudo_is_dns_answer(const __u8 *bytes)
 {
-	return (kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) == KUDO_DNS_RESPONSE &&
-	       kudo_load16(bytes + 4) == 1;
+	__u16 flags = kudo_load16(bytes + 2);
+
+	return (flags & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE | KUDO_DNS_TRUNCATED | KUDO_DNS_CODE)) ==
+		       KUDO_DNS_RESPONSE &&
+	       kudo_load16(bytes + 4) == 1 && kudo_load16(bytes + 6) != 0;
 }
 
 #endif /* KUDO_DNS_H */

@@ -85,8 +85,11 @@ void set_options(kudo_policy& policy, const CompileOptions& options) {
 void fill_name_filter(kudo_policy& policy, const std::vector<const Service*>& services) {
     for (const Service* service : services) {
         for (const std::string& domain : service->domains) {
-            const uint32_t bit = kudo_name_filter_bit(name_ending(domain));
-            policy.name_filter[bit / 64] |= 1ull << bit % 64;
+            const uint64_t ending = name_ending(domain);
+            for (uint32_t hash = 0; hash < KUDO_NAME_FILTER_HASHES; hash++) {
+                const uint32_t bit = kudo_name_filter_bit(ending, hash);
+                policy.name_filter[bit / 64] |= 1ull << bit % 64;
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ std::size_t domain_fit(std::string_view domain, std::string_view name) {
     return name.size() > below.size() && name.ends_with(below) ? below.size() : 0;
 }
 
-uint32_t name_ending(std::string_view domain) {
+uint64_t name_ending(std::string_view domain) {
     const std::size_t last = domain.rfind('.');
     const std::size_t begin = domain.rfind('.', last - 1) + 1; // 0 if there are only two
     return kudo_name_ending(label_hash(domain.substr(begin, last - begin)), label_hash(domain.substr(last + 1)));

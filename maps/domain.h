@@ -21,6 +21,6 @@ Result<void> check_domain(std::string_view text);
 std::size_t domain_fit(std::string_view domain, std::string_view name);
 
 // The last two labels' hash as the kernel's programs have it (bpf/dns.h): the same for a domain and all its names.
-uint32_t name_ending(std::string_view domain);
+uint64_t name_ending(std::string_view domain);
 
 } // namespace kudo

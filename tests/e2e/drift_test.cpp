@@ -162,21 +162,22 @@ TEST_P(Drift, ANameThatDnsNowHasOutsideOfTheMapIsReported) {
     EXPECT_EQ(moved_names(), std::vector<std::string>{});
     const double begun = seconds_now();
     resolved(stranger_address, "live.kudoway.ca", {"3.97.146.187", "18.156.200.9"});
-    resolved(stranger_address6, "new.kudoway.ca", {"2a05:d018::9"});
+    resolved(stranger_address6, "api.kudoway.ca", {"2a05:d018::9"});
     resolved(stranger_address, "live.kudoway.com", {"18.156.200.10"}); // of region us, which was not chosen
     resolved(stranger_address, "api.opentok.com", {"18.156.200.11"});  // the map does not say where that is
+    resolved(stranger_address, "www.kudoway.ca", {"18.156.200.12"});   // nor where all below a wildcard is
     resolved(stranger_address, "www.example.com", {"18.156.200.12"});
     auto names = moved_names();
     std::ranges::sort(names);
-    EXPECT_EQ(names, (std::vector<std::string>{"live.kudoway.ca 18.156.200.9 region-ca",
-                                               "new.kudoway.ca 2a05:d018::9 region-ca"}));
+    EXPECT_EQ(names, (std::vector<std::string>{"api.kudoway.ca 2a05:d018::9 region-ca",
+                                               "live.kudoway.ca 18.156.200.9 region-ca"}));
     for (const auto& moved : test_->stats().at("moved_names")) {
         EXPECT_GT(seconds_of(moved.at("last_seen")), begun - 0.1);
         EXPECT_LT(seconds_of(moved.at("last_seen")), seconds_now() + 0.1);
     }
     // The last answer counts.
     resolved(stranger_address, "live.kudoway.ca", {"3.97.146.187"});
-    EXPECT_EQ(moved_names(), std::vector<std::string>{"new.kudoway.ca 2a05:d018::9 region-ca"});
+    EXPECT_EQ(moved_names(), std::vector<std::string>{"api.kudoway.ca 2a05:d018::9 region-ca"});
     EXPECT_TRUE(somebodys_xdp_stands());
 }
 
@@ -185,6 +186,7 @@ TEST_F(DriftTest, AnAnswerThatNobodyAskedForMovesNoName) {
     const Bytes forged = dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "18.156.200.9"}}, 8);
     exchange(stranger_address, dns_question("live.kudoway.ca", 7), forged, host_address, KUDO_DNS_PORT);
     exchange(stranger_address, dns_question("www.example.com", 8), forged, host_address, KUDO_DNS_PORT);
+    exchange(stranger_address, dns_question("x.kudoway.ca", 8), forged, host_address, KUDO_DNS_PORT); // of another name
     EXPECT_EQ(moved_names(), std::vector<std::string>{});
 }
 
@@ -212,7 +214,7 @@ TEST_F(DriftTest, AMapThatHasTheAddressTakesTheNameAway) {
                                    "kudo-agent ranges show", "ask KUDO for a newer one"})
         EXPECT_NE(status.out.find(text), std::string::npos) << text << "\n" << status.out;
     EXPECT_NE(test_->agent({"stats"}).out.find("live.kudoway.ca  18.156.200.9"), std::string::npos);
-    apply(R"("domains": ["*.kudoway.ca"], "ipv4": ["3.123.12.128/28", "18.156.200.0/24"])");
+    apply(R"("domains": ["live.kudoway.ca"], "ipv4": ["3.123.12.128/28", "18.156.200.0/24"])");
     EXPECT_EQ(moved_names(), std::vector<std::string>{});
 }
 

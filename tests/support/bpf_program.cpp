@@ -220,6 +220,17 @@ std::vector<kudo_answer> Datapath::answers() const {
     return answers;
 }
 
+void Datapath::age_questions(uint64_t nanoseconds) const {
+    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_questions);
+    kudo_question_key key{};
+    for (const kudo_question_key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key) {
+        kudo_question question{};
+        require(bpf_map_lookup_elem(fd, &key, &question) == 0, "cannot read a question");
+        question.asked -= nanoseconds;
+        require(bpf_map_update_elem(fd, &key, &question, BPF_EXIST) == 0, "cannot change a question");
+    }
+}
+
 std::size_t Datapath::open_questions() const {
     const int fd = bpf_map__fd(state_->skeleton->maps.kudo_questions);
     std::size_t count = 0;

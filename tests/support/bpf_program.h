@@ -72,6 +72,7 @@ public:
     // What name servers have answered to questions that were noted, and how many are not answered yet.
     [[nodiscard]] std::vector<kudo_answer> answers() const;
     [[nodiscard]] std::size_t open_questions() const;
+    void age_questions(uint64_t nanoseconds) const; // as if they had been asked so much earlier
 
 private:
     struct State;

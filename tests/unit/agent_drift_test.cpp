@@ -25,7 +25,7 @@ RangeMap some_map() {
     return map_of(
         {service("media", {range("3.123.12.128/28"), range("2001:db8:77::/48")}),
          with_domains(service("region-ca", {range("3.97.146.187/32")}, {"ca"}), {"*.kudoway.ca", "live.kudoway.ca"}),
-         with_domains(service("region-us", {range("44.194.123.245/32")}, {"us"}), {"*.kudoway.com"}),
+         with_domains(service("region-us", {range("44.194.123.245/32")}, {"us"}), {"*.kudoway.com", "api.kudoway.com"}),
          with_domains(service("opentok", {}), {"*.tokbox.com", "*.opentok.com"}), teams});
 }
 
@@ -73,8 +73,8 @@ TEST(Drift, AStrayHasANameOnlyUnderADomainOfTheMap) {
 }
 
 TEST(Drift, ANameOfAServiceWithRangesThatIsElsewhereHasMoved) {
-    EXPECT_EQ(names_left({named("live.kudoway.ca", "198.51.100.9"), named("new.kudoway.ca", "2a05:d018::9")}),
-              std::vector<std::string>{"new.kudoway.ca 2a05:d018::9 region-ca"})
+    EXPECT_EQ(names_left({named("live.kudoway.ca", "198.51.100.9"), named("live.kudoway.ca", "2a05:d018::9")}),
+              std::vector<std::string>{"live.kudoway.ca 2a05:d018::9 region-ca"})
         << "198.51.100.0/24 is for documentation";
     EXPECT_EQ(names_left({named("live.kudoway.ca", "18.156.200.9")}),
               std::vector<std::string>{"live.kudoway.ca 18.156.200.9 region-ca"});
@@ -90,15 +90,24 @@ TEST(Drift, OfServicesWithoutRangesNobodyKnowsWhereTheyAre) {
     EXPECT_EQ(names_left({named("api.opentok.com", "18.156.200.9")}), std::vector<std::string>{});
 }
 
-TEST(Drift, TheMostExactDomainSaysWhoseANameIs) {
+TEST(Drift, BelowAWildcardTheMapDoesNotSayWhereNamesAre) {
+    EXPECT_EQ(names_left({named("www.kudoway.ca", "18.156.200.9"), named("a.live.kudoway.ca", "18.156.200.9"),
+                          named("kudoway.ca", "18.156.200.9")}),
+              std::vector<std::string>{});
     EXPECT_EQ(names_left({named("teams-bot.kudoway.com", "18.156.200.9")}, {"us"}), std::vector<std::string>{})
-        << "of teams, which has no ranges, though *.kudoway.com has";
-    EXPECT_EQ(names_left({named("live.kudoway.com", "18.156.200.9")}, {"us"}),
-              std::vector<std::string>{"live.kudoway.com 18.156.200.9 region-us"});
+        << "teams has no ranges";
+}
+
+TEST(Drift, AnIpv6AddressThatStandsForOneOfTheMapIsNotMoved) {
+    EXPECT_EQ(names_left({named("live.kudoway.ca", "2607:7700:0:1::3.97.146.187")}), std::vector<std::string>{});
+    EXPECT_EQ(names_left({named("live.kudoway.ca", "2607:7700:0:1::3.97.146.188")}),
+              std::vector<std::string>{"live.kudoway.ca 2607:7700:0:1::361:92bc region-ca"});
 }
 
 TEST(Drift, NamesOfRegionsThatWereNotChosenAreNotOurs) {
-    EXPECT_EQ(names_left({named("live.kudoway.com", "18.156.200.9")}, {"ca"}), std::vector<std::string>{});
+    EXPECT_EQ(names_left({named("api.kudoway.com", "18.156.200.9")}, {"ca"}), std::vector<std::string>{});
+    EXPECT_EQ(names_left({named("api.kudoway.com", "18.156.200.9")}, {"us"}),
+              std::vector<std::string>{"api.kudoway.com 18.156.200.9 region-us"});
     EXPECT_EQ(names_left({named("www.example.com", "18.156.200.9")}), std::vector<std::string>{});
 }
 

@@ -91,8 +91,8 @@ TEST(DnsQuestion, NeedsOneStandardQuestionForAddressesAndNoAnswer) {
 }
 
 TEST(DnsQuestion, ACompressedNameIsNone) {
-    for (const uint8_t length : {0x40, 0x80, 0xc0, 0xff})
-        EXPECT_FALSE(read(with(dns_question("live.kudoway.ca"), KUDO_DNS_HEADER, length)));
+    for (const int length : {0x40, 0x80, 0xc0, 0xff})
+        EXPECT_FALSE(read(with(dns_question("live.kudoway.ca"), KUDO_DNS_HEADER, static_cast<uint8_t>(length))));
 }
 
 TEST(DnsQuestion, ShortNamesHaveAnEndTheyShareWithNobody) {
@@ -116,12 +116,29 @@ TEST(DnsQuestion, TheEndOfAnyNameIsTheSameForDomainAndQuestion) {
     }
 }
 
-TEST(DnsAnswer, IsAResponseToOneQuestion) {
-    EXPECT_TRUE(kudo_is_dns_answer(dns_answer("live.kudoway.ca", {}).data()));
-    EXPECT_TRUE(kudo_is_dns_answer(dns_header(1, 0x8183, 1, 0).data())); // no such name
+TEST(DnsAnswer, IsAWholeResponseThatGivesSomething) {
+    EXPECT_TRUE(kudo_is_dns_answer(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "203.0.113.9"}}).data()));
+    EXPECT_FALSE(kudo_is_dns_answer(dns_answer("live.kudoway.ca", {}).data()));
     EXPECT_FALSE(kudo_is_dns_answer(dns_question("live.kudoway.ca").data()));
     EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8180, 0, 1).data()));
     EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0xa980, 1, 1).data())); // of an update
+    EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8380, 1, 1).data())); // cut short
+    for (unsigned code = 1; code < 16; ++code)
+        EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8180 + code, 1, 1).data())) << code;
+}
+
+TEST(NameFilter, LetsHardlyAnyOtherNamePass) {
+    kudo_policy policy{};
+    for (const char* domain : {"kudoway.com", "kudoway.eu", "kudoway.ca", "tokbox.com", "opentok.com"})
+        for (uint32_t hash = 0; hash < KUDO_NAME_FILTER_HASHES; ++hash) {
+            const uint32_t bit = kudo_name_filter_bit(name_ending(domain), hash);
+            policy.name_filter[bit / 64] |= 1ull << bit % 64;
+        }
+    EXPECT_TRUE(kudo_may_name(&policy, name_ending("tokbox.com")));
+    unsigned passed = 0;
+    for (unsigned i = 0; i < 300'000; ++i)
+        passed += kudo_may_name(&policy, name_ending("name-" + std::to_string(i) + (i % 2 ? ".com" : ".ca"))) != 0;
+    EXPECT_EQ(passed, 0u);
 }
 
 } // namespace
