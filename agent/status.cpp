@@ -8,6 +8,7 @@
 #include "agent/attachment.h"
 #include "agent/capabilities.h"
 #include "agent/generation.h"
+#include "agent/lock.h"
 #include "agent/range_store.h"
 #include "agent/slot_names.h"
 #include "agent/teardown.h"
@@ -110,11 +111,7 @@ Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& s
     return {};
 }
 
-} // namespace
-
-Result<Status> read_status(const Instance& instance) {
-    KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_layout_is_ours(instance));
+Result<Status> read_once(const Instance& instance) {
     Status status;
     auto desired = load_desired_state(instance);
     if (!desired) return fail(std::move(desired.error()));
@@ -160,6 +157,20 @@ Result<Status> read_status(const Instance& instance) {
     KUDO_TRY(read_interfaces(*data_path, status));
     KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
+}
+
+constexpr std::chrono::seconds change_patience{1};
+
+} // namespace
+
+Result<Status> read_status(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
+    auto status = read_once(instance);
+    if (!status || !status->desired.enabled || status->policy_matches) return status;
+    // Perhaps a command is on its way from one state to the other: what counts is what it comes to.
+    if (const auto lock = Lock::take(instance, change_patience); !lock) return status;
+    return read_once(instance);
 }
 
 } // namespace kudo
