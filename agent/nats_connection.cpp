@@ -4,12 +4,14 @@
 // twice, whatever its options say.
 #include "agent/nats_connection.h"
 
+#include <chrono>
 #include <string_view>
 
 #include <fmt/format.h>
 #include <nats/nats.h>
 
 #include "agent/fleet_layout.h"
+#include "agent/nats_credentials.h"
 #include "agent/nats_handles.h"
 #include "maps/text.h"
 
@@ -25,6 +27,13 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* clos
     NatsBell::ring(closure, {});
 }
 
+// Do the credentials prove themselves by a signature?
+bool signs_something(const NatsOptions& options) {
+    if (options.credentials.empty()) return false;
+    const auto credentials = read_nats_credentials(options.credentials);
+    return credentials && credentials->kind != NatsCredentialsKind::User;
+}
+
 } // namespace
 
 Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsBell::Ring ring) {
@@ -36,9 +45,14 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsBell
     if (!wishes) return fail(std::move(wishes.error()));
     if (handles->bell) natsOptions_SetClosedCB(wishes->get(), on_closed, handles->bell->closure());
 
+    const auto begin = std::chrono::steady_clock::now();
     natsStatus status = natsConnection_Connect(handles->connection.fill(), wishes->get());
-    // libnats 3.4.1 leaves out a signature that begins with a zero byte, one of 256: the next one is another.
-    if (status == NATS_CONNECTION_AUTH_FAILED && !options.credentials.empty())
+    // libnats 3.4.1 leaves out a signature that begins with a zero byte, one of 256: the next one is another. Both
+    // together take no longer than one may.
+    const auto left =
+        std::chrono::floor<std::chrono::milliseconds>(begin + options.connect_wait - std::chrono::steady_clock::now());
+    if (status == NATS_CONNECTION_AUTH_FAILED && left.count() > 0 && signs_something(options) &&
+        natsOptions_SetTimeout(wishes->get(), left.count()) == NATS_OK)
         status = natsConnection_Connect(handles->connection.fill(), wishes->get());
     if (status != NATS_OK) return nats_failure(handles->where, "cannot connect", status);
     jsOptions js;

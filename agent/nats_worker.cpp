@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <signal.h>
 
 #include "agent/fleet_layout.h"
@@ -124,10 +126,14 @@ NatsWorker::Moment NatsWorker::next_moment() const {
 
 void NatsWorker::connect() {
     // One at a time: who wants us to end waits for no more than one of them.
-    auto servers = one_by_one(options_);
-    std::ranges::shuffle(servers, random_);
-    std::string problems;
-    for (const NatsOptions& server : servers) {
+    const auto servers = one_by_one(options_);
+    std::vector<std::size_t> order(servers.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::shuffle(order, random_);
+    // In the admin's order: the same trouble has the same words.
+    std::vector<std::string> problems(servers.size());
+    for (const std::size_t number : order) {
+        const NatsOptions& server = servers[number];
         if (ending_) return;
         auto connection = NatsConnection::open(server, [this](const NatsEvent& event) {
             {
@@ -140,11 +146,10 @@ void NatsWorker::connect() {
             connection_.emplace(std::move(*connection));
             break;
         }
-        if (!problems.empty()) problems += "; ";
-        problems += connection.error().message;
+        problems[number] = connection.error().message;
     }
     if (!connection_) {
-        set_problem(problems);
+        set_problem(fmt::format("{}", fmt::join(problems, "; ")));
         next_connect_ = after_failure(connect_failures_);
         return;
     }

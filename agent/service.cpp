@@ -178,6 +178,7 @@ private:
             if (acceptance) {
                 changed |= note(*acceptance);
             } else if (acceptance.error().kind == ErrorKind::BadInput) {
+                say_once("refused: " + acceptance.error().message);
                 changed |= note_alarm(delivery.source, acceptance.error().message);
             } else {
                 say_once(fmt::format("{}: {}; tried again", delivery.source, acceptance.error().message));
@@ -213,8 +214,8 @@ private:
         return false;
     }
 
+    // True if it is new; whoever calls has logged it.
     bool note_alarm(const std::string& source, const std::string& text) {
-        say_once("refused: " + text);
         auto& next = next_alarm_[source];
         if (Clock::now() < next) return false;
         const Time now = wall_time();
@@ -263,7 +264,9 @@ private:
         auto report = pass_time(Staged::Activate);
         if (!report && report.error().kind == ErrorKind::BadInput) {
             // A staged map that does not fit what was enabled since: everything else goes on.
-            note_alarm("staged", "what is staged cannot take effect: " + report.error().message);
+            const std::string text = "what is staged cannot take effect: " + report.error().message;
+            say_once(text);
+            note_alarm("staged", text);
             report = pass_time(Staged::Leave);
         }
         if (!report) {
