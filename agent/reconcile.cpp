@@ -84,6 +84,7 @@ std::size_t without_slot(const RangeMap& map, const CompileOptions& options, con
 struct Plan {
     CompiledPolicy compiled; // with the service slots of the data path that is there
     WantedInterfaces wanted;
+    bool reduced = false; // not all that is early or retiring fits
 };
 Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces) {
     ServiceSlots slots;
@@ -107,14 +108,16 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
         if (!idle) return fail(std::move(idle.error()));
         reusable = std::move(*idle);
     }
+    const std::size_t problems = maps->problems.size();
     auto compiled = compile_honoured(*maps, options, slots, reusable);
     if (!compiled) return fail(std::move(compiled.error()));
+    const bool reduced = maps->problems.size() > problems;
     auto wanted = find_wanted_interfaces(desired, interfaces == Interfaces::MustExist);
     if (!wanted) return fail(std::move(wanted.error()));
     for (const Interface& interface : wanted->present)
         KUDO_TRY(check_queues(instance, interface, desired.queues));
     std::ranges::move(maps->problems, std::back_inserter(wanted->warnings));
-    return Plan{std::move(*compiled), std::move(*wanted)};
+    return Plan{std::move(*compiled), std::move(*wanted), reduced};
 }
 
 Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const Plan& plan) {
@@ -182,7 +185,14 @@ Result<ReconcileReport> change_locked(const Instance& instance,
     }
     if (!is_same(*before, desired)) KUDO_TRY(save_or_forget(instance, desired));
     if (!to_do) return ReconcileReport{};
-    return carry_out(instance, *before, desired, *to_do);
+    auto report = carry_out(instance, *before, desired, *to_do);
+    if (!report || !to_do->reduced) return report;
+    // The generation that is gone may have had the slots that were missing.
+    auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing);
+    if (!now_that_fits) return report;
+    auto whole = carry_out(instance, desired, desired, *now_that_fits);
+    if (whole) whole->changed |= report->changed;
+    return whole;
 }
 
 } // namespace
