@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "agent/files.h"
+#include "maps/text.h"
 
 namespace kudo {
 
@@ -18,6 +19,9 @@ Result<std::vector<std::filesystem::path>> key_files(const std::filesystem::path
     std::error_code error;
     std::filesystem::directory_iterator entries(folder, error);
     if (error == std::errc::no_such_file_or_directory) return files;
+    if (error == std::errc::not_a_directory)
+        return bad_input(fmt::format("--keys: {} is not a folder; expected one with minisign's *.pub files in it",
+                                     in_quotes(folder.string())));
     if (error) return fail(fmt::format("{}: {}", folder.string(), error.message()), error.value());
     for (const auto& entry : entries)
         if (entry.path().extension() == ".pub") files.push_back(entry.path());
@@ -40,7 +44,7 @@ Result<KeySet> read_keys_folder(const std::filesystem::path& folder, unsigned th
         keys.keys.push_back(*key);
     }
     std::ranges::sort(keys.keys);
-    keys.keys.erase(std::ranges::unique(keys.keys).begin(), keys.keys.end());
+    keys.keys.erase(std::unique(keys.keys.begin(), keys.keys.end()), keys.keys.end());
     if (threshold < 1) return bad_input("--key-threshold: 0 would accept what nobody has signed; write 1 or more");
     if (!keys.keys.empty() && threshold > keys.keys.size())
         return bad_input(fmt::format("--key-threshold: {} signatures can never come from the {} key{} in {}", threshold,

@@ -37,7 +37,10 @@ void ask_for_every_host(const RangeMap& map, const std::string& file, Time now, 
         outlook.refusal = violations_text(file, outlook.violations, outlook.violations.size());
     else if (const auto valid = check_valid(map, file, now); !valid)
         outlook.refusal = valid.error().message;
-    if (outlook.refusal.empty()) return;
+    // A host that has it already, or that will not look at it, does not refuse it.
+    const bool would_come_in = outlook.outcome == outcome_name(Accepted::Activated) ||
+                               outlook.outcome == outcome_name(Accepted::Staged) || outlook.outcome == "unknown";
+    if (outlook.refusal.empty() || (!would_come_in && outlook.outcome != outcome_name(std::nullopt))) return;
     outlook.outcome = outcome_name(std::nullopt);
     outlook.text = "this host would refuse it: " + outlook.refusal;
 }
