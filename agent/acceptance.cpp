@@ -27,6 +27,7 @@ Result<Acceptance> take_in(const Instance& instance, const AcceptanceSettings& s
     if (!hash) return fail(std::move(hash.error()));
     AcceptedMap accepted{.serial = candidate.map.serial,
                          .hash = *hash,
+                         .document = candidate.document,
                          .source = candidate.source,
                          .signed_by = candidate.signed_by,
                          .effective = candidate.map.effective,
@@ -79,6 +80,17 @@ Result<Acceptance> accept_key_set(const Instance& instance, const AcceptanceSett
     return acceptance;
 }
 
+// The very bytes that were accepted once: after a change of keys whoever signed them may count no more, but nothing is
+// wrong with them, and nothing is done about them.
+std::optional<Acceptance> known_before(const DesiredState& state, const Delivery& delivery) {
+    const AcceptedMap* map = find_document(state.ranges, content_hash(delivery.document));
+    if (!map) return std::nullopt;
+    return Acceptance{Accepted::Known,
+                      fmt::format("range map {} was accepted before, by keys of then; nothing changed", map->serial),
+                      map->serial,
+                      {}};
+}
+
 } // namespace
 
 Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& settings, const Delivery& delivery) {
@@ -90,7 +102,10 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     if (settings.trust_folder) before->ranges.keys.reset();
     const KeySet& keys = trusted_keys(*folder, before->ranges);
     auto signed_by = signers(settings, keys, delivery);
-    if (!signed_by) return fail(std::move(signed_by.error()));
+    if (!signed_by) {
+        if (auto known = known_before(*before, delivery)) return std::move(*known);
+        return fail(std::move(signed_by.error()));
+    }
     // From here on the bytes are believed to be the signer's: only now they are parsed (but for the question above,
     // whether they are no more than a list).
     if (is_key_set(delivery.document)) return accept_key_set(instance, settings, *folder, delivery);
@@ -106,6 +121,7 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
         if (!map) return fail(std::move(map.error()));
         candidate.map = std::move(*map);
         candidate.hash = content_hash(to_json(candidate.map));
+        candidate.document = content_hash(delivery.document);
         candidate.signed_by = std::move(*signed_by);
     }
     Acceptance acceptance;

@@ -64,7 +64,7 @@ Result<Candidate> candidate_of_list(const Instance& instance, const DesiredState
     auto map = apply_vendor_list(*base, list, source);
     if (!map) return fail(std::move(map.error()));
     std::string hash = content_hash(to_json(*map));
-    return Candidate{std::move(*map), std::move(hash), source, {}, true};
+    return Candidate{std::move(*map), std::move(hash), "", source, {}, true};
 }
 
 Result<std::vector<std::string>> signers(const AcceptanceSettings& settings, const KeySet& keys,

@@ -16,7 +16,8 @@ namespace kudo {
 // A range map on its way in.
 struct Candidate {
     RangeMap map;
-    std::string hash; // of its canonical document
+    std::string hash;     // of its canonical document
+    std::string document; // content_hash() of its bytes as they were signed; of a list: empty
     std::string source;
     std::vector<std::string> signed_by;
     bool is_list = false; // the vendor's: it changes the active map's media ranges and no serial

@@ -32,6 +32,7 @@ Time time_from(const Json& json) {
 Json json_of(const AcceptedMap& map) {
     return {{"serial", map.serial},
             {"hash", map.hash},
+            {"document", map.document},
             {"source", map.source},
             {"signed_by", map.signed_by},
             {"expires", map.expires ? Json(rfc3339(*map.expires)) : Json(nullptr)},
@@ -43,6 +44,7 @@ AcceptedMap accepted_from(const Json& json) {
     AcceptedMap map;
     json.at("serial").get_to(map.serial);
     json.at("hash").get_to(map.hash);
+    map.document = json.value("document", "");
     json.at("source").get_to(map.source);
     json.at("signed_by").get_to(map.signed_by);
     map.effective = time_from(json.at("effective"));
@@ -288,6 +290,35 @@ bool raise_alarm(RangeLedger& ledger, const std::string& source, const std::stri
     ledger.alarms.push_back({source, text, now, now, 1});
     if (ledger.alarms.size() > alarms_length) ledger.alarms.erase(ledger.alarms.begin());
     return true;
+}
+
+const AcceptedMap* find_document(const RangeLedger& ledger, const std::string& document) {
+    if (ledger.active.document == document) return &ledger.active;
+    const auto staged = std::ranges::find(ledger.staged, document, &AcceptedMap::document);
+    if (staged != ledger.staged.end()) return &*staged;
+    for (const HistoryEntry& entry : ledger.history)
+        if (entry.map.document == document) return &entry.map;
+    return nullptr;
+}
+
+std::optional<AcceptedMap> map_before(const RangeLedger& ledger) {
+    if (ledger.active.hash.empty()) return std::nullopt;
+    const auto came_in = [](const HistoryEntry& entry) {
+        return entry.event == RangeEvent::Activated || entry.event == RangeEvent::RolledBack;
+    };
+    bool before_active = false; // the entries of the history from the newest on
+    for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
+        if (!came_in(*entry)) continue;
+        if (entry->map.hash == ledger.active.hash) {
+            before_active = true;
+            continue;
+        }
+        const bool same_serial = entry->map.serial == ledger.active.serial && ledger.rolled_back_from == 0;
+        if (before_active && (entry->map.serial < ledger.active.serial || same_serial)) return entry->map;
+    }
+    AcceptedMap built_in;
+    built_in.source = "built-in";
+    return built_in;
 }
 
 void forget_old_alarms(RangeLedger& ledger, Time now) {

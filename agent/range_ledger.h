@@ -24,6 +24,7 @@ namespace kudo {
 struct AcceptedMap {
     uint64_t serial = 0;
     std::string hash;                   // content_hash() of its canonical document; empty: the built-in map
+    std::string document;               // content_hash() of its bytes as they were signed; empty: not known
     std::string source;                 // where it came from, for people
     std::vector<std::string> signed_by; // key ids; empty: a local admin's decision
     Time effective{};
@@ -114,5 +115,10 @@ void keep_highest(RangeLedger& ledger, const RangeLedger& later);
 bool raise_alarm(RangeLedger& ledger, const std::string& source, const std::string& text, Time now);
 // Forgets alarms that have not come again for alarm_life.
 void forget_old_alarms(RangeLedger& ledger, Time now);
+// What was accepted as these bytes; null: nothing that is in effect, staged or in the history.
+const AcceptedMap* find_document(const RangeLedger& ledger, const std::string& document);
+// The map that was in effect before the one that is now, of a lower serial, or before other content came under the
+// same; nothing: none that the history knows. The built-in map has no hash.
+std::optional<AcceptedMap> map_before(const RangeLedger& ledger);
 
 } // namespace kudo

@@ -216,6 +216,7 @@ private:
 
     // True if it is new; whoever calls has logged it.
     bool note_alarm(const std::string& source, const std::string& text) {
+        stands_until_[source] = Clock::now() + alarm_stands();
         auto& next = next_alarm_[source];
         if (Clock::now() < next) return false;
         const Time now = wall_time();
@@ -230,6 +231,27 @@ private:
         next = Clock::now() + between_alarms;
         if (next_alarm_.size() > most_sources) next_alarm_.clear();
         return true;
+    }
+
+    // Whatever is still wrong is found again with every re-reading.
+    [[nodiscard]] std::chrono::milliseconds alarm_stands() const {
+        return 2 * settings_.reread_every + settings_.reconcile_every;
+    }
+
+    // Takes back the alarms whose cause is gone. What time itself has brought is not found again: it stands for a day.
+    void end_alarms(RangeLedger& ledger, const std::vector<Alarm>& before) {
+        const auto now = Clock::now();
+        for (const Alarm& alarm : ledger.alarms) {
+            const auto known = std::ranges::find(before, alarm.source, &Alarm::source);
+            if (known == before.end() || known->times != alarm.times)
+                stands_until_[alarm.source] = now + std::chrono::days(1);
+        }
+        if (now - began_ < alarm_stands()) return; // of before we began: perhaps it is found again
+        std::erase_if(ledger.alarms, [&](const Alarm& alarm) {
+            const auto until = stands_until_.find(alarm.source);
+            return until == stands_until_.end() || until->second < now;
+        });
+        std::erase_if(stands_until_, [&](const auto& one) { return one.second < now; });
     }
 
     // A source's problem is logged at once. `status` is another process and sees only alarms: one that a whole
@@ -255,8 +277,10 @@ private:
         const Moment moment = this_moment();
         const auto pass_time = [&](Staged staged) {
             const auto change = [&](DesiredState& state) -> Result<void> {
+                const std::vector<Alarm> before = state.ranges.alarms;
                 advance(state.ranges, settings_.acceptance.grace, moment, staged);
                 forget_old_alarms(state.ranges, moment.now);
+                end_alarms(state.ranges, before);
                 return {};
             };
             return change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_patience);
@@ -303,8 +327,9 @@ private:
     Clock::time_point next_tick_{}, next_reread_{}, next_delivery_{};
     std::chrono::milliseconds retry_ = first_retry;
     std::map<const Source*, std::pair<Clock::time_point, std::string>> problems_; // since when, and what was logged
-    std::map<std::string, Clock::time_point> next_alarm_;                         // by source
-    std::set<std::string> said_;                                                  // since all was well
+    std::map<std::string, Clock::time_point> next_alarm_, stands_until_;          // by an alarm's source
+    const Clock::time_point began_ = Clock::now();
+    std::set<std::string> said_; // since all was well
 };
 
 } // namespace

@@ -45,6 +45,8 @@ std::string apply_text(const Acceptance& acceptance, const PolicySummary& summar
                                summary.serial, summary.source);
     else if (acceptance.what == Accepted::Activated)
         headline = fmt::format("applied: {}, generation {}\n", summary_text(summary), acceptance.report.generation);
+    else if (acceptance.what == Accepted::Staged)
+        headline = fmt::format("{}, if the service, kudo-agent run, is there then\n", acceptance.text);
     return headline + report_text(acceptance.report, colour);
 }
 
@@ -63,8 +65,9 @@ Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) 
     settings.trust_folder = options.trust_folder;
     auto acceptance = accept(global.instance, settings, delivery);
     if (!acceptance) return fail(std::move(acceptance.error()));
-    if (acceptance->what == Accepted::Superseded || acceptance->what == Accepted::Held)
-        return bad_input(acceptance->text);
+    if (acceptance->what == Accepted::Held)
+        return bad_input(acceptance->text + ", or apply it with --end-rollback: your own decision");
+    if (acceptance->what == Accepted::Superseded) return bad_input(acceptance->text);
     const auto rules = current_rules(global.instance);
     if (!rules) return fail(rules.error());
     const auto summary = summarise(*rules);

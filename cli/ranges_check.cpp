@@ -125,9 +125,9 @@ Result<int> check(const std::string& file, const GlobalOptions& global) {
 Run setup_ranges_check(CLI::App& app) {
     const auto file = std::make_shared<std::string>();
     app.add_option("FILE", *file, "A range map, or the vendor's {\"ipv4\": [...]}")->required()->type_name("");
-    app.footer(
-        "Whose signatures count: --keys and --key-threshold; whose this host is: --fleet and --ring (kudo-agent "
-        "--help).\nExit status: 2 if no host would take it; what only this host would do with it is told, and is 0.");
+    app.footer("Whose signatures count: --keys and --key-threshold; whose this host is: --fleet and --ring (kudo-agent "
+               "--help).\nExit status: 2 if the file is wrong, has expired, or a guard refuses it; all else is told, "
+               "and is 0.");
     return [file](const GlobalOptions& global) { return check(*file, global); };
 }
 

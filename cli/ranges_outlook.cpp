@@ -74,7 +74,7 @@ Outlook outlook_of(const GlobalOptions& global, const CurrentRules& rules, const
         outlook.outcome = "unknown";
         outlook.text = "what this host would do with it cannot be told: " + rules.note;
     } else {
-        const Candidate candidate{read.map, content_hash(to_json(read.map)), file, {}, read.vendor_list};
+        const Candidate candidate{read.map, content_hash(to_json(read.map)), "", file, {}, read.vendor_list};
         const auto addresses = own_addresses();
         Judgement judgement = judge(global.instance, global.acceptance, rules.state, candidate,
                                     addresses ? *addresses : std::vector<Address>(), now);

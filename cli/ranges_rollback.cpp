@@ -1,41 +1,50 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent ranges rollback`: an older range map again, by this admin's decision, until a map supersedes that.
 // Invariant: the highest serial stays; what the newer map added retires like all that is withdrawn.
-#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "agent/reconcile.h"
 #include "cli/commands.h"
 #include "cli/current_rules.h"
+#include "cli/duration.h"
 #include "cli/output.h"
 #include "cli/report.h"
 
 namespace kudo {
 namespace {
 
-// The newest map of the history that is not the active one, or the one with this serial; the built-in one is always
-// there.
-Result<AcceptedMap> find_target(const RangeLedger& ledger, uint64_t serial) {
-    const uint64_t built_in = built_in_range_map().serial;
+// The map before this one, or the one with this serial. The built-in one is always there, by its serial and as 0.
+Result<AcceptedMap> find_target(const RangeLedger& ledger, std::optional<uint64_t> serial) {
+    if (!serial) {
+        if (auto map = map_before(ledger)) return std::move(*map);
+        return bad_input("ranges rollback: there is no map to go back to; see kudo-agent ranges history");
+    }
     for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
         if (entry->event != RangeEvent::Activated && entry->event != RangeEvent::RolledBack) continue;
-        if (entry->map.hash == ledger.active.hash) continue;
-        if (serial == 0 || entry->map.serial == serial) return entry->map;
+        if (entry->map.hash != ledger.active.hash && entry->map.serial == *serial) return entry->map;
     }
-    if (!ledger.active.hash.empty() && (serial == 0 || serial == built_in)) {
+    if (!ledger.active.hash.empty() && (*serial == 0 || *serial == built_in_range_map().serial)) {
         AcceptedMap map;
         map.source = "built-in";
         return map;
     }
-    if (serial == 0) return bad_input("ranges rollback: there is no map to go back to; see kudo-agent ranges history");
     return bad_input(fmt::format("--to: serial {} was never in effect here, or is in effect now; see kudo-agent ranges "
                                  "history",
-                                 serial));
+                                 *serial));
 }
 
-Result<int> run_rollback(uint64_t serial, const GlobalOptions& global) {
+// What the newer map had is not gone yet.
+std::string retiring_text(const RangeLedger& ledger) {
+    if (ledger.retiring.empty()) return "";
+    return fmt::format("what only range map {} had is honoured for {} more; ranges rollback --grace 0s withdraws at "
+                       "once\n",
+                       ledger.retiring.front().serial, duration_text(ledger.retiring.front().remaining));
+}
+
+Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& global) {
     const auto change = [&](DesiredState& state) -> Result<void> {
         auto target = find_target(state.ranges, serial);
         if (!target) return fail(std::move(target.error()));
@@ -58,15 +67,16 @@ Result<int> run_rollback(uint64_t serial, const GlobalOptions& global) {
                                "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
                                rules->state.ranges.rolled_back_from, summary->serial, summary->source,
                                rules->state.ranges.rolled_back_from) +
-                   report_text(*report, colour_wanted())));
+                   retiring_text(rules->state.ranges) + report_text(*report, colour_wanted())));
     return exit_done;
 }
 
 } // namespace
 
 Run setup_ranges_rollback(CLI::App& app) {
-    const auto serial = std::make_shared<uint64_t>(0);
-    app.add_option("--to", *serial, "The serial to go back to; default: the map before this one")->type_name("SERIAL");
+    const auto serial = std::make_shared<std::optional<uint64_t>>();
+    app.add_option("--to", *serial, "The serial to go back to; default: the map before this one; 0: the built-in one")
+        ->type_name("SERIAL");
     return [serial](const GlobalOptions& global) { return run_rollback(*serial, global); };
 }
 

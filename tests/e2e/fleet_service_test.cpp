@@ -58,7 +58,9 @@ TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
 }
 
 TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {
+    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
     RunningService service(*test_, service_arguments());
+    ASSERT_TRUE(comes_to(2100000001)) << service.log();
     const MinisignKey next(test_->folder + "/next", "next");
     std::string line;
     std::ifstream public_key(next.public_file);
@@ -78,9 +80,14 @@ TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {
         return test_->agent({"ranges", "history", "--json"}).out.find("key set") != std::string::npos;
     };
     ASSERT_TRUE(eventually(followed, 20s)) << service.log();
-    const std::string old_key = signed_file("old.json", fleet_map_text(2100000001, "3.123.12.128/28"));
+    // The map in the ring has the old key's signature alone, and is in effect: that is no alarm, and nothing is stuck.
+    std::this_thread::sleep_for(5s); // two re-readings
+    EXPECT_TRUE(test_->status().at("alarms").empty()) << test_->status().at("alarms") << service.log();
+    const Outcome promoted = fleet({"promote", "--key-set", "--from", "canary", "--to", "stable"});
+    EXPECT_EQ(promoted.status, 0) << promoted.err;
+    const std::string old_key = signed_file("old.json", fleet_map_text(2100000002, "3.123.12.128/28"));
     EXPECT_EQ(test_->agent({"ranges", "apply", old_key, "--keys", keys_, "--fleet", "acme"}).status, 2);
-    const std::string new_key = test_->write_file("new.json", fleet_map_text(2100000001, "3.123.12.128/28"));
+    const std::string new_key = test_->write_file("new.json", fleet_map_text(2100000002, "3.123.12.128/28"));
     next.sign(new_key);
     const Outcome applied = test_->agent({"ranges", "apply", new_key, "--keys", keys_, "--fleet", "acme"});
     EXPECT_EQ(applied.status, 0) << applied.err;

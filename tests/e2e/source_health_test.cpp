@@ -42,5 +42,16 @@ TEST_F(SourceHealth, ABlipIsNone) {
     EXPECT_FALSE(has_alarm()) << test_->status().at("alarms");
 }
 
+TEST_F(SourceHealth, AnAlarmEndsOnceItsCauseIsGone) {
+    std::filesystem::create_directory(folder_);
+    const std::string bad = test_->write_file("maps/bad.json", "{}");
+    RunningService service(*test_, {"--drop-folder", folder_, "--reconcile-every", "1s", "--reread-every", "1s"});
+    EXPECT_TRUE(eventually([&] { return has_alarm(); }, 10s)) << service.log();
+    std::this_thread::sleep_for(6s);
+    EXPECT_TRUE(has_alarm()) << "what is still wrong is found again";
+    std::filesystem::remove(bad);
+    EXPECT_TRUE(eventually([&] { return !has_alarm(); }, 10s)) << test_->status().at("alarms");
+}
+
 } // namespace
 } // namespace kudo::test

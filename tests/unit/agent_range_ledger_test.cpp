@@ -220,5 +220,40 @@ TEST(RangeLedger, IsEmptyOnlyWhereNoMapHasEverBeen) {
     EXPECT_FALSE(ledger.empty());
 }
 
+TEST(RangeLedger, TheMapBeforeIsOlderHoweverOftenOneGoesBack) {
+    RangeLedger ledger;
+    EXPECT_FALSE(map_before(ledger)) << "there is only the built-in map";
+    for (const uint64_t serial : {701, 702, 703})
+        activate(ledger, map_of(serial), week, at(noon, seconds(0)));
+    for (const uint64_t before : {702, 701, 0}) {
+        const auto map = map_before(ledger);
+        ASSERT_TRUE(map);
+        EXPECT_EQ(map->serial, before);
+        roll_back(ledger, *map, week, at(noon, seconds(0)));
+    }
+    EXPECT_FALSE(map_before(ledger));
+}
+
+TEST(RangeLedger, TheMapBeforeALocalListIsTheOneThatItChanged) {
+    RangeLedger ledger;
+    activate(ledger, map_of(5), week, at(noon, seconds(0)));
+    AcceptedMap list = map_of(5);
+    list.hash = "list";
+    replace_content(ledger, list, week, at(noon, seconds(0)));
+    EXPECT_EQ(map_before(ledger)->hash, "hash-5");
+}
+
+TEST(RangeLedger, KnowsTheBytesThatItHasAccepted) {
+    RangeLedger ledger;
+    AcceptedMap map = map_of(5);
+    map.document = "bytes-5";
+    activate(ledger, map, week, at(noon, seconds(0)));
+    activate(ledger, map_of(6), week, at(noon, seconds(0)));
+    ledger = range_ledger_from_json(to_json(ledger));
+    ASSERT_TRUE(find_document(ledger, "bytes-5"));
+    EXPECT_EQ(find_document(ledger, "bytes-5")->serial, 5u);
+    EXPECT_FALSE(find_document(ledger, "bytes-6"));
+}
+
 } // namespace
 } // namespace kudo
