@@ -105,6 +105,32 @@ TEST_F(ServiceSlotsOfAHost, AreEnoughForAnyNumberOfNamesAndEveryCountIsItsOwn) {
     EXPECT_EQ(test_->agent({"status"}).status, 0) << "whoever compiles the map anew gives the same slots";
 }
 
+// The slots of the services that go are free only once the generation that counts for them is gone.
+TEST_F(ServiceSlotsOfAHost, AMapThatRenamesMostServicesKeepsTheGracePeriod) {
+    constexpr unsigned renamed = 55, kept = 7;
+    const auto map = [&](unsigned serial, const std::string& letter) {
+        std::string services;
+        for (unsigned i = 0; i < renamed + kept; i++)
+            services += fmt::format(R"({}{{"name": "{}{}", "class": "control", "regions": ["ca"], "ports": ["udp/5000"],
+                                      "ipv4": ["3.{}.{}.1"]}})",
+                                    i == 0 ? "" : ", ", i < renamed ? letter : "kept-", i,
+                                    i < renamed && letter == "b" ? 9 : 7, i);
+        return test_->write_file("map.json", fmt::format(R"({{"format": "kudo-range-map/1", "serial": {},
+            "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "overrides": ["shrink"],
+            "services": [{}]}})",
+                                                         serial, services));
+    };
+    for (const auto& [serial, letter] : {std::pair{2100001000U, "a"}, {2100001001U, "b"}}) {
+        const Outcome applied = test_->agent({"ranges", "apply", map(serial, letter), "--allow-unsigned"});
+        ASSERT_EQ(applied.status, 0) << applied.err;
+        EXPECT_EQ(applied.out.find("not honoured"), std::string::npos) << applied.out;
+    }
+    const auto status = test_->status();
+    EXPECT_EQ(status.at("healthy"), true) << status.dump(1);
+    // Both maps' ranges, and those of the one before.
+    EXPECT_EQ(status.at("map").at("prefixes").at("ipv4"), 2 * renamed + kept + 2);
+}
+
 // As a writer leaves it that is killed between the two names.
 TEST_F(ServiceSlotsOfAHost, OneThatWasBeingEmptiedIsEmptiedBeforeItIsGiven) {
     send(address_of(0), 3);
