@@ -74,6 +74,8 @@ kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 seen, __u32 *len
 		kudo_opaque(offset); /* so that what is compared is what is read with */
 		if (offset > KUDO_RTP_WINDOW - 4 || offset + 4 > seen)
 			return 0;
+		kudo_opaque(offset);
+		offset &= 127; /* changes nothing: verifiers before 6.8 lose what was compared with a copy */
 		__u32 size = kudo_load16(bytes + offset + 2);
 		if (kudo_load16(bytes + offset) == KUDO_STUN_DATA) {
 			if (offset + 4 + size > *length)
