@@ -16,47 +16,21 @@ Bytes answer_of(uint16_t id = 7, std::string_view asked = name) {
     return dns_answer(asked, {{std::string(asked), "18.156.200.9"}}, id);
 }
 
-class DnsTest : public KernelTest {
+class DnsTest : public StrangerTest {
 protected:
-    void SetUp() override {
-        KernelTest::SetUp();
-        if (!IsSkipped()) load({});
-    }
-    void load(Datapath::Options options, kudo_mode mode = KUDO_PRIORITISE) {
-        datapath_.emplace(options);
-        RangeMap map = map_here();
-        map.services[0].domains = {"*.kudoway.ca"};
-        datapath_->publish(compile(map, options_for(mode), {}).value(), 1);
-    }
-    void ask(const Bytes& message, const Way& way, uint16_t port = KUDO_DNS_PORT) {
-        EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, frame_of(way, KUDO_EGRESS, message, port)).error, 0);
-    }
-    void answer(const Bytes& message, const Way& way, uint16_t port = KUDO_DNS_PORT) {
-        const Bytes frame = frame_of(way, KUDO_INGRESS, message, port);
-        EXPECT_EQ((way.by_xdp ? datapath_->run_xdp(frame) : datapath_->run_tc(KUDO_INGRESS, frame)).error, 0);
-    }
-    static constexpr Way plain_{"plain", "198.51.100.7", true, Shape::Plain};
-    std::optional<Datapath> datapath_;
+    DnsTest() : StrangerTest(KUDO_DNS_PORT) {}
 };
-
-class DnsWay : public DnsTest, public testing::WithParamInterface<Way> {
-protected:
-    void SetUp() override {
-        KernelTest::SetUp();
-        if (IsSkipped()) return;
-        load({.link = GetParam().shape == Shape::NoEthernet ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET}, GetParam().mode);
-    }
-};
+using DnsWay = OnAWay<DnsTest>;
 
 TEST_P(DnsWay, AQuestionIsNotedAndItsAnswerKeptWhole) {
     const Way& way = GetParam();
-    answer(answer_of(), way);
+    receive(answer_of(), way);
     EXPECT_TRUE(datapath_->answers().empty()) << "an answer to nothing";
-    ask(dns_question(name), way);
+    send(dns_question(name), way);
     EXPECT_EQ(datapath_->open_questions(), 1u);
-    answer(answer_of(8), way);
+    receive(answer_of(8), way);
     EXPECT_TRUE(datapath_->answers().empty()) << "another question's";
-    answer(answer_of(), way);
+    receive(answer_of(), way);
     const auto answers = datapath_->answers();
     ASSERT_EQ(answers.size(), 1u);
     EXPECT_EQ(Bytes(answers[0].message, answers[0].message + answers[0].length), answer_of());
@@ -74,21 +48,21 @@ INSTANTIATE_TEST_SUITE_P(Hooks, DnsWay, testing::ValuesIn(all_ways()), name_of_w
 
 TEST_F(DnsTest, QuestionsAboutOtherNamesLeaveNoTrace) {
     for (const char* other : {"www.example.com", "kudoway.com", "live.kudoway.ca.example.com", "ca"}) {
-        ask(dns_question(other), plain_);
-        answer(answer_of(7, other), plain_);
+        send(dns_question(other), plain_);
+        receive(answer_of(7, other), plain_);
     }
     EXPECT_EQ(datapath_->open_questions(), 0u);
     EXPECT_TRUE(datapath_->answers().empty());
 }
 
 TEST_F(DnsTest, EachQuestionIsAnsweredOnceAndTheLastAnswerStands) {
-    ask(dns_question(name, 1), plain_);
-    answer(answer_of(1), plain_);
-    answer(dns_answer(name, {{name, "192.0.2.66"}}, 1), plain_);
+    send(dns_question(name, 1), plain_);
+    receive(answer_of(1), plain_);
+    receive(dns_answer(name, {{name, "192.0.2.66"}}, 1), plain_);
     const kudo_answer first = datapath_->answers().at(0);
     EXPECT_EQ(Bytes(first.message, first.message + first.length), answer_of(1));
-    ask(dns_question("LIVE.kudoway.ca", 2), plain_);
-    answer(dns_answer("LIVE.kudoway.ca", {{name, "203.0.113.66"}}, 2), plain_);
+    send(dns_question("LIVE.kudoway.ca", 2), plain_);
+    receive(dns_answer("LIVE.kudoway.ca", {{name, "203.0.113.66"}}, 2), plain_);
     const auto answers = datapath_->answers();
     ASSERT_EQ(answers.size(), 1u);
     const auto read = read_dns_answer({answers[0].message, answers[0].length});
@@ -97,18 +71,18 @@ TEST_F(DnsTest, EachQuestionIsAnsweredOnceAndTheLastAnswerStands) {
 }
 
 TEST_F(DnsTest, AddressesOfBothFamiliesAreKeptApart) {
-    ask(dns_question(name, 1, KUDO_DNS_TYPE_A), plain_);
-    ask(dns_question(name, 2, KUDO_DNS_TYPE_AAAA), plain_);
-    answer(dns_answer(name, {{name, "2a05:d018::9"}}, 2, KUDO_DNS_TYPE_AAAA), plain_);
-    answer(answer_of(1), plain_);
+    send(dns_question(name, 1, KUDO_DNS_TYPE_A), plain_);
+    send(dns_question(name, 2, KUDO_DNS_TYPE_AAAA), plain_);
+    receive(dns_answer(name, {{name, "2a05:d018::9"}}, 2, KUDO_DNS_TYPE_AAAA), plain_);
+    receive(answer_of(1), plain_);
     EXPECT_EQ(datapath_->answers().size(), 2u);
 }
 
 TEST_F(DnsTest, AnAnswerFromAnotherAddressOrPortIsNone) {
-    ask(dns_question(name), plain_);
-    answer(answer_of(), {"", "198.51.100.8", true, Shape::Plain});
-    answer(answer_of(), plain_, 5353);
-    answer(dns_question(name), plain_);
+    send(dns_question(name), plain_);
+    receive(answer_of(), {"", "198.51.100.8", true, Shape::Plain});
+    receive(answer_of(), plain_, 5353);
+    receive(dns_question(name), plain_);
     EXPECT_TRUE(datapath_->answers().empty());
     EXPECT_EQ(datapath_->open_questions(), 1u);
     const Bytes elsewhere = (Ethernet{} / IPv4{.source = plain_.remote, .destination = local4} /
@@ -127,8 +101,8 @@ TEST_F(DnsTest, AnAnswerLongerThanUsualIsNotKept) {
             Bytes message = answer_of();
             for (std::size_t i = message.size(); i < size; ++i)
                 message.push_back(static_cast<uint8_t>(i));
-            ask(dns_question(name), way);
-            answer(message, way);
+            send(dns_question(name), way);
+            receive(message, way);
             if (size > KUDO_ANSWER_BYTES) {
                 EXPECT_TRUE(datapath_->answers().empty()) << size;
                 continue;
@@ -140,40 +114,40 @@ TEST_F(DnsTest, AnAnswerLongerThanUsualIsNotKept) {
 }
 
 TEST_F(DnsTest, AnAnswerThatGivesNothingChangesNothing) {
-    ask(dns_question(name, 1), plain_);
-    answer(answer_of(1), plain_);
-    ask(dns_question(name, 2), plain_);
-    answer(dns_answer(name, {}, 2), plain_);
-    answer(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8182), plain_); // the server has failed
-    answer(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8380), plain_); // cut short
+    send(dns_question(name, 1), plain_);
+    receive(answer_of(1), plain_);
+    send(dns_question(name, 2), plain_);
+    receive(dns_answer(name, {}, 2), plain_);
+    receive(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8182), plain_); // the server has failed
+    receive(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8380), plain_); // cut short
     const kudo_answer kept = datapath_->answers().at(0);
     EXPECT_EQ(Bytes(kept.message, kept.message + kept.length), answer_of(1));
     EXPECT_EQ(datapath_->open_questions(), 1u) << "it may yet be answered";
 }
 
 TEST_F(DnsTest, AnAnswerThatComesTooLateIsNone) {
-    ask(dns_question(name), plain_);
+    send(dns_question(name), plain_);
     datapath_->age_questions(KUDO_QUESTION_LIFE + 1);
-    answer(answer_of(), plain_);
+    receive(answer_of(), plain_);
     EXPECT_TRUE(datapath_->answers().empty());
-    ask(dns_question(name), plain_);
+    send(dns_question(name), plain_);
     datapath_->age_questions(KUDO_QUESTION_LIFE / 2);
-    answer(answer_of(), plain_);
+    receive(answer_of(), plain_);
     EXPECT_EQ(datapath_->answers().size(), 1u);
 }
 
 TEST_F(DnsTest, WhatIsNoQuestionIsNotNoted) {
     const Bytes whole = dns_question(name);
     for (std::size_t size = 0; size < whole.size(); ++size)
-        ask(Bytes(whole.begin(), whole.begin() + static_cast<long>(size)), plain_);
-    ask(answer_of(), plain_);
-    ask(dns_question(name), plain_, 5353);
-    ask(Bytes(1400, 0xff), plain_);
+        send(Bytes(whole.begin(), whole.begin() + static_cast<long>(size)), plain_);
+    send(answer_of(), plain_);
+    send(dns_question(name), plain_, 5353);
+    send(Bytes(1400, 0xff), plain_);
     const Packet tcp = Ethernet{} / IPv4{.source = local4, .destination = plain_.remote} /
                        Tcp{.source_port = local_port, .destination_port = KUDO_DNS_PORT} / Raw{whole};
     EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, tcp.bytes()).error, 0);
     EXPECT_EQ(datapath_->open_questions(), 0u);
-    ask(whole, plain_);
+    send(whole, plain_);
     EXPECT_EQ(datapath_->open_questions(), 1u);
 }
 
@@ -181,8 +155,8 @@ TEST_F(DnsTest, WhoDoesNotCountKeepsNothing) {
     load({.ingress_counts = false});
     for (const bool by_xdp : {false, true}) {
         const Way way{"", plain_.remote, by_xdp, Shape::Plain};
-        ask(dns_question(name), way);
-        answer(answer_of(), way);
+        send(dns_question(name), way);
+        receive(answer_of(), way);
     }
     EXPECT_TRUE(datapath_->answers().empty());
 }
@@ -190,8 +164,8 @@ TEST_F(DnsTest, WhoDoesNotCountKeepsNothing) {
 TEST_F(DnsTest, TheNewestStayWhenTheTablesAreFull) {
     for (unsigned i = 0; i < 4000; ++i) {
         const std::string asked = "host-" + std::to_string(i) + ".kudoway.ca";
-        ask(dns_question(asked, static_cast<uint16_t>(i)), plain_);
-        answer(answer_of(static_cast<uint16_t>(i), asked), plain_);
+        send(dns_question(asked, static_cast<uint16_t>(i)), plain_);
+        receive(answer_of(static_cast<uint16_t>(i), asked), plain_);
     }
     const auto answers = datapath_->answers();
     EXPECT_LE(answers.size(), 512u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Datagrams between this host and a stranger in every wrapping, and the hooks that they come by. Included by the tests
-// of what is noted of strangers. Invariant: the remote is in no range of map_here().
+// Datagrams between this host and a stranger in every wrapping, the hooks that they come by, and the fixture that sends
+// them. Included by the tests of what is noted of strangers. Invariant: the remote is in no range of map_here().
 #pragma once
 
 #include "tests/kernel/kernel_test.h"
@@ -25,8 +25,10 @@ inline void PrintTo(const Way& way, std::ostream* out) {
 }
 
 inline RangeMap map_here() {
-    return map_of(
-        {service("media", KUDO_CLASS_MEDIA, {"udp/3478", "tcp/443"}, {"3.123.12.128/28", "2001:db8:77:1::/64"})});
+    Service media =
+        service("media", KUDO_CLASS_MEDIA, {"udp/3478", "tcp/443"}, {"3.123.12.128/28", "2001:db8:77:1::/64"});
+    media.domains = {"*.kudoway.ca"};
+    return map_of({media});
 }
 
 inline Bytes frame_of(const Way& way, kudo_direction direction, const Bytes& payload, uint16_t remote_port) {
@@ -78,5 +80,43 @@ inline std::vector<Way> all_ways() {
 inline std::string name_of_way(const testing::TestParamInfo<Way>& way) {
     return way.param.name;
 }
+
+// Sends to a port of the stranger's, and receives from it.
+class StrangerTest : public KernelTest {
+protected:
+    explicit StrangerTest(uint16_t port) : port_(port) {}
+    void SetUp() override {
+        KernelTest::SetUp();
+        if (!IsSkipped()) load({});
+    }
+    void load(Datapath::Options options, kudo_mode mode = KUDO_PRIORITISE) {
+        datapath_.emplace(options);
+        datapath_->publish(compile(map_here(), options_for(mode), {}).value(), 1);
+    }
+    void send(const Bytes& payload, const Way& way, std::optional<uint16_t> port = {}) {
+        const Bytes frame = frame_of(way, KUDO_EGRESS, payload, port.value_or(port_));
+        EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, frame).error, 0);
+    }
+    void receive(const Bytes& payload, const Way& way, std::optional<uint16_t> port = {}) {
+        const Bytes frame = frame_of(way, KUDO_INGRESS, payload, port.value_or(port_));
+        EXPECT_EQ((way.by_xdp ? datapath_->run_xdp(frame) : datapath_->run_tc(KUDO_INGRESS, frame)).error, 0);
+    }
+    static constexpr Way plain_{"plain", "198.51.100.7", true, Shape::Plain};
+    std::optional<Datapath> datapath_;
+
+private:
+    const uint16_t port_;
+};
+
+// Such a test on a hook and in a wrapping.
+template <typename Test> class OnAWay : public Test, public testing::WithParamInterface<Way> {
+protected:
+    void SetUp() override {
+        KernelTest::SetUp();
+        if (this->IsSkipped()) return;
+        const Way& way = this->GetParam();
+        this->load({.link = way.shape == Shape::NoEthernet ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET}, way.mode);
+    }
+};
 
 } // namespace kudo::test

@@ -8,35 +8,11 @@
 namespace kudo::test {
 namespace {
 
-class StrayTest : public KernelTest {
+class StrayTest : public StrangerTest {
 protected:
-    void SetUp() override {
-        KernelTest::SetUp();
-        if (!IsSkipped()) load({});
-    }
-    void load(Datapath::Options options, kudo_mode mode = KUDO_PRIORITISE) {
-        datapath_.emplace(options);
-        datapath_->publish(compile(map_here(), options_for(mode), {}).value(), 1);
-    }
-    void send(const Bytes& payload, const Way& way, uint16_t remote_port = KUDO_STUN_PORT) {
-        EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, frame_of(way, KUDO_EGRESS, payload, remote_port)).error, 0);
-    }
-    void receive(const Bytes& payload, const Way& way, uint16_t remote_port = KUDO_STUN_PORT) {
-        const Bytes frame = frame_of(way, KUDO_INGRESS, payload, remote_port);
-        EXPECT_EQ((way.by_xdp ? datapath_->run_xdp(frame) : datapath_->run_tc(KUDO_INGRESS, frame)).error, 0);
-    }
-    static constexpr Way plain_{"plain", "198.51.100.7", true, Shape::Plain};
-    std::optional<Datapath> datapath_;
+    StrayTest() : StrangerTest(KUDO_STUN_PORT) {}
 };
-
-class StrayWay : public StrayTest, public testing::WithParamInterface<Way> {
-protected:
-    void SetUp() override {
-        KernelTest::SetUp();
-        if (IsSkipped()) return;
-        load({.link = GetParam().shape == Shape::NoEthernet ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET}, GetParam().mode);
-    }
-};
+using StrayWay = OnAWay<StrayTest>;
 
 TEST_P(StrayWay, ARequestIsNotedAndItsAnswerToo) {
     const Way& way = GetParam();
