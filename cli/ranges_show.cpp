@@ -58,7 +58,7 @@ Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
         return exit_done;
     }
     std::string text =
-        map_text(map, rules->maps.active.source) + ", in effect since " + rfc3339(map.effective) + "\n\n";
+        map_text(map, rules->maps.active.source) + ", effective from " + rfc3339(map.effective) + "\n\n";
     text += services_text(map, colour_wanted());
     for (const AcceptedMap& staged : rules->state.ranges.staged) {
         const auto next = load_document(global.instance, staged.hash);

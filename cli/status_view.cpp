@@ -202,7 +202,7 @@ std::string status_text(const Status& status, bool colour) {
     }
     if (status.generation != 0) {
         text += fmt::format("  range map   {} ({}){}\n", status.serial, status.map_source,
-                            status.effective ? ", in effect since " + rfc3339(*status.effective) : "");
+                            status.effective ? ", effective from " + rfc3339(*status.effective) : "");
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
         text += ledger_text(status.desired.ranges);
         text += fmt::format("  generation  {}\n", status.generation);
