@@ -39,7 +39,10 @@ kudo_apart int kudo_note_question(__u32 seen, __u32 generation)
 	const struct kudo_packet *packet = &work->packet;
 	struct kudo_question_key key = kudo_question_key_of(packet, asked.id);
 	struct kudo_question question = {
-		.hash = asked.hash, .interface = packet->family == 4 ? packet->key4.interface : packet->key6.interface};
+		.hash = asked.hash,
+		.asked = bpf_ktime_get_ns(),
+		.interface = packet->family == 4 ? packet->key4.interface : packet->key6.interface,
+	};
 
 	bpf_map_update_elem(&kudo_questions, &key, &question, BPF_ANY);
 	return 0;
