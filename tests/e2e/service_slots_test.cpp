@@ -127,8 +127,8 @@ TEST_F(ServiceSlotsOfAHost, AMapThatRenamesMostServicesKeepsTheGracePeriod) {
     }
     const auto status = test_->status();
     EXPECT_EQ(status.at("healthy"), true) << status.dump(1);
-    // Both maps' ranges, and those of the one before.
-    EXPECT_EQ(status.at("map").at("prefixes").at("ipv4"), 2 * renamed + kept + 2);
+    // Both maps' ranges, and that of the media of the map before.
+    EXPECT_EQ(status.at("map").at("prefixes").at("ipv4"), 2 * renamed + kept + 1);
 }
 
 // As a writer leaves it that is killed between the two names.
