@@ -81,6 +81,7 @@ const PinnedMap pinned_maps[] = {
     KUDO_PINNED(strays6, kudo_strays6),
     KUDO_PINNED(questions, kudo_questions),
     KUDO_PINNED(answers, kudo_answers),
+    KUDO_PINNED(asked, data_asked),
     KUDO_PINNED(interfaces, kudo_interfaces),
     KUDO_PINNED(cpus, kudo_cpus),
     KUDO_PINNED(services, kudo_services),

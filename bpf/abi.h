@@ -320,6 +320,7 @@ struct kudo_question {
 	__u32 pad;
 };
 #define KUDO_QUESTION_LIFE 10000000000ull /* ns for which it is waited for: longer than resolvers do */
+#define KUDO_QUESTION_TICKS 12000         /* jiffies that are at least as long, with up to 1000 a second */
 KUDO_ASSERT(sizeof(struct kudo_question_key) == 24, "question key");
 KUDO_ASSERT(sizeof(struct kudo_question) == 24, "question");
 

@@ -45,7 +45,14 @@ kudo_apart int kudo_note_question(__u32 seen, __u32 generation)
 	};
 
 	bpf_map_update_elem(&kudo_questions, &key, &question, BPF_ANY);
+	*(volatile __u64 *)&kudo_asked = bpf_jiffies64();
 	return 0;
+}
+
+/* 0: no question is open, so no datagram can be an answer. */
+kudo_inline int kudo_awaits_answer(void)
+{
+	return bpf_jiffies64() - *(volatile __u64 *)&kudo_asked < KUDO_QUESTION_TICKS;
 }
 
 /* The datagram on its way in, of kudo_work, with its header: is it the answer to a question of ours? Then that question

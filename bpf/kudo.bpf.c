@@ -108,7 +108,7 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 			}
 			return kudo_xdp_action(judgement);
 		}
-		if (!kudo_is_watched_port(datagram_port))
+		if (!kudo_is_watched_port(datagram_port, KUDO_INGRESS))
 			return kudo_xdp_action(kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen));
 	}
 	kudo_handle_any_frame(context);
@@ -247,7 +247,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			}
 			return outcome;
 		}
-		if (!counting || !kudo_is_watched_port(datagram_port)) {
+		if (!counting || !kudo_is_watched_port(datagram_port, direction)) {
 			outcome.judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
 			return outcome;
 		}

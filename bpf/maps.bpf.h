@@ -71,6 +71,9 @@ KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_key, 4096);
 KUDO_STRAY_MAP(kudo_strays4, kudo_stray4_key);
 KUDO_STRAY_MAP(kudo_strays6, kudo_stray6_key);
 
+/* When the last question was noted in kudo_questions, in jiffies64; 0: never. Written by the programs. */
+__u64 kudo_asked SEC(".data.asked") = 0;
+
 /* What this host asks name servers about the policy's names, and the last answer to each; the longest unused go first.
  */
 struct {

@@ -15,9 +15,11 @@ struct kudo_stranger_window {
 KUDO_ASSERT(KUDO_DNS_HEADER <= sizeof(struct kudo_stranger_window), "window");
 
 /* Could a stranger's packet, of which kudo_parse_common_head() gave the port, be one to look into? */
-kudo_inline int kudo_is_watched_port(__u32 datagram_port)
+kudo_inline int kudo_is_watched_port(__u32 datagram_port, __u32 direction)
 {
-	return datagram_port == kudo_swap16(KUDO_STUN_PORT) || datagram_port == kudo_swap16(KUDO_DNS_PORT);
+	if (datagram_port == kudo_swap16(KUDO_STUN_PORT))
+		return 1;
+	return datagram_port == kudo_swap16(KUDO_DNS_PORT) && (direction == KUDO_EGRESS || kudo_awaits_answer());
 }
 
 kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
