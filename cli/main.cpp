@@ -12,8 +12,9 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "cli/command_line.h"
-#include "cli/output.h"
+#include "cli/arguments/command_line.h"
+#include "cli/commands/commands.h"
+#include "cli/terminal/output.h"
 
 namespace {
 
@@ -39,7 +40,7 @@ void set_up_log(bool verbose) {
 }
 
 kudo::Result<int> run(int argc, char** argv) {
-    const auto invocation = kudo::parse_command_line(argc, argv);
+    const auto invocation = kudo::parse_command_line(kudo::commands(), argc, argv);
     if (!invocation) return kudo::fail(invocation.error());
     set_up_log(invocation->options.verbose);
     return invocation->run(invocation->options);

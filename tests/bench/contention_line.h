@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/network_namespace.h"
+#include "agent/system/network_namespace.h"
 #include "tests/support/capture.h"
 #include "tests/support/test_host.h"
 

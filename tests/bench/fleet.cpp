@@ -22,11 +22,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "agent/acceptance.h"
-#include "agent/fleet_layout.h"
-#include "agent/nats_connection.h"
-#include "agent/nats_source.h"
-#include "maps/bundle.h"
+#include "agent/acceptance/acceptance.h"
+#include "agent/fleet/layout.h"
+#include "agent/sources/nats/connection.h"
+#include "agent/sources/nats/source.h"
+#include "maps/base/hash.h"
+#include "maps/document/built_in.h"
+#include "maps/document/write_range_map.h"
+#include "maps/trust/bundle.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/nats_server.h"
 

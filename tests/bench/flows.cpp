@@ -9,7 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/flow_table.h"
+#include "agent/datapath/flow_table.h"
+#include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
 #include "tests/support/packet_builder.h"

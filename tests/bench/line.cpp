@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
 #include "tests/support/packet_builder.h"

@@ -2,6 +2,7 @@
 // ns per packet above an empty program, through BPF_PROG_TEST_RUN, by kind of packet.
 #include <algorithm>
 
+#include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
 #include "tests/support/packet_builder.h"

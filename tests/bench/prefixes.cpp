@@ -8,7 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/generation.h"
+#include "agent/datapath/generation.h"
+#include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
 #include "tests/support/packet_builder.h"

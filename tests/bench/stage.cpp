@@ -10,7 +10,8 @@
 #include <random>
 #include <stdexcept>
 
-#include "agent/generation.h"
+#include "agent/datapath/generation.h"
+#include "agent/datapath/pin_folder.h"
 #include "kudo_bench_bpf.skel.h"
 
 namespace kudo::bench {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/datapath.h"
-#include "maps/compile.h"
+#include "agent/datapath/datapath.h"
+#include "maps/compile/compile.h"
 #include "tests/support/test_host.h"
 
 struct kudo_bench_bpf;

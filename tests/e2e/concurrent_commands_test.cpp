@@ -11,7 +11,9 @@
 #include <fstream>
 #include <thread>
 
-#include "maps/range_map.h"
+#include "maps/document/built_in.h"
+#include "maps/document/range_map.h"
+#include "maps/document/write_range_map.h"
 #include "tests/support/host_test.h"
 
 namespace kudo::test {

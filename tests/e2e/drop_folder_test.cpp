@@ -14,8 +14,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/drop_folder.h"
-#include "maps/minisign.h"
+#include "agent/sources/drop_folder.h"
+#include "maps/trust/minisign.h"
 #include "tests/support/source_test.h"
 #include "tests/support/temporary_folder.h"
 

@@ -8,9 +8,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "agent/fleet_layout.h"
-#include "agent/nats_connection.h"
-#include "maps/bundle.h"
+#include "agent/fleet/layout.h"
+#include "agent/sources/nats/connection.h"
+#include "maps/trust/bundle.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/process.h"

@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/https_source.h"
+#include "agent/sources/https/source.h"
 #include "tests/support/loopback.h"
 #include "tests/support/source_test.h"
 #include "tests/support/temporary_folder.h"

@@ -5,7 +5,8 @@
 
 #include <algorithm>
 
-#include "maps/range_map.h"
+#include "maps/document/built_in.h"
+#include "maps/document/range_map.h"
 #include "tests/support/host_test.h"
 
 namespace kudo::test {

@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <fstream>
 
-#include "agent/bpf_object.h"
-#include "maps/range_map.h"
+#include "agent/datapath/bpf_object.h"
+#include "maps/document/range_map.h"
 #include "tests/support/host_test.h"
 
 namespace kudo::test {

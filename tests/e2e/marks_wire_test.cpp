@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "bpf/mark.h"
-#include "maps/compile.h"
+#include "maps/compile/compile.h"
 
 namespace kudo::test {
 namespace {

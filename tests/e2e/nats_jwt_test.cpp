@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "agent/fd.h"
-#include "agent/nats_connection.h"
+#include "agent/sources/nats/connection.h"
+#include "agent/system/fd.h"
 #include "tests/support/loopback.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_jwt.h"

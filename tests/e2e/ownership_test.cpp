@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/attachment.h"
+#include "agent/attach/attachment.h"
 
 namespace kudo::test {
 namespace {

@@ -8,8 +8,8 @@
 
 #include <cstring>
 
-#include "agent/bpf_object.h"
-#include "agent/queue_memory.h"
+#include "agent/datapath/bpf_object.h"
+#include "agent/queues/saved_qdisc.h"
 #include "tests/support/host_test.h"
 
 namespace kudo::test {

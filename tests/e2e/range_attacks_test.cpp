@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/acceptance.h"
+#include "agent/acceptance/acceptance.h"
 #include "tests/support/host_test.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/running_service.h"

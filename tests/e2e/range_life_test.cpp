@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>
 
-#include "maps/range_map.h"
+#include "maps/document/range_map.h"
 #include "tests/support/host_test.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/running_service.h"

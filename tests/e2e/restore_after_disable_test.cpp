@@ -11,7 +11,7 @@
 #include <set>
 #include <thread>
 
-#include "agent/bpf_object.h"
+#include "agent/datapath/bpf_object.h"
 #include "tests/support/host_test.h"
 
 namespace kudo::test {

@@ -9,8 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/datapath.h"
-#include "agent/slot_names.h"
+#include "agent/datapath/datapath.h"
+#include "agent/datapath/slot_names.h"
 #include "tests/support/host_test.h"
 #include "tests/support/traffic.h"
 

@@ -18,10 +18,11 @@
 
 #include <fmt/format.h>
 
-#include "agent/bpf_object.h"
-#include "agent/generation.h"
-#include "agent/lock.h"
-#include "agent/slot_names.h"
+#include "agent/datapath/bpf_object.h"
+#include "agent/datapath/generation.h"
+#include "agent/datapath/slot_names.h"
+#include "agent/system/lock.h"
+#include "maps/document/parse_range_map.h"
 #include "tests/support/packet_builder.h"
 #include "tests/support/test_host.h"
 #include "tests/support/traffic.h"

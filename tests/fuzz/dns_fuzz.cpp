@@ -9,9 +9,9 @@
 #include <memory>
 #include <string_view>
 
-#include "agent/dns_message.h"
+#include "agent/inspect/dns_message.h"
 #include "bpf/dns.h"
-#include "maps/domain.h"
+#include "maps/document/domain.h"
 
 namespace {
 

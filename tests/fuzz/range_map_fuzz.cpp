@@ -11,8 +11,13 @@
 #include <arpa/inet.h>
 
 #include "bpf/prefilter.h"
-#include "maps/compile.h"
-#include "maps/range_map.h"
+#include "maps/compile/compile.h"
+#include "maps/document/built_in.h"
+#include "maps/document/diff.h"
+#include "maps/document/overlaps.h"
+#include "maps/document/parse_range_map.h"
+#include "maps/document/range_map.h"
+#include "maps/document/vendor_list.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "maps/key_set.h"
-#include "maps/minisign.h"
+#include "maps/trust/key_set.h"
+#include "maps/trust/minisign.h"
 
 namespace {
 

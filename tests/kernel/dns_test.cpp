@@ -3,7 +3,7 @@
 // label kernel. Invariant: expectations are written out by hand.
 #include <algorithm>
 
-#include "agent/dns_message.h"
+#include "agent/inspect/dns_message.h"
 #include "tests/kernel/stranger_frames.h"
 #include "tests/support/dns_message.h"
 

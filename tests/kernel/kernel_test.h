@@ -13,7 +13,7 @@
 #include <linux/bpf.h>
 #include <netinet/in.h>
 
-#include "maps/compile.h"
+#include "maps/compile/compile.h"
 #include "tests/support/bpf_program.h"
 #include "tests/support/oracle.h"
 #include "tests/support/packet_builder.h"

@@ -13,7 +13,7 @@
 #include <linux/bpf.h>
 #include <unistd.h>
 
-#include "agent/flow_table.h"
+#include "agent/datapath/flow_table.h"
 #include "kudo_bpf.skel.h"
 
 namespace kudo::test {

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "bpf/parse.h"
-#include "maps/compile.h"
+#include "maps/compile/compile.h"
 #include "tests/support/oracle.h"
 
 namespace kudo::test {

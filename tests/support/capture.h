@@ -13,7 +13,7 @@
 #include <tuple>
 #include <vector>
 
-#include "agent/network_namespace.h"
+#include "agent/system/network_namespace.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

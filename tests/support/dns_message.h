@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bpf/dns.h"
-#include "maps/prefix.h"
+#include "maps/net/prefix.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <stdexcept>
 
-#include "agent/fd.h"
+#include "agent/system/fd.h"
 
 namespace kudo::test {
 

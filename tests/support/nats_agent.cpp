@@ -7,9 +7,9 @@
 
 #include <nats/nats.h>
 
-#include "agent/fleet_layout.h"
-#include "agent/nats_connection.h"
-#include "maps/bundle.h"
+#include "agent/fleet/layout.h"
+#include "agent/sources/nats/connection.h"
+#include "maps/trust/bundle.h"
 
 namespace kudo::test {
 

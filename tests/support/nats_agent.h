@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/nats_source.h"
+#include "agent/sources/nats/source.h"
 
 namespace kudo::test {
 

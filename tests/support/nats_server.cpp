@@ -16,7 +16,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/fd.h"
+#include "agent/system/fd.h"
 #include "tests/support/loopback.h"
 #include "tests/support/process.h"
 

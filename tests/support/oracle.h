@@ -13,7 +13,7 @@
 
 #include "bpf/judge.h"
 #include "bpf/mark.h"
-#include "maps/compile.h"
+#include "maps/compile/compile.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bpf/parse.h"
-#include "maps/range_map.h"
+#include "maps/document/range_map.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

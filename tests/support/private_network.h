@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "agent/fd.h"
-#include "agent/network_namespace.h"
+#include "agent/system/fd.h"
+#include "agent/system/network_namespace.h"
 
 namespace kudo::test {
 

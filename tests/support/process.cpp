@@ -11,7 +11,7 @@
 #include <array>
 #include <stdexcept>
 
-#include "agent/fd.h"
+#include "agent/system/fd.h"
 
 namespace kudo::test {
 

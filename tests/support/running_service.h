@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/fd.h"
+#include "agent/system/fd.h"
 #include "tests/support/test_host.h"
 
 namespace kudo::test {

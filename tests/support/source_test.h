@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/source.h"
+#include "agent/sources/source.h"
 
 namespace kudo::test {
 

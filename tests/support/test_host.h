@@ -10,8 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/instance.h"
-#include "agent/network_namespace.h"
+#include "agent/system/instance.h"
+#include "agent/system/network_namespace.h"
 #include "tests/support/process.h"
 
 namespace kudo::test {

@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 
-#include "agent/network_namespace.h"
+#include "agent/system/network_namespace.h"
 #include "tests/support/capture.h"
 
 namespace kudo::test {

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "agent/acceptance/rules.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "agent/state/range_store.h"
+#include "maps/base/hash.h"
+#include "maps/document/built_in.h"
+#include "maps/document/vendor_list.h"
+#include "maps/document/write_range_map.h"
+
+namespace kudo {
+
+namespace {
+
+// What the highest serial that was ever accepted stands for.
+struct Floor {
+    uint64_t serial;
+    std::string hash;
+};
+Floor serial_floor(const RangeLedger& ledger) {
+    if (ledger.highest_serial != 0) return {ledger.highest_serial, ledger.highest_hash};
+    return {built_in_range_map().serial, content_hash(to_json(built_in_range_map()))};
+}
+
+Result<void> check_audience(const RangeMap& map, const AcceptanceSettings& settings, const std::string& source) {
+    if (!map.audience) return {};
+    const std::string audience = map.audience->text();
+    if (settings.fleet.empty())
+        return bad_input(
+            fmt::format("{}: audience: the map is for {}, and this host is in no fleet", source, audience));
+    if (map.audience->fleet != settings.fleet || (!map.audience->ring.empty() && map.audience->ring != settings.ring))
+        return bad_input(fmt::format("{}: audience: the map is for {}, this host is {}", source, audience,
+                                     Audience{settings.fleet, settings.ring}.text()));
+    return {};
+}
+
+std::vector<Violation> ask_guards(const Instance& instance, const RangeLedger& ledger, const RangeMap& map,
+                                  std::span<const Address> own_addresses) {
+    // What it would follow: the newest that was accepted. A damaged one must not keep a good one out.
+    const std::string& hash = ledger.staged.empty() ? ledger.active.hash : ledger.staged.back().hash;
+    const auto previous = load_document(instance, hash);
+    return find_violations(map, previous ? *previous : built_in_range_map(), own_addresses);
+}
+
+std::string hash_of_active(const RangeLedger& ledger) {
+    return ledger.active.hash.empty() ? content_hash(to_json(built_in_range_map())) : ledger.active.hash;
+}
+
+// Is this map, of the highest serial, in effect (perhaps with a vendor's list over it) or staged? One whose stored
+// document was damaged is not, and is taken in again.
+bool is_in_use(const Instance& instance, const RangeLedger& ledger, const Candidate& candidate) {
+    if (ledger.highest_serial == 0) return true; // it is the built-in one
+    if (ledger.active.serial == candidate.map.serial)
+        return static_cast<bool>(load_document(instance, ledger.active.hash));
+    return std::ranges::find(ledger.staged, candidate.hash, &AcceptedMap::hash) != ledger.staged.end() &&
+           load_document(instance, candidate.hash);
+}
+
+} // namespace
+
+Result<Candidate> candidate_of_list(const Instance& instance, const DesiredState& state, const std::string& list,
+                                    const std::string& source) {
+    auto base = load_document(instance, state.ranges.active.hash);
+    if (!base) return fail(std::move(base.error()));
+    auto map = apply_vendor_list(*base, list, source);
+    if (!map) return fail(std::move(map.error()));
+    std::string hash = content_hash(to_json(*map));
+    return Candidate{std::move(*map), std::move(hash), "", source, {}, true};
+}
+
+Result<std::vector<std::string>> signers(const AcceptanceSettings& settings, const KeySet& keys,
+                                         const Delivery& delivery) {
+    const bool may_be_unsigned =
+        settings.allow_unsigned || (delivery.trust_transport && is_vendor_list(delivery.document));
+    if (may_be_unsigned && (delivery.signatures.empty() || keys.keys.empty())) return std::vector<std::string>{};
+    if (keys.keys.empty())
+        return bad_input(
+            fmt::format("{}: there is no key to verify it with: put the publisher's minisign key (*.pub) into {}"
+                        ", or decide for yourself with --allow-unsigned",
+                        delivery.source, settings.keys_folder.string()));
+    if (delivery.signatures.empty())
+        return bad_input(
+            fmt::format("{}: not signed: no signature came with it (minisign -S -m FILE makes FILE.minisig); "
+                        "sign it, or decide for yourself with --allow-unsigned",
+                        delivery.source));
+    return verify(keys, delivery.document, delivery.signatures, delivery.source);
+}
+
+Result<void> check_valid(const RangeMap& map, const std::string& source, Time now) {
+    if (!map.expires || *map.expires > now) return {};
+    return bad_input(
+        fmt::format("{}: expires: {} has passed; expected a map that is still valid", source, rfc3339(*map.expires)));
+}
+
+Judgement judge(const Instance& instance, const AcceptanceSettings& settings, const DesiredState& state,
+                const Candidate& candidate, std::span<const Address> own_addresses, Time now) {
+    const RangeMap& map = candidate.map;
+    const Floor floor = serial_floor(state.ranges);
+    const auto outcome = [&](Accepted what, std::string text) { return Judgement{what, std::move(text), {}}; };
+    const auto refused = [](std::string text) { return Judgement{{}, std::move(text), {}}; };
+    if (const auto for_us = check_audience(map, settings, candidate.source); !for_us)
+        return refused(for_us.error().message);
+    if (candidate.is_list) {
+        if (candidate.hash == hash_of_active(state.ranges))
+            return outcome(Accepted::Known, "the media ranges are those of this list already; nothing changed");
+    } else if (map.serial < floor.serial) {
+        return outcome(
+            Accepted::Superseded,
+            fmt::format("{}: serial: {} is lower than {}, the highest that was accepted; a serial never goes down",
+                        candidate.source, map.serial, floor.serial));
+    } else if (map.serial == floor.serial) {
+        if (candidate.hash != floor.hash)
+            return refused(fmt::format("{}: serial: {} was accepted before with other content; a changed map needs a "
+                                       "higher serial",
+                                       candidate.source, map.serial));
+        if (!settings.end_rollback && is_in_use(instance, state.ranges, candidate))
+            return outcome(Accepted::Known, fmt::format("range map {} is known already; nothing changed", map.serial));
+    }
+    if (const uint64_t from = state.ranges.rolled_back_from;
+        from != 0 && !settings.end_rollback && (candidate.is_list || map.supersedes < from))
+        return outcome(
+            Accepted::Held,
+            fmt::format("{}: this host was rolled back from serial {}; a map that is meant for it as well says "
+                        "\"supersedes\": {}",
+                        candidate.source, from, from));
+    if (const auto valid = check_valid(map, candidate.source, now); !valid) return refused(valid.error().message);
+    if (auto violations = ask_guards(instance, state.ranges, map, own_addresses); !violations.empty()) {
+        std::string text = violations_text(candidate.source, violations, 1);
+        return Judgement{{}, std::move(text), std::move(violations)};
+    }
+    if (state.enabled)
+        if (auto compiled = compile(map, state.compile_options()); !compiled)
+            return refused(std::move(compiled.error()).in(candidate.source).message);
+    if (map.effective > now)
+        return outcome(Accepted::Staged, fmt::format("range map {} is staged; it takes effect at {}", map.serial,
+                                                     rfc3339(map.effective)));
+    return outcome(Accepted::Activated, fmt::format("range map {} is in effect", map.serial));
+}
+
+} // namespace kudo

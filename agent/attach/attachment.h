@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// Our programs on one interface: which hooks they are on, attaching and detaching. Links are pinned in the data path's
+// folder as "<ifindex>_<hook>". Included by reconcile and status.
+// Invariant: somebody else's program is never replaced; a link's pin and the attachment live and die together.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/attach/options.h"
+#include "agent/datapath/datapath.h"
+#include "agent/netlink/interfaces.h"
+
+namespace kudo {
+
+// In the order of the JSON's names: "xdp-native", "xdp-generic", "tcx", "tc".
+enum class Hook { XdpNative, XdpGeneric, Tcx, Tc };
+std::string_view hook_name(Hook hook);
+
+struct Attached {
+    std::optional<Hook> ingress; // of the program that counts
+    std::optional<Hook> egress;
+    bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our queue
+    bool current = true;        // all of them run this build's programs
+};
+
+// What is on the interface now, read from the kernel.
+Result<Attached> read_attached(DataPath& data_path, const Interface& interface);
+
+struct AttachResult {
+    Attached attached;
+    bool changed = false;
+    std::string note; // why a better hook was not to be had; empty if it was
+};
+// Attaches what is missing, updates what runs another build's programs, leaves the rest alone.
+Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options);
+
+// Detaches everything of ours from this ifindex. True if there was anything.
+Result<bool> detach(const std::filesystem::path& data_path_folder, uint32_t interface);
+
+// Every ifindex that a pin or a filter of ours names, whether the interface still exists or not.
+std::set<uint32_t> attached_interfaces(const std::filesystem::path& data_path_folder);
+
+} // namespace kudo

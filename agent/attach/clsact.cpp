@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include "agent/attach/clsact.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/pkt_sched.h>
+#include <netlink/route/classifier.h>
+#include <netlink/route/qdisc.h>
+#include <netlink/route/tc.h>
+#include <sys/stat.h>
+
+#include <functional>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "agent/datapath/bpf_object.h"
+#include "agent/netlink/interface_number.h"
+#include "agent/netlink/netlink.h"
+
+namespace kudo {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// A handle nobody else picks, so that our filter is found again; priorities are tried from the first.
+constexpr uint32_t handle = 0x4b55444f; // "KUDO"
+constexpr uint32_t first_priority = 1, last_priority = 8;
+
+// Memory: "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
+fs::path filter_memory(const fs::path& memory, const ClsactHook& hook) {
+    return memory / fmt::format("{}_{}", hook.interface, hook.ingress ? "ingress" : "egress");
+}
+fs::path clsact_memory(const fs::path& memory, const ClsactHook& hook) {
+    return memory / fmt::format("{}_clsact", hook.interface);
+}
+
+Result<void> remember(const fs::path& path) {
+    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(path.string());
+    return {};
+}
+
+bpf_tc_hook libbpf_hook(const ClsactHook& hook, bool both = false) {
+    bpf_tc_hook result{};
+    result.sz = sizeof result;
+    result.ifindex = static_cast<int>(hook.interface);
+    result.attach_point = both ? static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS)
+                               : (hook.ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+    return result;
+}
+
+bpf_tc_opts libbpf_options(uint32_t priority) {
+    bpf_tc_opts options{};
+    options.sz = sizeof options;
+    options.handle = handle;
+    options.priority = priority;
+    return options;
+}
+
+struct Found {
+    uint32_t priority = 0; // 0: no filter of ours
+    uint32_t program = 0;
+};
+
+// The programs of the data path that `memory` belongs to, this build's and older ones'.
+std::set<uint32_t> pinned_programs(const fs::path& memory) {
+    std::set<uint32_t> ids;
+    std::error_code error;
+    for (const auto& folder : fs::directory_iterator(memory.parent_path(), error)) {
+        if (!folder.path().filename().string().starts_with("programs_")) continue;
+        for (const auto& entry : fs::directory_iterator(folder.path(), error))
+            if (auto program = open_pin(entry.path())) ids.insert(program_id(program->get()));
+    }
+    return ids;
+}
+
+Found find_where(const ClsactHook& hook, const std::function<bool(uint32_t)>& is_ours) {
+    const bpf_tc_hook where = libbpf_hook(hook);
+    for (uint32_t priority = first_priority; priority <= last_priority; priority++) {
+        bpf_tc_opts options = libbpf_options(priority);
+        if (bpf_tc_query(&where, &options) == 0 && is_ours(options.prog_id)) return {priority, options.prog_id};
+    }
+    return {};
+}
+
+Found find(const fs::path& memory, const ClsactHook& hook) {
+    if (!fs::exists(filter_memory(memory, hook))) return {};
+    const std::set<uint32_t> ours = pinned_programs(memory);
+    return find_where(hook, [&](uint32_t program) { return ours.contains(program); });
+}
+
+Result<void> remove_found(const ClsactHook& hook, const Found& found) {
+    if (found.priority == 0) return {};
+    const bpf_tc_hook where = libbpf_hook(hook);
+    const bpf_tc_opts options = libbpf_options(found.priority);
+    if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
+        return fail_errno("cannot remove our tc filter", -error);
+    return {};
+}
+
+Result<bool> has_clsact(uint32_t interface) {
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    nl_cache* raw = nullptr;
+    if (const int error = rtnl_qdisc_alloc_cache(socket->get(), &raw); error < 0)
+        return fail(std::string("cannot read the qdiscs: ") + nl_geterror(error));
+    const NlCache qdiscs(raw);
+    for (nl_object* object = nl_cache_get_first(qdiscs.get()); object; object = nl_cache_get_next(object)) {
+        rtnl_tc* qdisc = TC_CAST(object);
+        const char* kind = rtnl_tc_get_kind(qdisc);
+        if (rtnl_tc_get_ifindex(qdisc) == static_cast<int>(interface) && kind && std::string_view(kind) == "clsact")
+            return true;
+    }
+    return false;
+}
+
+// Does any filter stand on either side of the clsact?
+Result<bool> has_filters(uint32_t interface) {
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    for (const uint32_t parent : {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)}) {
+        nl_cache* raw = nullptr;
+        if (const int error = rtnl_cls_alloc_cache(socket->get(), static_cast<int>(interface), parent, &raw); error < 0)
+            return fail(std::string("cannot read the tc filters: ") + nl_geterror(error));
+        const NlCache filters(raw);
+        if (nl_cache_nitems(filters.get()) > 0) return true;
+    }
+    return false;
+}
+
+} // namespace
+
+Result<uint32_t> clsact_program(const fs::path& memory, const ClsactHook& hook) {
+    return find(memory, hook).program;
+}
+
+Result<void> ensure_clsact(const fs::path& memory, uint32_t interface) {
+    const ClsactHook hook{interface, true};
+    bpf_tc_hook where = libbpf_hook(hook, true);
+    // Remembered before it is made, and only where none is: killed in between, we remember one that is not there, which
+    // does no harm, and never an admin's.
+    auto present_before = has_clsact(interface);
+    if (!present_before) return fail(std::move(present_before.error()));
+    const bool known = fs::exists(clsact_memory(memory, hook));
+    if (!known && !*present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
+    const int created = bpf_tc_hook_create(&where);
+    if (created == -EEXIST && !known) rmdir(clsact_memory(memory, hook).c_str());
+    if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);
+    return {};
+}
+
+Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int program_fd) {
+    KUDO_TRY(ensure_clsact(memory, hook.interface));
+    KUDO_TRY(remember(filter_memory(memory, hook)));
+    const bpf_tc_hook where = libbpf_hook(hook);
+    const uint32_t present = find(memory, hook).priority;
+    int error = 0;
+    for (uint32_t priority = present ? present : first_priority; priority <= last_priority; priority++) {
+        bpf_tc_opts options = libbpf_options(priority);
+        options.prog_fd = program_fd;
+        options.flags = present ? BPF_TC_F_REPLACE : 0;
+        error = bpf_tc_attach(&where, &options);
+        // EINVAL, EEXIST: somebody else's filter of another kind, or with our handle, has this priority.
+        if (error != -EINVAL && error != -EEXIST) break;
+    }
+    if (error != 0) return fail_errno("cannot attach a tc filter", -error);
+    return {};
+}
+
+Result<void> clsact_remove_filter(const fs::path& memory, const ClsactHook& hook) {
+    KUDO_TRY(remove_found(hook, find(memory, hook)));
+    rmdir(filter_memory(memory, hook).c_str());
+    return {};
+}
+
+Result<void> clsact_remove_orphan(const ClsactHook& hook) {
+    int number = 0;
+    const Found found = find_where(hook, [&](uint32_t program) {
+        const Fd fd(bpf_prog_get_fd_by_id(program));
+        if (!fd) number = errno;
+        bpf_prog_info info{};
+        uint32_t size = sizeof info;
+        return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0 &&
+               std::string_view(info.name).starts_with("kudo_");
+    });
+    if (found.priority == 0 && number == EPERM)
+        return fail(
+            Error{ErrorKind::NotPermitted,
+                  fmt::format("interface #{}: a tc filter may be ours; missing CAP_SYS_ADMIN to see its name, run "
+                              "as root",
+                              hook.interface),
+                  number});
+    return remove_found(hook, found);
+}
+
+Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
+    KUDO_TRY(clsact_remove_filter(memory, hook));
+    const ClsactHook other{hook.interface, !hook.ingress};
+    if (!fs::exists(clsact_memory(memory, hook)) || fs::exists(filter_memory(memory, other))) return {};
+
+    auto others = has_filters(hook.interface);
+    if (others && !*others) {
+        bpf_tc_hook both = libbpf_hook(hook, true);
+        if (const int error = bpf_tc_hook_destroy(&both);
+            error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
+            return fail_errno("cannot remove the clsact qdisc that we made", -error);
+    }
+    rmdir(clsact_memory(memory, hook).c_str());
+    return {};
+}
+
+std::vector<ClsactHook> clsact_hooks(const fs::path& memory) {
+    std::vector<ClsactHook> hooks;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(memory, error)) {
+        const std::string name = entry.path().filename();
+        const auto interface = interface_number(name);
+        if (!interface) continue;
+        if (name.ends_with("_ingress") || name.ends_with("_egress"))
+            hooks.push_back({*interface, name.ends_with("_ingress")});
+        else if (name.ends_with("_clsact")) // killed between making it and the filter
+            hooks.push_back({*interface, true});
+    }
+    return hooks;
+}
+
+} // namespace kudo

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// How the administrator wants our programs attached.
+#pragma once
+
+namespace kudo {
+
+// Which kind of tc hook to use.
+enum class TcHook { Auto, Tcx, Clsact };
+
+struct AttachOptions {
+    TcHook tc_hook = TcHook::Auto;
+    bool xdp_generic = false;   // fall back to generic XDP before tc
+    bool marks_ingress = false; // incoming packets need a tc program, beside the XDP program that counts them
+};
+
+} // namespace kudo

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#include "agent/datapath/datapath.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/stat.h>
+
+#include <cstdarg>
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "agent/datapath/pin_folder.h"
+#include "bpf/parse.h"
+#include "kudo_bpf.skel.h"
+#include "maps/base/hash.h"
+#include "maps/document/range_map.h"
+
+namespace kudo {
+
+namespace {
+
+struct SkeletonDestroy {
+    void operator()(kudo_bpf* skeleton) const { kudo_bpf::destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<kudo_bpf, SkeletonDestroy>;
+
+// libbpf's own words: to the log, and the last warning into our error.
+thread_local std::string last_libbpf_warning;
+
+int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
+    char line[1024];
+    vsnprintf(line, sizeof line, format, arguments);
+    std::string text = line;
+    while (!text.empty() && text.back() == '\n')
+        text.pop_back();
+    spdlog::debug("{}", text);
+    if (level == LIBBPF_WARN) last_libbpf_warning = text.substr(0, text.find('\n'));
+    return 0;
+}
+
+// From the start of the program: every file of agent/ calls libbpf.
+[[maybe_unused]] const auto before_us = libbpf_set_print(log_libbpf);
+
+Result<Skeleton> open_skeleton() {
+    last_libbpf_warning.clear();
+    Skeleton skeleton(kudo_bpf::open());
+    if (!skeleton) return fail_errno("cannot open the BPF object");
+    return skeleton;
+}
+
+Result<void> load_skeleton(kudo_bpf& skeleton) {
+    if (const int error = kudo_bpf::load(&skeleton); error != 0)
+        return fail(fmt::format("the kernel does not load the BPF object: {}{}{}", strerror(-error),
+                                last_libbpf_warning.empty() ? "" : "; ", last_libbpf_warning),
+                    -error);
+    return {};
+}
+
+// Every map that outlives the loading process, and the name of its pin.
+struct PinnedMap {
+    const char* name;
+    Fd& (*fd)(DataPath::Maps&);
+    bpf_map* (*map)(kudo_bpf&);
+};
+#define KUDO_PINNED(field, member)                                                                                     \
+    PinnedMap {                                                                                                        \
+#member, [](DataPath::Maps &                                                                                   \
+                    maps) -> Fd& { return maps.field; }, [](kudo_bpf & skeleton) { return skeleton.maps.member; }      \
+    }
+const PinnedMap pinned_maps[] = {
+    KUDO_PINNED(lpm4[0], kudo_lpm4_0),      KUDO_PINNED(lpm4[1], kudo_lpm4_1),
+    KUDO_PINNED(lpm6[0], kudo_lpm6_0),      KUDO_PINNED(lpm6[1], kudo_lpm6_1),
+    KUDO_PINNED(flows4, kudo_flows4),       KUDO_PINNED(flows6, kudo_flows6),
+    KUDO_PINNED(rtp4, kudo_rtp4),           KUDO_PINNED(rtp6, kudo_rtp6),
+    KUDO_PINNED(strays4, kudo_strays4),     KUDO_PINNED(strays6, kudo_strays6),
+    KUDO_PINNED(questions, kudo_questions), KUDO_PINNED(answers, kudo_answers),
+    KUDO_PINNED(asked, data_asked),         KUDO_PINNED(interfaces, kudo_interfaces),
+    KUDO_PINNED(cpus, kudo_cpus),           KUDO_PINNED(services, kudo_services),
+    KUDO_PINNED(grace, kudo_grace),         KUDO_PINNED(active, data_active),
+    KUDO_PINNED(policies, data_policies),   KUDO_PINNED(clock, data_clock),
+};
+#undef KUDO_PINNED
+
+Result<DataPath::Maps> open_maps(const std::filesystem::path& folder) {
+    DataPath::Maps maps;
+    for (const PinnedMap& pinned : pinned_maps) {
+        auto fd = open_pin(folder / "maps" / pinned.name);
+        if (!fd) return fail(std::move(fd.error()));
+        pinned.fd(maps) = std::move(*fd);
+    }
+    return maps;
+}
+
+// One loaded copy of the object: which constants it has, which of its programs are pinned and as what.
+struct Copy {
+    kudo_link_layer link;
+    bool ingress_counts;
+    struct Entry {
+        Program which;
+        const char* pin;
+        bpf_program* (*program)(kudo_bpf&);
+    };
+    std::vector<Entry> programs;
+};
+bpf_program* xdp_of(kudo_bpf& skeleton) {
+    return skeleton.progs.kudo_xdp;
+}
+bpf_program* ingress_of(kudo_bpf& skeleton) {
+    return skeleton.progs.kudo_tc_ingress;
+}
+bpf_program* egress_of(kudo_bpf& skeleton) {
+    return skeleton.progs.kudo_tc_egress;
+}
+bpf_program* clock_of(kudo_bpf& skeleton) {
+    return skeleton.progs.kudo_clock;
+}
+
+const Copy copies[] = {
+    {KUDO_LINK_ETHERNET,
+     true,
+     {{Program::Xdp, "xdp", xdp_of}, {Program::TcEgress, "tc_egress", egress_of}, {Program::Clock, "clock", clock_of}}},
+    {KUDO_LINK_ETHERNET, true, {{Program::TcIngress, "tc_ingress", ingress_of}}},
+    {KUDO_LINK_ETHERNET, false, {{Program::XdpGeneric, "xdp_generic", xdp_of}}},
+    {KUDO_LINK_ETHERNET, false, {{Program::TcIngressMark, "tc_ingress_mark", ingress_of}}},
+    {KUDO_LINK_NONE,
+     true,
+     {{Program::IpTcIngress, "ip_tc_ingress", ingress_of}, {Program::IpTcEgress, "ip_tc_egress", egress_of}}},
+};
+
+std::pair<const Copy*, const Copy::Entry*> find_copy(Program which) {
+    for (const Copy& copy : copies)
+        for (const Copy::Entry& entry : copy.programs)
+            if (entry.which == which) return {&copy, &entry};
+    std::abort(); // every Program stands in the table
+}
+
+// Named after the object's content: another build of the agent has another folder.
+std::string program_folder_name() {
+    static const std::string name = [] {
+        std::size_t size = 0;
+        const void* bytes = kudo_bpf::elf_bytes(&size);
+        return "programs_" + content_hash({static_cast<const char*>(bytes), size}).substr(0, 16);
+    }();
+    return name;
+}
+
+Result<void> make_pin_folder(const std::filesystem::path& path) {
+    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail_errno(path.string() + ": cannot make the folder");
+    return {};
+}
+
+} // namespace
+
+Result<DataPath> DataPath::open(const Instance& instance) {
+    auto maps = open_maps(instance.layout());
+    if (!maps && maps.error().number == ENOENT)
+        return fail(
+            Error{ErrorKind::NotEnabled, "not enabled on this host; run: kudo-agent enable --region ...", ENOENT});
+    if (!maps) return fail(std::move(maps.error()));
+    return DataPath(instance.layout(), std::move(*maps));
+}
+
+Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
+                                  const std::function<Result<void>(DataPath&)>& prepare) {
+    const auto staging = instance.layout().string() + "_new";
+    auto skeleton = open_skeleton();
+    if (!skeleton) return fail(std::move(skeleton.error()));
+    for (const Copy& copy : copies)
+        for (const Copy::Entry& entry : copy.programs)
+            bpf_program__set_autoload(entry.program(**skeleton), false);
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 1) return fail_errno("cannot count the CPUs", -cpus);
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_cpus, static_cast<uint32_t>(cpus));
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows4, max_flows);
+    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows6, max_flows / 4);
+    KUDO_TRY(load_skeleton(**skeleton));
+
+    for (const char* folder : {"", "maps", "links", "filters", "queues"})
+        KUDO_TRY(make_pin_folder(std::filesystem::path(staging) / folder));
+    for (const PinnedMap& pinned : pinned_maps)
+        KUDO_TRY(pin(bpf_map__fd(pinned.map(**skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
+    KUDO_TRY(write_owner(instance, staging));
+    auto maps = open_maps(staging);
+    if (!maps) return fail(std::move(maps.error()));
+    DataPath data_path(staging, std::move(*maps));
+    KUDO_TRY(prepare(data_path));
+    if (rename(staging.c_str(), instance.layout().c_str()) != 0)
+        return fail_errno(instance.layout().string() + ": cannot put the data path in place");
+    data_path.folder_ = instance.layout();
+    return data_path;
+}
+
+Result<Fd> DataPath::pinned_program(Program which) const {
+    return open_pin(folder_ / program_folder_name() / find_copy(which).second->pin);
+}
+
+Result<Fd> DataPath::program(Program which) {
+    auto fd = pinned_program(which);
+    if (fd || fd.error().number != ENOENT) return fd;
+    KUDO_TRY(load_programs(which));
+    return pinned_program(which);
+}
+
+Result<void> DataPath::load_programs(Program which) {
+    const Copy& copy = *find_copy(which).first;
+    auto skeleton = open_skeleton();
+    if (!skeleton) return fail(std::move(skeleton.error()));
+    for (const Copy& other : copies)
+        for (const Copy::Entry& entry : other.programs)
+            bpf_program__set_autoload(entry.program(**skeleton), false);
+    for (const Copy::Entry& entry : copy.programs)
+        bpf_program__set_autoload(entry.program(**skeleton), true);
+    for (const PinnedMap& pinned : pinned_maps)
+        if (bpf_map__reuse_fd(pinned.map(**skeleton), pinned.fd(maps_).get()) != 0)
+            return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
+    (*skeleton)->rodata->kudo_link = copy.link;
+    (*skeleton)->rodata->kudo_ingress_counts = copy.ingress_counts;
+    KUDO_TRY(load_skeleton(**skeleton));
+
+    const auto folder = folder_ / program_folder_name();
+    KUDO_TRY(make_pin_folder(folder));
+    for (const Copy::Entry& entry : copy.programs) {
+        const auto path = folder / entry.pin;
+        if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
+        KUDO_TRY(pin(bpf_program__fd(entry.program(**skeleton)), path));
+    }
+    return {};
+}
+
+void DataPath::remove_foreign_programs() {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+        const std::string name = entry.path().filename();
+        if (name.starts_with("programs_") && name != program_folder_name())
+            std::filesystem::remove_all(entry.path(), error);
+    }
+}
+
+} // namespace kudo

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// The data path's objects in the kernel: maps and programs, pinned in the layout's folder. Included by reconcile,
+// status, statistics and the swap. Invariant: the folder appears complete, by rename, or not at all; programs stand in
+// a folder named after the object they were loaded from, so another build's are recognised.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "agent/datapath/bpf_object.h"
+#include "agent/system/instance.h"
+#include "bpf/abi.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// The programs as they are pinned: what each copy of the object serves.
+enum class Program {
+    Xdp,           // Ethernet ingress, counts
+    XdpGeneric,    // Ethernet ingress before TcIngress: counts only what it drops
+    TcIngress,     // Ethernet ingress where native XDP cannot be, counts
+    TcIngressMark, // Ethernet ingress beside native XDP: sets the firewall mark only
+    TcEgress,      // Ethernet egress
+    IpTcIngress,   // ingress without an Ethernet header, counts
+    IpTcEgress,    // egress without an Ethernet header
+    Clock,         // attached nowhere: see clock.h
+};
+
+class DataPath {
+public:
+    // The pinned one. NotEnabled if there is none.
+    static Result<DataPath> open(const Instance& instance);
+    // Loads the maps beside whatever is there, lets `prepare` fill them, and puts the folder in place in one step.
+    // `max_flows`: entries of the IPv4 flow table; the IPv6 one has a quarter of it.
+    static Result<DataPath> create(const Instance& instance, uint32_t max_flows,
+                                   const std::function<Result<void>(DataPath&)>& prepare);
+
+    // The pinned program, loaded now if this build's is not there yet.
+    Result<Fd> program(Program which);
+    // The pinned program of this build. The Error's number is ENOENT if it is not loaded.
+    [[nodiscard]] Result<Fd> pinned_program(Program which) const;
+    // Deletes programs that other builds have left. Links keep theirs alive until they are updated.
+    void remove_foreign_programs();
+
+    [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+    [[nodiscard]] std::filesystem::path links() const { return folder_ / "links"; }
+
+    struct Maps {
+        Fd lpm4[2], lpm6[2]; // by slot
+        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, questions, answers, asked, interfaces, cpus, services, grace,
+            active, policies, clock;
+    };
+    [[nodiscard]] const Maps& maps() const { return maps_; }
+
+private:
+    DataPath(std::filesystem::path folder, Maps maps) : folder_(std::move(folder)), maps_(std::move(maps)) {}
+    Result<void> load_programs(Program which);
+
+    std::filesystem::path folder_;
+    Maps maps_;
+};
+
+} // namespace kudo

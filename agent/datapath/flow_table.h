@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What the programs have counted: every CPU's counters, and the flows, which are the flow tables' rows and what the
+// CPUs' caches hold on top of them. Included by statistics and the tests. Invariant: a packet is in a flow's count
+// once, also if its count moves from a cache to the table while we read.
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bpf/abi.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// kudo_cpus, mapped: one element for each possible CPU. The programs go on writing.
+class CpuBlocks {
+public:
+    static Result<CpuBlocks> map(int cpus_fd);
+    CpuBlocks(CpuBlocks&& other) noexcept : blocks_(std::exchange(other.blocks_, {})) {}
+    CpuBlocks& operator=(CpuBlocks&& other) noexcept {
+        std::swap(blocks_, other.blocks_);
+        return *this;
+    }
+    CpuBlocks(const CpuBlocks&) = delete;
+    CpuBlocks& operator=(const CpuBlocks&) = delete;
+    ~CpuBlocks();
+    [[nodiscard]] std::span<const kudo_cpu> blocks() const { return blocks_; }
+
+private:
+    explicit CpuBlocks(std::span<const kudo_cpu> blocks) : blocks_(blocks) {}
+    std::span<const kudo_cpu> blocks_;
+};
+
+// Summed over the CPUs.
+kudo_counters sum_counters(std::span<const kudo_cpu> cpus);
+
+struct FlowTable {
+    std::vector<std::pair<kudo_flow4_key, kudo_flow>> flows4;
+    std::vector<std::pair<kudo_flow6_key, kudo_flow>> flows6;
+};
+// `flows4_fd`, `flows6_fd`: the hash tables. Flows that begin or end meanwhile may or may not be in it.
+Result<FlowTable> read_flow_table(int flows4_fd, int flows6_fd, std::span<const kudo_cpu> cpus);
+
+} // namespace kudo

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "agent/datapath/generation.h"
+
+#include <bpf/bpf.h>
+
+#include <atomic>
+#include <cstring>
+#include <type_traits>
+
+#include <fmt/format.h>
+
+#include "agent/datapath/slot_names.h"
+
+namespace kudo {
+
+namespace {
+
+using Policies = std::array<kudo_policy, 2>;
+
+uint32_t load(const uint32_t& word) {
+    return std::atomic_ref(const_cast<uint32_t&>(word)).load(std::memory_order_acquire);
+}
+void store(uint32_t& word, uint32_t value) {
+    std::atomic_ref(word).store(value, std::memory_order_release);
+}
+
+template <typename Key> Result<std::vector<std::pair<Key, kudo_match>>> read_trie(int fd) {
+    std::vector<std::pair<Key, kudo_match>> entries;
+    Key key{};
+    const Key* previous = nullptr;
+    while (bpf_map_get_next_key(fd, previous, &key) == 0) {
+        kudo_match match{};
+        if (bpf_map_lookup_elem(fd, &key, &match) == 0) entries.emplace_back(key, match);
+        previous = &key;
+    }
+    if (errno != ENOENT) return fail_errno("cannot read a trie");
+    return entries;
+}
+
+// Kernels before 5.13 know no batches of tries: EINVAL or ENOTSUPP, before anything is done.
+bool knows_no_batches(int error) {
+    constexpr int not_supported = 524; // ENOTSUPP, which only the kernel's headers know
+    return error == EINVAL || error == EOPNOTSUPP || error == not_supported;
+}
+
+template <typename Key> Result<void> empty_trie(int fd) {
+    Key key{};
+    while (bpf_map_get_next_key(fd, nullptr, &key) == 0)
+        if (bpf_map_delete_elem(fd, &key) != 0) return fail_errno("cannot empty a trie");
+    return {};
+}
+
+template <typename Key> Result<void> fill_trie(int fd, const std::vector<std::pair<Key, kudo_match>>& entries) {
+    if (entries.empty()) return {};
+    std::vector<Key> keys;
+    std::vector<kudo_match> matches;
+    keys.reserve(entries.size());
+    matches.reserve(entries.size());
+    for (const auto& [key, match] : entries) {
+        keys.push_back(key);
+        matches.push_back(match);
+    }
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    auto count = static_cast<uint32_t>(entries.size());
+    if (bpf_map_update_batch(fd, keys.data(), matches.data(), &count, &options) == 0) return {};
+    if (!knows_no_batches(errno)) return fail_errno(fmt::format("cannot enter {} prefixes", entries.size()));
+    for (const auto& [key, match] : entries)
+        if (bpf_map_update_elem(fd, &key, &match, BPF_ANY) != 0)
+            return fail_errno(
+                fmt::format("cannot enter prefix {} of {}", &key - &entries[0].first + 1, entries.size()));
+    return {};
+}
+
+// The compiler's order, in which policy_hash() takes the entries.
+template <typename Key> void sort_entries(std::vector<std::pair<Key, kudo_match>>& entries) {
+    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+        const int order = std::memcmp(&a.first.address, &b.first.address, sizeof a.first.address);
+        return order != 0 ? order < 0 : a.first.prefix_length < b.first.prefix_length;
+    });
+}
+
+Result<void> empty_slot(const DataPath& data_path, Policies& policies, uint32_t slot) {
+    KUDO_TRY(empty_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get()));
+    KUDO_TRY(empty_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get()));
+    store(policies[slot].generation, 0);
+    return {};
+}
+
+} // namespace
+
+Result<uint32_t> active_generation(const DataPath& data_path) {
+    auto active = Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation");
+    if (!active) return fail(std::move(active.error()));
+    return load(**active);
+}
+
+Result<void> wait_for_readers(const DataPath& data_path) {
+    // See kudo_grace in bpf/maps.bpf.h: the update itself returns only after an RCU grace period.
+    LIBBPF_OPTS(bpf_map_create_opts, options);
+    const Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_grace_v", sizeof(uint32_t), sizeof(uint32_t), 1, &options));
+    if (!inner) return fail_errno("cannot create a map");
+    const uint32_t key = 0;
+    const int fd = inner.get();
+    if (bpf_map_update_elem(data_path.maps().grace.get(), &key, &fd, BPF_ANY) != 0)
+        return fail_errno("cannot wait for the programs");
+    return {};
+}
+
+Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compiled) {
+    auto active = Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation");
+    if (!active) return fail(std::move(active.error()));
+    auto policies = Mapped<Policies>::map(data_path.maps().policies.get(), "the policies");
+    if (!policies) return fail(std::move(policies.error()));
+
+    const uint32_t old = load(**active);
+    const uint32_t next = old == UINT32_MAX ? 2 : old + 1; // never 0, and the slots always alternate
+    const uint32_t slot = next & 1;
+    kudo_policy& target = (**policies)[slot];
+    if (load(target.generation) != 0) {
+        // A writer was killed after it made the other slot active or while it filled this one.
+        KUDO_TRY(wait_for_readers(data_path));
+        KUDO_TRY(empty_slot(data_path, **policies, slot));
+    }
+
+    store(target.generation, next); // from here on this slot counts as dirty
+    KUDO_TRY(fill_trie(data_path.maps().lpm4[slot].get(), compiled.entries4));
+    KUDO_TRY(fill_trie(data_path.maps().lpm6[slot].get(), compiled.entries6));
+    constexpr std::size_t behind_generation = sizeof target.generation;
+    std::memcpy(reinterpret_cast<char*>(&target) + behind_generation,
+                reinterpret_cast<const char*>(compiled.policy.get()) + behind_generation,
+                sizeof target - behind_generation);
+    KUDO_TRY(write_service_names(data_path, compiled.slots, next));
+
+    store(**active, next);
+    KUDO_TRY(wait_for_readers(data_path));
+    if (old != 0) KUDO_TRY(empty_slot(data_path, **policies, slot ^ 1));
+    return next;
+}
+
+std::array<uint8_t, 32> ActivePolicy::hash() const {
+    return policy_hash(*compiled.policy, compiled.entries4, compiled.entries6);
+}
+
+Result<kudo_policy> read_active_policy(const DataPath& data_path) {
+    auto policies = Mapped<Policies>::map(data_path.maps().policies.get(), "the policies");
+    if (!policies) return fail(std::move(policies.error()));
+    for (int attempt = 0; attempt < 100; attempt++) {
+        auto before = active_generation(data_path);
+        if (!before) return fail(std::move(before.error()));
+        const kudo_policy policy = (**policies)[*before & 1];
+        auto after = active_generation(data_path);
+        if (!after) return fail(std::move(after.error()));
+        if (*before == *after && policy.generation == *before) return policy;
+    }
+    return fail("the policy changes too quickly to be read; try again");
+}
+
+Result<ActivePolicy> read_active(const DataPath& data_path) {
+    // A swap may empty the slot under a reader without the lock; what was read then is thrown away.
+    for (int attempt = 0; attempt < 100; attempt++) {
+        auto policy = read_active_policy(data_path);
+        if (!policy) return fail(std::move(policy.error()));
+        ActivePolicy result;
+        result.generation = policy->generation;
+        result.compiled.policy = std::make_unique<kudo_policy>(*policy);
+        if (result.generation == 0) return result;
+        const uint32_t slot = result.generation & 1;
+        auto entries4 = read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get());
+        if (!entries4) return fail(std::move(entries4.error()));
+        auto entries6 = read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get());
+        if (!entries6) return fail(std::move(entries6.error()));
+        auto after = active_generation(data_path);
+        if (!after) return fail(std::move(after.error()));
+        if (*after != result.generation) continue;
+        result.compiled.entries4 = std::move(*entries4);
+        result.compiled.entries6 = std::move(*entries6);
+        sort_entries(result.compiled.entries4);
+        sort_entries(result.compiled.entries6);
+        return result;
+    }
+    return fail("the policy changes too quickly to be read; try again");
+}
+
+} // namespace kudo

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "agent/datapath/pin_folder.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <spdlog/spdlog.h>
+
+namespace kudo {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// An empty folder in the bpffs that we mounted: the memory of it lives exactly as long as the mount.
+fs::path mounted_by_us(const Instance& instance) {
+    return instance.pins() / "mounted_by_kudo_agent";
+}
+
+// The same for a folder that we made for `--bpffs`.
+fs::path made_by_us(const Instance& instance) {
+    return instance.pins() / "made_by_kudo_agent";
+}
+
+// Whose data path it is, as a symbolic link's target: a pin's folder can hold no file.
+fs::path owner_link(const fs::path& layout) {
+    return layout / "owner";
+}
+Result<std::string> owner_text(const Instance& instance) {
+    struct stat network {};
+    if (stat("/proc/thread-self/ns/net", &network) != 0) return fail_errno("/proc/self/ns/net");
+    std::error_code error;
+    const auto state = fs::absolute(instance.state_dir, error).lexically_normal();
+    return fmt::format("{} {}", network.st_ino, state.string());
+}
+
+// A mount made in a mount namespace of its own is gone with it, and the pins with the mount. Whether it is one is seen
+// by comparing with the first process's, or our parent's where that may not be read.
+bool mounts_are_the_hosts() {
+    struct stat ours {
+    }, theirs{};
+    const std::string parent = fmt::format("/proc/{}/ns/mnt", getppid());
+    if (stat("/proc/thread-self/ns/mnt", &ours) != 0) return true; // cannot know
+    if (stat("/proc/1/ns/mnt", &theirs) != 0 && stat(parent.c_str(), &theirs) != 0) return true;
+    return ours.st_ino == theirs.st_ino;
+}
+
+bool is_bpffs(const fs::path& path) {
+    struct statfs about {};
+    return statfs(path.c_str(), &about) == 0 && about.f_type == BPF_FS_MAGIC;
+}
+
+Result<void> make(const fs::path& path) {
+    if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+    const int number = errno;
+    return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
+                      fmt::format("{}: cannot make the folder: {}", path.string(), strerror(number)), number});
+}
+
+Result<void> remove_tree(const fs::path& path) {
+    std::error_code error;
+    fs::remove_all(path, error);
+    if (error) return fail(fmt::format("{}: cannot remove: {}", path.string(), error.message()), error.value());
+    return {};
+}
+
+// Folders that a killed command was making or removing. Nothing in them is attached.
+Result<void> remove_halves(const Instance& instance) {
+    for (const char* suffix : {"_new", "_old"})
+        KUDO_TRY(remove_tree(instance.layout().string() + suffix));
+    return {};
+}
+
+} // namespace
+
+Result<void> prepare_pin_folder(const Instance& instance) {
+    bool mounted = false, made = false;
+    if (!is_bpffs(instance.bpffs) && instance.bpffs == default_bpffs) {
+        if (!mounts_are_the_hosts())
+            return bad_input(
+                fmt::format("{}: no bpffs, and one mounted in this mount namespace would end with it; enter "
+                            "network namespaces with nsenter --net=FILE, or mount a bpffs that stays and "
+                            "name it with --bpffs",
+                            default_bpffs));
+        if (mount("bpf", default_bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
+            return fail_errno(fmt::format("{}: cannot mount a bpffs", default_bpffs));
+        mounted = true;
+    }
+    // A custom folder is made if its parent is on a bpffs.
+    if (!is_bpffs(instance.bpffs) && is_bpffs(instance.bpffs.parent_path())) {
+        made = !fs::exists(instance.bpffs);
+        KUDO_TRY(make(instance.bpffs));
+    }
+    if (!is_bpffs(instance.bpffs))
+        return bad_input(fmt::format("--bpffs {}: not a folder on a bpffs; mount one: mount -t bpf bpf {}",
+                                     instance.bpffs.string(), instance.bpffs.string()));
+    KUDO_TRY(make(instance.pins()));
+    if (mounted) KUDO_TRY(make(mounted_by_us(instance)));
+    if (made) KUDO_TRY(make(made_by_us(instance)));
+    return remove_halves(instance);
+}
+
+Result<void> remove_pin_folder(const Instance& instance) {
+    if (!fs::exists(instance.pins())) return {};
+    const auto old = instance.layout().string() + "_old";
+    KUDO_TRY(remove_tree(old));
+    if (rename(instance.layout().c_str(), old.c_str()) != 0 && errno != ENOENT)
+        return fail_errno(instance.layout().string() + ": cannot remove");
+    KUDO_TRY(remove_halves(instance));
+
+    const bool ours = fs::exists(mounted_by_us(instance)), made = fs::exists(made_by_us(instance));
+    rmdir(mounted_by_us(instance).c_str());
+    rmdir(made_by_us(instance).c_str());
+    // Another version's layout stays, and so does our folder then.
+    if (rmdir(instance.pins().c_str()) != 0 && errno != ENOTEMPTY) return fail_errno(instance.pins().string());
+    if (made) rmdir(instance.bpffs.c_str());
+    if (ours && instance.bpffs == default_bpffs) {
+        // Only if nobody else has pinned anything since; the kernel's own two files are in every bpffs.
+        for (const auto& entry : fs::directory_iterator(default_bpffs))
+            if (entry.path().filename() != "maps.debug" && entry.path().filename() != "progs.debug") return {};
+        if (umount(default_bpffs) != 0) spdlog::debug("{} stays mounted: {}", default_bpffs, strerror(errno));
+    }
+    return {};
+}
+
+bool has_pins(const Instance& instance) {
+    std::error_code error;
+    for (const char* suffix : {"", "_new", "_old"})
+        if (fs::exists(instance.layout().string() + suffix, error)) return true;
+    return false;
+}
+
+Result<void> write_owner(const Instance& instance, const fs::path& layout) {
+    auto owner = owner_text(instance);
+    if (!owner) return fail(std::move(owner.error()));
+    if (symlink(owner->c_str(), owner_link(layout).c_str()) != 0) return fail_errno("cannot write the owner");
+    return {};
+}
+
+Result<void> check_layout_is_ours(const Instance& instance) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(instance.pins(), error)) {
+        const std::string name = entry.path().filename();
+        const std::string ours = instance.layout().filename();
+        if (name.starts_with("v") && name != ours && name != ours + "_new" && name != ours + "_old")
+            return fail(fmt::format("{}: the data path of another version of kudo-agent is there; run that version's "
+                                    "disable first",
+                                    entry.path().string()));
+    }
+    const std::string found = fs::read_symlink(owner_link(instance.layout()), error);
+    if (error) return {}; // no data path, or somebody has been at its pins: what reads them will say so
+    auto owner = owner_text(instance);
+    if (!owner) return fail(std::move(owner.error()));
+    const auto split = [](const std::string& text) {
+        return std::pair(text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1));
+    };
+    const auto [network, state] = split(found);
+    if (state != split(*owner).second)
+        return bad_input(fmt::format("{}: the data path there belongs to --state-dir {}, not {}",
+                                     instance.layout().string(), state, split(*owner).second));
+    if (network != split(*owner).first)
+        return bad_input(
+            fmt::format("{}: the data path there belongs to network namespace {}, this is {}; run it there "
+                        "(nsenter --net=FILE), or give this one a --bpffs and a --state-dir of its own",
+                        instance.layout().string(), network, split(*owner).first));
+    return {};
+}
+
+} // namespace kudo

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// Writes and reads what a host says of itself. Used by the fleet's source and commands.
+// Invariant: see host_report.h.
+#include "agent/fleet/host_report.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "maps/base/text.h"
+#include "maps/document/fields.h"
+
+namespace kudo {
+namespace {
+
+constexpr std::size_t longest_text = 400, most_texts = 24, longest_word = 64;
+constexpr std::array<Field, 14> report_fields{{{"format"},
+                                               {"host"},
+                                               {"fleet"},
+                                               {"ring"},
+                                               {"serial"},
+                                               {"content_hash"},
+                                               {"mode"},
+                                               {"health"},
+                                               {"problems"},
+                                               {"alarms"},
+                                               {"staged"},
+                                               {"key_set_serial"},
+                                               {"version"},
+                                               {"time"}}};
+constexpr std::array<Field, 2> staged_fields{{{"serial"}, {"effective"}}};
+
+bool is_printable(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+std::string printable(std::string_view text) {
+    std::string result;
+    for (const char c : text) {
+        std::string piece(1, c);
+        if (!is_printable(piece)) piece = fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        if (result.size() + piece.size() > longest_text - 3) return result + "...";
+        result += piece;
+    }
+    return result;
+}
+
+nlohmann::ordered_json texts_json(const std::vector<std::string>& texts) {
+    auto list = nlohmann::ordered_json::array();
+    for (const std::string& text : texts) {
+        if (list.size() + 1 == most_texts && texts.size() > most_texts) {
+            list.push_back(fmt::format("and {} more", texts.size() - list.size()));
+            break;
+        }
+        list.push_back(printable(text));
+    }
+    return list;
+}
+
+Result<std::string> read_word(const Json& root, std::string_view field, bool (*is_right)(std::string_view),
+                              std::string_view expected) {
+    auto text = read_text(root, "", field);
+    if (!text) return fail(std::move(text.error()));
+    if (!is_right(text->value)) return wrong(field, fmt::format("{}: {}", in_quotes(text->value), expected));
+    return std::move(text->value);
+}
+
+Result<uint64_t> read_number(const Json& object, std::string_view path, std::string_view field) {
+    constexpr uint64_t largest = std::numeric_limits<int64_t>::max();
+    const Json& value = object.at(std::string(field));
+    if (!value.is_number_unsigned() || value.get<uint64_t>() > largest)
+        return wrong(path_of(path, field), fmt::format("must be a whole number from 0 to {}", largest));
+    return value.get<uint64_t>();
+}
+
+Result<std::vector<std::string>> read_texts(const Json& root, std::string_view field) {
+    auto list = read_list(root, "", field);
+    if (!list) return fail(std::move(list.error()));
+    if (list->size() > most_texts)
+        return wrong(field, fmt::format("{} are too many; at most {} are expected", list->size(), most_texts));
+    std::vector<std::string> texts;
+    for (Text& text : *list) {
+        if (text.value.size() > longest_text || !is_printable(text.value))
+            return wrong(text.path, fmt::format("must be at most {} characters of printable ASCII", longest_text));
+        texts.push_back(std::move(text.value));
+    }
+    return texts;
+}
+
+Result<void> read_names(HostReport& report, const Json& root) {
+    const auto is_short = [](std::string_view text) { return text.size() <= longest_word && is_printable(text); };
+    const struct {
+        std::string_view field;
+        std::string HostReport::*member;
+        bool (*is_right)(std::string_view);
+        std::string_view expected;
+    } words[] = {
+        {"host", &HostReport::host, is_host_name, "expected 1 to 253 of [A-Za-z0-9_.-]"},
+        {"fleet", &HostReport::fleet, is_simple_name, "expected 1 to 63 of [a-z0-9-]"},
+        {"ring", &HostReport::ring, is_simple_name, "expected 1 to 63 of [a-z0-9-]"},
+        {"content_hash", &HostReport::content_hash,
+         [](std::string_view text) {
+             return text.size() <= 128 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+         },
+         "expected hexadecimal digits"},
+        {"mode", &HostReport::mode, [](std::string_view text) { return text.empty() || is_simple_name(text); },
+         "expected a mode's name"},
+        {"health", &HostReport::health,
+         [](std::string_view text) { return text == health_good || text == health_degraded || text == health_none; },
+         "expected \"healthy\", \"degraded\" or \"not enabled\""},
+        {"version", &HostReport::version, is_short, "expected at most 64 characters of printable ASCII"},
+    };
+    for (const auto& word : words) {
+        auto value = read_word(root, word.field, word.is_right, word.expected);
+        if (!value) return fail(std::move(value.error()));
+        report.*word.member = std::move(*value);
+    }
+    return {};
+}
+
+Result<void> read_staged(HostReport& report, const Json& root) {
+    const Json& staged = root.at("staged");
+    if (staged.is_null()) return {};
+    KUDO_TRY(check_fields(staged, "staged", staged_fields));
+    const auto serial = read_serial(staged, "staged", "serial");
+    if (!serial) return fail(serial.error());
+    report.staged_serial = *serial;
+    if (staged.at("effective").is_null()) return {};
+    const auto effective = read_time(staged, "staged", "effective");
+    if (!effective) return fail(effective.error());
+    report.staged_effective = *effective;
+    return {};
+}
+
+Result<HostReport> read_report(std::string_view json) {
+    if (json.size() > host_report_max_bytes)
+        return bad_input(
+            fmt::format("{} bytes are too many; a report has at most {}", json.size(), host_report_max_bytes));
+    const auto root = read_json(json);
+    if (!root) return fail(root.error());
+    KUDO_TRY(check_fields(*root, "", report_fields));
+    KUDO_TRY(read_word(
+        *root, "format", [](std::string_view text) { return text == host_report_format; },
+        fmt::format("expected \"{}\"", host_report_format)));
+    HostReport report;
+    KUDO_TRY(read_names(report, *root));
+    for (const auto& [field, member] :
+         {std::pair{"serial", &HostReport::serial}, {"key_set_serial", &HostReport::key_set_serial}}) {
+        const auto number = read_number(*root, "", field);
+        if (!number) return fail(number.error());
+        report.*member = *number;
+    }
+    for (const auto& [field, member] :
+         {std::pair{"problems", &HostReport::problems}, {"alarms", &HostReport::alarms}}) {
+        auto texts = read_texts(*root, field);
+        if (!texts) return fail(std::move(texts.error()));
+        report.*member = std::move(*texts);
+    }
+    KUDO_TRY(read_staged(report, *root));
+    const auto time = read_time(*root, "", "time");
+    if (!time) return fail(time.error());
+    report.time = *time;
+    return report;
+}
+
+} // namespace
+
+std::string to_json(const HostReport& report) {
+    nlohmann::ordered_json staged;
+    if (report.staged_serial != 0) {
+        staged["serial"] = report.staged_serial;
+        staged["effective"] = nullptr;
+        if (report.staged_effective) staged["effective"] = rfc3339(*report.staged_effective);
+    }
+    const nlohmann::ordered_json document{{"format", host_report_format},
+                                          {"host", report.host},
+                                          {"fleet", report.fleet},
+                                          {"ring", report.ring},
+                                          {"serial", report.serial},
+                                          {"content_hash", report.content_hash},
+                                          {"mode", report.mode},
+                                          {"health", report.health},
+                                          {"problems", texts_json(report.problems)},
+                                          {"alarms", texts_json(report.alarms)},
+                                          {"staged", staged},
+                                          {"key_set_serial", report.key_set_serial},
+                                          {"version", printable(report.version).substr(0, longest_word)},
+                                          {"time", rfc3339(report.time)}};
+    return document.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Result<HostReport> parse_host_report(std::string_view json, std::string_view name) {
+    auto report = read_report(json);
+    if (!report) return fail(std::move(report.error()).in(name));
+    return report;
+}
+
+bool is_host_name(std::string_view text) {
+    const bool plain = !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+               c == '-';
+    });
+    return plain && !text.starts_with('.') && !text.ends_with('.') && text.find("..") == std::string_view::npos;
+}
+
+} // namespace kudo

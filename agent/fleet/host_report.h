@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// What a host says of itself to its fleet. Included by the service, the fleet's source and the fleet commands.
+// Invariant: what another host wrote is untrusted: a report that parse_host_report() returned is of bounded size, and
+// its texts are printable ASCII.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "maps/base/result.h"
+#include "maps/document/range_map.h"
+
+namespace kudo {
+
+inline constexpr std::string_view host_report_format = "kudo-host-report/1";
+inline constexpr std::size_t host_report_max_bytes = 64 * 1024;
+
+inline constexpr std::string_view health_good = "healthy";
+inline constexpr std::string_view health_degraded = "degraded";
+inline constexpr std::string_view health_none = "not enabled";
+
+struct HostReport {
+    std::string host, fleet, ring;
+    uint64_t serial = 0;               // of the map in effect; 0: none
+    std::string content_hash;          // read back from the kernel; empty: there is no data path
+    std::string mode;                  // "observe", "prioritise", "enforce"; may be empty
+    std::string health;                // "healthy", "degraded", "not enabled"
+    std::vector<std::string> problems; // whole sentences
+    std::vector<std::string> alarms;
+    uint64_t staged_serial = 0; // 0: nothing is staged
+    std::optional<Time> staged_effective;
+    uint64_t key_set_serial = 0; // 0: the admin's own folder of keys
+    std::string version;
+    Time time{};
+    bool operator==(const HostReport&) const = default;
+};
+
+// One line. Texts that are not printable, too long or too many are escaped, cut and counted: whatever the report holds,
+// parse_host_report() takes the result if its names and its health are right.
+std::string to_json(const HostReport& report);
+
+// Strict: refused whole if any part of it is wrong. `name` is what errors call it.
+Result<HostReport> parse_host_report(std::string_view json, std::string_view name);
+
+// 1..253 of [A-Za-z0-9_.-]; no empty part between dots: also a key of the message server's store.
+bool is_host_name(std::string_view text);
+
+} // namespace kudo

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "agent/inspect/dns_message.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include <ldns/ldns.h>
+
+namespace kudo {
+
+namespace {
+
+struct FreePacket {
+    void operator()(ldns_pkt* packet) const { ldns_pkt_free(packet); }
+};
+using Packet = std::unique_ptr<ldns_pkt, FreePacket>;
+
+constexpr std::size_t most_aliases = 16; // one behind the other; also ends a circle
+
+// As range maps write it. Nothing: it has other characters than a host's name.
+std::optional<std::string> name_text(const ldns_rdf* name) {
+    const uint8_t* label = ldns_rdf_data(name);
+    const uint8_t* end = label + ldns_rdf_size(name);
+    std::string text;
+    while (label < end && *label != 0) {
+        const std::size_t size = *label++;
+        if (size > static_cast<std::size_t>(end - label)) return std::nullopt;
+        if (!text.empty()) text += '.';
+        for (const uint8_t* byte = label; byte < label + size; ++byte) {
+            const char c = static_cast<char>(*byte >= 'A' && *byte <= 'Z' ? *byte + ('a' - 'A') : *byte);
+            const bool usual = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+            if (!usual) return std::nullopt;
+            text += c;
+        }
+        label += size;
+    }
+    return text;
+}
+
+std::optional<Address> address_of(const ldns_rr* record) {
+    Address address;
+    const ldns_rdf* data = ldns_rr_rdf(record, 0);
+    address.family = ldns_rr_get_type(record) == LDNS_RR_TYPE_A ? Family::IPv4 : Family::IPv6;
+    const std::size_t size = address.bits() / 8;
+    if (!data || ldns_rdf_size(data) != size) return std::nullopt;
+    std::memcpy(address.bytes.data(), ldns_rdf_data(data), size);
+    return address;
+}
+
+} // namespace
+
+std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
+    ldns_pkt* made = nullptr;
+    if (ldns_wire2pkt(&made, message.data(), message.size()) != LDNS_STATUS_OK) return std::nullopt;
+    const Packet packet(made);
+    const ldns_rr_list* questions = ldns_pkt_question(packet.get());
+    if (!ldns_pkt_qr(packet.get()) || ldns_rr_list_rr_count(questions) != 1) return std::nullopt;
+    const ldns_rr* question = ldns_rr_list_rr(questions, 0);
+    if (ldns_rr_get_class(question) != LDNS_RR_CLASS_IN) return std::nullopt;
+    auto name = name_text(ldns_rr_owner(question));
+    if (!name || name->empty()) return std::nullopt;
+    DnsAnswer answer{std::move(*name), {}};
+
+    const ldns_rr_list* records = ldns_pkt_answer(packet.get());
+    const std::size_t count = ldns_rr_list_rr_count(records);
+    const ldns_rdf* owner = ldns_rr_owner(question);
+    for (std::size_t alias = 0; owner && alias < most_aliases; ++alias) {
+        const ldns_rdf* next = nullptr;
+        for (std::size_t i = 0; i < count; ++i) {
+            const ldns_rr* record = ldns_rr_list_rr(records, i);
+            const ldns_rr_type type = ldns_rr_get_type(record);
+            if (ldns_rr_get_class(record) != LDNS_RR_CLASS_IN || ldns_dname_compare(ldns_rr_owner(record), owner) != 0)
+                continue;
+            if (type == LDNS_RR_TYPE_CNAME) next = ldns_rr_rdf(record, 0);
+            if (type != LDNS_RR_TYPE_A && type != LDNS_RR_TYPE_AAAA) continue;
+            const auto address = address_of(record);
+            if (address && std::ranges::find(answer.addresses, *address) == answer.addresses.end())
+                answer.addresses.push_back(*address);
+        }
+        owner = next;
+    }
+    return answer;
+}
+
+} // namespace kudo

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// A name server's answer as it stands on the wire (RFC 1035), read with ldns. Included by the drift and the fuzzer.
+// Invariant: whatever the bytes are, nothing is read beyond them; what is returned stands in them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "maps/net/prefix.h"
+
+namespace kudo {
+
+struct DnsAnswer {
+    std::string name;               // that was asked for: lower case, no final dot
+    std::vector<Address> addresses; // its own, or of what it is an alias for (CNAME); in the message's order
+};
+
+// Nothing: no whole message, or not one question in class IN whose name is made of letters, digits, hyphens and
+// underscores.
+std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message);
+
+} // namespace kudo

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#include "agent/inspect/drift.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "agent/datapath/clock.h"
+#include "agent/datapath/generation.h"
+#include "agent/inspect/dns_message.h"
+#include "agent/netlink/interfaces.h"
+#include "bpf/dns.h"
+#include "maps/document/domain.h"
+#include "maps/net/special_addresses.h"
+
+namespace kudo {
+
+namespace {
+
+// Of a hash that programs change meanwhile: an entry that goes may make the walk begin anew.
+template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {
+    auto capacity = map_size(fd);
+    if (!capacity) return fail(std::move(capacity.error()));
+    Key key{}, next{};
+    const Key* previous = nullptr;
+    for (uint32_t steps = 0; steps < 4 * *capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
+        key = next;
+        previous = &key;
+        kudo_stray stray{};
+        if (bpf_map_lookup_elem(fd, &key, &stray) != 0) {
+            if (errno == ENOENT) continue; // it had to go meanwhile
+            return fail_errno("cannot read the strays");
+        }
+        if (stray.answers == 0) continue;
+        Address remote;
+        remote.family = family;
+        std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
+        rows[remote] = stray;
+    }
+    return {};
+}
+
+// By the hash of the question, which the message must have as well.
+bool answers_question(uint64_t hash, const kudo_answer& row) {
+    std::array<uint8_t, KUDO_DNS_WINDOW> window{};
+    const uint32_t seen = std::min<uint32_t>(row.length, KUDO_DNS_WINDOW);
+    std::copy_n(row.message, seen, window.begin());
+    kudo_dns_question question{};
+    return kudo_read_dns_name(window.data(), seen, &question) && question.hash == hash;
+}
+
+Result<std::vector<kudo_answer>> read_answers(int fd) {
+    std::vector<kudo_answer> answers;
+    auto capacity = map_size(fd);
+    if (!capacity) return fail(std::move(capacity.error()));
+    uint64_t key = 0, next = 0;
+    const uint64_t* previous = nullptr;
+    std::set<uint64_t> read;
+    for (uint32_t steps = 0; steps < 4 * *capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
+        key = next;
+        previous = &key;
+        if (!read.insert(key).second) continue;
+        kudo_answer row{};
+        if (bpf_map_lookup_elem(fd, &key, &row) != 0) {
+            if (errno == ENOENT) continue; // it had to go meanwhile
+            return fail_errno("cannot read the answers of name servers");
+        }
+        if (row.length <= sizeof row.message && answers_question(key, row)) answers.push_back(row);
+    }
+    return answers;
+}
+
+bool is_known(const CompiledPolicy& policy, const Address& address) {
+    const kudo_match* match = longest_match(policy, address);
+    return match && match->candidates[0].service != 0;
+}
+
+bool has(const RangeMap& map, const Address& address) {
+    return std::ranges::any_of(map.services, [&](const Service& service) {
+        return std::ranges::any_of(service.ranges, [&](const Range& range) { return range.prefix.contains(address); });
+    });
+}
+
+// Turns what the kernel keeps into what people read.
+class Reader {
+public:
+    static Result<Reader> make(DataPath& data_path) {
+        auto active = read_active(data_path);
+        if (!active) return fail(std::move(active.error()));
+        auto clock = TickClock::read(data_path);
+        if (!clock) return fail(std::move(clock.error()));
+        auto interfaces = list_interfaces();
+        if (!interfaces) return fail(std::move(interfaces.error()));
+        Reader reader(std::move(*active), *clock);
+        for (const Interface& interface : *interfaces)
+            reader.interfaces_[interface.index] = interface.name;
+        return reader;
+    }
+
+    // Nothing: too old, or the active policy has it.
+    [[nodiscard]] std::optional<StrayRemote> stray(const Address& remote, const kudo_stray& row) const {
+        const auto last_seen = clock_.wall_time(row.last_answer);
+        if (last_seen < oldest_ || is_known(active_.compiled, remote)) return std::nullopt;
+        return StrayRemote{.remote = remote,
+                           .requests = row.requests,
+                           .answers = row.answers,
+                           .first_seen = clock_.wall_time(row.first_answer),
+                           .last_seen = last_seen,
+                           .interface = interface_name(row.interface),
+                           .name = {}};
+    }
+    void add_names(const kudo_answer& row, std::vector<NamedAddress>& names) const {
+        const auto last_seen = clock_.wall_time(row.received);
+        if (last_seen < oldest_) return;
+        const auto answer = read_dns_answer({row.message, row.length});
+        if (!answer) return;
+        for (const Address& address : answer->addresses)
+            if (!is_known(active_.compiled, address))
+                names.push_back({answer->name, address, last_seen, interface_name(row.interface), {}});
+    }
+
+private:
+    Reader(ActivePolicy active, TickClock clock) : active_(std::move(active)), clock_(clock) {}
+    [[nodiscard]] std::string interface_name(uint32_t index) const {
+        const auto name = interfaces_.find(index);
+        return name != interfaces_.end() ? name->second : "#" + std::to_string(index);
+    }
+
+    ActivePolicy active_;
+    TickClock clock_;
+    std::map<uint32_t, std::string> interfaces_;
+    std::chrono::system_clock::time_point oldest_ = std::chrono::system_clock::now() - drift_is_kept;
+};
+
+// The chosen service that has this very name, if the map also says where it is. Of the names below a wildcard it does
+// not.
+const Service* service_of(const std::string& name, const RangeMap& map, const CompileOptions& options) {
+    const auto found = std::ranges::find_if(map.services, [&](const Service& service) {
+        return !service.ranges.empty() && is_chosen(service, options) &&
+               std::ranges::find(service.domains, name) != service.domains.end();
+    });
+    return found == map.services.end() ? nullptr : &*found;
+}
+
+// A name server that gives IPv6-only hosts a way to IPv4 puts the address behind a prefix of 96 bits (DNS64: RFC 6147,
+// RFC 6052).
+std::optional<Address> embedded_ipv4(const Address& address) {
+    if (address.family != Family::IPv6) return std::nullopt;
+    Address ipv4;
+    std::copy_n(address.bytes.begin() + 12, 4, ipv4.bytes.begin());
+    return ipv4;
+}
+
+} // namespace
+
+Result<Drift> read_drift(DataPath& data_path) {
+    std::map<Address, kudo_stray> rows;
+    KUDO_TRY(read_rows<kudo_stray4_key>(data_path.maps().strays4.get(), Family::IPv4, rows));
+    KUDO_TRY(read_rows<kudo_stray6_key>(data_path.maps().strays6.get(), Family::IPv6, rows));
+    auto answers = read_answers(data_path.maps().answers.get());
+    if (!answers) return fail(std::move(answers.error()));
+    Drift drift;
+    if (rows.empty() && answers->empty()) return drift; // mostly so; the rest takes its time
+
+    auto reader = Reader::make(data_path);
+    if (!reader) return fail(std::move(reader.error()));
+    for (const kudo_answer& row : *answers)
+        reader->add_names(row, drift.moved_names);
+    std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
+        return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);
+    });
+    for (const auto& [remote, row] : rows) {
+        auto stray = reader->stray(remote, row);
+        if (!stray) continue;
+        const auto named = std::ranges::find(drift.moved_names, remote, &NamedAddress::address);
+        if (named != drift.moved_names.end()) stray->name = named->name;
+        drift.strays.push_back(std::move(*stray));
+    }
+    std::ranges::sort(drift.strays, [](const StrayRemote& a, const StrayRemote& b) {
+        return std::tie(b.last_seen, a.remote) < std::tie(a.last_seen, b.remote);
+    });
+    return drift;
+}
+
+void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& options) {
+    std::erase_if(drift.strays, [&](StrayRemote& stray) {
+        const auto stands_for = [&](const std::string& domain) { return domain_fit(domain, stray.name) != 0; };
+        const auto names_it = [&](const Service& service) { return std::ranges::any_of(service.domains, stands_for); };
+        if (std::ranges::none_of(map.services, names_it)) stray.name.clear();
+        return has(map, stray.remote);
+    });
+    std::erase_if(drift.moved_names, [&](NamedAddress& named) {
+        const Service* service = service_of(named.name, map, options);
+        if (!service || has(map, named.address)) return true;
+        if (special_block_at(prefix_of(named.address, named.address.bits()))) return true;
+        if (const auto ipv4 = embedded_ipv4(named.address); ipv4 && has(map, *ipv4)) return true;
+        named.service = service->name;
+        return false;
+    });
+}
+
+void judge_without_map(Drift& drift) {
+    drift.moved_names.clear();
+    for (StrayRemote& stray : drift.strays)
+        stray.name.clear();
+}
+
+} // namespace kudo

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Asks the kernel's own decision about packets that do not exist. Used by the explain command.
+// Invariant: see explanation.h.
+#include "agent/inspect/explanation.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include "bpf/judge.h"
+
+namespace kudo {
+namespace {
+
+// Everything that is needed to say where a judgement comes from.
+struct Judge {
+    const RangeMap& map;
+    const CompiledPolicy& compiled;
+    const Address& address;
+    const kudo_match* match;
+
+    [[nodiscard]] std::string service_name(uint8_t slot) const {
+        const auto found = std::ranges::find(compiled.slots, slot, [](const auto& entry) { return entry.second; });
+        return slot == 0 || found == compiled.slots.end() ? "" : found->first;
+    }
+
+    [[nodiscard]] Explanation::Rule rule(std::string packet, uint8_t protocol, uint16_t port) const {
+        const kudo_policy& policy = *compiled.policy;
+        const kudo_judgement judgement = kudo_judge(&policy, match, protocol, port, 0);
+        Explanation::Rule result;
+        result.packet = std::move(packet);
+        result.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
+        result.reason = static_cast<kudo_reason>(judgement.reason);
+        result.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
+        result.service = service_name(judgement.service);
+        if (!result.service.empty()) name_range(result, prefix_of(address, judgement.prefix_length));
+        if (result.verdict == KUDO_PRIORITISED) {
+            result.mark = policy.marks[result.class_]; // a class is its own treatment, see kudo_treatment
+            if (result.class_ == KUDO_CLASS_MEDIA && protocol == IPPROTO_UDP)
+                result.audio_mark = policy.marks[KUDO_TREATMENT_AUDIO];
+            result.firewall_mark = {policy.firewall_mark, policy.firewall_mark_mask};
+        }
+        return result;
+    }
+
+private:
+    void name_range(Explanation::Rule& rule, const Prefix& prefix) const {
+        rule.range = prefix.text();
+        const Service* service = map.find(rule.service);
+        if (!service) return;
+        const auto range = std::ranges::find(service->ranges, prefix, &Range::prefix);
+        if (range != service->ranges.end()) rule.path = range->path;
+    }
+};
+
+// One rule for each port that a service around the address lists, and the rest.
+std::vector<Explanation::Rule> all_rules(const Judge& judge) {
+    if (!judge.match) return {judge.rule("any packet", IPPROTO_TCP, 0)};
+    std::vector<Explanation::Rule> rules;
+    std::vector<PortRule> seen;
+    for (const kudo_candidate& candidate : judge.match->candidates) {
+        if (candidate.service == 0) break;
+        for (const kudo_port_rule& port : judge.compiled.policy->services[candidate.service].ports) {
+            const PortRule named{port.protocol, port.port};
+            if (port.protocol == 0 || std::ranges::find(seen, named) != seen.end()) continue;
+            seen.push_back(named);
+            rules.push_back(judge.rule(named.text(), named.protocol, named.port));
+        }
+    }
+    rules.push_back(judge.rule("any other port", IPPROTO_TCP, 0)); // no map lists port 0
+    rules.push_back(judge.rule("icmp", IPPROTO_ICMP, 0));
+    return rules;
+}
+
+std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const CompileOptions& options,
+                                               const Address& address) {
+    std::vector<Explanation::NotChosen> result;
+    for (const Service& service : map.services) {
+        if (is_chosen(service, options)) continue;
+        for (const Range& range : service.ranges) {
+            if (!range.prefix.contains(address)) continue;
+            const std::string option = service.optional ? "--" + service.name : "--region " + service.regions.front();
+            result.push_back({service.name, range.prefix.text(), range.path, option});
+        }
+    }
+    return result;
+}
+
+} // namespace
+
+Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
+                            std::optional<PortRule> port) {
+    const auto compiled = compile(map, options);
+    if (!compiled) return fail(compiled.error());
+    const Judge judge{map, *compiled, address, longest_match(*compiled, address)};
+    Explanation result;
+    result.address = address;
+    result.port = port;
+    result.serial = map.serial;
+    result.options = options;
+    result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
+    result.not_chosen = not_chosen(map, options, address);
+    if (!judge.match)
+        result.notes.emplace_back(
+            "Whether the address stands behind one of the map's domains cannot be told from here: "
+            "addresses learned from names are not in the map.");
+    return result;
+}
+
+} // namespace kudo

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// What would happen to packets of one remote address: decided by the same function as in the kernel.
+// Included by the explain command and the tests. Invariant: pure; nothing is decided here that bpf/judge.h does not
+// decide.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "maps/compile/compile.h"
+
+namespace kudo {
+
+struct Explanation {
+    // What would happen to one kind of packet, both ways.
+    struct Rule {
+        std::string packet; // "udp/3478", "icmp", "any other port", "any packet"
+        kudo_verdict verdict = KUDO_PASS;
+        kudo_reason reason = KUDO_REASON_STRANGER;
+        kudo_class class_ = KUDO_CLASS_NONE;
+        std::string service;                 // empty: none
+        std::string range;                   // that decided; empty: none
+        std::string path;                    // where the range stands in the map: "services[0].ipv4[3]"
+        kudo_mark mark{};                    // on egress
+        std::optional<kudo_mark> audio_mark; // of packets known to be audio; nothing: such packets carry none
+        FirewallMark firewall_mark;          // on ingress
+    };
+    // A range of the map that holds the address, but of a service that the options leave out.
+    struct NotChosen {
+        std::string service, range, path;
+        std::string option; // that would include it: "--region us", "--teams"
+    };
+
+    Address address;
+    std::optional<PortRule> port;
+    uint64_t serial = 0;
+    std::string source; // of the map
+    CompileOptions options;
+    std::vector<Rule> rules; // one if a port was given
+    std::vector<NotChosen> not_chosen;
+    std::vector<std::string> notes; // whole sentences
+};
+
+Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
+                            std::optional<PortRule> port);
+
+} // namespace kudo

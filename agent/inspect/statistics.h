@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// The counters, read from the kernel and added up: the facts behind `stats`. Included by the commands and tests.
+// Invariant: packets and bytes are as on the wire, bytes of layer 3; totals are the sum over the reasons.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/datapath/rtp_streams.h"
+#include "agent/inspect/drift.h"
+#include "agent/queues/queues.h"
+#include "agent/system/instance.h"
+#include "bpf/abi.h"
+#include "maps/base/result.h"
+#include "maps/net/prefix.h"
+
+namespace kudo {
+
+using Directions = std::array<kudo_counter, KUDO_DIRECTIONS>; // by kudo_direction
+
+struct FlowRecord {
+    uint8_t protocol = 0; // IPPROTO_*
+    Address local, remote;
+    uint16_t local_port = 0, remote_port = 0; // 0: the packets carry none
+    uint32_t interface_index = 0;
+    std::string interface; // its name now; "#7" if it is gone
+    std::string service;   // "" if none
+    kudo_class class_ = KUDO_CLASS_NONE;
+    kudo_verdict verdict = KUDO_PASS;
+    kudo_reason reason = KUDO_REASON_NO_POLICY;
+    Prefix range;            // that decided
+    uint32_t generation = 0; // that judged it last
+    Directions counters{};
+    std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
+    // RTP streams that were told apart, audio from video, where they were looked at: on the way out, and in through a
+    // queue of ours.
+    std::vector<RtpStream> streams;
+};
+
+struct Statistics {
+    uint32_t generation = 0;
+    std::chrono::system_clock::time_point read_at;
+    Directions totals{};
+    std::array<Directions, KUDO_REASON_END> reasons{};
+    struct ServiceCounters {
+        std::array<Directions, KUDO_CLASSES> classes{}; // by kudo_class; NONE: known range, no rule
+        [[nodiscard]] Directions total() const;
+    };
+    std::map<std::string, ServiceCounters>
+        services;                  // every service of the active policy, also at zero, and older ones with counts
+    std::vector<FlowRecord> flows; // only if asked for; busiest first
+    uint64_t flow_entries = 0, flow_capacity = 0; // both tables together; entries only with flows
+    uint64_t unrecorded_flow_packets = 0;         // counted everywhere but in a flow
+    std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
+    Drift stale;                                  // what says that the range map may be stale
+};
+
+// Errors: NotEnabled, NotPermitted.
+Result<Statistics> read_statistics(const Instance& instance);
+
+} // namespace kudo

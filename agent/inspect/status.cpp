@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include "agent/inspect/status.h"
+#include "agent/datapath/pin_folder.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "agent/attach/attachment.h"
+#include "agent/datapath/generation.h"
+#include "agent/datapath/slot_names.h"
+#include "agent/reconcile/teardown.h"
+#include "agent/state/range_store.h"
+#include "agent/state/wanted_interfaces.h"
+#include "agent/system/capabilities.h"
+#include "agent/system/lock.h"
+#include "maps/base/abi_names.h"
+
+namespace kudo {
+
+namespace {
+
+template <typename Bytes> std::string hex(const Bytes& bytes) {
+    std::string text;
+    for (const auto byte : bytes)
+        text += fmt::format("{:02x}", byte);
+    return text;
+}
+
+// `maps`: null if the one in effect cannot be read.
+Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
+    auto active = read_active(data_path);
+    if (!active) return fail(std::move(active.error()));
+    const kudo_policy& policy = *active->compiled.policy;
+    const auto hash = active->hash();
+    status.generation = active->generation;
+    status.mode = static_cast<kudo_mode>(policy.mode);
+    status.serial = policy.serial;
+    status.prefixes4 = static_cast<uint32_t>(active->compiled.entries4.size());
+    status.prefixes6 = static_cast<uint32_t>(active->compiled.entries6.size());
+    status.content_hash = hex(hash);
+
+    if (!maps) return {};
+    auto slots = read_service_slots(data_path);
+    if (!slots) return fail(std::move(slots.error()));
+    auto compiled = compile_honoured(*maps, status.desired.compile_options(), *slots);
+    if (!compiled) return fail(std::move(compiled.error()));
+    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
+    if (!status.policy_matches)
+        status.drift.push_back(fmt::format(
+            "the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
+            "mode {})",
+            status.serial, mode_name(status.mode), maps->active.map.serial, mode_name(status.desired.mode)));
+    return {};
+}
+
+Result<void> read_interfaces(DataPath& data_path, Status& status) {
+    auto wanted = find_wanted_interfaces(status.desired, false);
+    if (!wanted) return fail(std::move(wanted.error()));
+    for (const Interface& interface : wanted->present) {
+        auto attached = read_attached(data_path, interface);
+        if (!attached) return fail(std::move(attached.error()));
+        InterfaceStatus line;
+        line.name = interface.name;
+        line.index = interface.index;
+        if (attached->ingress) line.ingress = hook_name(*attached->ingress);
+        if (attached->egress) line.egress = hook_name(*attached->egress);
+        const bool marked = !status.desired.marks_ingress() || attached->marks_ingress;
+        if (!attached->ingress)
+            line.problem = "no program on ingress";
+        else if (!attached->egress)
+            line.problem = "no program on egress";
+        else if (!marked)
+            line.problem = "no program marks incoming packets";
+        else if (!attached->current)
+            line.problem = "runs the programs of another build, or counts twice";
+        auto queues = read_queues(data_path, interface, status.desired.queues);
+        if (!queues) return fail(std::move(queues.error()));
+        line.queues = std::move(*queues);
+        for (const auto& [name, queue] :
+             {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
+            if (!queue->healthy && line.problem.empty())
+                line.problem = fmt::format("the {} queue is not the one that was asked for", name);
+        line.healthy = line.problem.empty();
+        if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
+        status.interfaces.push_back(std::move(line));
+    }
+    for (const std::string& name : wanted->missing) {
+        InterfaceStatus line;
+        line.name = name;
+        line.problem = "no such interface now";
+        status.drift.push_back(fmt::format("{}: {}", name, line.problem));
+        status.interfaces.push_back(std::move(line));
+    }
+    if (wanted->present.empty() && wanted->missing.empty())
+        status.drift.insert(status.drift.end(), wanted->warnings.begin(), wanted->warnings.end());
+    for (const uint32_t index : held_interfaces(data_path.folder()))
+        if (std::none_of(wanted->present.begin(), wanted->present.end(),
+                         [&](const auto& i) { return i.index == index; }))
+            status.drift.push_back(fmt::format("interface #{} still has, or had, a program or a queue of ours", index));
+    return {};
+}
+
+// `maps`: as above.
+Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& status) {
+    auto stale = read_drift(data_path);
+    if (!stale) return fail(std::move(stale.error()));
+    status.stale = std::move(*stale);
+    if (maps)
+        judge_by_map(status.stale, maps->combined(), status.desired.compile_options());
+    else
+        judge_without_map(status.stale);
+    return {};
+}
+
+Result<Status> read_once(const Instance& instance) {
+    Status status;
+    auto desired = load_desired_state(instance);
+    if (!desired) return fail(std::move(desired.error()));
+    status.desired = std::move(*desired);
+    auto maps = load_honoured_maps(instance, status.desired);
+    if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
+    if (maps) {
+        const RangeMap& active = maps->active.map;
+        status.map_source = maps->active.source;
+        status.effective = active.effective;
+        status.alarms = maps->problems;
+        if (active.expires && *active.expires <= wall_time())
+            status.alarms.push_back(
+                fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes", active.serial,
+                            rfc3339(*active.expires)));
+        if (const AcceptedMap* next = next_staged(status.desired.ranges))
+            if (const auto document = load_document(instance, next->hash))
+                status.staged_change = diff(active, *document);
+    } else {
+        status.map_source = status.desired.ranges.active.source;
+        status.drift.push_back(maps.error().message);
+    }
+    for (const Alarm& alarm : status.desired.ranges.alarms)
+        status.alarms.push_back(fmt::format("{} ({}{})", alarm.text, rfc3339(alarm.last),
+                                            alarm.times > 1 ? fmt::format(", {} times", alarm.times) : ""));
+    if (!status.desired.enabled) {
+        status.leftovers = has_pins(instance);
+        if (maps) status.serial = maps->active.map.serial;
+        if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
+        return status;
+    }
+    auto data_path = DataPath::open(instance);
+    if (!data_path && data_path.error().kind == ErrorKind::NotEnabled) {
+        status.drift.push_back("enabled, but no data path is loaded (a reboot?); run enable again");
+        auto wanted = find_wanted_interfaces(status.desired, false);
+        if (!wanted) return fail(std::move(wanted.error()));
+        for (const Interface& interface : wanted->present)
+            status.interfaces.push_back({interface.name, interface.index, "", "", false, "nothing attached"});
+        return status;
+    }
+    if (!data_path) return fail(std::move(data_path.error()));
+    KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
+    KUDO_TRY(read_interfaces(*data_path, status));
+    KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
+    return status;
+}
+
+constexpr std::chrono::seconds change_patience{1};
+
+} // namespace
+
+Result<Status> read_status(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
+    auto status = read_once(instance);
+    if (!status || !status->desired.enabled || status->policy_matches) return status;
+    // Perhaps a command is on its way from one state to the other: what counts is what it comes to.
+    if (const auto lock = Lock::take(instance, change_patience); !lock) return status;
+    return read_once(instance);
+}
+
+bool is_healthy(const Status& status) {
+    return status.desired.enabled && status.generation != 0 && status.policy_matches && status.drift.empty() &&
+           std::ranges::all_of(status.interfaces, &InterfaceStatus::healthy);
+}
+
+} // namespace kudo

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Desired against actual: the facts behind `status`. Included by the commands and tests.
+// Invariant: read-only; what it says of the kernel was read from the kernel, not from our files.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/inspect/drift.h"
+#include "agent/queues/queues.h"
+#include "agent/state/desired_state.h"
+#include "agent/system/instance.h"
+#include "maps/document/diff.h"
+
+namespace kudo {
+
+struct InterfaceStatus {
+    std::string name;
+    uint32_t index = 0;  // 0: no such interface
+    std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"; empty: not attached
+    std::string egress;  // "tcx", "tc"; empty: not attached
+    bool healthy = false;
+    std::string problem; // why not healthy; or why not XDP, for people; may be empty
+    InterfaceQueues queues{};
+};
+
+struct Status {
+    DesiredState desired;
+    // Read back from the kernel:
+    uint32_t generation = 0; // 0: no data path
+    kudo_mode mode = KUDO_OBSERVE;
+    uint64_t serial = 0;
+    uint32_t prefixes4 = 0, prefixes6 = 0;
+    std::string content_hash;    // recomputed from the kernel's tables, hex
+    bool policy_matches = false; // the kernel's tables are what the desired state compiles to
+    std::string map_source;
+    std::optional<Time> effective;        // nothing if the desired map cannot be read
+    std::optional<MapDiff> staged_change; // what the next staged map will change
+    // What somebody should look at although packets are judged as desired: refused documents, an expired map.
+    std::vector<std::string> alarms;
+    std::vector<InterfaceStatus> interfaces;
+    std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
+    Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
+    bool leftovers = false; // not enabled, but something of ours is in the kernel
+};
+
+// Enabled, and nothing differs from what is desired.
+bool is_healthy(const Status& status);
+
+// Errors: NotPermitted; a broken state file; another layout version's pins.
+Result<Status> read_status(const Instance& instance);
+
+} // namespace kudo

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Tells when interfaces or default routes of this network namespace may have changed. Included by the service.
+// Invariant: says that something changed, not what: whoever is told looks anew. Lost events count as a change.
+#pragma once
+
+#include "agent/system/fd.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+class LinkEvents {
+public:
+    static Result<LinkEvents> open();
+    [[nodiscard]] int fd() const { return socket_.get(); } // readable: call take()
+    // Empties the socket. True if any of it was about a link or a route.
+    bool take();
+
+private:
+    explicit LinkEvents(Fd socket) : socket_(std::move(socket)) {}
+    Fd socket_;
+};
+
+} // namespace kudo

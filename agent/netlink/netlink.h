@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// libnl's objects as owners. Included by the files of agent/ that speak rtnetlink.
+#pragma once
+
+#include <netlink/cache.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+struct NlSocketFree {
+    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+};
+struct NlCacheFree {
+    void operator()(nl_cache* cache) const { nl_cache_free(cache); }
+};
+struct NlMessageFree {
+    void operator()(nl_msg* message) const { nlmsg_free(message); }
+};
+using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
+using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
+using NlCache = std::unique_ptr<nl_cache, NlCacheFree>;
+
+// A socket of the calling thread's network namespace.
+inline Result<NlSocket> open_netlink() {
+    NlSocket socket(nl_socket_alloc());
+    if (!socket) return fail("cannot allocate a netlink socket", ENOMEM);
+    if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
+        return fail(std::string("cannot open a netlink socket: ") + nl_geterror(error));
+    return socket;
+}
+
+// A dump during which something changed may lack objects or show some twice: it is asked for again. `ask` returns a
+// Result, whose Error's number is EINTR then. Not for libnl's caches, which ask again by themselves.
+template <typename Ask> auto until_whole(const Ask& ask) {
+    constexpr int most = 10;
+    auto result = ask();
+    for (int asked = 1; asked < most && !result && result.error().number == EINTR; asked++)
+        result = ask();
+    return result;
+}
+
+} // namespace kudo

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Qdiscs and traffic classes over rtnetlink, with their options as the kernel wrote them, so that what was read can be
+// put back. Included by the files of agent/ that make, save and read queues.
+// Invariant: an Error's number is the kernel's errno; ENOENT means that the kernel does not have the kind.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// linux/gen_stats.h
+struct TcStatistics {
+    uint64_t bytes = 0, packets = 0; // sent
+    uint32_t backlog_packets = 0, backlog_bytes = 0;
+    uint32_t drops = 0;
+    std::vector<uint8_t> own; // the kind's own, TCA_STATS_APP
+};
+
+struct TcObject {
+    bool is_class = false;
+    uint32_t handle = 0; // of a class: its id. 0: a qdisc that the kernel has made by itself
+    uint32_t parent = 0; // TC_H_ROOT: the interface's root qdisc, or a class right below its qdisc
+    std::string kind;
+    bool has_options = false;
+    std::vector<uint8_t> options{}; // attributes within TCA_OPTIONS; which ones is the kind's matter
+    std::string unkept{};           // what is not in these options and so could not be put back; empty: nothing
+    TcStatistics statistics{};      // only of what was read
+};
+
+// Both in the kernel's order. `interface`: ifindex.
+Result<std::vector<TcObject>> list_qdiscs(uint32_t interface);
+Result<std::vector<TcObject>> list_classes(uint32_t interface);
+// Does any filter stand on this qdisc or class?
+Result<bool> has_filters(uint32_t interface, uint32_t parent);
+
+// Makes it, in place of what is at its parent.
+Result<void> put(uint32_t interface, const TcObject& object);
+// Does the kernel have this kind of qdisc? Asked by trying to make one with options that are wrong, at the root of the
+// interface, which changes nothing. For cake, fq, htb, prio and tbf.
+Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind);
+// Removes the root qdisc; the kernel puts its default one there. None there is no error.
+Result<void> remove_root_qdisc(uint32_t interface);
+
+// Builds attributes: linux/netlink.h, struct nlattr.
+class Attributes {
+public:
+    void put(uint16_t type, const void* value, std::size_t size);
+    template <typename T> void put(uint16_t type, const T& value) { put(type, &value, sizeof value); }
+    [[nodiscard]] std::vector<uint8_t> take() { return std::move(bytes_); }
+
+private:
+    std::vector<uint8_t> bytes_;
+};
+
+// The payload of the first attribute of this type; empty if there is none.
+std::vector<uint8_t> find_attribute(const std::vector<uint8_t>& attributes, uint16_t type);
+
+} // namespace kudo

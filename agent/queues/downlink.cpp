@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+#include "agent/queues/downlink.h"
+
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <net/if.h>
+#include <netlink/route/act/mirred.h>
+#include <netlink/route/action.h>
+#include <netlink/route/classifier.h>
+#include <netlink/route/cls/u32.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/inet6.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "agent/attach/clsact.h"
+#include "agent/netlink/netlink.h"
+#include "agent/netlink/tc_object.h"
+
+namespace kudo {
+
+namespace {
+
+// Behind everybody's: those see the packets first, and what they decide stands.
+constexpr uint16_t last_priority = 0xfff0;
+constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+constexpr std::chrono::milliseconds longest_drain{1000};
+
+struct NlLinkFree {
+    void operator()(rtnl_link* link) const { rtnl_link_put(link); }
+};
+struct NlFilterFree {
+    void operator()(rtnl_cls* filter) const { rtnl_cls_put(filter); }
+};
+using NlLink = std::unique_ptr<rtnl_link, NlLinkFree>;
+using NlFilter = std::unique_ptr<rtnl_cls, NlFilterFree>;
+
+tl::unexpected<Error> netlink_error(std::string_view what, int error) {
+    return fail(fmt::format("{}: {}", what, nl_geterror(error)), error == -NLE_NODEV ? ENODEV : 0);
+}
+
+struct Device {
+    std::string name;
+    uint32_t index;
+    bool up;
+};
+Result<std::vector<Device>> ifb_devices(nl_sock* socket) {
+    nl_cache* raw = nullptr;
+    if (const int error = rtnl_link_alloc_cache(socket, AF_UNSPEC, &raw); error < 0)
+        return netlink_error("cannot read the interfaces", error);
+    const NlCache links(raw);
+    std::vector<Device> devices;
+    for (nl_object* object = nl_cache_get_first(links.get()); object; object = nl_cache_get_next(object)) {
+        auto* link = reinterpret_cast<rtnl_link*>(object);
+        const char* type = rtnl_link_get_type(link);
+        if (type && std::string_view(type) == "ifb")
+            devices.push_back({rtnl_link_get_name(link), static_cast<uint32_t>(rtnl_link_get_ifindex(link)),
+                               (rtnl_link_get_flags(link) & IFF_UP) != 0});
+    }
+    return devices;
+}
+
+Result<void> remove_device(nl_sock* socket, uint32_t index) {
+    const NlLink link(rtnl_link_alloc());
+    if (!link) return fail("cannot allocate a link", ENOMEM);
+    rtnl_link_set_ifindex(link.get(), static_cast<int>(index));
+    const int error = rtnl_link_delete(socket, link.get());
+    if (error < 0 && error != -NLE_NODEV) return netlink_error("cannot remove an IFB device", error);
+    return {};
+}
+
+NlFilter new_filter(uint32_t interface) {
+    NlFilter filter(rtnl_cls_alloc());
+    if (!filter) return filter;
+    rtnl_tc_set_ifindex(TC_CAST(filter.get()), static_cast<int>(interface));
+    rtnl_tc_set_parent(TC_CAST(filter.get()), clsact_ingress);
+    rtnl_tc_set_kind(TC_CAST(filter.get()), "u32");
+    rtnl_cls_set_prio(filter.get(), last_priority);
+    rtnl_cls_set_protocol(filter.get(), ETH_P_ALL);
+    return filter;
+}
+
+struct Redirect {
+    bool present = false;
+    uint32_t target = 0;
+};
+Result<Redirect> read_redirect(nl_sock* socket, uint32_t interface) {
+    nl_cache* raw = nullptr;
+    if (const int error = rtnl_cls_alloc_cache(socket, static_cast<int>(interface), clsact_ingress, &raw); error < 0)
+        return netlink_error("cannot read the tc filters", error);
+    const NlCache filters(raw);
+    Redirect redirect;
+    for (nl_object* object = nl_cache_get_first(filters.get()); object; object = nl_cache_get_next(object)) {
+        auto* filter = reinterpret_cast<rtnl_cls*>(object);
+        const char* kind = rtnl_tc_get_kind(TC_CAST(filter));
+        if (rtnl_cls_get_prio(filter) != last_priority || !kind || std::string_view(kind) != "u32") continue;
+        redirect.present = true;
+        if (rtnl_act* action = rtnl_u32_get_action(filter)) redirect.target = rtnl_mirred_get_ifindex(action);
+    }
+    return redirect;
+}
+
+Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
+    const NlFilter filter = new_filter(interface);
+    if (!filter) return fail("cannot allocate a filter", ENOMEM);
+    if (const int error = rtnl_cls_delete(socket, filter.get(), 0);
+        error < 0 && error != -NLE_OBJ_NOTFOUND && error != -NLE_NODEV)
+        return netlink_error("cannot remove our tc filter", error);
+    return {};
+}
+
+Result<void> bring_up(nl_sock* socket, uint32_t index) {
+    const NlLink which(rtnl_link_alloc());
+    if (!which) return fail("cannot allocate a link", ENOMEM);
+    rtnl_link_set_ifindex(which.get(), static_cast<int>(index));
+    // Nobody lives there: no address of its own. A kernel without IPv6 does not know what that is.
+    int error = 0;
+    for (const bool with_ipv6 : {true, false}) {
+        const NlLink change(rtnl_link_alloc());
+        if (!change) return fail("cannot allocate a link", ENOMEM);
+        if (with_ipv6) rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
+        rtnl_link_set_flags(change.get(), IFF_UP);
+        error = rtnl_link_change(socket, which.get(), change.get(), 0);
+        if (error >= 0) return {};
+    }
+    return netlink_error("cannot bring an IFB device up", error);
+}
+
+// What waits in the device goes on to the interface.
+void drain(uint32_t device) {
+    const auto end = std::chrono::steady_clock::now() + longest_drain;
+    while (std::chrono::steady_clock::now() < end) {
+        const auto qdiscs = list_qdiscs(device);
+        if (!qdiscs || std::ranges::all_of(*qdiscs, [](const TcObject& qdisc) {
+                return qdisc.parent != TC_H_ROOT || qdisc.statistics.backlog_packets == 0;
+            }))
+            return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+}
+
+} // namespace
+
+std::string downlink_device_name(uint32_t interface) {
+    return fmt::format("kudo-ifb{}", interface);
+}
+
+Result<Downlink> read_downlink(uint32_t interface) {
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    auto devices = ifb_devices(socket->get());
+    if (!devices) return fail(std::move(devices.error()));
+    Downlink downlink;
+    const auto device = std::ranges::find(*devices, downlink_device_name(interface), &Device::name);
+    if (device != devices->end()) {
+        downlink.device = device->index;
+        downlink.up = device->up;
+    }
+    auto redirect = read_redirect(socket->get(), interface);
+    if (!redirect) return fail(std::move(redirect.error()));
+    downlink.redirected = redirect->present;
+    downlink.target = redirect->target;
+    return downlink;
+}
+
+Result<uint32_t> ensure_downlink_device(uint32_t interface) {
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    const std::string name = downlink_device_name(interface);
+    auto before = ifb_devices(socket->get());
+    if (!before) return fail(std::move(before.error()));
+    const auto present = std::ranges::find(*before, name, &Device::name);
+    if (present != before->end()) {
+        if (!present->up) KUDO_TRY(bring_up(socket->get(), present->index));
+        return present->index;
+    }
+
+    const NlLink link(rtnl_link_alloc());
+    if (!link) return fail("cannot allocate a link", ENOMEM);
+    rtnl_link_set_name(link.get(), name.c_str());
+    rtnl_link_set_type(link.get(), "ifb");
+    rtnl_link_set_num_tx_queues(link.get(), 1);
+    rtnl_link_set_num_rx_queues(link.get(), 1);
+    if (const int error = rtnl_link_add(socket->get(), link.get(), NLM_F_CREATE | NLM_F_EXCL); error < 0) {
+        if (error == -NLE_OPNOTSUPP)
+            return bad_input("--downlink: this kernel has no IFB devices, through which incoming packets would go");
+        return netlink_error(name + ": cannot make the IFB device", error);
+    }
+    auto after = ifb_devices(socket->get());
+    if (!after) return fail(std::move(after.error()));
+    uint32_t index = 0;
+    for (const Device& device : *after) {
+        if (device.name == name) index = device.index;
+        // The kernel's module makes two when it is loaded: nobody has asked for those.
+        else if ((device.name == "ifb0" || device.name == "ifb1") &&
+                 std::ranges::find(*before, device.name, &Device::name) == before->end())
+            KUDO_TRY(remove_device(socket->get(), device.index));
+    }
+    if (index == 0) return fail(name + ": made, but not there");
+
+    KUDO_TRY(bring_up(socket->get(), index));
+    return index;
+}
+
+Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t interface, uint32_t device) {
+    KUDO_TRY(ensure_clsact(memory, interface));
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    auto present = read_redirect(socket->get(), interface);
+    if (!present) return fail(std::move(present.error()));
+    if (present->present && present->target == device) return false;
+    if (present->present)
+        KUDO_TRY(remove_redirect(socket->get(), interface)); // it loses packets, or sends them elsewhere
+    const NlFilter filter = new_filter(interface);
+    rtnl_act* action = rtnl_act_alloc(); // the filter takes it
+    if (!filter || !action) return fail("cannot allocate a filter", ENOMEM);
+    rtnl_tc_set_kind(TC_CAST(action), "mirred");
+    rtnl_mirred_set_action(action, TCA_EGRESS_REDIR);
+    rtnl_mirred_set_policy(action, TC_ACT_STOLEN);
+    rtnl_mirred_set_ifindex(action, device);
+    rtnl_u32_set_handle(filter.get(), 0x800, 0, 0x800);
+    rtnl_u32_add_key_uint32(filter.get(), 0, 0, 0, 0); // every packet
+    rtnl_u32_set_cls_terminal(filter.get());
+    rtnl_u32_add_action(filter.get(), action);
+    const int error = rtnl_cls_add(socket->get(), filter.get(), NLM_F_CREATE | NLM_F_EXCL);
+    rtnl_act_put(action);
+    if (error < 0) return netlink_error("cannot send incoming packets through a queue (cls_u32, act_mirred)", error);
+    return true;
+}
+
+Result<void> remove_downlink(uint32_t interface, bool remembered) {
+    auto downlink = read_downlink(interface);
+    if (!downlink) return fail(std::move(downlink.error()));
+    auto socket = open_netlink();
+    if (!socket) return fail(std::move(socket.error()));
+    if (downlink->redirected && (remembered || downlink->target == downlink->device || downlink->target == 0)) {
+        KUDO_TRY(remove_redirect(socket->get(), interface));
+        if (downlink->device != 0) drain(downlink->device);
+    }
+    return downlink->device == 0 ? Result<void>{} : remove_device(socket->get(), downlink->device);
+}
+
+} // namespace kudo

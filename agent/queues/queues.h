@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// An interface's queues: makes sure that the one at the bottleneck honours our marks, tells the programs how to mark
+// for it, and puts back what stood there. Included by reconcile, teardown, status and statistics. Invariant: before a
+// queue is replaced, what stood there is remembered; a queue that the admin has made is replaced only where the admin
+// says so and it can be put back.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/datapath/datapath.h"
+#include "agent/netlink/interfaces.h"
+#include "agent/queues/root.h"
+#include "agent/queues/spec.h"
+#include "agent/queues/tree.h"
+
+namespace kudo {
+
+struct InterfaceQueues {
+    QueueReport uplink, downlink;
+};
+
+// BadInput, before anything is changed, if the wish cannot be had on this interface.
+Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueWish& wish);
+
+// Makes it so. Needs the tc ingress program to mark for the downlink's queue: see attachment.h.
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish);
+
+// What stands there now, against the wish. Read-only.
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueWish& wish);
+
+// Puts back what stood there. `folder`: the data path's. True if there was anything.
+Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);
+// Where somebody has deleted our pins, and the memory with them: takes our queues away; the kernel's defaults come.
+// They may be another instance's on the same interface.
+Result<void> remove_orphaned_queues(uint32_t interface);
+
+// What each part of the interface's queues has carried and lost.
+struct QueueNumbers {
+    std::string interface, direction; // "egress", "ingress"
+    std::string kind;                 // of the root qdisc
+    std::vector<QueueClass> classes;
+};
+// `ingress` only where we have made one.
+Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface);
+
+} // namespace kudo

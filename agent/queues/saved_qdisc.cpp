@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+#include "agent/queues/saved_qdisc.h"
+
+#include <bpf/bpf.h>
+#include <linux/pkt_sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/datapath/bpf_object.h"
+#include "agent/netlink/interface_number.h"
+#include "maps/base/hash.h"
+#include "maps/document/range_map.h"
+
+namespace kudo {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t longest = 4u << 20;
+
+fs::path pin_of(const fs::path& folder, const std::string& name) {
+    return folder / "queues" / name;
+}
+
+nlohmann::json to_json(const TcObject& object) {
+    return {{"class", object.is_class},
+            {"handle", object.handle},
+            {"parent", object.parent},
+            {"kind", object.kind},
+            {"options", object.has_options ? nlohmann::json(object.options) : nlohmann::json(nullptr)}};
+}
+
+TcObject object_from(const nlohmann::json& json) {
+    TcObject object;
+    json.at("class").get_to(object.is_class);
+    json.at("handle").get_to(object.handle);
+    json.at("parent").get_to(object.parent);
+    json.at("kind").get_to(object.kind);
+    object.has_options = !json.at("options").is_null();
+    if (object.has_options) json.at("options").get_to(object.options);
+    return object;
+}
+
+// Kinds whose options can be given back as the kernel shows them. Not among them: what draws tables (red, netem's
+// distributions), classes of other kinds than htb, and what we have not tried.
+constexpr std::string_view known_kinds[] = {"pfifo", "bfifo", "pfifo_head_drop", "pfifo_fast", "prio", "tbf", "htb",
+                                            "fq",    "codel", "fq_codel",        "cake",       "sfq",  "mq"};
+
+// The most bytes that leave in so many of the kernel's units (64 ns): it has cut off what is below one.
+uint32_t bytes_in(uint32_t ticks, uint64_t bytes_per_second) {
+    constexpr uint64_t second = 1'000'000'000; // ns
+    const uint64_t time = (uint64_t{ticks} + 1) * 64 - 1;
+    const uint64_t bytes = time / second * bytes_per_second + time % second * bytes_per_second / second;
+    return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
+}
+
+template <typename T> std::optional<T> read_as(const std::vector<uint8_t>& bytes) {
+    T value{};
+    if (bytes.size() < sizeof value) return std::nullopt;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+}
+
+// The kernel shows htb's version otherwise than it takes it, with a counter; and tbf's bursts in time, rounded down,
+// where it must be told bytes, or packets as large as the burst would not pass any more.
+void make_settable(TcObject& object) {
+    if (object.is_class) return;
+    if (object.kind == "htb") {
+        auto glob = read_as<tc_htb_glob>(find_attribute(object.options, TCA_HTB_INIT));
+        if (!glob) return;
+        glob->version = TC_HTB_PROTOVER;
+        glob->direct_pkts = 0;
+        Attributes attributes;
+        attributes.put(TCA_HTB_INIT, *glob);
+        if (const auto length = find_attribute(object.options, TCA_HTB_DIRECT_QLEN); !length.empty())
+            attributes.put(TCA_HTB_DIRECT_QLEN, length.data(), length.size());
+        object.options = attributes.take();
+    } else if (object.kind == "tbf") {
+        const auto options = read_as<tc_tbf_qopt>(find_attribute(object.options, TCA_TBF_PARMS));
+        if (!options) return;
+        const auto rate = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_RATE64));
+        const auto peak = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_PRATE64));
+        Attributes bursts;
+        bursts.put<uint32_t>(TCA_TBF_BURST, bytes_in(options->buffer, rate.value_or(options->rate.rate)));
+        if (options->peakrate.rate != 0)
+            bursts.put<uint32_t>(TCA_TBF_PBURST, bytes_in(options->mtu, peak.value_or(options->peakrate.rate)));
+        const auto more = bursts.take();
+        object.options.insert(object.options.end(), more.begin(), more.end());
+    }
+}
+
+Result<void> check_kept(uint32_t interface, const TcObject& object) {
+    const std::string what = fmt::format("its {} {} {:x}:{:x} has", object.is_class ? "class" : "qdisc", object.kind,
+                                         object.handle >> 16, object.handle & 0xffff);
+    if (!object.unkept.empty())
+        return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unkept));
+    auto filters = has_filters(interface, object.handle);
+    if (!filters) return fail(std::move(filters.error()));
+    if (*filters) return bad_input(what + " filters, which could not be put back exactly");
+    return {};
+}
+
+} // namespace
+
+std::string FoundQueue::text() const {
+    if (root == "none") return "no queue";
+    return (root == kind ? kind : root + " with " + kind) +
+           (made_by_admin ? " (made by an admin)" : " (the kernel's default)");
+}
+
+Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, const std::string& name) {
+    const auto path = pin_of(folder, name);
+    auto map = open_pin(path);
+    if (!map && (map.error().number == ENOENT || map.error().number == ENOTDIR)) return std::optional<QueueMemory>{};
+    if (!map) return fail(std::move(map.error()));
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return fail_errno(path.string());
+    if (info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(uint32_t) || info.value_size > longest)
+        return fail(fmt::format("{}: not a map of ours", path.string()));
+    std::string text(info.value_size, '\0');
+    const uint32_t key = 0;
+    if (bpf_map_lookup_elem(map->get(), &key, text.data()) != 0) return fail_errno(path.string() + ": cannot read");
+    text.resize(std::strlen(text.c_str()));
+    try {
+        const auto json = nlohmann::json::parse(text);
+        QueueMemory memory;
+        json.at("plan").get_to(memory.plan);
+        json.at("built").get_to(memory.built);
+        const auto& found = json.at("found");
+        found.at("root").get_to(memory.found.root);
+        found.at("kind").get_to(memory.found.kind);
+        found.at("transmit_queues").get_to(memory.found.transmit_queues);
+        found.at("made_by_admin").get_to(memory.found.made_by_admin);
+        found.at("honours_marks").get_to(memory.found.honours_marks);
+        json.at("restoring").get_to(memory.restoring);
+        for (const auto& object : json.at("saved"))
+            memory.saved.push_back(object_from(object));
+        return std::optional(std::move(memory));
+    } catch (const std::exception& exception) {
+        return fail(fmt::format("{}: not what we wrote there ({})", path.string(), exception.what()));
+    }
+}
+
+Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const QueueMemory& memory) {
+    nlohmann::json saved = nlohmann::json::array();
+    for (const TcObject& object : memory.saved)
+        saved.push_back(to_json(object));
+    std::string text = nlohmann::json{
+        {"plan", memory.plan},
+        {"built", memory.built},
+        {"found",
+         {{"root", memory.found.root},
+          {"kind", memory.found.kind},
+          {"transmit_queues", memory.found.transmit_queues},
+          {"made_by_admin", memory.found.made_by_admin},
+          {"honours_marks", memory.found.honours_marks}}},
+        {"restoring", memory.restoring},
+        {"saved",
+         std::move(saved)}}.dump();
+    if (text.size() >= longest) return bad_input("the queue that stands there is too large to be put back");
+    text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it
+    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_queue", sizeof(uint32_t), static_cast<uint32_t>(text.size()),
+                                1, nullptr));
+    if (!map) return fail_errno("cannot create a map for what to put back");
+    const uint32_t key = 0;
+    if (bpf_map_update_elem(map.get(), &key, text.data(), BPF_ANY) != 0) return fail_errno("cannot fill a map");
+    const auto path = pin_of(folder, name);
+    const std::string fresh = path.string() + "_new";
+    if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return fail_errno(fresh);
+    KUDO_TRY(pin(map.get(), fresh));
+    if (rename(fresh.c_str(), path.c_str()) != 0) return fail_errno(path.string());
+    return {};
+}
+
+Result<void> forget_queue_memory(const fs::path& folder, const std::string& name) {
+    const auto path = pin_of(folder, name);
+    for (const char* suffix : {"_new", ""})
+        if (unlink((path.string() + suffix).c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
+    return {};
+}
+
+std::vector<uint32_t> remembered_queues(const fs::path& folder) {
+    std::vector<uint32_t> interfaces;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder / "queues", error))
+        if (const auto number = interface_number(entry.path().filename().string())) interfaces.push_back(*number);
+    std::ranges::sort(interfaces);
+    interfaces.erase(std::unique(interfaces.begin(), interfaces.end()), interfaces.end());
+    return interfaces;
+}
+
+std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes) {
+    std::vector<std::string> lines;
+    for (const auto* objects : {&qdiscs, &classes})
+        for (const TcObject& object : *objects) {
+            // clsact and ingress are not part of the queue; the classes of other kinds come and go with their flows.
+            if (object.parent == TC_H_INGRESS || (object.is_class && object.kind != "htb")) continue;
+            std::string line =
+                fmt::format("{} {:x} {:x} {} ", object.is_class, object.handle, object.parent, object.kind);
+            // htb's qdisc shows a counter among its options.
+            if (object.is_class || object.kind != "htb")
+                line.append(reinterpret_cast<const char*>(object.options.data()), object.options.size());
+            lines.push_back(std::move(line));
+        }
+    std::ranges::sort(lines);
+    std::string all;
+    for (const std::string& line : lines)
+        all += line + '\n';
+    return content_hash(all);
+}
+
+Result<std::vector<TcObject>> savable(uint32_t interface, const std::vector<TcObject>& qdiscs,
+                                      const std::vector<TcObject>& classes) {
+    std::vector<TcObject> waiting;
+    for (const TcObject& object : qdiscs) {
+        if (object.parent == TC_H_INGRESS || object.handle == 0) continue; // the kernel makes those by itself
+        if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
+            return bad_input(
+                fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
+        KUDO_TRY(check_kept(interface, object));
+        waiting.push_back(object);
+        make_settable(waiting.back());
+    }
+    for (const TcObject& object : classes) {
+        if (object.kind != "htb") continue; // the other kinds' classes come with their qdisc
+        KUDO_TRY(check_kept(interface, object));
+        waiting.push_back(object);
+    }
+    const auto exists = [](const std::vector<TcObject>& placed, const TcObject& object) {
+        if (object.parent == TC_H_ROOT)
+            return !object.is_class || std::ranges::any_of(placed, [&](const TcObject& other) {
+                return !other.is_class && other.handle == (object.handle & TC_H_MAJ_MASK);
+            });
+        const uint32_t major = object.parent & TC_H_MAJ_MASK;
+        const auto qdisc = std::ranges::find_if(
+            placed, [&](const TcObject& other) { return !other.is_class && other.handle == major; });
+        if (qdisc == placed.end()) return false;
+        return qdisc->kind != "htb" || std::ranges::any_of(placed, [&](const TcObject& other) {
+                   return other.is_class && other.handle == object.parent;
+               });
+    };
+    std::vector<TcObject> placed;
+    while (!waiting.empty()) {
+        const auto next = std::ranges::find_if(waiting, [&](const TcObject& object) { return exists(placed, object); });
+        if (next == waiting.end()) return bad_input("its qdiscs hang together in a way that could not be put back");
+        placed.push_back(std::move(*next));
+        waiting.erase(next);
+    }
+    return placed;
+}
+
+} // namespace kudo

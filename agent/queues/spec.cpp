@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "agent/queues/spec.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "maps/base/text.h"
+
+namespace kudo {
+
+namespace {
+
+struct Unit {
+    std::string_view name;
+    double bits;
+};
+constexpr double kibi = 1024;
+constexpr Unit units[] = {
+    {"", 1},
+    {"bit", 1},
+    {"kbit", 1e3},
+    {"mbit", 1e6},
+    {"gbit", 1e9},
+    {"tbit", 1e12},
+    {"kibit", kibi},
+    {"mibit", kibi* kibi},
+    {"gibit", kibi* kibi* kibi},
+    {"tibit", kibi* kibi* kibi* kibi},
+    {"bps", 8},
+    {"kbps", 8e3},
+    {"mbps", 8e6},
+    {"gbps", 8e9},
+    {"tbps", 8e12},
+    {"kibps", 8 * kibi},
+    {"mibps", 8 * kibi* kibi},
+    {"gibps", 8 * kibi* kibi* kibi},
+    {"tibps", 8 * kibi* kibi* kibi* kibi},
+};
+constexpr double lowest = 64e3, highest = 100e9;
+
+std::string lower(std::string_view text) {
+    std::string result(text);
+    std::ranges::transform(result, result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+    return result;
+}
+
+} // namespace
+
+std::string_view queue_kind_name(QueueKind kind) {
+    static constexpr std::string_view names[] = {"cake", "htb", "prio", "fq", "pfifo_fast"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+std::optional<QueueKind> queue_kind_of(std::string_view name) {
+    for (const QueueKind kind : queue_kinds)
+        if (queue_kind_name(kind) == name) return kind;
+    return std::nullopt;
+}
+
+Result<LineWish> parse_line(std::string_view text) {
+    if (text == "off") return LineWish{LineWish::Kind::Off, 0};
+    if (text == "auto") return LineWish{LineWish::Kind::Auto, 0};
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const std::string name = lower({end, static_cast<std::size_t>(text.data() + text.size() - end)});
+    const auto* unit = std::ranges::find(units, name, &Unit::name);
+    if (text.empty() || error != std::errc{} || unit == std::end(units))
+        return bad_input(
+            fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", in_quotes(text)));
+    const double bits = number * unit->bits;
+    if (!(bits >= lowest && bits <= highest))
+        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", in_quotes(text),
+                                     name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
+    return LineWish{LineWish::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};
+}
+
+std::string line_text(const LineWish& line) {
+    switch (line.kind) {
+    case LineWish::Kind::Off:
+        return "off";
+    case LineWish::Kind::Auto:
+        return "auto";
+    case LineWish::Kind::Rate:
+        break;
+    }
+    return fmt::format("{}bit", line.bits_per_second);
+}
+
+std::string rate_text(uint64_t bits_per_second) {
+    const auto bits = static_cast<double>(bits_per_second);
+    if (bits >= 1e9) return fmt::format("{:.4g} Gbit/s", bits / 1e9);
+    if (bits >= 1e6) return fmt::format("{:.4g} Mbit/s", bits / 1e6);
+    return fmt::format("{:.4g} kbit/s", bits / 1e3);
+}
+
+} // namespace kudo

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What the admin asks of an interface's queues. Included by the desired state, the queues and the commands.
+// Invariant: a rate is in bits per second of layer 2, as tc means it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+enum class QueueKind { Cake, Htb, Prio, Fq, PfifoFast };
+inline constexpr QueueKind queue_kinds[] = {QueueKind::Cake, QueueKind::Htb, QueueKind::Prio, QueueKind::Fq,
+                                            QueueKind::PfifoFast}; // best first
+std::string_view queue_kind_name(QueueKind kind);                  // tc's: "cake", "htb", "prio", "fq", "pfifo_fast"
+std::optional<QueueKind> queue_kind_of(std::string_view name);
+
+struct LineWish {
+    enum class Kind { Off, Auto, Rate } kind = Kind::Auto;
+    uint64_t bits_per_second = 0; // of Rate
+    bool operator==(const LineWish&) const = default;
+};
+// "off", "auto", or a rate in tc's units (tc(8), PARAMETERS): 20mbit, 2.5gbit, 1mibit, and bytes: 2mbps. A bare number
+// is bits per second. 64 kbit/s to 100 Gbit/s.
+Result<LineWish> parse_line(std::string_view text);
+std::string line_text(const LineWish& line);     // "off", "auto", "19800000bit"; parse_line() reads it back
+std::string rate_text(uint64_t bits_per_second); // "19.8 Mbit/s", for people
+
+struct QueueWish {
+    LineWish uplink, downlink;
+    std::optional<QueueKind> kind; // nothing: the best that the kernel has
+    bool replace_qdisc = false;    // also where the admin has made the queue
+    bool operator==(const QueueWish&) const = default;
+};
+
+} // namespace kudo

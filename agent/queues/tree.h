@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The queues that we make: which qdiscs and classes, what skb->priority leads where, and which of them carries what.
+// Included by the queues and their tests. Invariant: pure; audio is never behind anything else, and where the kind can
+// promise it, what is not KUDO's keeps a share of the line.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/netlink/tc_object.h"
+#include "agent/queues/spec.h"
+#include "bpf/abi.h"
+
+namespace kudo {
+
+// Our handles: "KU" and the numbers after it. Nobody else's qdisc is taken for ours without the memory of having made
+// it: see queue_memory.h.
+inline constexpr uint32_t queue_handle = 0x4b550000;
+
+struct QueueTree {
+    QueueKind kind = QueueKind::Htb;
+    struct Step {
+        TcObject object;
+        std::optional<TcObject> substitute; // where the kernel does not have the first one's kind
+    };
+    std::vector<Step> steps{}; // in this order
+    // skb->priority of each treatment; 0: the mark's own, which the queue understands.
+    std::array<uint32_t, KUDO_TREATMENTS> priorities{};
+};
+
+struct ShapedLine {
+    uint64_t bits_per_second = 0;
+    uint32_t mtu = 1500;   // bytes of layer 3: a whole frame must fit into every burst
+    bool incoming = false; // it stands on the ingress side, where what is dropped has been over the line already
+    // The largest frame: Ethernet's header and two VLAN tags around it.
+    [[nodiscard]] uint32_t frame() const { return mtu + 22; }
+};
+// A queue for the whole line.
+QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
+
+// A queue that only orders what waits, without a rate: as the root, or, `transmit_queues` > 0, one below each transmit
+// queue of a multi-queue device. Htb has none.
+QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
+
+// What a full line shows of this kind; empty: nothing that the others do better.
+std::string_view weakness(QueueKind kind);
+
+// Does what the kernel shows of this fq tell that it looks at skb->priority (6.8)?
+bool has_bands(const TcObject& fq);
+
+// One part of a queue and its numbers.
+struct QueueClass {
+    std::vector<std::string> carries{};                         // treatments, and "other" for what is not KUDO's
+    uint64_t packets = 0, bytes = 0;                            // sent
+    std::optional<uint32_t> backlog_packets{}, backlog_bytes{}; // waiting now; nothing: the kernel does not tell
+    std::optional<uint64_t> drops{};
+    std::optional<uint32_t>
+        delay_us{}; // that packets have lately waited, on average; nothing: the kernel does not tell
+};
+// Of a tree of ours, or of anybody's queue as a whole.
+std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes);
+
+} // namespace kudo

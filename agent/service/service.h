@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent run`: what needs time. Takes range maps from their sources, activates staged ones, withdraws retiring
+// ones, keeps the kernel equal to the desired state, tells the fleet and systemd how it is. Included by the command.
+// Invariant: the data path needs none of it: a service that ends, however it ends, leaves the last good state judging.
+// It never waits for anything but its one epoll and, for a moment, the instance's lock.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "agent/acceptance/acceptance.h"
+#include "agent/inspect/status.h"
+#include "agent/sources/source.h"
+#include "agent/system/instance.h"
+
+namespace kudo {
+
+struct ServiceSettings {
+    AcceptanceSettings acceptance;
+    std::vector<std::unique_ptr<Source>> sources;
+    std::chrono::milliseconds reconcile_every = std::chrono::seconds(30);
+    std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
+    // Told after every change and at least at every reconcile.
+    std::function<void(const Status&)> report;
+    // Asked at SIGHUP: would a service with the configuration as it is now begin? If not, this one goes on.
+    std::function<bool()> may_reload = [] { return true; };
+};
+
+enum class Ended {
+    Stopped, // SIGTERM or SIGINT
+    Reload,  // SIGHUP: whoever called reads its configuration anew and comes back
+};
+
+// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread, for it and all threads that are started later, until
+// run_service() takes them. Call before any source is made.
+Result<void> hold_signals();
+
+// Runs until it is told to end. Errors: another service has this instance; what keeps it from ever beginning. What goes
+// wrong later is logged, shown in the status, and tried again.
+Result<Ended> run_service(const Instance& instance, ServiceSettings settings);
+
+} // namespace kudo

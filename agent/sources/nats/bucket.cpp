@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "agent/sources/nats/bucket.h"
+
+#include <climits>
+
+#include <fmt/format.h>
+
+#include "agent/sources/nats/failure.h"
+#include "agent/sources/nats/handles.h"
+
+namespace kudo {
+namespace {
+
+using Entry = NatsHandle<kvEntry, kvEntry_Destroy>;
+
+NatsEntry copy_of(kvEntry* entry) {
+    NatsEntry copy;
+    copy.key = kvEntry_Key(entry);
+    if (kvEntry_ValueLen(entry) > 0)
+        copy.value.assign(static_cast<const char*>(kvEntry_Value(entry)),
+                          static_cast<std::size_t>(kvEntry_ValueLen(entry)));
+    copy.revision = kvEntry_Revision(entry);
+    copy.created =
+        std::chrono::system_clock::time_point(std::chrono::duration_cast<std::chrono::system_clock::duration>(
+            std::chrono::nanoseconds(kvEntry_Created(entry))));
+    return copy;
+}
+
+} // namespace
+
+Result<std::optional<NatsEntry>> NatsBucket::read(const std::string& key) {
+    Entry entry;
+    const natsStatus status = kvStore_Get(entry.fill(), handles_->store.get(), key.c_str());
+    if (status == NATS_NOT_FOUND) return std::optional<NatsEntry>();
+    if (status != NATS_OK) return nats_failure(handles_->where, "cannot read " + key, status);
+    return std::optional(copy_of(entry.get()));
+}
+
+Result<void> NatsBucket::put(const std::string& key, const std::string& value) {
+    if (value.size() > INT_MAX) return bad_input("too large");
+    const natsStatus status =
+        kvStore_Put(nullptr, handles_->store.get(), key.c_str(), value.data(), static_cast<int>(value.size()));
+    if (status != NATS_OK) return nats_failure(handles_->where, "cannot write " + key, status);
+    return {};
+}
+
+Result<void> NatsBucket::put_after(const std::string& key, const std::string& value, uint64_t revision) {
+    const auto most = natsConnection_GetMaxPayload(handles_->connection->connection.get());
+    if (most > 0 && static_cast<int64_t>(value.size()) > most)
+        return bad_input(fmt::format("{}: {} has {} bytes, but the server takes at most {} in one message; raise "
+                                     "max_payload in its configuration",
+                                     handles_->where, key, value.size(), most));
+    const int size = static_cast<int>(value.size());
+    const natsStatus status =
+        revision == 0 ? kvStore_Create(nullptr, handles_->store.get(), key.c_str(), value.data(), size)
+                      : kvStore_Update(nullptr, handles_->store.get(), key.c_str(), value.data(), size, revision);
+    if (status != NATS_OK)
+        return nats_failure(handles_->where,
+                            fmt::format("cannot write {}; if somebody else has written it meanwhile, try again", key),
+                            status);
+    return {};
+}
+
+Result<void> NatsBucket::for_each(const std::string& keys, const std::function<void(NatsEntry)>& visit) {
+    const auto failure = [&](natsStatus status) {
+        return nats_failure(handles_->where, "cannot read " + keys, status);
+    };
+    kvWatchOptions options;
+    kvWatchOptions_Init(&options);
+    options.IgnoreDeletes = true;
+    options.Timeout = handles_->connection->answer_wait.count();
+    NatsHandle<kvWatcher, kvWatcher_Destroy> watcher;
+    natsStatus status = kvStore_Watch(watcher.fill(), handles_->store.get(), keys.c_str(), &options);
+    if (status != NATS_OK) return failure(status);
+    while (true) {
+        Entry entry;
+        status = kvWatcher_Next(entry.fill(), watcher.get(), handles_->connection->answer_wait.count());
+        if (status != NATS_OK) return failure(status);
+        if (!entry.get()) return {}; // libnats's mark behind the last one
+        visit(copy_of(entry.get()));
+    }
+}
+
+} // namespace kudo

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// One connection to a fleet's message server. Included by the fleet's source and
+// commands. Invariant: a connection that is lost stays lost, whoever wants another opens it; every call ends within the
+// options' waits. Nothing that the server says is believed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agent/sources/nats/bucket.h"
+#include "agent/sources/nats/callbacks.h"
+#include "agent/sources/nats/options.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+class NatsConnection {
+public:
+    // `ring`, if given, is called on other threads (nats_bell.h) when the connection is lost or a message came.
+    static Result<NatsConnection> open(const NatsOptions& options, NatsBell::Ring ring = {});
+    // Does the server answer?
+    Result<void> round_trip();
+    // Rings for every message under this subject from now on, and no longer for the one before.
+    Result<void> listen(const std::string& subject);
+    // Looked up anew on the server. NotEnabled: there is no such bucket.
+    Result<NatsBucket> bucket(const std::string& name);
+    // The bucket, made if it is missing, with a doorbell (fleet_layout.h).
+    Result<NatsBucket> make_bucket(const std::string& name, int history);
+    [[nodiscard]] bool is_closed() const;
+
+private:
+    friend class NatsBucket;
+    struct Handles;
+    explicit NatsConnection(std::shared_ptr<Handles> handles) : handles_(std::move(handles)) {}
+    std::shared_ptr<Handles> handles_;
+};
+
+} // namespace kudo

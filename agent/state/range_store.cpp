@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "agent/state/range_store.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "agent/system/files.h"
+#include "maps/base/hash.h"
+#include "maps/compile/combine.h"
+#include "maps/document/built_in.h"
+#include "maps/document/parse_range_map.h"
+#include "maps/document/write_range_map.h"
+
+namespace kudo {
+
+namespace {
+
+std::filesystem::path map_folder(const Instance& instance) {
+    return instance.state_dir / "range-maps";
+}
+std::filesystem::path map_file(const Instance& instance, const std::string& hash) {
+    return map_folder(instance) / (hash + ".json");
+}
+
+struct Document {
+    RangeMap map;
+    std::string json;
+};
+
+Result<Document> read_document(const Instance& instance, const std::string& hash) {
+    const auto path = map_file(instance, hash);
+    auto json = read_file(path, range_map_max_bytes);
+    if (!json && json.error().kind != ErrorKind::NotPermitted)
+        return fail(fmt::format("{}; apply the range map again", json.error().message), json.error().number);
+    if (!json) return fail(std::move(json.error()));
+    if (content_hash(*json) != hash)
+        return fail(fmt::format("{}: its content is not what was applied; apply the range map again", path.string()));
+    auto map = parse_range_map(*json, path.string());
+    if (!map) return fail(std::move(map.error()));
+    return Document{std::move(*map), std::move(*json)};
+}
+
+} // namespace
+
+Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state) {
+    const AcceptedMap& active = state.ranges.active;
+    if (active.hash.empty())
+        return StoredRangeMap{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"};
+    auto document = read_document(instance, active.hash);
+    if (!document) return fail(std::move(document.error()));
+    return StoredRangeMap{std::move(document->map), std::move(document->json), active.source};
+}
+
+Result<RangeMap> load_document(const Instance& instance, const std::string& hash) {
+    if (hash.empty()) return built_in_range_map();
+    auto document = read_document(instance, hash);
+    if (!document) return fail(std::move(document.error()));
+    return std::move(document->map);
+}
+
+RangeMap HonouredMaps::combined() const {
+    return combine(active.map, staged, retiring);
+}
+
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state) {
+    auto active = load_range_map(instance, state);
+    if (!active) return fail(std::move(active.error()));
+    HonouredMaps maps{.active = std::move(*active), .staged = {}, .retiring = {}, .problems = {}};
+    const auto add = [&](std::vector<RangeMap>& to, const std::string& hash) {
+        auto document = load_document(instance, hash);
+        if (document)
+            to.push_back(std::move(*document));
+        else
+            maps.problems.push_back("what is early or retiring is not honoured whole: " + document.error().message);
+    };
+    for (const AcceptedMap& map : state.ranges.staged)
+        if (map.early) add(maps.staged, map.hash);
+    for (const RetiringMap& map : state.ranges.retiring)
+        add(maps.retiring, map.hash);
+    return maps;
+}
+
+Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options, const ServiceSlots& slots,
+                                        const ReusableSlots& reusable) {
+    while (true) {
+        auto compiled = compile(maps.combined(), options, slots, reusable);
+        if (compiled || (maps.retiring.empty() && maps.staged.empty())) return compiled;
+        if (!maps.retiring.empty()) {
+            maps.problems.push_back(fmt::format("what range map {} had is not honoured any longer: {}",
+                                                maps.retiring.back().serial, compiled.error().message));
+            maps.retiring.pop_back();
+        } else {
+            maps.problems.push_back("what staged maps add is not honoured yet: " + compiled.error().message);
+            maps.staged.clear();
+        }
+    }
+}
+
+Result<std::string> store_range_map(const Instance& instance, const RangeMap& map) {
+    const std::string json = to_json(map);
+    if (json.size() > range_map_max_bytes)
+        return bad_input(fmt::format("the range map has {} bytes in canonical form, more than {}", json.size(),
+                                     range_map_max_bytes));
+    std::string hash = content_hash(json);
+    KUDO_TRY(make_folder(map_folder(instance)));
+    KUDO_TRY(replace_file(map_file(instance, hash), json));
+    return hash;
+}
+
+Result<void> prune_range_maps(const Instance& instance, const DesiredState& state) {
+    std::error_code error;
+    std::filesystem::directory_iterator files(map_folder(instance), error);
+    if (error) return {}; // there never was one
+    std::set<std::string> keep;
+    for (const std::string& hash : state.ranges.documents())
+        keep.insert(hash + ".json");
+    for (const auto& file : files)
+        if (!keep.contains(file.path().filename())) std::filesystem::remove(file.path(), error);
+    return {};
+}
+
+} // namespace kudo

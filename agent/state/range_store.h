@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The documents of accepted range maps, each in a file named after its content's hash, in the state directory. Included
+// by reconcile, the acceptance of maps, status and the commands. Invariant: a document is complete and on the disk
+// before a desired state names it, and is checked against its name whenever it is read; one that a state names is never
+// deleted.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/state/desired_state.h"
+#include "agent/system/instance.h"
+#include "maps/document/range_map.h"
+
+namespace kudo {
+
+// The range map that is in effect by the state, and its document's bytes.
+struct StoredRangeMap {
+    RangeMap map;
+    std::string json;
+    std::string source; // "built-in" or where it came from
+};
+Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state);
+// The stored map with this hash; empty: the built-in one.
+Result<RangeMap> load_document(const Instance& instance, const std::string& hash);
+// What packets are to be judged by: the map in effect, with early additions of staged maps and what is retiring.
+struct HonouredMaps {
+    StoredRangeMap active;
+    std::vector<RangeMap> staged, retiring; // those whose additions are honoured; newest first
+    // Staged and retiring documents that cannot be read are left out and told here: they must not keep a good map out.
+    std::vector<std::string> problems;
+
+    [[nodiscard]] RangeMap combined() const;
+};
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state);
+// Where not all of it fits (services over one address, slots), first the oldest retiring maps are left out of `maps`,
+// then the early additions, and that is told in its problems; the map in effect is never left out.
+Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options,
+                                        const ServiceSlots& slots = {}, const ReusableSlots& reusable = std::nullopt);
+// Stores a map's canonical document and returns its hash. Call before saving a state that names it.
+Result<std::string> store_range_map(const Instance& instance, const RangeMap& map);
+// Deletes stored documents that the state does not name.
+Result<void> prune_range_maps(const Instance& instance, const DesiredState& state);
+
+} // namespace kudo

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "agent/system/event_loop.h"
+
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace kudo {
+
+Result<Epoll> Epoll::create() {
+    Fd fd(epoll_create1(EPOLL_CLOEXEC));
+    if (!fd) return fail_errno("cannot make an epoll");
+    return Epoll(std::move(fd));
+}
+
+Result<void> Epoll::watch(int fd, uint32_t events) const {
+    epoll_event event{};
+    event.events = events;
+    event.data.fd = fd;
+    if (epoll_ctl(fd_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return {};
+    if (errno != ENOENT || epoll_ctl(fd_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+        return fail_errno("cannot watch a descriptor");
+    return {};
+}
+
+void Epoll::forget(int fd) const {
+    epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+std::span<epoll_event> Epoll::ready(std::span<epoll_event> room) const {
+    const int count = epoll_wait(fd_.get(), room.data(), static_cast<int>(room.size()), 0);
+    return room.first(static_cast<std::size_t>(std::max(count, 0)));
+}
+
+Result<Timer> Timer::create() {
+    // The clock of std::chrono::steady_clock.
+    Fd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!fd) return fail_errno("cannot make a timer");
+    return Timer(std::move(fd));
+}
+
+void Timer::set(Clock::time_point when) const {
+    // 0 would stop it.
+    const int64_t ns = std::max<int64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count(), 1);
+    itimerspec at{};
+    at.it_value.tv_sec = ns / 1'000'000'000;
+    at.it_value.tv_nsec = ns % 1'000'000'000;
+    timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+}
+
+void Timer::stop() const {
+    const itimerspec never{};
+    timerfd_settime(fd_.get(), 0, &never, nullptr);
+}
+
+Result<EventLoop> EventLoop::make() {
+    auto epoll = Epoll::create();
+    if (!epoll) return fail(std::move(epoll.error()));
+    return EventLoop(std::move(*epoll));
+}
+
+Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {
+    KUDO_TRY(epoll_.watch(fd, EPOLLIN));
+    handlers_[fd] = std::move(on_readable);
+    return {};
+}
+
+Result<void> EventLoop::wait(std::chrono::steady_clock::time_point deadline) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    std::array<epoll_event, 16> events{};
+    const int got = epoll_wait(epoll_.fd(), events.data(), events.size(),
+                               static_cast<int>(std::clamp<int64_t>(left.count(), 0, 24 * 3600 * 1000)));
+    if (got < 0 && errno != EINTR) return fail_errno("cannot wait for events");
+    for (int i = 0; i < got; ++i)
+        handlers_.at(events[static_cast<std::size_t>(i)].data.fd)();
+    return {};
+}
+
+} // namespace kudo

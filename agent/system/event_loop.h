@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// Descriptors that become readable, and what is to be done then: an epoll, a timer, and a loop over both.
+// Invariant: handlers run one after the other in the thread that calls EventLoop::wait(); a handler never waits.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+
+#include <sys/epoll.h>
+
+#include "agent/system/fd.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+class Epoll {
+public:
+    static Result<Epoll> create();
+    [[nodiscard]] int fd() const { return fd_.get(); }
+    // Level-triggered; replaces what was watched for on this descriptor. A closed descriptor leaves by itself.
+    [[nodiscard]] Result<void> watch(int fd, uint32_t events) const;
+    void forget(int fd) const;
+    // Those of `room` that are filled; the rest is still there the next time.
+    [[nodiscard]] std::span<epoll_event> ready(std::span<epoll_event> room) const;
+
+private:
+    explicit Epoll(Fd fd) : fd_(std::move(fd)) {}
+    Fd fd_;
+};
+
+// Readable from its time on, until it is set anew or stopped: it need not be read.
+class Timer {
+public:
+    using Clock = std::chrono::steady_clock;
+    static Result<Timer> create();
+    [[nodiscard]] int fd() const { return fd_.get(); }
+    void set(Clock::time_point when) const;
+    void stop() const;
+
+private:
+    explicit Timer(Fd fd) : fd_(std::move(fd)) {}
+    Fd fd_;
+};
+
+class EventLoop {
+public:
+    static Result<EventLoop> make();
+    // `fd` stays the caller's and open while the loop lives. Level-triggered.
+    Result<void> watch(int fd, std::function<void()> on_readable);
+    // Waits for the first readable descriptors, at most until the deadline, and runs their handlers.
+    Result<void> wait(std::chrono::steady_clock::time_point deadline);
+
+private:
+    explicit EventLoop(Epoll epoll) : epoll_(std::move(epoll)) {}
+
+    Epoll epoll_;
+    std::map<int, std::function<void()>> handlers_;
+};
+
+} // namespace kudo

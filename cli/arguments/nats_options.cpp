@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// Declares and checks the message server's options. Used by the fleet commands and `run`.
+// Invariant: see nats_options.h.
+#include "cli/arguments/nats_options.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+
+#include "cli/arguments/duration.h"
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+using std::chrono::milliseconds;
+
+bool has_scheme(std::string_view url) {
+    while (true) {
+        const std::string_view one = url.substr(0, url.find(','));
+        if (!one.starts_with("nats://") && !one.starts_with("tls://")) return false;
+        if (one.size() == url.size()) return true;
+        url.remove_prefix(one.size() + 1);
+    }
+}
+
+} // namespace
+
+void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
+    const bool required = use == NatsUse::Required;
+    app.add_option("--nats", options.url,
+                   "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several with "
+                   "commas between them")
+        ->required(required)
+        ->type_name("URL");
+    app.add_option("--nats-credentials", options.credentials,
+                   "Who we are: a file with USER:PASSWORD, with an NKey seed, or as nsc writes it")
+        ->type_name("FILE");
+    app.add_option("--nats-ca", options.ca_file, "Whose certificates servers must have; default: the system's list")
+        ->type_name("FILE");
+    app.add_option("--nats-certificate", options.certificate, "Our certificate, if the server wants one")
+        ->type_name("FILE");
+    app.add_option("--nats-key", options.key, "The key of our certificate")->type_name("FILE");
+}
+
+void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {
+    app.add_option("--nats-timeout", texts.timeout,
+                   "How long to wait for each answer of the message server, at most 20s; twice that to connect")
+        ->type_name("TIME")
+        ->capture_default_str();
+    app.add_option("--nats-health-check", texts.health_check,
+                   "Ask the message server this often whether it is still there, at most 2m")
+        ->type_name("TIME")
+        ->capture_default_str();
+    app.add_option("--nats-doorbell-spread", texts.doorbell_spread,
+                   "Read a new map after a random part of this, so that not all hosts ask at once, at most 5m")
+        ->type_name("TIME")
+        ->capture_default_str();
+}
+
+Result<void> read_nats_waits(const NatsWaitTexts& texts, NatsOptions& options) {
+    const auto read = [](std::string_view option, const std::string& text, milliseconds shortest,
+                         milliseconds longest) -> Result<milliseconds> {
+        auto wait = parse_wait(option, text);
+        if (!wait) return wait;
+        if (*wait < shortest || *wait > longest)
+            return bad_input(fmt::format("{}: {} is not between {} and {}", option, text, duration_text(shortest),
+                                         duration_text(longest)));
+        return wait;
+    };
+    const auto timeout = read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20));
+    if (!timeout) return fail(timeout.error());
+    const auto health_check =
+        read("--nats-health-check", texts.health_check, milliseconds(100), std::chrono::minutes(2));
+    if (!health_check) return fail(health_check.error());
+    const auto spread = read("--nats-doorbell-spread", texts.doorbell_spread, milliseconds(0), std::chrono::minutes(5));
+    if (!spread) return fail(spread.error());
+    options.answer_wait = *timeout;
+    options.connect_wait = 2 * *timeout;
+    options.health_check = *health_check;
+    options.doorbell_spread = *spread;
+    return {};
+}
+
+Result<void> check_nats_options(const NatsOptions& options) {
+    const bool anything = !options.credentials.empty() || !options.ca_file.empty() || !options.certificate.empty() ||
+                          !options.key.empty();
+    if (options.url.empty()) {
+        if (anything) return bad_input("--nats: missing; the other options of the message server need it");
+        return {};
+    }
+    if (!has_scheme(options.url))
+        return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
+                                     url_for_people(options.url)));
+    if (!is_simple_name(options.fleet))
+        return bad_input(
+            fmt::format("--fleet: {} is not a fleet's name; expected 1 to 63 of [a-z0-9-]", in_quotes(options.fleet)));
+    if (options.certificate.empty() != options.key.empty())
+        return bad_input("--nats-certificate and --nats-key belong together; one of them is missing");
+    return {};
+}
+
+Result<void> check_ring(std::string_view option, const std::string& ring) {
+    if (is_simple_name(ring)) return {};
+    return bad_input(
+        fmt::format("{}: {} is not a ring's name; expected 1 to 63 of [a-z0-9-]", option, in_quotes(ring)));
+}
+
+} // namespace kudo

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// The operator's own keys, with which everything is verified before it is sent.
+// Included by the fleet commands. Invariant: a folder with any key wrong, or without keys, gives none.
+#pragma once
+
+#include "cli/arguments/command.h"
+#include "maps/trust/key_set.h"
+
+namespace kudo {
+
+// Those of --keys and --key-threshold.
+Result<KeySet> load_operator_keys(const GlobalOptions& global);
+
+} // namespace kudo

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent explain`: what would happen to a packet, and by which line of which map.
+// Invariant: reading only, and needs no capability: what may not be read is replaced by what is built in, and that is
+// said.
+#include "cli/commands/explain.h"
+
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/inspect/explanation.h"
+#include "cli/ranges/current_rules.h"
+#include "cli/terminal/output.h"
+#include "cli/views/explanation_view.h"
+
+namespace kudo {
+namespace {
+
+struct ExplainOptions {
+    std::string address, port;
+    std::vector<std::string> regions;
+    bool teams = false;
+};
+
+// The options in force, or those that are assumed, which is told in `notes`.
+CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, const ExplainOptions& given,
+                           std::vector<std::string>& notes) {
+    CompileOptions options = rules.state.compile_options();
+    const auto regions = normalised(given.regions);
+    if (!rules.note.empty()) notes.push_back(rules.note);
+    if (!regions.empty() || given.teams) {
+        if (rules.state.enabled)
+            notes.emplace_back("Judged by the options of this command, not by those that are enabled.");
+        options.optional_services.clear();
+        if (given.teams) options.optional_services = {"teams"};
+    }
+    if (!regions.empty()) {
+        options.regions = regions;
+    } else if (!rules.state.enabled) {
+        options.regions = honoured.regions();
+        notes.push_back(fmt::format("{}; judged as with --region {}.",
+                                    rules.note.empty() ? "Nothing is enabled" : "What is enabled is not known",
+                                    fmt::join(options.regions, ",")));
+    } else if (given.teams) {
+        options.regions = rules.state.regions;
+    }
+    return options;
+}
+
+Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global) {
+    auto address = Address::parse(given.address);
+    if (!address) return fail(Error(address.error()).in("explain"));
+    std::vector<std::string> notes;
+    if (const auto mapped = ipv4_of_mapped(*address)) {
+        address = *mapped;
+        notes.push_back(fmt::format("On the wire {} is {}.", given.address, mapped->text()));
+    }
+    std::optional<PortRule> port;
+    if (!given.port.empty()) {
+        const auto parsed = PortRule::parse(given.port);
+        if (!parsed) return fail(Error(parsed.error()).in("explain"));
+        port = *parsed;
+    }
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    const RangeMap honoured = rules->maps.combined();
+    const CompileOptions options = options_for(*rules, honoured, given, notes);
+    KUDO_TRY(check_regions(honoured, options.regions));
+    auto explanation = explain(honoured, options, *address, port);
+    if (!explanation) return fail(std::move(explanation.error()));
+    explanation->source = rules->maps.active.source;
+    explanation->notes.insert(explanation->notes.end(), notes.begin(), notes.end());
+    if (global.json)
+        KUDO_TRY(print_json(explanation_json(*explanation)));
+    else
+        KUDO_TRY(print(explanation_text(*explanation, colour_wanted())));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_explain(CLI::App& app) {
+    const auto options = std::make_shared<ExplainOptions>();
+    app.add_option("ADDRESS", options->address, "The address on KUDO's side, IPv4 or IPv6")->required()->type_name("");
+    app.add_option("PORT", options->port, "The port on KUDO's side: udp/3478, tcp/443; default: every rule")
+        ->type_name("");
+    app.add_option("--region", options->regions, "As if enabled with these regions")
+        ->type_name("REGION[,REGION]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_flag("--teams", options->teams, "As if enabled with --teams");
+    app.footer("Example: kudo-agent explain 168.100.64.1 udp/3478");
+    return [options](const GlobalOptions& global) { return run_explain(*options, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent fleet publish FILE --ring RING`: sends a signed range map or key set to a ring of a fleet.
+// Invariant: nothing is sent before it has been verified and read; the server is only asked afterwards.
+#include "cli/commands/fleet_publish.h"
+
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "agent/fleet/layout.h"
+#include "agent/system/files.h"
+#include "agent/system/uptime.h"
+#include "cli/arguments/nats_options.h"
+#include "cli/arguments/operator_keys.h"
+#include "cli/arguments/read_file.h"
+#include "cli/fleet/document.h"
+#include "cli/terminal/output.h"
+
+namespace kudo {
+namespace {
+
+struct PublishOptions {
+    std::string file, signature, ring;
+    NatsOptions nats;
+};
+
+Result<FleetDocument> read_document(const PublishOptions& options, const KeySet& keys) {
+    Bundle bundle;
+    auto document = read_range_file(options.file);
+    if (!document) return fail(std::move(document.error()));
+    bundle.document = std::move(*document);
+    const std::string signature = options.signature.empty() ? options.file + ".minisig" : options.signature;
+    auto signatures = read_file(signature, signatures_max_bytes);
+    if (!signatures) return fail(std::move(signatures.error()));
+    bundle.signatures = std::move(*signatures);
+    return read_fleet_document(keys, std::move(bundle), options.file);
+}
+
+OrderedJson sent_json(const Sent& sent, const FleetDocument& document, const PublishOptions& options) {
+    return {{"published", sent.changed},
+            {"kind", document.is_key_set ? "key-set" : "range-map"},
+            {"serial", document.serial},
+            {"fleet", options.nats.fleet},
+            {"ring", options.ring},
+            {"previous_serial", sent.before == 0 ? OrderedJson() : OrderedJson(sent.before)},
+            {"signed_by", document.signers},
+            {"note", text_or_null(sent.note)}};
+}
+
+std::string sent_text(const Sent& sent, const FleetDocument& document, const PublishOptions& options) {
+    std::string text =
+        sent.changed ? fmt::format("published {} to ring {} of fleet {}{}\n", document.text(), options.ring,
+                                   options.nats.fleet, sent.before == 0 ? "" : fmt::format(", after {}", sent.before))
+                     : fmt::format("ring {} of fleet {} has {} already; nothing to do\n", options.ring,
+                                   options.nats.fleet, document.text());
+    if (!sent.note.empty()) text += "note: " + one_line(sent.note) + "\n";
+    return text;
+}
+
+Result<int> publish(const PublishOptions& options, const GlobalOptions& global) {
+    KUDO_TRY(check_nats_options(options.nats));
+    KUDO_TRY(check_ring("--ring", options.ring));
+    const auto keys = load_operator_keys(global);
+    if (!keys) return fail(keys.error());
+    const auto document = read_document(options, *keys);
+    if (!document) return fail(document.error());
+    const auto now = wall_time();
+    KUDO_TRY(check_destination(*document, options.nats.fleet, options.ring, now));
+
+    auto connection = NatsConnection::open(options.nats);
+    if (!connection) return fail(std::move(connection.error()));
+    auto maps = connection->make_bucket(maps_bucket(options.nats.fleet), maps_history);
+    if (!maps) return fail(std::move(maps.error()));
+    KUDO_TRY(connection->make_bucket(hosts_bucket(options.nats.fleet), 1));
+    const auto sent = send_to_ring(*maps, options.ring, *document, *keys);
+    if (!sent) return fail(sent.error());
+    if (global.json)
+        KUDO_TRY(print_json(sent_json(*sent, *document, options)));
+    else
+        KUDO_TRY(print(sent_text(*sent, *document, options)));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_fleet_publish(CLI::App& app) {
+    const auto options = std::make_shared<PublishOptions>();
+    app.add_option("FILE", options->file, "A signed range map or key set")->required()->type_name("");
+    app.add_option("--ring", options->ring, "The ring of hosts that it is for")->required()->type_name("RING");
+    app.add_option("--signature", options->signature,
+                   "Its signatures, several one behind the other; default: FILE.minisig")
+        ->type_name("FILE");
+    add_nats_options(app, options->nats, NatsUse::Required);
+    return [options](const GlobalOptions& global) {
+        options->nats.fleet = global.acceptance.fleet;
+        return publish(*options, global);
+    };
+}
+
+} // namespace kudo

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent ranges check FILE`: reads and judges a range map as apply would, and changes nothing.
+// Invariant: what passes here compiles for every choice of regions and optional services, and breaks no guard.
+#include "cli/commands/ranges_check.h"
+
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/ranges/current_rules.h"
+#include "cli/ranges/outlook.h"
+#include "cli/terminal/output.h"
+#include "maps/document/overlaps.h"
+
+namespace kudo {
+namespace {
+
+struct Figures {
+    std::size_t ipv4 = 0, ipv6 = 0, domains = 0;
+};
+
+Figures figures_of(const RangeMap& map) {
+    Figures result;
+    for (const Service& service : map.services) {
+        const auto ipv4 = static_cast<std::size_t>(std::ranges::count_if(
+            service.ranges, [](const Range& range) { return range.prefix.address.family == Family::IPv4; }));
+        result.ipv4 += ipv4;
+        result.ipv6 += service.ranges.size() - ipv4;
+        result.domains += service.domains.size();
+    }
+    return result;
+}
+
+// The widest choice: each limit that any choice can meet is met here.
+Result<void> check_compiles(const RangeMap& map, const std::string& file) {
+    CompileOptions options;
+    options.regions = map.regions();
+    for (const Service& service : map.services) {
+        if (service.optional) options.optional_services.push_back(service.name);
+    }
+    auto compiled = compile(map, options);
+    if (!compiled) return fail(std::move(compiled.error()).in(file));
+    return {};
+}
+
+OrderedJson range_json(const std::string& service, const Range& range) {
+    OrderedJson result;
+    result["service"] = service;
+    result["range"] = range.prefix.text();
+    result["path"] = range.path;
+    return result;
+}
+
+struct Findings {
+    std::vector<Overlap> overlaps;
+    SignatureOutlook signature;
+    Outlook outlook;
+};
+
+OrderedJson check_json(const ReadMap& read, const Findings& findings) {
+    const RangeMap& map = read.map;
+    const Figures figures = figures_of(map);
+    OrderedJson result;
+    result["valid"] = findings.outlook.refusal.empty();
+    result["vendor_list"] = read.vendor_list;
+    result["serial"] = map.serial;
+    result["issued"] = rfc3339(map.issued);
+    result["effective"] = rfc3339(map.effective);
+    result["expires"] = map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson(nullptr);
+    result["services"] = map.services.size();
+    result["regions"] = map.regions();
+    result["ranges"]["ipv4"] = figures.ipv4;
+    result["ranges"]["ipv6"] = figures.ipv6;
+    result["domains"] = figures.domains;
+    result["overlaps"] = OrderedJson::array();
+    for (const Overlap& overlap : findings.overlaps) {
+        OrderedJson item;
+        item["inner"] = range_json(overlap.inner_service, overlap.inner);
+        item["outer"] = range_json(overlap.outer_service, overlap.outer);
+        result["overlaps"].push_back(std::move(item));
+    }
+    result["signature"] = signature_json(findings.signature);
+    add_outlook(result, findings.outlook);
+    return result;
+}
+
+std::string check_text(const std::string& file, const ReadMap& read, const Findings& findings) {
+    const Figures figures = figures_of(read.map);
+    std::string text =
+        read.vendor_list ? fmt::format("{}: a right vendor list; over range map {} it gives:\n", file, read.map.serial)
+                         : fmt::format("{}: a right range map, serial {}, in effect from {}\n", file, read.map.serial,
+                                       rfc3339(read.map.effective));
+    text += fmt::format("  {}, {}, {} and {}\n", counted(read.map.services.size(), "service"),
+                        counted(figures.ipv4, "IPv4 range"), counted(figures.ipv6, "IPv6 range"),
+                        counted(figures.domains, "domain"));
+    text +=
+        fmt::format("  regions: {}\n", read.map.regions().empty() ? "the same in every one" : regions_text(read.map));
+    for (const Overlap& overlap : findings.overlaps) {
+        text += fmt::format("  overlap: {} of {} ({}) lies inside {} of {} ({})\n", overlap.inner.prefix.text(),
+                            overlap.inner_service, overlap.inner.path, overlap.outer.prefix.text(),
+                            overlap.outer_service, overlap.outer.path);
+    }
+    text += fmt::format("  signature: {}\n", one_line(findings.signature.text));
+    text +=
+        fmt::format("  {}{}\n", findings.signature.right == true || read.vendor_list ? "" : "with a right signature, ",
+                    one_line(findings.outlook.text));
+    return text;
+}
+
+Result<int> check(const std::string& file, const GlobalOptions& global) {
+    const auto read = read_map(global.instance, file);
+    if (!read) return fail(read.error());
+    KUDO_TRY(check_compiles(read->map, file));
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    const Findings findings{find_overlaps(read->map), signature_of(global, *rules, *read, file),
+                            outlook_of(global, *rules, *read, file)};
+    if (global.json) KUDO_TRY(print_json(check_json(*read, findings)));
+    if (!findings.outlook.refusal.empty()) return bad_input(findings.outlook.refusal);
+    if (!global.json) KUDO_TRY(print(check_text(file, *read, findings)));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_ranges_check(CLI::App& app) {
+    const auto file = std::make_shared<std::string>();
+    app.add_option("FILE", *file, "A range map, or the vendor's {\"ipv4\": [...]}")->required()->type_name("");
+    app.footer("Whose signatures count: --keys and --key-threshold; whose this host is: --fleet and --ring (kudo-agent "
+               "--help).\nExit status: 2 if the file is wrong, has expired, or a guard refuses it; all else is told, "
+               "and is 0.");
+    return [file](const GlobalOptions& global) { return check(*file, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent ranges rollback`: an older range map again, by this admin's decision, until a map supersedes that.
+// Invariant: the highest serial stays; what the newer map added retires like all that is withdrawn.
+#include "cli/commands/ranges_rollback.h"
+
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "agent/reconcile/reconcile.h"
+#include "cli/arguments/duration.h"
+#include "cli/ranges/current_rules.h"
+#include "cli/terminal/output.h"
+#include "cli/views/report.h"
+#include "maps/document/built_in.h"
+
+namespace kudo {
+namespace {
+
+// The map before this one, or the one with this serial. The built-in one is always there, by its serial and as 0.
+Result<AcceptedMap> find_target(const RangeLedger& ledger, std::optional<uint64_t> serial) {
+    if (!serial) {
+        if (auto map = map_before(ledger)) return std::move(*map);
+        return bad_input("ranges rollback: there is no map to go back to; see kudo-agent ranges history");
+    }
+    for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
+        if (entry->event != RangeEvent::Activated && entry->event != RangeEvent::RolledBack) continue;
+        if (entry->map.hash != ledger.active.hash && entry->map.serial == *serial) return entry->map;
+    }
+    if (!ledger.active.hash.empty() && (*serial == 0 || *serial == built_in_range_map().serial)) {
+        AcceptedMap map;
+        map.source = "built-in";
+        return map;
+    }
+    return bad_input(fmt::format("--to: serial {} was never in effect here, or is in effect now; see kudo-agent ranges "
+                                 "history",
+                                 *serial));
+}
+
+// What the newer map had is not gone yet.
+std::string retiring_text(const RangeLedger& ledger) {
+    if (ledger.retiring.empty()) return "";
+    return fmt::format("what only range map {} had is honoured for {} more; ranges rollback --grace 0s withdraws at "
+                       "once\n",
+                       ledger.retiring.front().serial, duration_text(ledger.retiring.front().remaining));
+}
+
+Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& global) {
+    const auto change = [&](DesiredState& state) -> Result<void> {
+        auto target = find_target(state.ranges, serial);
+        if (!target) return fail(std::move(target.error()));
+        roll_back(state.ranges, *target, global.acceptance.grace, this_moment());
+        return {};
+    };
+    const auto report = change_and_reconcile(global.instance, change, Interfaces::MayBeMissing);
+    if (!report) return fail(report.error());
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    const auto summary = summarise(*rules);
+    if (!summary) return fail(summary.error());
+    if (global.json) {
+        OrderedJson answer = report_json(*report, *summary);
+        answer["rolled_back_from"] = rules->state.ranges.rolled_back_from;
+        KUDO_TRY(print_json(answer));
+        return exit_done;
+    }
+    KUDO_TRY(print(fmt::format("rolled back from serial {} to range map {} ({}); a pushed map is held until it says "
+                               "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
+                               rules->state.ranges.rolled_back_from, summary->serial, summary->source,
+                               rules->state.ranges.rolled_back_from) +
+                   retiring_text(rules->state.ranges) + report_text(*report, colour_wanted())));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_ranges_rollback(CLI::App& app) {
+    const auto serial = std::make_shared<std::optional<uint64_t>>();
+    app.add_option("--to", *serial, "The serial to go back to; default: the map before this one; 0: the built-in one")
+        ->type_name("SERIAL");
+    return [serial](const GlobalOptions& global) { return run_rollback(*serial, global); };
+}
+
+} // namespace kudo

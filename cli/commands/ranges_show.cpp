@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent ranges show`: the range map in use.
+// Invariant: reading only; needs no capability.
+#include "cli/commands/ranges_show.h"
+
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/ranges/current_rules.h"
+#include "cli/terminal/output.h"
+#include "cli/views/diff_view.h"
+#include "maps/base/abi_names.h"
+#include "maps/document/write_range_map.h"
+
+namespace kudo {
+namespace {
+
+struct ShowOptions {
+    std::vector<std::string> regions;
+};
+
+void keep_regions(RangeMap& map, const std::vector<std::string>& regions) {
+    std::erase_if(map.services, [&](const Service& service) {
+        return std::ranges::none_of(service.regions, [&](const std::string& region) {
+            return region == "*" || std::ranges::find(regions, region) != regions.end();
+        });
+    });
+}
+
+std::string or_dash(const std::vector<std::string>& words) {
+    return words.empty() ? "-" : fmt::format("{}", fmt::join(words, " "));
+}
+
+std::string services_text(const RangeMap& map, bool colour) {
+    Table table({{"SERVICE"}, {"CLASS"}, {"REGIONS"}, {"RANGES", Align::Right}, {"PORTS"}, {"DOMAINS"}});
+    for (const Service& service : map.services) {
+        std::vector<std::string> ports;
+        for (const PortRule& port : service.ports)
+            ports.push_back(port.text());
+        table.add({service.name, std::string(class_name(service.class_)),
+                   or_dash(service.regions) + (service.optional ? " (optional)" : ""),
+                   fmt::format("{}", service.ranges.size()), or_dash(ports), or_dash(service.domains)});
+    }
+    return table.text(colour);
+}
+
+Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
+    const auto rules = current_rules(global.instance);
+    if (!rules) return fail(rules.error());
+    RangeMap map = rules->maps.active.map;
+    const auto regions = normalised(options.regions);
+    KUDO_TRY(check_regions(map, regions));
+    if (!regions.empty()) keep_regions(map, regions);
+    if (global.json) {
+        std::string document = to_json(map);
+        if (!document.ends_with('\n')) document += '\n';
+        KUDO_TRY(print(document));
+        return exit_done;
+    }
+    std::string text = map_text(map, rules->maps.active.source) + ", effective from " + rfc3339(map.effective) + "\n\n";
+    text += services_text(map, colour_wanted());
+    for (const AcceptedMap& staged : rules->state.ranges.staged) {
+        const auto next = load_document(global.instance, staged.hash);
+        if (!next) return fail(next.error());
+        text += fmt::format("\nstaged ({}), takes effect at {}{}:\n", one_line(staged.source),
+                            rfc3339(staged.effective), staged.early ? "; what it adds is honoured already" : "");
+        text += diff_text(diff(rules->maps.active.map, *next), colour_wanted());
+    }
+    if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
+    KUDO_TRY(print(text));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_ranges_show(CLI::App& app) {
+    const auto options = std::make_shared<ShowOptions>();
+    app.add_option("--region", options->regions, "Only what these regions need")
+        ->type_name("REGION[,REGION]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.footer("With --json: the map's document, ready for ranges check, diff and apply.");
+    return [options](const GlobalOptions& global) { return show(*options, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent run`: the service, in the foreground. See agent/service.h.
+// Invariant: SIGHUP reads the configuration anew only if it is right; SIGTERM leaves the data path in place.
+#include "cli/commands/run.h"
+
+#include <chrono>
+#include <climits>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/fleet/status_report.h"
+#include "agent/service/service.h"
+#include "agent/sources/drop_folder.h"
+#include "agent/system/files.h"
+#include "cli/arguments/duration.h"
+#include "cli/terminal/output.h"
+#include "cli/views/status_view.h"
+#include "maps/base/text.h"
+#ifdef KUDO_HTTPS
+#include "agent/sources/https/source.h"
+#endif
+#ifdef KUDO_NATS
+#include "agent/sources/nats/source.h"
+#include "cli/arguments/nats_options.h"
+#endif
+
+namespace kudo {
+namespace {
+
+struct RunOptions {
+    std::vector<std::string> drop_folders, https, https_lists;
+    std::string https_ca;
+    std::string reconcile_every = "30s", reread_every = "5m";
+    bool check = false;
+#ifdef KUDO_NATS
+    NatsOptions nats;
+    NatsWaitTexts nats_waits;
+    std::string host;
+#endif
+};
+
+Result<std::chrono::seconds> period(const std::string& text, std::string_view option, std::chrono::seconds longest) {
+    auto duration = parse_duration(option, text);
+    if (!duration) return duration;
+    if (*duration < std::chrono::seconds(1) || *duration > longest)
+        return bad_input(fmt::format("{}: {} is not between 1s and {}", option, text, duration_text(longest)));
+    return duration;
+}
+
+#ifdef KUDO_NATS
+std::string own_host_name() {
+    char name[HOST_NAME_MAX + 1] = {};
+    gethostname(name, sizeof name - 1);
+    return name;
+}
+
+Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, ServiceSettings& settings) {
+    NatsOptions nats = options.nats;
+    KUDO_TRY(read_nats_waits(options.nats_waits, nats));
+    if (nats.url.empty()) return check_nats_options(nats);
+    nats.fleet = global.acceptance.fleet;
+    nats.ring = global.acceptance.ring;
+    nats.host = options.host.empty() ? own_host_name() : options.host;
+    KUDO_TRY(check_nats_options(nats));
+    KUDO_TRY(check_ring("--ring", nats.ring));
+    if (!is_host_name(nats.host))
+        return bad_input(
+            fmt::format("--host-name: {} cannot be a host's name in a fleet; write 1 to 253 of A-Z, a-z, 0-9, "
+                        "-, _ and .",
+                        in_quotes(nats.host)));
+    nats.read_again = settings.reread_every;
+    auto source = std::make_unique<NatsSource>(nats);
+    const HostIdentity identity{nats.host, nats.fleet, nats.ring};
+    settings.report = [identity, source = source.get()](const Status& status) {
+        source->report(report_of(status, identity, KUDO_VERSION));
+    };
+    settings.sources.push_back(std::move(source));
+    return {};
+}
+#endif
+
+#ifdef KUDO_HTTPS
+Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
+    const auto add = [&](const std::string& url, bool vendor_list, std::string_view option) -> Result<void> {
+        HttpsOptions https;
+        https.url = url;
+        https.ca_file = options.https_ca;
+        https.vendor_list = vendor_list;
+        auto source = HttpsSource::open(std::move(https));
+        if (!source) return fail(std::move(source.error()).in(option));
+        settings.sources.push_back(std::move(*source));
+        return {};
+    };
+    for (const std::string& url : options.https)
+        KUDO_TRY(add(url, false, "--https"));
+    for (const std::string& url : options.https_lists)
+        KUDO_TRY(add(url, true, "--https-list"));
+    return {};
+}
+#endif
+
+Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptions& global) {
+    ServiceSettings settings;
+    settings.acceptance = global.acceptance;
+    // What is wrong with the keys is said now, not when the first map comes.
+    if (auto keys = read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold); !keys)
+        return fail(std::move(keys.error()));
+    auto reconcile_every = period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1));
+    if (!reconcile_every) return fail(std::move(reconcile_every.error()));
+    settings.reconcile_every = *reconcile_every;
+    auto reread_every = period(options.reread_every, "--reread-every", std::chrono::minutes(5));
+    if (!reread_every) return fail(std::move(reread_every.error()));
+    settings.reread_every = *reread_every;
+    for (const std::string& folder : options.drop_folders) {
+        auto source = DropFolder::open(folder);
+        if (!source) return fail(std::move(source.error()).in("--drop-folder"));
+        settings.sources.push_back(std::move(*source));
+    }
+#ifdef KUDO_HTTPS
+    KUDO_TRY(add_https(options, settings));
+#endif
+#ifdef KUDO_NATS
+    KUDO_TRY(add_nats(options, global, settings));
+#endif
+    return settings;
+}
+
+// This program's own arguments, as the kernel keeps them.
+Result<std::vector<std::string>> own_arguments() {
+    auto text = read_file("/proc/self/cmdline", 1024 * 1024);
+    if (!text) return fail(std::move(text.error()));
+    std::vector<std::string> arguments;
+    for (std::size_t begin = 0; begin < text->size(); begin = text->find('\0', begin) + 1)
+        arguments.emplace_back(text->c_str() + begin);
+    return arguments;
+}
+
+// Only returns if that fails.
+void execute(const std::string& program, std::vector<std::string> arguments) {
+    std::vector<char*> argv;
+    for (std::string& argument : arguments)
+        argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    execv(program.c_str(), argv.data());
+}
+
+// Would a service with the configuration as it is now begin? Asked of the program that would be run.
+bool would_begin(const std::string& program, std::vector<std::string> arguments) {
+    arguments.emplace_back("--check");
+    const pid_t child = fork();
+    if (child < 0) return false;
+    if (child == 0) {
+        execute(program, std::move(arguments));
+        _exit(127);
+    }
+    int status = 0;
+    for (int waited = 0; waited < 1000; ++waited) {
+        if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return false;
+}
+
+Result<int> run(const RunOptions& options, const GlobalOptions& global) {
+    if (!global.verbose) spdlog::set_level(spdlog::level::info);
+    // By name, so that a reload after an upgrade runs the new program.
+    std::error_code error;
+    const std::string program = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return fail("/proc/self/exe: " + error.message(), error.value());
+    auto arguments = own_arguments();
+    if (!arguments) return fail(std::move(arguments.error()));
+    KUDO_TRY(hold_signals());
+    auto settings = settings_of(options, global);
+    if (!settings) return fail(std::move(settings.error()));
+    if (options.check) {
+        KUDO_TRY(print("the configuration is right\n"));
+        return exit_done;
+    }
+    settings->may_reload = [&] { return would_begin(program, *arguments); };
+    const auto ended = run_service(global.instance, std::move(*settings));
+    if (!ended) return fail(ended.error());
+    if (*ended == Ended::Stopped) return exit_done;
+    execute(program, *arguments);
+    return fail_errno(program + ": cannot be run again");
+}
+
+} // namespace
+
+Run setup_run(CLI::App& app) {
+    const auto options = std::make_shared<RunOptions>();
+    app.add_option("--drop-folder", options->drop_folders,
+                   "Take range maps (*.json with *.json.minisig) that are put into this folder")
+        ->type_name("DIR");
+#ifdef KUDO_HTTPS
+    app.add_option("--https", options->https, "Fetch the range map, and its signature at URL.minisig")
+        ->type_name("URL");
+    app.add_option("--https-list", options->https_lists,
+                   "Fetch the vendor's unsigned list of media ranges, trusting the server's certificate alone")
+        ->type_name("URL");
+    app.add_option("--https-ca", options->https_ca, "Believe these certificate authorities instead of the system's")
+        ->type_name("FILE");
+#endif
+    app.add_option("--reread-every", options->reread_every, "Read every source anew at least this often, at most 5m")
+        ->type_name("TIME")
+        ->capture_default_str();
+    app.add_option("--reconcile-every", options->reconcile_every,
+                   "Compare the kernel with the desired state this often")
+        ->type_name("TIME")
+        ->capture_default_str();
+#ifdef KUDO_NATS
+    add_nats_options(app, options->nats, NatsUse::Optional);
+    add_nats_waits(app, options->nats_waits);
+    app.add_option("--host-name", options->host, "This host's name in the fleet; default: its own")->type_name("NAME");
+#endif
+    app.add_flag("--check", options->check, "Only say whether the configuration is right");
+    app.footer("SIGHUP reads the configuration anew; SIGTERM ends the service and leaves the data path in place.");
+    return [options](const GlobalOptions& global) { return run(*options, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent stats`: the counters, once or again and again.
+// Invariant: --watch ends with SIGINT or SIGTERM and is then a success.
+#include "cli/commands/stats.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/terminal/output.h"
+#include "cli/views/stats_json.h"
+#include "cli/views/stats_text.h"
+#include "cli/views/stats_view.h"
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+struct StatsOptions {
+    bool flows = false;
+    std::optional<std::string> watch; // seconds
+};
+
+// Holds SIGINT and SIGTERM back while it lives, so that they end a wait and not the program.
+class StopSignals {
+public:
+    StopSignals() {
+        ::sigemptyset(&signals_);
+        ::sigaddset(&signals_, SIGINT);
+        ::sigaddset(&signals_, SIGTERM);
+        ::sigprocmask(SIG_BLOCK, &signals_, &before_);
+    }
+    ~StopSignals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+
+    // True if one of them has come; false if none came for so long.
+    [[nodiscard]] bool wait_for(std::chrono::nanoseconds duration) const {
+        const auto seconds = std::chrono::floor<std::chrono::seconds>(duration);
+        const timespec timeout{.tv_sec = seconds.count(), .tv_nsec = (duration - seconds).count()};
+        return ::sigtimedwait(&signals_, nullptr, &timeout) > 0;
+    }
+
+private:
+    sigset_t signals_, before_;
+};
+
+Result<double> parse_seconds(const std::string& text) {
+    constexpr double shortest = 0.1, longest = 86400;
+    double seconds = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
+    if (error != std::errc{} || end != text.data() + text.size() || !(seconds >= shortest && seconds <= longest))
+        return bad_input(fmt::format("--watch: {} is not a time; write seconds from 0.1 to 86400", in_quotes(text)));
+    return seconds;
+}
+
+Result<void> show(const Statistics& statistics, const StatsView& view, bool json, bool one_line) {
+    if (json) return write_stats_json(statistics, view, one_line, print);
+    return print(stats_text(statistics, view));
+}
+
+Result<int> watch(const StatsOptions& options, const GlobalOptions& global, double seconds) {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::size_t rows_of_a_screen = 20;
+    const StopSignals signals;
+    const bool screen = !global.json && ::isatty(STDOUT_FILENO) == 1;
+    const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    std::optional<Statistics> before;
+    Clock::time_point read_before;
+    auto next = Clock::now();
+    do {
+        const auto read_now = Clock::now();
+        auto statistics = read_statistics(global.instance);
+        if (!statistics) return fail(std::move(statistics.error()));
+        std::optional<Growth> grown;
+        if (before) grown = growth(*before, *statistics, std::chrono::duration<double>(read_now - read_before).count());
+        const StatsView view{.flows = options.flows,
+                             .growth = grown ? &*grown : nullptr,
+                             .flow_limit = rows_of_a_screen,
+                             .colour = colour_wanted()};
+        if (screen) KUDO_TRY(print("\x1b[H\x1b[2J"));
+        if (!screen && !global.json && before) KUDO_TRY(print("\n"));
+        KUDO_TRY(show(*statistics, view, global.json, true));
+        before = std::move(*statistics);
+        read_before = read_now;
+        next = std::max(next + interval, Clock::now()); // reading may take longer than the interval
+    } while (!signals.wait_for(next - Clock::now()));
+    return exit_done;
+}
+
+Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
+    if (options.watch) {
+        const auto seconds = parse_seconds(*options.watch);
+        if (!seconds) return fail(seconds.error());
+        return watch(options, global, *seconds);
+    }
+    const auto statistics = read_statistics(global.instance);
+    if (!statistics) return fail(statistics.error());
+    KUDO_TRY(show(*statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
+    return exit_done;
+}
+
+} // namespace
+
+Run setup_stats(CLI::App& app) {
+    const auto options = std::make_shared<StatsOptions>();
+    app.add_flag("--flows", options->flows, "Every flow with KUDO, busiest first (JSON always has them)");
+    const auto set_watch = [options](const CLI::results_t& words) {
+        const bool bare = words.empty() || words.front().empty() || words.front() == "true";
+        options->watch = bare ? "2" : words.front();
+        return true;
+    };
+    app.add_option("--watch", set_watch, "Again every so many seconds (2), with rates, until Ctrl-C")
+        ->type_name("[SECONDS]")
+        ->expected(0, 1);
+    app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\" stays empty while "
+               "\"drops_measured\" is false.");
+    return [options](const GlobalOptions& global) { return stats(*options, global); };
+}
+
+} // namespace kudo

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "cli/demo/stage.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstring>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace kudo {
+
+namespace {
+
+Error not_permitted(const char* what, int number) {
+    return Error{
+        number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
+        fmt::format("{}: {}{}", what, strerror(number), number == EPERM ? "; missing CAP_SYS_ADMIN, run as root" : ""),
+        number};
+}
+
+// iproute2's `ip`, words separated by spaces, in the calling thread's network namespace.
+Result<void> ip(const std::string& words) {
+    std::vector<std::string> arguments{"ip"};
+    for (std::size_t begin = 0; begin < words.size();) {
+        const std::size_t end = std::min(words.find(' ', begin), words.size());
+        arguments.push_back(words.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    std::vector<char*> argv;
+    for (std::string& argument : arguments)
+        argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_t child = 0;
+    char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    char* environment[] = {path, nullptr};
+    if (const int error = posix_spawnp(&child, "ip", nullptr, nullptr, argv.data(), environment); error != 0)
+        return fail(fmt::format("cannot run ip (package iproute2): {}", strerror(error)), error);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return fail_errno("waitpid");
+    if (status != 0) return fail(fmt::format("ip {} failed", words));
+    return {};
+}
+
+Result<void> ip_all(const std::vector<std::string>& lines) {
+    for (const std::string& line : lines)
+        KUDO_TRY(ip(line));
+    return {};
+}
+
+std::string path_of(const NetworkNamespace& space) {
+    return fmt::format("/proc/{}/fd/{}", getpid(), space.fd());
+}
+
+Result<void> forward_packets() {
+    const Fd fd(open("/proc/sys/net/ipv4/ip_forward", O_WRONLY | O_CLOEXEC));
+    if (!fd || write(fd.get(), "1", 1) != 1) return fail_errno("/proc/sys/net/ipv4/ip_forward");
+    return {};
+}
+
+} // namespace
+
+Result<void> DemoStage::mount_private_folders() {
+    if (unshare(CLONE_NEWNS) != 0) return fail(not_permitted("cannot make a mount namespace", errno));
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+        return fail(not_permitted("cannot make the mounts private", errno));
+    // Over /tmp, which every machine has; the machine's own /tmp is not changed, only hidden from this process.
+    if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700") != 0)
+        return fail(not_permitted("cannot mount a tmpfs", errno));
+    if (mkdir("/tmp/bpf", 0700) != 0 || mount("bpf", "/tmp/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
+        return fail(not_permitted("cannot mount a bpffs", errno));
+    instance.bpffs = "/tmp/bpf";
+    instance.state_dir = "/tmp/state";
+    return {};
+}
+
+Result<void> DemoStage::connect() {
+    KUDO_TRY(internet.run([&]() -> Result<void> {
+        KUDO_TRY(ip_all({
+            fmt::format("link add tohost type veth peer name eth0 netns {}", path_of(host)),
+            fmt::format("link add tokudo type veth peer name eth0 netns {}", path_of(server)),
+            fmt::format("link add tostranger type veth peer name eth0 netns {}", path_of(stranger)),
+            "address add 10.77.0.1/24 dev tohost",
+            "address add 52.200.60.18/28 dev tokudo",
+            "address add 198.51.100.1/24 dev tostranger",
+            "link set tohost up",
+            "link set tokudo up",
+            "link set tostranger up",
+            fmt::format("route add {} via {}", demo_region_address, demo_media_address),
+        }));
+        return forward_packets();
+    }));
+    KUDO_TRY(host.run([] {
+        return ip_all({"address add 10.77.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.77.0.1"});
+    }));
+    KUDO_TRY(server.run([] {
+        return ip_all({fmt::format("address add {}/28 dev eth0", demo_media_address),
+                       fmt::format("address add {}/32 dev eth0", demo_region_address), "link set eth0 up",
+                       "route add default via 52.200.60.18"});
+    }));
+    return stranger.run([] {
+        return ip_all({fmt::format("address add {}/24 dev eth0", demo_stranger_address), "link set eth0 up",
+                       "route add default via 198.51.100.1"});
+    });
+}
+
+Result<DemoStage> DemoStage::build() {
+    auto host = NetworkNamespace::create(), internet = NetworkNamespace::create(), server = NetworkNamespace::create(),
+         stranger = NetworkNamespace::create();
+    for (auto* space : {&host, &internet, &server, &stranger})
+        if (!*space) return fail(std::move(space->error()));
+    DemoStage stage(std::move(*host), std::move(*internet), std::move(*server), std::move(*stranger));
+    KUDO_TRY(stage.mount_private_folders());
+    KUDO_TRY(stage.connect());
+    return stage;
+}
+
+} // namespace kudo

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Verifies, reads and sends documents. Used by `fleet publish` and `fleet promote`.
+// Invariant: see fleet_document.h.
+#include "cli/fleet/document.h"
+
+#include <fmt/format.h>
+
+#include "agent/fleet/layout.h"
+#include "maps/document/guards.h"
+#include "maps/document/parse_range_map.h"
+
+namespace kudo {
+namespace {
+
+// As the hosts would, but for their own addresses, which nobody knows here.
+Result<void> check_guards(const FleetDocument& document, const RangeMap& previous) {
+    const auto violations = find_violations(*document.map, previous, {});
+    if (violations.empty()) return {};
+    return bad_input(violations_text(document.name, violations, violations.size()));
+}
+
+} // namespace
+
+std::string FleetDocument::text() const {
+    return fmt::format("{} {}", is_key_set ? "key set" : "range map", serial);
+}
+
+Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name) {
+    FleetDocument document;
+    document.name = name;
+    auto signers = verify(keys, bundle.document, bundle.signatures, name);
+    if (!signers) return fail(std::move(signers.error()));
+    document.signers = std::move(*signers);
+    document.is_key_set = is_key_set(bundle.document);
+    if (document.is_key_set) {
+        const auto next = rotate(keys, bundle.document, bundle.signatures, name);
+        if (!next) return fail(next.error());
+        document.serial = next->serial;
+    } else {
+        auto map = parse_range_map(bundle.document, name);
+        if (!map) return fail(std::move(map.error()));
+        document.serial = map->serial;
+        document.effective = map->effective;
+        document.map = std::move(*map);
+    }
+    document.bundle = std::move(bundle);
+    return document;
+}
+
+Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
+                               Time now) {
+    if (!document.map) return {};
+    const auto& audience = document.map->audience;
+    if (audience && (audience->fleet != fleet || (!audience->ring.empty() && audience->ring != ring)))
+        return bad_input(fmt::format("{} is for {}, not for {}/{}; no host there would take it", document.text(),
+                                     audience->text(), fleet, ring));
+    if (const auto& expires = document.map->expires; expires && *expires <= now)
+        return bad_input(
+            fmt::format("{} has expired on {}; no host would take it", document.text(), rfc3339(*expires)));
+    return check_guards(document, *document.map);
+}
+
+Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document,
+                          const KeySet& keys) {
+    const std::string key = document.is_key_set ? ring_keys_key(ring) : ring_map_key(ring);
+    const auto value = join(document.bundle);
+    if (!value) return fail(value.error());
+    const auto present = maps.read(key);
+    if (!present) return fail(present.error());
+    Sent sent;
+    if (*present) {
+        if ((*present)->value == *value) {
+            sent.before = document.serial;
+            return sent;
+        }
+        // What nobody of us has signed is nothing to compare with: it must not keep the right one out.
+        auto there = split_bundle((*present)->value);
+        const auto known = there ? read_fleet_document(keys, *there, key) : fail(there.error());
+        if (known && known->serial > document.serial)
+            return bad_input(fmt::format("ring {} has {} already, which is newer than {}; sign a new one with a higher "
+                                         "serial",
+                                         ring, known->text(), document.text()));
+        if (known && known->serial == document.serial && known->bundle.document != document.bundle.document)
+            return bad_input(fmt::format("ring {} has another {} with other content; a serial is used only once", ring,
+                                         document.text()));
+        if (known && known->map && document.map) KUDO_TRY(check_guards(document, *known->map));
+        if (known)
+            sent.before = known->serial;
+        else
+            sent.note = fmt::format("what stood in ring {} was not signed by these keys and is replaced: {}", ring,
+                                    known.error().message);
+    }
+    KUDO_TRY(maps.put_after(key, *value, *present ? (*present)->revision : 0));
+    sent.changed = true;
+    return sent;
+}
+
+} // namespace kudo

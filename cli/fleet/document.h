@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A document on its way to a ring: verified, read, and put there. Included by `fleet publish` and `fleet promote`.
+// Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, that is older than
+// what the ring has, or that every host would refuse for its guards' sake.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/sources/nats/connection.h"
+#include "maps/document/range_map.h"
+#include "maps/trust/bundle.h"
+#include "maps/trust/key_set.h"
+
+namespace kudo {
+
+struct FleetDocument {
+    std::string name; // what errors call it
+    Bundle bundle;
+    bool is_key_set = false;
+    uint64_t serial = 0;
+    Time effective{};                 // of a map
+    std::optional<RangeMap> map;      // nothing: it is a key set
+    std::vector<std::string> signers; // key ids
+
+    [[nodiscard]] std::string text() const; // "range map 2022040100", "key set 7"
+};
+
+// Verified before it is parsed. A key set must be signed by its own keys as well.
+Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name);
+
+// BadInput unless it may go to this ring now.
+Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
+                               Time now);
+
+struct Sent {
+    bool changed = false;
+    uint64_t before = 0; // the serial that the ring had; 0: none that our keys have signed
+    std::string note;    // a sentence that the operator should read; may be empty
+};
+
+// Compare-and-set: if somebody else writes meanwhile, one of both fails. BadInput if hosts that have what the ring has
+// would refuse it.
+Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys);
+
+} // namespace kudo

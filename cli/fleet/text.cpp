@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Shows stragglers. Used by `fleet status` and `fleet promote`.
+// Invariant: see fleet_text.h.
+#include "cli/fleet/text.h"
+
+#include <fmt/format.h>
+
+#include "cli/terminal/units.h"
+
+namespace kudo {
+
+OrderedJson stragglers_json(const std::vector<Straggler>& stragglers) {
+    OrderedJson list = OrderedJson::array();
+    for (const Straggler& straggler : stragglers) {
+        const auto& report = straggler.host->report;
+        OrderedJson why = OrderedJson::array();
+        for (const Complaint& complaint : straggler.complaints)
+            why.push_back(complaint.text);
+        const auto number = [](uint64_t serial) { return serial == 0 ? OrderedJson() : OrderedJson(serial); };
+        list.push_back({{"host", straggler.host->name},
+                        {"ring", text_or_null(report ? report->ring : "")},
+                        {"serial", number(report ? report->serial : 0)},
+                        {"staged", number(report ? report->staged_serial : 0)},
+                        {"health", text_or_null(report ? report->health : "")},
+                        {"age_seconds", std::chrono::floor<std::chrono::seconds>(straggler.host->age).count()},
+                        {"why", why}});
+    }
+    return list;
+}
+
+std::string stragglers_text(const std::vector<Straggler>& stragglers, bool colour) {
+    if (stragglers.empty()) return "";
+    Table table({{"STRAGGLER"}, {"RING"}, {"SERIAL", Align::Right}, {"REPORTED"}, {"WHY"}});
+    for (const Straggler& straggler : stragglers) {
+        if (&straggler - stragglers.data() == static_cast<std::ptrdiff_t>(most_stragglers)) break;
+        const auto& report = straggler.host->report;
+        const std::string age = age_text(straggler.host->age);
+        table.add({straggler.host->name, report ? report->ring : "?",
+                   report && report->serial != 0 ? fmt::format("{}", report->serial) : "-",
+                   age == "now" ? age : age + " ago", straggler.text()},
+                  Style::Yellow);
+    }
+    std::string text = table.text(colour);
+    if (stragglers.size() > most_stragglers)
+        text += fmt::format("and {} more; --json names all\n", stragglers.size() - most_stragglers);
+    return text;
+}
+
+} // namespace kudo

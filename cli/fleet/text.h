@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Stragglers for people and for programs. Included by `fleet status` and `fleet promote`.
+// Invariant: people see at most most_stragglers of them and how many more there are; programs see all.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/fleet/hosts.h"
+#include "cli/terminal/output.h"
+
+namespace kudo {
+
+inline constexpr std::size_t most_stragglers = 20;
+
+// [{"host", "ring", "serial", "staged", "health", "age_seconds", "why": [...]}]
+OrderedJson stragglers_json(const std::vector<Straggler>& stragglers);
+// Empty if there are none.
+std::string stragglers_text(const std::vector<Straggler>& stragglers, bool colour);
+
+} // namespace kudo

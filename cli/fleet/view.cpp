@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Reads a fleet from its message server. Used by `fleet status` and `fleet promote`.
+// Invariant: see fleet_view.h.
+#include "cli/fleet/view.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "agent/fleet/layout.h"
+#include "maps/base/text.h"
+#include "maps/document/parse_range_map.h"
+#include "maps/trust/bundle.h"
+#include "maps/trust/key_set.h"
+
+namespace kudo {
+namespace {
+
+PublishedDocument read_published(const NatsEntry& entry, bool is_keys, WallTime now) {
+    PublishedDocument published;
+    published.age = std::max<std::chrono::nanoseconds>(now - entry.created, std::chrono::nanoseconds(0));
+    const auto read = [&]() -> Result<void> {
+        const auto bundle = split_bundle(entry.value);
+        if (!bundle) return fail(bundle.error());
+        if (is_keys) {
+            const auto keys = parse_key_set(bundle->document, entry.key);
+            if (!keys) return fail(keys.error());
+            published.serial = keys->serial;
+        } else {
+            const auto map = parse_range_map(bundle->document, entry.key);
+            if (!map) return fail(map.error());
+            published.serial = map->serial;
+            published.effective = map->effective;
+        }
+        return {};
+    }();
+    if (!read) published.problem = read.error().message;
+    return published;
+}
+
+// "canary" of "ring.canary.map"; empty: not such a key.
+std::string ring_of(const std::string& key) {
+    const std::size_t end = key.rfind('.');
+    if (!key.starts_with("ring.") || end <= 5) return "";
+    std::string ring = key.substr(5, end - 5);
+    return is_simple_name(ring) ? ring : "";
+}
+
+Result<void> read_rings(NatsConnection& connection, const std::string& fleet, WallTime now,
+                        std::map<std::string, FleetRing>& rings) {
+    auto bucket = connection.bucket(maps_bucket(fleet));
+    // A fleet for which nothing was published yet is no fault.
+    if (!bucket && bucket.error().kind == ErrorKind::NotEnabled) return {};
+    if (!bucket) return fail(std::move(bucket.error()));
+    return bucket->for_each("ring.>", [&](const NatsEntry& entry) {
+        const std::string ring = ring_of(entry.key);
+        if (ring.empty()) return;
+        if (entry.key == ring_map_key(ring)) rings[ring].map = read_published(entry, false, now);
+        if (entry.key == ring_keys_key(ring)) rings[ring].keys = read_published(entry, true, now);
+    });
+}
+
+} // namespace
+
+std::optional<Wanted> FleetRing::wanted() const {
+    if (!map || map->serial == 0) return std::nullopt;
+    return Wanted{.serial = map->serial, .effective = map->effective};
+}
+
+Result<std::vector<FleetHost>> read_fleet_hosts(NatsConnection& connection, const std::string& fleet, WallTime now) {
+    std::vector<FleetHost> hosts;
+    auto bucket = connection.bucket(hosts_bucket(fleet));
+    if (!bucket && bucket.error().kind == ErrorKind::NotEnabled) return hosts;
+    if (!bucket) return fail(std::move(bucket.error()));
+    KUDO_TRY(bucket->for_each(host_key(">"),
+                              [&](const NatsEntry& entry) { hosts.push_back(read_fleet_host(entry, fleet, now)); }));
+    std::ranges::sort(hosts, {}, &FleetHost::name);
+    return hosts;
+}
+
+Result<FleetView> read_fleet(NatsConnection& connection, const std::string& fleet, WallTime now) {
+    FleetView view;
+    auto hosts = read_fleet_hosts(connection, fleet, now);
+    if (!hosts) return fail(std::move(hosts.error()));
+    view.hosts = std::move(*hosts);
+    std::map<std::string, FleetRing> rings;
+    for (const FleetHost& host : view.hosts)
+        if (host.report) rings.try_emplace(host.report->ring);
+    KUDO_TRY(read_rings(connection, fleet, now, rings));
+    for (auto& [name, ring] : rings) {
+        ring.name = name;
+        view.rings.push_back(std::move(ring));
+    }
+    return view;
+}
+
+} // namespace kudo

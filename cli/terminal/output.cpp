@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// Writing to standard output, colour and tables. Used by every command.
+// Invariant: see output.h.
+#include "cli/terminal/output.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace kudo {
+namespace {
+
+// Characters, not bytes: those that do not continue a UTF-8 sequence.
+std::size_t width(std::string_view text) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+std::string_view escape(Style style) {
+    switch (style) {
+    case Style::Bold:
+        return "\x1b[1m";
+    case Style::Dim:
+        return "\x1b[2m";
+    case Style::Green:
+        return "\x1b[32m";
+    case Style::Yellow:
+        return "\x1b[33m";
+    case Style::Red:
+        return "\x1b[31m";
+    case Style::Plain:
+        break;
+    }
+    return "";
+}
+
+} // namespace
+
+Result<void> print(std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return fail_errno("cannot write to standard output");
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return {};
+}
+
+Result<void> print_json(const OrderedJson& document, bool one_line) {
+    return print(json_text(document, one_line) + "\n");
+}
+
+bool colour_wanted() {
+    const char* no_colour = std::getenv("NO_COLOR"); // no-color.org: present and not empty
+    return (!no_colour || !*no_colour) && ::isatty(STDOUT_FILENO) == 1;
+}
+
+std::string paint(std::string_view text, Style style, bool colour) {
+    if (!colour || style == Style::Plain) return std::string(text);
+    return fmt::format("{}{}\x1b[0m", escape(style), text);
+}
+
+std::string one_line(std::string_view text) {
+    std::string result;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < ' ' || byte == 0x7f)
+            result += fmt::format("\\x{:02x}", byte);
+        else
+            result += c;
+    }
+    return result;
+}
+
+std::string counted(std::size_t number, std::string_view noun) {
+    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
+void Table::add(std::vector<std::string> cells, Style style) {
+    cells.resize(columns_.size());
+    rows_.push_back({std::move(cells), style});
+}
+
+std::string Table::line(const Row& row, const std::vector<std::size_t>& widths, bool colour) const {
+    std::string result;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        const std::string padding(widths[i] - width(row.cells[i]), ' ');
+        if (i > 0) result += "  ";
+        result += columns_[i].align == Align::Right ? padding + row.cells[i] : row.cells[i] + padding;
+    }
+    result.erase(result.find_last_not_of(' ') + 1);
+    return paint(result, row.style, colour) + "\n";
+}
+
+std::string Table::text(bool colour) const {
+    Row titles{{}, Style::Bold};
+    for (const Column& column : columns_)
+        titles.cells.push_back(column.title);
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        widths.push_back(width(columns_[i].title));
+        for (const Row& row : rows_)
+            widths[i] = std::max(widths[i], width(row.cells[i]));
+    }
+    std::string result = line(titles, widths, colour);
+    for (const Row& row : rows_)
+        result += line(row, widths, colour);
+    return result;
+}
+
+} // namespace kudo

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// How things reach standard output: whole, aligned, and in colour only where a person sees it.
+// Included by every command. Invariant: output that could not be written is an Error, never silence and never a signal.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/terminal/json.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// Writes all of the text to standard output.
+Result<void> print(std::string_view text);
+// One document and a newline; indented, or in one line.
+Result<void> print_json(const OrderedJson& document, bool one_line = false);
+
+enum class Style { Plain, Bold, Dim, Green, Yellow, Red };
+
+// Standard output is a terminal and NO_COLOR is not set.
+bool colour_wanted();
+std::string paint(std::string_view text, Style style, bool colour);
+
+// The message as one printable line: control characters are escaped.
+std::string one_line(std::string_view text);
+
+// "3 ranges", "1 range"
+std::string counted(std::size_t number, std::string_view noun);
+
+enum class Align { Left, Right };
+
+struct Column {
+    std::string title;
+    Align align = Align::Left;
+};
+
+// Rows of cells under titles, two spaces between columns. Widths are counted in characters, not bytes.
+class Table {
+public:
+    explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+    // As many cells as there are columns; missing ones are empty.
+    void add(std::vector<std::string> cells, Style style = Style::Plain);
+    [[nodiscard]] bool empty() const { return rows_.empty(); }
+    [[nodiscard]] std::string text(bool colour) const;
+
+private:
+    struct Row {
+        std::vector<std::string> cells;
+        Style style;
+    };
+    [[nodiscard]] std::string line(const Row& row, const std::vector<std::size_t>& widths, bool colour) const;
+
+    std::vector<Column> columns_;
+    std::vector<Row> rows_;
+};
+
+} // namespace kudo

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "cli/views/explanation_view.h"
+
+#include <fmt/format.h>
+
+#include "agent/state/desired_state.h"
+#include "cli/arguments/mark_option.h"
+#include "cli/terminal/output.h"
+#include "maps/base/abi_names.h"
+#include "maps/compile/combine.h"
+
+namespace kudo {
+namespace {
+
+using Rule = Explanation::Rule;
+
+void set_mark(OrderedJson& json, const kudo_mark& mark) {
+    const bool dscp = mark.flags & KUDO_MARK_DSCP, priority = mark.flags & KUDO_MARK_PRIORITY;
+    json["dscp"] = dscp ? OrderedJson(dscp_name(mark.dscp)) : OrderedJson(nullptr);
+    json["priority"] = priority ? OrderedJson(mark.priority) : OrderedJson(nullptr);
+}
+
+OrderedJson rule_json(const Rule& rule) {
+    OrderedJson result;
+    result["packet"] = rule.packet;
+    result["service"] = text_or_null(rule.service);
+    result["class"] = class_name(rule.class_);
+    result["range"] = text_or_null(rule.range);
+    result["path"] = text_or_null(rule.path);
+    for (const char* direction : {"ingress", "egress"}) {
+        result[direction]["verdict"] = verdict_name(rule.verdict);
+        result[direction]["reason"] = reason_name(rule.reason);
+    }
+    result["ingress"]["firewall_mark"] =
+        rule.firewall_mark.mask ? OrderedJson(firewall_mark_text(rule.firewall_mark)) : OrderedJson(nullptr);
+    set_mark(result["egress"], rule.mark);
+    result["egress"]["audio"] = nullptr;
+    if (rule.audio_mark) set_mark(result["egress"]["audio"], *rule.audio_mark);
+    return result;
+}
+
+std::string ingress_action(const Rule& rule) {
+    if (rule.verdict == KUDO_DROP) return "dropped";
+    if (rule.firewall_mark.mask) return "passes, firewall mark " + firewall_mark_text(rule.firewall_mark);
+    return "passes";
+}
+
+std::string egress_action(const Rule& rule) {
+    if (rule.verdict == KUDO_DROP) return "dropped";
+    if (rule.verdict != KUDO_PRIORITISED) return "passes";
+    const std::string mark = "passes, " + mark_text(rule.mark);
+    if (!rule.audio_mark || mark_text(*rule.audio_mark) == mark_text(rule.mark)) return mark;
+    return fmt::format("{}; audio {}", mark, mark_text(*rule.audio_mark));
+}
+
+std::string path_text(const Explanation& explanation, const Rule& rule) {
+    const std::string_view state = parts_of(rule.service).state;
+    if (state == "early") return fmt::format("{} of a map that is staged; see kudo-agent status", rule.path);
+    if (state == "retiring") return fmt::format("{} of a map that is retiring; see kudo-agent status", rule.path);
+    return fmt::format("{} of range map {} ({})", rule.path, explanation.serial, explanation.source);
+}
+
+std::string one_rule(const Explanation& explanation, const Rule& rule) {
+    std::string text;
+    if (!rule.service.empty()) {
+        text += fmt::format("  service  {}, class {}\n", rule.service, class_name(rule.class_));
+        text += fmt::format("  range    {}\n", rule.range);
+        text += fmt::format("  line     {}\n", path_text(explanation, rule));
+    } else {
+        text += fmt::format("  map      {} ({})\n", explanation.serial, explanation.source);
+    }
+    text += fmt::format("  verdict  {}, in mode {}\n", verdict_name(rule.verdict), mode_name(explanation.options.mode));
+    text += fmt::format("  reason   {}: {}\n", reason_name(rule.reason), reason_text(rule.reason));
+    text += fmt::format("  ingress  {}\n", ingress_action(rule));
+    text += fmt::format("  egress   {}\n", egress_action(rule));
+    return text;
+}
+
+std::string every_rule(const Explanation& explanation, bool colour) {
+    Table table(
+        {{"PACKET"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}, {"REASON"}, {"INGRESS"}, {"EGRESS"}, {"LINE OF THE MAP"}});
+    for (const Rule& rule : explanation.rules) {
+        table.add({rule.packet, rule.service.empty() ? "-" : rule.service, std::string(class_name(rule.class_)),
+                   std::string(verdict_name(rule.verdict)), std::string(reason_name(rule.reason)), ingress_action(rule),
+                   egress_action(rule), rule.path.empty() ? "-" : fmt::format("{} {}", rule.path, rule.range)});
+    }
+    return table.text(colour) + fmt::format("by range map {} ({}), in mode {}\n", explanation.serial,
+                                            explanation.source, mode_name(explanation.options.mode));
+}
+
+} // namespace
+
+OrderedJson explanation_json(const Explanation& explanation) {
+    OrderedJson result;
+    result["address"] = explanation.address.text();
+    result["port"] = explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr);
+    result["map"]["serial"] = explanation.serial;
+    result["map"]["source"] = explanation.source;
+    result["mode"] = mode_name(explanation.options.mode);
+    result["regions"] = explanation.options.regions;
+    result["optional_services"] = explanation.options.optional_services;
+    result["rules"] = OrderedJson::array();
+    for (const Rule& rule : explanation.rules)
+        result["rules"].push_back(rule_json(rule));
+    result["not_chosen"] = OrderedJson::array();
+    for (const auto& [service, range, path, option] : explanation.not_chosen) {
+        OrderedJson item;
+        item["service"] = service;
+        item["range"] = range;
+        item["path"] = path;
+        item["option"] = option;
+        result["not_chosen"].push_back(std::move(item));
+    }
+    result["notes"] = explanation.notes;
+    return result;
+}
+
+std::string explanation_text(const Explanation& explanation, bool colour) {
+    const std::string title =
+        explanation.address.text() + (explanation.port ? " " + explanation.port->text() : std::string());
+    std::string text = paint(title, Style::Bold, colour) + "\n";
+    if (explanation.rules.size() == 1)
+        text += one_rule(explanation, explanation.rules.front());
+    else
+        text += every_rule(explanation, colour);
+    for (const auto& [service, range, path, option] : explanation.not_chosen)
+        text += fmt::format("not chosen: service {} has {} ({}); enable with {} to include it\n", service, range, path,
+                            option);
+    for (const std::string& note : explanation.notes)
+        text += fmt::format("note: {}\n", one_line(note));
+    return text;
+}
+
+} // namespace kudo

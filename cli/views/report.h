@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// What a change did, as text and as JSON.
+// Included by enable, ranges apply and the tests. Invariant: says what is in force now, also where nothing changed.
+#pragma once
+
+#include <string>
+
+#include "agent/reconcile/reconcile.h"
+#include "cli/ranges/current_rules.h"
+#include "cli/terminal/json.h"
+
+namespace kudo {
+
+// What the rules in use ask for, in figures.
+struct PolicySummary {
+    DesiredState state;
+    uint64_t serial = 0;
+    std::string source;
+    std::size_t prefixes4 = 0, prefixes6 = 0;
+};
+Result<PolicySummary> summarise(CurrentRules rules);
+
+// "regions ca, mode prioritise, range map 2022030100 (built-in), 45 IPv4 and 0 IPv6 ranges"
+std::string summary_text(const PolicySummary& summary);
+// "eth0 uplink: htb in place of pfifo_fast (the kernel's default): why", with a newline.
+std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue);
+OrderedJson queue_json(const QueueReport& queue);
+// The interfaces, and the warnings.
+std::string report_text(const ReconcileReport& report, bool colour);
+OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summary);
+
+} // namespace kudo

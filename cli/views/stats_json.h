@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Statistics as JSON.
+// Invariant: pure; the names are a contract (docs/statistics.md).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/terminal/json.h"
+#include "cli/views/stats_view.h"
+
+namespace kudo {
+
+// Gives `write` the document piece by piece, with a newline at its end.
+using Write = std::function<Result<void>(std::string_view)>;
+Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write);
+
+OrderedJson strays_json(const std::vector<StrayRemote>& strays);      // a list, also in the status
+OrderedJson moved_names_json(const std::vector<NamedAddress>& names); // the same
+std::string flow_json(const FlowRecord& flow);                        // one line
+
+} // namespace kudo

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// What is shown of statistics, and how fast they grow. See stats_json.h and stats_text.h.
+// Invariant: pure.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "agent/inspect/statistics.h"
+
+namespace kudo {
+
+// What was added between two readings.
+struct Growth {
+    double seconds = 0;
+    Directions totals{};
+    std::map<std::string, Statistics::ServiceCounters> services;
+};
+// Counters that went down have begun anew: their growth is what they show now.
+Growth growth(const Statistics& before, const Statistics& now, double seconds);
+
+struct StatsView {
+    bool flows = false;                // all of them in tables, which else say how many; JSON always has them
+    const Growth* growth = nullptr;    // adds rates
+    std::size_t flow_limit = SIZE_MAX; // of the table
+    bool colour = false;
+};
+std::string protocol_name(uint8_t protocol);                      // "udp"; the number where we have no name
+std::string endpoint_text(const Address& address, uint16_t port); // "1.2.3.4:443", "[2001:db8::1]:443", "1.2.3.4"
+
+} // namespace kudo

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// Compiles a range map and the admin's options into one generation's policy. Used by the agent and `explain`.
+// Invariant: see compile.h; nothing here depends on anything but the arguments.
+#include "maps/compile/compile.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include "bpf/dns.h"
+#include "maps/base/text.h"
+#include "maps/compile/combine.h"
+#include "maps/compile/fill_prefilter.h"
+#include "maps/compile/service_slots.h"
+#include "maps/compile/trie_entries.h"
+#include "maps/compile/trie_key.h"
+#include "maps/document/domain.h"
+
+namespace kudo {
+namespace {
+
+bool contains(const std::vector<std::string>& list, std::string_view value) {
+    return std::ranges::find(list, value) != list.end();
+}
+
+Result<void> check_options(const RangeMap& map, const CompileOptions& options) {
+    const std::vector<std::string> known = map.regions();
+    if (options.regions.empty() && !known.empty())
+        return bad_input("no region is chosen; the range map has " + joined(known));
+    for (const std::string& region : options.regions) {
+        if (!contains(known, region))
+            return bad_input(fmt::format("region {} is not in the range map; it has {}", in_quotes(region),
+                                         known.empty() ? "none" : joined(known)));
+    }
+    for (const std::string& name : options.optional_services) {
+        if (map.find(name)) continue;
+        std::vector<std::string> optional;
+        for (const Service& service : map.services) {
+            if (service.optional) optional.push_back(service.name);
+        }
+        return bad_input(fmt::format("optional service {} is not in the range map; it has {}", in_quotes(name),
+                                     optional.empty() ? "none" : joined(optional)));
+    }
+    return {};
+}
+
+// Media over TCP is the fallback; otherwise a service's class is that of its packets.
+kudo_class class_of(const Service& service, const PortRule& rule) {
+    const bool fallback = service.class_ == KUDO_CLASS_MEDIA && rule.protocol == IPPROTO_TCP;
+    return fallback ? KUDO_CLASS_FALLBACK : service.class_;
+}
+
+Result<kudo_service> compile_ports(const Service& service) {
+    if (service.ports.size() > KUDO_MAX_PORTS)
+        return bad_input(fmt::format("service {}: more than {} ports", in_quotes(service.name), KUDO_MAX_PORTS));
+    kudo_service result{};
+    std::ranges::transform(service.ports, result.ports, [&](const PortRule& rule) {
+        return kudo_port_rule{rule.port, rule.protocol, static_cast<__u8>(class_of(service, rule))};
+    });
+    return result;
+}
+
+void add_entries(CompiledPolicy& compiled, const std::vector<TrieEntry>& entries) {
+    const auto ipv6 = std::ranges::partition_point(
+        entries, [](const TrieEntry& entry) { return entry.prefix.address.family == Family::IPv4; });
+    compiled.entries4.reserve(static_cast<std::size_t>(ipv6 - entries.begin()));
+    compiled.entries6.reserve(static_cast<std::size_t>(entries.end() - ipv6));
+    for (auto entry = entries.begin(); entry != ipv6; ++entry)
+        compiled.entries4.emplace_back(key4(entry->prefix), entry->match);
+    for (auto entry = ipv6; entry != entries.end(); ++entry)
+        compiled.entries6.emplace_back(key6(entry->prefix), entry->match);
+    compiled.policy->prefixes4 = static_cast<__u32>(compiled.entries4.size());
+    compiled.policy->prefixes6 = static_cast<__u32>(compiled.entries6.size());
+}
+
+void set_options(kudo_policy& policy, const CompileOptions& options) {
+    policy.mode = options.mode;
+    policy.firewall_mark = options.firewall_mark;
+    policy.firewall_mark_mask = options.firewall_mark_mask;
+    std::ranges::copy(options.marks, policy.marks);
+}
+
+void fill_name_filter(kudo_policy& policy, const std::vector<const Service*>& services) {
+    for (const Service* service : services) {
+        for (const std::string& domain : service->domains) {
+            const uint64_t ending = name_ending(domain);
+            for (uint32_t hash = 0; hash < KUDO_NAME_FILTER_HASHES; hash++) {
+                const uint32_t bit = kudo_name_filter_bit(ending, hash);
+                policy.name_filter[bit / 64] |= 1ull << bit % 64;
+            }
+        }
+    }
+}
+
+} // namespace
+
+Marks default_marks() {
+    constexpr __u8 ef = 46, af41 = 34, af21 = 18, both = KUDO_MARK_PRIORITY | KUDO_MARK_DSCP;
+    Marks marks{};
+    marks[KUDO_TREATMENT_AUDIO] = {.priority = 6, .dscp = ef, .flags = both, .pad = 0};
+    marks[KUDO_TREATMENT_VIDEO] = {.priority = 6, .dscp = af41, .flags = both, .pad = 0};
+    marks[KUDO_TREATMENT_FALLBACK] = marks[KUDO_TREATMENT_VIDEO];
+    marks[KUDO_TREATMENT_CONTROL] = {.priority = 4, .dscp = af21, .flags = both, .pad = 0};
+    return marks;
+}
+
+bool is_chosen(const Service& service, const CompileOptions& options) {
+    // An early or retiring part of a service is chosen with it.
+    if (service.optional && !contains(options.optional_services, parts_of(service.name).service)) return false;
+    return std::ranges::any_of(service.regions,
+                               [&](const auto& region) { return region == "*" || contains(options.regions, region); });
+}
+
+Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots,
+                               const ReusableSlots& reusable) {
+    KUDO_TRY(check_options(map, options));
+    std::vector<const Service*> chosen;
+    for (const Service& service : map.services) {
+        if (is_chosen(service, options)) chosen.push_back(&service);
+    }
+    auto all_slots = assign_slots(slots, chosen, reusable);
+    if (!all_slots) return fail(std::move(all_slots.error()));
+
+    CompiledPolicy compiled{
+        .policy = std::make_unique<kudo_policy>(), .entries4 = {}, .entries6 = {}, .slots = std::move(*all_slots)};
+    kudo_policy& policy = *compiled.policy;
+    policy.serial = map.serial;
+    set_options(policy, options);
+    std::vector<SlottedService> services;
+    for (const Service* service : chosen) {
+        const auto ports = compile_ports(*service);
+        if (!ports) return fail(ports.error());
+        services.push_back({service, compiled.slots.at(slot_name(service->name))});
+        policy.services[services.back().slot] = *ports;
+    }
+    const auto entries = trie_entries(services);
+    if (!entries) return fail(entries.error());
+    add_entries(compiled, *entries);
+    fill_prefilters(policy, *entries);
+    fill_name_filter(policy, chosen);
+    std::ranges::copy(policy_hash(policy, compiled.entries4, compiled.entries6), policy.content_hash);
+    return compiled;
+}
+
+} // namespace kudo

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Compiles a range map and the admin's options into what the kernel's programs read: one generation's policy.
+// Included by the agent, `explain` and the parity tests.
+// Invariant: compile() is a pure function; equal inputs give equal policies, byte for byte.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bpf/abi.h"
+#include "maps/compile/policy.h"
+#include "maps/document/range_map.h"
+
+namespace kudo {
+
+// Slots that may go to other names where none is free, first to last. Nothing: all those whose name no service has.
+using ReusableSlots = std::optional<std::vector<uint8_t>>;
+
+using Marks = std::array<kudo_mark, KUDO_TREATMENTS>; // by kudo_treatment
+
+// The skb->mark that incoming packets of prioritised flows get, for a host firewall to match.
+struct FirewallMark {
+    uint32_t value = 0, mask = 0; // mask 0: none
+};
+
+struct CompileOptions {
+    std::vector<std::string> regions;           // at least one; each known to the map
+    std::vector<std::string> optional_services; // names of optional services to include: {"teams"}
+    kudo_mode mode = KUDO_PRIORITISE;
+    Marks marks{};
+    uint32_t firewall_mark = 0, firewall_mark_mask = 0;
+};
+
+// RFC 8837 section 5: EF for audio, AF41 for interactive video and what is not known to be audio, AF21 for control; and
+// priority 6, for control 4.
+Marks default_marks();
+
+// Does the admin's choice of regions and optional services include this service?
+bool is_chosen(const Service& service, const CompileOptions& options);
+
+// Errors (BadInput): a region that no service of the map names (lists those it has); an optional service the map lacks;
+// more than KUDO_MAX_CANDIDATES services over one address, more than KUDO_MAX_PREFIXES prefixes (both name the path);
+// more than KUDO_MAX_SERVICES - 1 names including the `slots` that are taken already and not `reusable` (slot 0 is
+// never given).
+Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots = {},
+                               const ReusableSlots& reusable = std::nullopt);
+
+} // namespace kudo

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// One generation's policy as the kernel's programs read it, compiled from a range map: compile.h.
+// Invariant: the entries are sorted by address, then length, and their keys are distinct.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bpf/abi.h"
+#include "maps/net/prefix.h"
+
+namespace kudo {
+
+// Which slot of kudo_policy.services a service's name has. Slots stay with their names across generations so that
+// counters keep their meaning: see service_slots.h.
+using ServiceSlots = std::map<std::string, uint8_t, std::less<>>;
+struct CompiledPolicy {
+    std::unique_ptr<kudo_policy> policy; // generation 0: the swap gives it one
+    std::vector<std::pair<kudo_lpm4_key, kudo_match>> entries4;
+    std::vector<std::pair<kudo_lpm6_key, kudo_match>> entries6;
+    ServiceSlots slots; // the given ones plus those given to new names, less those taken from old ones
+};
+
+// BLAKE2b-256 over the policy (generation and content_hash taken as zero) and both entry lists. compile() has stored
+// it.
+std::array<uint8_t, 32> policy_hash(const kudo_policy& policy,
+                                    const std::vector<std::pair<kudo_lpm4_key, kudo_match>>& entries4,
+                                    const std::vector<std::pair<kudo_lpm6_key, kudo_match>>& entries6);
+
+// The match that the trie would give: the longest of the entries that holds the address; null if none.
+// A plain linear or binary search: the oracle that the kernel's trie is checked against, and what `explain` uses.
+const kudo_match* longest_match(const CompiledPolicy& policy, const Address& address);
+
+} // namespace kudo

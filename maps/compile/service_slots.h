@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Gives services their slots in the kernel's table.
+// Included by the compiler of policies and by who takes slots back.
+// Invariant: a name keeps its slot until no slot is free, and for as long as a service has that name; slot 0 is never
+// given.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "maps/compile/compile.h"
+
+namespace kudo {
+
+// The name under which a service has its slot: its own, or where that does not fit into the kernel's table ("~retiring"
+// behind a long one) its beginning, a hash of all of it, and what stands behind it.
+std::string slot_name(std::string_view service);
+
+// `slots`, and the lowest free slot for each service that has none yet, in order; where none is free, the first of
+// `reusable` whose name no service has.
+Result<ServiceSlots> assign_slots(ServiceSlots slots, std::span<const Service* const> services,
+                                  const ReusableSlots& reusable = std::nullopt);
+
+} // namespace kudo

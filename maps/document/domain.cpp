@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Checks the syntax of a domain name, and compares names. Used by the reader of services, the compiler of policies and
+// the drift.
+// Invariant: see domain.h.
+#include "maps/document/domain.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "bpf/dns.h"
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+bool is_label(std::string_view label) {
+    return is_simple_name(label) && label.front() != '-' && label.back() != '-';
+}
+
+uint64_t label_hash(std::string_view label) {
+    uint64_t hash = kudo_fnv(KUDO_FNV_BASIS, static_cast<uint8_t>(label.size()));
+    for (const char c : label)
+        hash = kudo_fnv(hash, static_cast<uint8_t>(c));
+    return hash;
+}
+
+} // namespace
+
+std::size_t domain_fit(std::string_view domain, std::string_view name) {
+    if (!domain.starts_with("*.")) return domain == name ? std::numeric_limits<std::size_t>::max() : 0;
+    const std::string_view below = domain.substr(1); // ".kudoway.ca"
+    return name.size() > below.size() && name.ends_with(below) ? below.size() : 0;
+}
+
+uint64_t name_ending(std::string_view domain) {
+    const std::size_t last = domain.rfind('.');
+    const std::size_t begin = domain.rfind('.', last - 1) + 1; // 0 if there are only two
+    return kudo_name_ending(label_hash(domain.substr(begin, last - begin)), label_hash(domain.substr(last + 1)));
+}
+
+Result<void> check_domain(std::string_view text) {
+    const auto refuse = [&](std::string_view why) {
+        return bad_input(in_quotes(text) + " is not a domain: " + std::string(why));
+    };
+    std::string_view rest = text;
+    if (rest.starts_with("*.")) rest.remove_prefix(2);
+    if (rest.find('*') != std::string_view::npos) return refuse("a wildcard stands only in front, as in *.example.com");
+    if (std::ranges::any_of(rest, [](char c) { return c >= 'A' && c <= 'Z'; })) return refuse("write it in lower case");
+    if (rest.size() > 253) return refuse("it has more than 253 characters");
+    std::size_t labels = 0;
+    for (;;) {
+        const std::size_t dot = rest.find('.');
+        const std::string_view label = rest.substr(0, dot);
+        if (!is_label(label)) return refuse("each label is 1 to 63 letters, digits and inner hyphens");
+        ++labels;
+        if (dot != std::string_view::npos) {
+            rest.remove_prefix(dot + 1);
+            continue;
+        }
+        if (labels < 2) return refuse("it needs at least two labels, as in example.com");
+        if (std::ranges::all_of(label, [](char c) { return c >= '0' && c <= '9'; }))
+            return refuse("its last label is a number; addresses belong in \"ipv4\" or \"ipv6\"");
+        return {};
+    }
+}
+
+} // namespace kudo

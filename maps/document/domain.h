@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Which domain names a range map may hold, and which names they stand for.
+// Included by the reader of services, the compiler of policies and the drift.
+// Invariant: an accepted domain is canonical: lower case, no final dot; equal names are equal strings.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// "live.kudoway.ca" or "*.kudoway.ca": letters, digits, hyphens (RFC 1123), at least two labels below the wildcard,
+// the last of them not a number.
+Result<void> check_domain(std::string_view text);
+
+// How exactly a domain of a map stands for a name, both canonical: 0: not at all; else the higher, the more exactly: a
+// longer wildcard before a shorter one, the name itself before any. A wildcard stands for everything below it, at any
+// depth, and not for itself.
+std::size_t domain_fit(std::string_view domain, std::string_view name);
+
+// The last two labels' hash as the kernel's programs have it (bpf/dns.h): the same for a domain and all its names.
+uint64_t name_ending(std::string_view domain);
+
+} // namespace kudo

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// Reads key sets, counts whose signatures a document has. Used by the agent and the fleet commands.
+// Invariant: a key counts once, however often it has signed; no key set is satisfied by no signatures, whatever its
+// threshold says.
+#include "maps/trust/key_set.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "maps/base/text.h"
+#include "maps/document/fields.h"
+
+namespace kudo {
+namespace {
+
+constexpr std::array<Field, 4> key_set_fields{{{"format"}, {"serial"}, {"threshold"}, {"keys"}}};
+
+Result<void> read_format(const Json& root) {
+    const auto format = read_text(root, "", "format");
+    if (!format) return fail(format.error());
+    if (format->value != key_set_format)
+        return wrong("format",
+                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format->value), key_set_format));
+    return {};
+}
+
+Result<PublicKey> read_key(const Text& text) {
+    auto key = parse_public_key(text.value, text.path);
+    // One key, one text: no comment, no line end.
+    if (key && key->text() != text.value) return wrong(text.path, "write the key's line alone: " + key->text());
+    return key;
+}
+
+Result<void> read_keys(KeySet& keys, const Json& root) {
+    const auto texts = read_set(root, "", "keys");
+    if (!texts) return fail(texts.error());
+    if (texts->empty()) return wrong("keys", "empty; a key set has at least one key");
+    if (texts->size() > key_set_max_keys)
+        return wrong("keys", fmt::format("{} are too many; a key set has at most {}", texts->size(), key_set_max_keys));
+    std::set<std::string> ids;
+    for (const Text& text : *texts) {
+        const auto key = read_key(text);
+        if (!key) return fail(key.error());
+        if (!ids.insert(key->id_text()).second)
+            return wrong(text.path, fmt::format("a second key with the id {}", key->id_text()));
+        keys.keys.push_back(*key);
+    }
+    std::ranges::sort(keys.keys);
+    return {};
+}
+
+Result<void> read_threshold(KeySet& keys, const Json& root) {
+    const Json& value = root.at("threshold");
+    const uint64_t threshold = value.is_number_unsigned() ? value.get<uint64_t>() : 0;
+    if (threshold < 1 || threshold > keys.keys.size())
+        return wrong("threshold",
+                     fmt::format("must be a whole number from 1 to {}, the number of keys", keys.keys.size()));
+    keys.threshold = static_cast<unsigned>(threshold);
+    return {};
+}
+
+Result<KeySet> read_key_set(std::string_view json) {
+    const auto root = read_json(json);
+    if (!root) return fail(root.error());
+    // Before the fields: a later format may have others, and its name is the better answer.
+    if (root->is_object() && root->contains("format")) KUDO_TRY(read_format(*root));
+    KUDO_TRY(check_fields(*root, "", key_set_fields));
+    KeySet keys;
+    const auto serial = read_serial(*root, "", "serial");
+    if (!serial) return fail(serial.error());
+    keys.serial = *serial;
+    KUDO_TRY(read_keys(keys, *root));
+    KUDO_TRY(read_threshold(keys, *root));
+    return keys;
+}
+
+// What the signatures of a document come to; ids are texts, each once.
+struct Count {
+    std::set<std::string> right, wrong, unknown;
+};
+
+Count count(const KeySet& keys, std::string_view bytes, const std::vector<Signature>& signatures) {
+    Count result;
+    for (const Signature& signature : signatures) {
+        const std::string id = id_text(signature.key_id);
+        if (result.right.contains(id)) continue;
+        bool known = false, right = false;
+        for (const PublicKey& key : keys.keys) {
+            if (key.id != signature.key_id) continue;
+            known = true;
+            right = right || is_signed_by(signature, key, bytes);
+        }
+        (right ? result.right : known ? result.wrong : result.unknown).insert(id);
+    }
+    for (const std::string& id : result.right)
+        result.wrong.erase(id);
+    return result;
+}
+
+// "KEY, KEY, KEY and 4 more"
+std::string some_of(const std::set<std::string>& ids) {
+    constexpr std::size_t most = 3;
+    std::vector<std::string> some;
+    for (const std::string& id : ids) {
+        if (some.size() < most) some.push_back(id);
+    }
+    return joined(some) + (ids.size() > most ? fmt::format(" and {} more", ids.size() - most) : "");
+}
+
+} // namespace
+
+Result<KeySet> parse_key_set(std::string_view json, std::string_view name) {
+    auto keys = read_key_set(json);
+    if (!keys) return fail(std::move(keys.error()).in(name));
+    return keys;
+}
+
+std::string to_json(const KeySet& keys) {
+    nlohmann::ordered_json out;
+    out["format"] = key_set_format;
+    out["serial"] = keys.serial;
+    out["threshold"] = keys.threshold;
+    out["keys"] = nlohmann::ordered_json::array();
+    for (const PublicKey& key : keys.keys)
+        out["keys"].push_back(key.text());
+    return out.dump(2) + "\n";
+}
+
+bool is_key_set(std::string_view json) {
+    constexpr std::string_view any_version = "kudo-key-set/";
+    const auto root = read_json(json);
+    if (!root || !root->is_object()) return false;
+    const auto format = root->find("format");
+    return format != root->end() && format->is_string() &&
+           format->get_ref<const std::string&>().starts_with(any_version);
+}
+
+Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view bytes, std::string_view signatures,
+                                        std::string_view name) {
+    const std::size_t needed = std::max(keys.threshold, 1U);
+    if (keys.keys.empty())
+        return bad_input(fmt::format("{}: no key is trusted here, so nothing counts as signed", name));
+    if (signatures.empty())
+        return bad_input(
+            fmt::format("{}: not signed; expected the signatures of {} of {} keys", name, needed, keys.keys.size()));
+    const auto parsed = parse_signatures(signatures, fmt::format("{}: signatures", name));
+    if (!parsed) return fail(parsed.error());
+    const Count counted = count(keys, bytes, *parsed);
+    if (counted.right.size() >= needed) return std::vector(counted.right.begin(), counted.right.end());
+    std::string message = fmt::format("{}: signed by {} of {} needed keys", name, counted.right.size(), needed);
+    if (!counted.wrong.empty())
+        message += fmt::format("; wrong signature, or the document was changed: key {}", some_of(counted.wrong));
+    if (!counted.unknown.empty()) message += fmt::format("; not trusted here: key {}", some_of(counted.unknown));
+    return bad_input(std::move(message));
+}
+
+Result<KeySet> rotate(const KeySet& current, std::string_view bytes, std::string_view signatures,
+                      std::string_view name) {
+    const auto by_current = verify(current, bytes, signatures, name);
+    if (!by_current) return fail(by_current.error());
+    auto next = parse_key_set(bytes, name);
+    if (!next) return next;
+    const auto by_next = verify(*next, bytes, signatures, fmt::format("{}, by its own keys", name));
+    if (!by_next) return fail(by_next.error());
+    if (next->serial <= current.serial)
+        return bad_input(fmt::format("{}: serial: {} is not higher than that of the present key set, {}", name,
+                                     next->serial, current.serial));
+    return next;
+}
+
+} // namespace kudo

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// What is read of a name server's answer. Run by ctest, label unit.
+// Invariant: each test names one behaviour.
+#include <algorithm>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "agent/inspect/dns_message.h"
+#include "tests/support/dns_message.h"
+
+namespace kudo::test {
+namespace {
+
+// "NAME: ADDRESS ADDRESS"; "": no answer.
+std::string read(const Bytes& message) {
+    const auto answer = read_dns_answer(message);
+    if (!answer) return "";
+    std::string text = answer->name + ":";
+    for (const Address& address : answer->addresses)
+        text += " " + address.text();
+    return text;
+}
+
+TEST(DnsAnswer, GivesTheAddressesOfTheNameThatWasAskedFor) {
+    EXPECT_EQ(read(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "3.97.146.187"},
+                                                  {"live.kudoway.ca", "203.0.113.9"},
+                                                  {"live.kudoway.ca", "203.0.113.9"}})),
+              "live.kudoway.ca: 3.97.146.187 203.0.113.9");
+    EXPECT_EQ(read(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "2001:db8::1"}}, 7, KUDO_DNS_TYPE_AAAA)),
+              "live.kudoway.ca: 2001:db8::1");
+    EXPECT_EQ(read(dns_answer("live.kudoway.ca", {})), "live.kudoway.ca:");
+}
+
+TEST(DnsAnswer, FollowsAliasesInWhateverOrderTheyStand) {
+    EXPECT_EQ(read(dns_answer("live.kudoway.ca", {{"elb.example.net", "203.0.113.9"},
+                                                  {"live.kudoway.ca", "alias.example.net"},
+                                                  {"alias.example.net", "elb.example.net"}})),
+              "live.kudoway.ca: 203.0.113.9");
+}
+
+TEST(DnsAnswer, TakesNothingOfOtherNames) {
+    EXPECT_EQ(
+        read(dns_answer("live.kudoway.ca", {{"other.example.net", "203.0.113.9"}, {"kudoway.ca", "203.0.113.10"}})),
+        "live.kudoway.ca:");
+}
+
+TEST(DnsAnswer, AliasesInACircleEnd) {
+    EXPECT_EQ(read(dns_answer("a.kudoway.ca", {{"a.kudoway.ca", "b.kudoway.ca"}, {"b.kudoway.ca", "a.kudoway.ca"}})),
+              "a.kudoway.ca:");
+}
+
+TEST(DnsAnswer, NamesAreInLowerCase) {
+    EXPECT_EQ(read(dns_answer("LIVE.Kudoway.CA", {{"live.KUDOWAY.ca", "203.0.113.9"}})),
+              "live.kudoway.ca: 203.0.113.9");
+}
+
+TEST(DnsAnswer, ANameWithOtherCharactersIsNotRead) {
+    for (const std::string name : {"li ve.kudoway.ca", "li\nve.kudoway.ca", "li\x1bve.kudoway.ca", "li*ve.kudoway.ca"})
+        EXPECT_EQ(read(dns_answer(name, {{name, "203.0.113.9"}})), "") << name;
+    const std::string usual = "_sip.x-1.kudoway.ca";
+    EXPECT_EQ(read(dns_answer(usual, {{usual, "203.0.113.9"}})), usual + ": 203.0.113.9");
+    EXPECT_EQ(read(dns_answer("", {})), "") << "the root";
+}
+
+TEST(DnsAnswer, AQuestionIsNone) {
+    EXPECT_EQ(read(dns_question("live.kudoway.ca")), "");
+}
+
+TEST(DnsAnswer, CutShortAnywhereIsNone) {
+    const Bytes whole = dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "3.97.146.187"}});
+    for (std::size_t size = 0; size < whole.size(); ++size)
+        EXPECT_EQ(read(Bytes(whole.begin(), whole.begin() + static_cast<long>(size))), "") << size;
+}
+
+TEST(DnsAnswer, WhateverTheBytesAreNothingBreaks) {
+    std::mt19937 random(20261126);
+    const Bytes whole =
+        dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "alias.example.net"}, {"alias.example.net", "203.0.113.9"}});
+    for (int i = 0; i < 20000; ++i) {
+        Bytes bytes = whole;
+        for (int changes = 1 + static_cast<int>(random() % 4); changes > 0; --changes)
+            bytes[random() % bytes.size()] = static_cast<uint8_t>(random());
+        const auto answer = read_dns_answer(bytes);
+        if (answer) ASSERT_LE(answer->addresses.size(), 1u);
+    }
+}
+
+} // namespace
+} // namespace kudo::test

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// Which queue a wish comes to. Run by ctest, label unit. Invariant: each test names one behaviour; no kernel.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "agent/queues/plan.h"
+
+namespace kudo {
+namespace {
+
+std::vector<QueueKind> kinds_of(const QueuePlan& plan) {
+    std::vector<QueueKind> kinds;
+    for (const QueueTree& tree : plan.candidates)
+        kinds.push_back(tree.kind);
+    return kinds;
+}
+
+FoundQueue found(const std::string& kind, bool made_by_admin = false, bool honours_marks = false) {
+    return {.root = kind, .kind = kind, .made_by_admin = made_by_admin, .honours_marks = honours_marks};
+}
+
+QueueWish with_uplink(uint64_t bits) {
+    QueueWish wish;
+    wish.uplink = {LineWish::Kind::Rate, bits};
+    return wish;
+}
+
+TEST(QueuePlan, ARateTriesEveryKindBestFirst) {
+    const auto plan = shaped_plan({.bits_per_second = 20'000'000}, {});
+    EXPECT_EQ(kinds_of(plan), std::vector(std::begin(queue_kinds), std::end(queue_kinds)));
+    EXPECT_EQ(kinds_of(plan).front(), QueueKind::Cake);
+    EXPECT_EQ(kinds_of(plan).back(), QueueKind::PfifoFast);
+}
+
+TEST(QueuePlan, ANamedKindIsTheOnlyCandidate) {
+    for (const QueueKind kind : queue_kinds)
+        EXPECT_EQ(kinds_of(shaped_plan({.bits_per_second = 20'000'000}, kind)), std::vector{kind});
+}
+
+TEST(QueuePlan, WhatMakesAnotherQueueMakesAnotherText) {
+    const ShapedLine line{.bits_per_second = 20'000'000};
+    ShapedLine faster = line, larger = line;
+    faster.bits_per_second++;
+    larger.mtu = 9000;
+    const std::string text = shaped_plan(line, {}).text;
+    EXPECT_EQ(shaped_plan(line, {}).text, text);
+    for (const QueuePlan& other : {shaped_plan(faster, {}), shaped_plan(larger, {}), shaped_plan(line, QueueKind::Htb)})
+        EXPECT_NE(other.text, text);
+}
+
+TEST(QueuePlan, WithARateWhatStandsThereDoesNotMatter) {
+    for (const char* kind : {"fq_codel", "noqueue", "none", "pfifo_fast", "mq"}) {
+        const auto plan = uplink_plan(found(kind), with_uplink(20'000'000), 1500);
+        EXPECT_EQ(plan.candidates.size(), std::size(queue_kinds)) << kind;
+        EXPECT_EQ(plan.text, shaped_plan({.bits_per_second = 20'000'000}, {}).text) << kind;
+        EXPECT_EQ(plan.why.find("in place of mq") != std::string::npos, std::string(kind) == "mq") << plan.why;
+    }
+}
+
+TEST(QueuePlan, OffTouchesNothing) {
+    QueueWish wish;
+    wish.uplink.kind = LineWish::Kind::Off;
+    wish.kind = QueueKind::Prio;
+    const auto plan = uplink_plan(found("fq_codel"), wish, 1500);
+    EXPECT_TRUE(plan.candidates.empty());
+    EXPECT_EQ(plan.why, "left alone, as asked");
+}
+
+TEST(QueuePlan, WithoutARateOnlyAKernelsDefaultThatIsBlindToMarksIsReplaced) {
+    struct Case {
+        FoundQueue found;
+        std::optional<QueueKind> chosen;
+        const char* why; // a part of it
+    };
+    const Case cases[] = {
+        {found("fq_codel"), QueueKind::Prio, "fq_codel does not look at marks"},
+        {found("pfifo"), QueueKind::PfifoFast, "pfifo does not look at marks"},
+        {found("bfifo"), QueueKind::PfifoFast, "bfifo does not look at marks"},
+        {found("fq_codel", true), {}, "made by an admin"},
+        {found("pfifo_fast", false, true), {}, "honours the marks"},
+        {found("fq", false, true), {}, "honours the marks"},
+        {found("fq"), {}, "nothing else is certain"},
+        {found("sfq"), {}, "nothing else is certain"},
+        {found("noqueue"), {}, "packets never wait here"},
+        {found("none"), {}, "packets never wait here"},
+    };
+    for (const auto& [standing, chosen, why] : cases) {
+        const auto plan = uplink_plan(standing, {}, 1500);
+        EXPECT_EQ(kinds_of(plan), chosen ? std::vector{*chosen} : std::vector<QueueKind>{}) << standing.text();
+        EXPECT_NE(plan.why.find(why), std::string::npos) << standing.text() << ": " << plan.why;
+    }
+}
+
+TEST(QueuePlan, AMultiQueueDeviceKeepsOneQueueForEachOfItsOwn) {
+    FoundQueue standing = found("fq_codel");
+    standing.root = "mq";
+    standing.transmit_queues = 3;
+    const auto plan = uplink_plan(standing, {}, 1500);
+    ASSERT_EQ(plan.candidates.size(), 1u);
+    EXPECT_EQ(plan.candidates[0].steps[0].object.kind, "mq");
+    EXPECT_EQ(std::ranges::count(plan.candidates[0].steps, "prio",
+                                 [](const QueueTree::Step& step) { return step.object.kind; }),
+              3);
+}
+
+TEST(QueuePlan, AKindBesideADownlinksRateAloneIsNotTheUplinks) {
+    QueueWish wish;
+    wish.downlink = {LineWish::Kind::Rate, 20'000'000};
+    wish.kind = QueueKind::Prio;
+    EXPECT_TRUE(uplink_plan(found("pfifo", true), wish, 1500).candidates.empty());
+    wish.downlink = {};
+    EXPECT_EQ(kinds_of(uplink_plan(found("pfifo", true), wish, 1500)), std::vector{QueueKind::Prio});
+}
+
+TEST(QueuePlan, SaysOfAKindWhereAudioLosesWithVideo) {
+    const auto plan = shaped_plan({.bits_per_second = 20'000'000}, {});
+    for (const QueueTree& tree : plan.candidates) {
+        const std::string why = plan.why_with(tree);
+        ASSERT_TRUE(why.starts_with(plan.why));
+        const bool weak = tree.kind == QueueKind::Fq || tree.kind == QueueKind::PfifoFast;
+        EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
+        EXPECT_EQ(why == plan.why, !weak) << why;
+    }
+}
+
+} // namespace
+} // namespace kudo

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// Command lines and config files, and what people are told about wrong ones.
+// Run by ctest, label unit. Invariant: nothing here runs a command that changes anything.
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/arguments/command_line.h"
+#include "cli/arguments/read_file.h"
+#include "cli/commands/commands.h"
+#include "cli/ranges/current_rules.h"
+#include "maps/document/built_in.h"
+#include "tests/support/temporary_folder.h"
+
+namespace kudo {
+namespace {
+
+// A folder of its own for each test.
+class CommandLine : public testing::Test {
+protected:
+    std::string file(const std::string& name, const std::string& text) const { return temporary_.write(name, text); }
+    // With a config file and a state of our own, so that those of the machine do not matter.
+    Result<Invocation> parse(std::vector<std::string> words, const std::string& config = "") const {
+        const std::string config_file = file("config.toml", config), state = (folder_ / "state").string();
+        words.insert(words.begin(), {"kudo-agent", "--config", config_file, "--state-dir", state});
+        std::vector<const char*> argv;
+        for (const std::string& word : words)
+            argv.push_back(word.c_str());
+        return parse_command_line(commands(), static_cast<int>(argv.size()), argv.data());
+    }
+    std::string refusal(const std::vector<std::string>& words, const std::string& config = "") const {
+        const auto invocation = parse(words, config);
+        if (!invocation) {
+            EXPECT_EQ(invocation.error().kind, ErrorKind::BadInput);
+            return invocation.error().message;
+        }
+        const auto status = invocation->run(invocation->options);
+        if (status) return "accepted";
+        EXPECT_EQ(status.error().kind, ErrorKind::BadInput);
+        return status.error().message;
+    }
+    const test::TemporaryFolder temporary_;
+    const std::filesystem::path folder_ = temporary_.path();
+};
+
+TEST_F(CommandLine, GlobalOptionsStandBeforeOrAfterTheCommand) {
+    EXPECT_TRUE(parse({"--json", "status"}).value().options.json);
+    EXPECT_TRUE(parse({"status", "--json", "-v"}).value().options.json);
+    EXPECT_TRUE(parse({"ranges", "show", "--json"}).value().options.json);
+    EXPECT_EQ(parse({"status", "--bpffs", "/x/../y"}).value().options.instance.bpffs, "/y");
+}
+
+TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
+    EXPECT_EQ(refusal({"enabel", "--region", "ca"}), "unknown command \"enabel\"; did you mean enable?");
+    EXPECT_EQ(refusal({"ranges", "shwo"}), "unknown command \"shwo\"; did you mean show?");
+}
+
+TEST_F(CommandLine, AnUnknownOptionIsNamed) {
+    EXPECT_EQ(refusal({"enable", "--regio", "ca"}), "unknown option --regio; did you mean --region?");
+    EXPECT_EQ(refusal({"enable", "--upload=3mbit"}), "unknown option --upload; see kudo-agent enable --help");
+}
+
+TEST_F(CommandLine, AMissingValueIsNamed) {
+    EXPECT_EQ(refusal({"enable", "--region"}), "--region needs a value: REGION[,REGION]");
+    EXPECT_EQ(refusal({"enable", "--mode", "observe", "--mode", "observe"}),
+              "--mode takes one value, but 2 were given");
+}
+
+TEST_F(CommandLine, EnableWithoutARegionListsThem) {
+    const std::string message = refusal({"enable"});
+    EXPECT_NE(message.find("ca (Canada), cn (China), eu (Europe), us (United States)"), std::string::npos) << message;
+    EXPECT_NE(message.find("kudo-agent enable --region ca"), std::string::npos);
+    EXPECT_EQ(refusal({"enable", "--region", ""}), message);
+}
+
+TEST_F(CommandLine, EnforceIsRefusedUntilItsSafetyNetIsBuilt) {
+    EXPECT_NE(refusal({"enable", "--region", "ca", "--mode", "enforce"}).find("enforce is not available yet"),
+              std::string::npos);
+}
+
+TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
+    const std::vector<std::string> enable = {"enable", "--region", "ca"};
+    for (const auto& [option, value] : {std::pair{"--mode", "x"},
+                                        {"--tc-hook", "x"},
+                                        {"--mark", "x"},
+                                        {"--firewall-mark", "x"},
+                                        {"--interface", ""}}) {
+        auto words = enable;
+        words.insert(words.end(), {option, value});
+        EXPECT_TRUE(refusal(words).starts_with(option)) << refusal(words);
+    }
+}
+
+TEST_F(CommandLine, TheConfigFileSetsOptions) {
+    EXPECT_TRUE(parse({"status"}, "json = true\n").value().options.json);
+    EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\"ca\", \"us\"]\nmode = \"x\"\n"),
+              "--mode: \"x\" is not a mode; write observe or prioritise");
+}
+
+TEST_F(CommandLine, TheCommandLineWinsOverTheConfigFile) {
+    EXPECT_EQ(refusal({"enable", "--mode", "y"}, "[enable]\nregion = \"ca\"\nmode = \"x\"\n"),
+              "--mode: \"y\" is not a mode; write observe or prioritise");
+}
+
+TEST_F(CommandLine, AnUnknownKeyOfTheConfigFileIsNamed) {
+    EXPECT_TRUE(refusal({"status"}, "[enable]\nregio = \"ca\"\n")
+                    .ends_with("config.toml: unknown key \"regio\" in section [enable]"));
+    EXPECT_TRUE(refusal({"status"}, "[enabel]\nregion = \"ca\"\n").ends_with("config.toml: unknown section [enabel]"));
+    EXPECT_TRUE(refusal({"status"}, "jsom = true\n").ends_with("config.toml: unknown key \"jsom\""));
+}
+
+TEST_F(CommandLine, HelpIsGivenWhateverElseIsWrong) {
+    EXPECT_TRUE(parse({"enable", "--help"}));
+    EXPECT_TRUE(parse({"--help"}, "jsom = true\n"));
+}
+
+TEST_F(CommandLine, AConfigFileThatWasNamedMustBeThere) {
+    const std::string missing = (folder_ / "missing.toml").string();
+    const char* words[] = {"kudo-agent", "status", "--config", missing.c_str()};
+    const auto invocation = parse_command_line(commands(), 4, words);
+    ASSERT_FALSE(invocation);
+    EXPECT_EQ(invocation.error().message, "--config: cannot read " + missing);
+}
+
+TEST_F(CommandLine, ARangeFileMustBeARegularFileOfBoundedSize) {
+    const std::string pipe = (folder_ / "pipe").string();
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    EXPECT_TRUE(read_range_file(pipe).error().message.starts_with(pipe + ": not a regular file"));
+    EXPECT_TRUE(
+        read_range_file(folder_.string()).error().message.starts_with(folder_.string() + ": not a regular file"));
+    EXPECT_EQ(read_range_file(file("most", std::string(range_map_max_bytes, ' '))).value().size(), range_map_max_bytes);
+    EXPECT_FALSE(read_range_file(file("more", std::string(range_map_max_bytes + 1, ' '))));
+    EXPECT_EQ(read_range_file((folder_ / "none").string()).error().kind, ErrorKind::BadInput);
+}
+
+TEST(Words, AreTrimmedSortedAndDistinct) {
+    EXPECT_EQ(normalised({" us", "ca ", "us", "", " "}), (std::vector<std::string>{"ca", "us"}));
+}
+
+TEST(Warnings, TellThatTeamsHasNoAddresses) {
+    CompileOptions options;
+    options.regions = {"ca"};
+    EXPECT_TRUE(choice_warnings(built_in_range_map(), options).empty()) << "not even about opentok";
+    options.optional_services = {"teams"};
+    ASSERT_EQ(choice_warnings(built_in_range_map(), options).size(), 1U);
+    EXPECT_TRUE(choice_warnings(built_in_range_map(), options)[0].starts_with(
+        "teams has no IP ranges in range map 2022030100"));
+}
+
+} // namespace
+} // namespace kudo
