@@ -21,16 +21,14 @@ namespace {
 // Carries `candidate` into `state` if nothing speaks against it.
 Result<Acceptance> take_in(const Instance& instance, const AcceptanceSettings& settings, const Candidate& candidate,
                            DesiredState& state, const Moment& moment) {
-    const auto addresses = own_addresses();
-    if (!addresses) return fail(addresses.error());
-    const auto judgement = judge(instance, settings, state, candidate, *addresses, moment.now);
+    const auto addresses = KUDO_TRY(own_addresses());
+    const auto judgement = judge(instance, settings, state, candidate, addresses, moment.now);
     if (!judgement.what) return bad_input(judgement.text);
     Acceptance acceptance{*judgement.what, judgement.text, candidate.map.serial, {}};
     if (acceptance.what != Accepted::Activated && acceptance.what != Accepted::Staged) return acceptance;
-    auto hash = store_range_map(instance, candidate.map);
-    if (!hash) return fail(std::move(hash.error()));
+    auto hash = KUDO_TRY(store_range_map(instance, candidate.map));
     AcceptedMap accepted{.serial = candidate.map.serial,
-                         .hash = *hash,
+                         .hash = hash,
                          .document = candidate.document,
                          .source = candidate.source,
                          .signed_by = candidate.signed_by,
@@ -70,17 +68,15 @@ Result<Acceptance> accept_key_set(const Instance& instance, const AcceptanceSett
                           {}};
             return {};
         }
-        auto next = rotate(current, delivery.document, delivery.signatures, delivery.source);
-        if (!next) return fail(std::move(next.error()));
-        acceptance.serial = next->serial;
-        acceptance.text = fmt::format("key set {} is in effect: {} keys, {} must sign", next->serial, next->keys.size(),
-                                      next->threshold);
-        follow_keys(state.ranges, std::move(*next), delivery.source, this_moment());
+        auto next = KUDO_TRY(rotate(current, delivery.document, delivery.signatures, delivery.source));
+        acceptance.serial = next.serial;
+        acceptance.text = fmt::format("key set {} is in effect: {} keys, {} must sign", next.serial, next.keys.size(),
+                                      next.threshold);
+        follow_keys(state.ranges, std::move(next), delivery.source, this_moment());
         return {};
     };
-    auto report = change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience);
-    if (!report) return fail(std::move(report.error()));
-    acceptance.report = std::move(*report);
+    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience));
+    acceptance.report = std::move(report);
     return acceptance;
 }
 
@@ -99,20 +95,18 @@ std::optional<Acceptance> known_before(const DesiredState& state, const Delivery
 
 Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& settings, const Delivery& delivery) {
     KUDO_TRY(check_capabilities());
-    auto folder = read_keys_folder(settings.keys_folder, settings.key_threshold);
-    if (!folder) return fail(std::move(folder.error()));
-    auto before = load_desired_state(instance);
-    if (!before) return fail(std::move(before.error()));
-    if (settings.trust_folder) before->ranges.keys.reset();
-    const KeySet& keys = trusted_keys(*folder, before->ranges);
+    auto folder = KUDO_TRY(read_keys_folder(settings.keys_folder, settings.key_threshold));
+    auto before = KUDO_TRY(load_desired_state(instance));
+    if (settings.trust_folder) before.ranges.keys.reset();
+    const KeySet& keys = trusted_keys(folder, before.ranges);
     auto signed_by = signers(settings, keys, delivery);
     if (!signed_by) {
-        if (auto known = known_before(*before, delivery)) return std::move(*known);
+        if (auto known = known_before(before, delivery)) return std::move(*known);
         return fail(std::move(signed_by.error()));
     }
     // From here on the bytes are believed to be the signer's: only now they are parsed (but for the question above,
     // whether they are no more than a list).
-    if (is_key_set(delivery.document)) return accept_key_set(instance, settings, *folder, delivery);
+    if (is_key_set(delivery.document)) return accept_key_set(instance, settings, folder, delivery);
     const bool vendor_list = is_vendor_list(delivery.document);
     if (vendor_list && !settings.allow_unsigned && !delivery.trust_transport)
         return bad_input(fmt::format("{}: a vendor's list has no serial and no dates, so a signature does not make it "
@@ -121,9 +115,8 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     Candidate candidate;
     candidate.source = delivery.source;
     if (!vendor_list) {
-        auto map = parse_range_map(delivery.document, delivery.source);
-        if (!map) return fail(std::move(map.error()));
-        candidate.map = std::move(*map);
+        auto map = KUDO_TRY(parse_range_map(delivery.document, delivery.source));
+        candidate.map = std::move(map);
         candidate.hash = content_hash(to_json(candidate.map));
         candidate.document = content_hash(delivery.document);
         candidate.signed_by = std::move(*signed_by);
@@ -132,23 +125,20 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     const std::string believed = to_json(keys);
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (settings.trust_folder) state.ranges.keys.reset();
-        if (to_json(trusted_keys(*folder, state.ranges)) != believed)
+        if (to_json(trusted_keys(folder, state.ranges)) != believed)
             return fail(fmt::format("{}: the key set has changed meanwhile; try again", delivery.source));
         const Moment moment = this_moment();
         advance(state.ranges, settings.grace, moment);
         if (vendor_list) {
-            auto made = candidate_of_list(instance, state, delivery.document, delivery.source);
-            if (!made) return fail(std::move(made.error()));
-            candidate = std::move(*made);
+            auto made = KUDO_TRY(candidate_of_list(instance, state, delivery.document, delivery.source));
+            candidate = std::move(made);
         }
-        auto taken = take_in(instance, settings, candidate, state, moment);
-        if (!taken) return fail(std::move(taken.error()));
-        acceptance = std::move(*taken);
+        auto taken = KUDO_TRY(take_in(instance, settings, candidate, state, moment));
+        acceptance = std::move(taken);
         return {};
     };
-    auto report = change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience);
-    if (!report) return fail(std::move(report.error()));
-    acceptance.report = std::move(*report);
+    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience));
+    acceptance.report = std::move(report);
     return acceptance;
 }
 

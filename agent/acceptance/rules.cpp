@@ -63,12 +63,10 @@ bool is_in_use(const Instance& instance, const RangeLedger& ledger, const Candid
 
 Result<Candidate> candidate_of_list(const Instance& instance, const DesiredState& state, const std::string& list,
                                     const std::string& source) {
-    auto base = load_document(instance, state.ranges.active.hash);
-    if (!base) return fail(std::move(base.error()));
-    auto map = apply_vendor_list(*base, list, source);
-    if (!map) return fail(std::move(map.error()));
-    std::string hash = content_hash(to_json(*map));
-    return Candidate{std::move(*map), std::move(hash), "", source, {}, true};
+    auto base = KUDO_TRY(load_document(instance, state.ranges.active.hash));
+    auto map = KUDO_TRY(apply_vendor_list(base, list, source));
+    std::string hash = content_hash(to_json(map));
+    return Candidate{std::move(map), std::move(hash), "", source, {}, true};
 }
 
 Result<std::vector<std::string>> signers(const AcceptanceSettings& settings, const KeySet& keys,

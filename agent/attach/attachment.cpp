@@ -45,9 +45,8 @@ Result<std::optional<Fd>> open_link(const fs::path& folder, uint32_t interface, 
     auto link = open_pin(pin_path(folder, interface, slot));
     if (!link && link.error().number == ENOENT) return std::optional<Fd>{};
     if (!link) return fail(std::move(link.error()));
-    auto info = link_info(link->get());
-    if (!info) return fail(std::move(info.error()));
-    if (info->interface != interface) return std::optional<Fd>{}; // its interface is gone, or it was detached by force
+    auto info = KUDO_TRY(link_info(link->get()));
+    if (info.interface != interface) return std::optional<Fd>{}; // its interface is gone, or it was detached by force
     return std::optional<Fd>(std::move(*link));
 }
 
@@ -63,16 +62,14 @@ Result<bool> remove_link(const fs::path& folder, uint32_t interface, const Slot&
 
 // Makes the slot's link run `program`. False: it did already.
 Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot& slot, int program) {
-    auto link = open_link(folder, interface, slot);
-    if (!link) return fail(std::move(link.error()));
-    if (*link) {
-        auto info = link_info((*link)->get());
-        if (!info) return fail(std::move(info.error()));
-        if (info->program_id == program_id(program)) return false;
-        if (bpf_link_update((*link)->get(), program, nullptr) != 0) return fail_errno("cannot update a link's program");
+    auto link = KUDO_TRY(open_link(folder, interface, slot));
+    if (link) {
+        auto info = KUDO_TRY(link_info(link->get()));
+        if (info.program_id == program_id(program)) return false;
+        if (bpf_link_update(link->get(), program, nullptr) != 0) return fail_errno("cannot update a link's program");
         return true;
     }
-    if (auto removed = remove_link(folder, interface, slot); !removed) return fail(std::move(removed.error()));
+    KUDO_TRY(remove_link(folder, interface, slot));
     LIBBPF_OPTS(bpf_link_create_opts, options);
     options.flags = slot.xdp_flags;
     const Fd created(bpf_link_create(program, static_cast<int>(interface), slot.type, slot.xdp ? &options : nullptr));
@@ -96,9 +93,8 @@ Program egress_program(const Interface& interface) {
 
 // Takes our clsact filter away, if there is one; the clsact itself stays until disable.
 Result<bool> remove_filter(const DataPath& data_path, const ClsactHook& hook) {
-    auto present = clsact_program(filters(data_path.folder()), hook);
-    if (!present) return fail(std::move(present.error()));
-    if (*present == 0) return false;
+    auto present = KUDO_TRY(clsact_program(filters(data_path.folder()), hook));
+    if (present == 0) return false;
     KUDO_TRY(clsact_remove_filter(filters(data_path.folder()), hook));
     return true;
 }
@@ -110,36 +106,31 @@ struct TcAttached {
 };
 Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
                              TcHook wanted) {
-    auto program = data_path.program(which);
-    if (!program) return fail(std::move(program.error()));
+    auto program = KUDO_TRY(data_path.program(which));
     const ClsactHook hook{interface.index, slot.type == bpf_tcx_ingress};
     const fs::path memory = filters(data_path.folder());
     if (wanted != TcHook::Clsact) {
-        auto changed = ensure_link(data_path.folder(), interface.index, slot, program->get());
+        auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
         if (changed) {
-            auto removed = remove_filter(data_path, hook);
-            if (!removed) return fail(std::move(removed.error()));
-            return TcAttached{Hook::Tcx, *changed || *removed};
+            auto removed = KUDO_TRY(remove_filter(data_path, hook));
+            return TcAttached{Hook::Tcx, *changed || removed};
         }
         // A kernel before 6.6 does not know the attach type.
         if (wanted == TcHook::Tcx || (changed.error().number != EINVAL && changed.error().number != EOPNOTSUPP))
             return fail(std::move(changed.error()).in(interface.name + ": tcx"));
     }
-    auto present = clsact_program(memory, hook);
-    if (!present) return fail(std::move(present.error()));
-    const bool change = *present != program_id(program->get());
-    if (change) KUDO_TRY(clsact_attach(memory, hook, program->get()));
-    auto removed = remove_link(data_path.folder(), interface.index, slot);
-    if (!removed) return fail(std::move(removed.error()));
-    return TcAttached{Hook::Tc, change || *removed};
+    auto present = KUDO_TRY(clsact_program(memory, hook));
+    const bool change = present != program_id(program.get());
+    if (change) KUDO_TRY(clsact_attach(memory, hook, program.get()));
+    auto removed = KUDO_TRY(remove_link(data_path.folder(), interface.index, slot));
+    return TcAttached{Hook::Tc, change || removed};
 }
 
 // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
 Result<bool> attach_xdp(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
                         AttachResult& result) {
-    auto program = data_path.program(which);
-    if (!program) return fail(std::move(program.error()));
-    auto changed = ensure_link(data_path.folder(), interface.index, slot, program->get());
+    auto program = KUDO_TRY(data_path.program(which));
+    auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
     if (changed) {
         result.changed |= *changed;
         return true;
@@ -149,9 +140,8 @@ Result<bool> attach_xdp(DataPath& data_path, const Interface& interface, const S
 }
 
 Result<void> remove_slot(DataPath& data_path, const Interface& interface, const Slot& slot, AttachResult& result) {
-    auto removed = remove_link(data_path.folder(), interface.index, slot);
-    if (!removed) return fail(std::move(removed.error()));
-    result.changed |= *removed;
+    auto removed = KUDO_TRY(remove_link(data_path.folder(), interface.index, slot));
+    result.changed |= removed;
     return {};
 }
 
@@ -174,18 +164,18 @@ std::string_view hook_name(Hook hook) {
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
     AttachResult result;
     // Egress first: an ingress packet's flow then never waits for its answer's mark.
-    auto egress = attach_tc(data_path, interface, tcx_egress, egress_program(interface), options.tc_hook);
-    if (!egress) return fail(std::move(egress.error()).in(interface.name + ": egress"));
-    result.attached.egress = egress->hook;
-    result.changed |= egress->changed;
+    auto egress = KUDO_TRY(attach_tc(data_path, interface, tcx_egress, egress_program(interface), options.tc_hook)
+                               .in(interface.name + ": egress"));
+    result.attached.egress = egress.hook;
+    result.changed |= egress.changed;
 
     bool native = false, generic = false;
     if (interface.link != KUDO_LINK_ETHERNET) {
         result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
     } else {
-        auto attached = attach_xdp(data_path, interface, xdp_native, Program::Xdp, result);
-        if (!attached) return fail(std::move(attached.error()).in(interface.name + ": XDP"));
-        native = *attached;
+        auto attached =
+            KUDO_TRY(attach_xdp(data_path, interface, xdp_native, Program::Xdp, result).in(interface.name + ": XDP"));
+        native = attached;
     }
     // The new hook stands before the old one goes, so that no packet passes unjudged.
     if (native) {
@@ -193,26 +183,25 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
         KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
         KUDO_TRY(remove_slot(data_path, interface, tcx_ingress, result));
         if (options.marks_ingress) {
-            auto marking = attach_tc(data_path, interface, tcx_mark, Program::TcIngressMark, options.tc_hook);
-            if (!marking) return fail(std::move(marking.error()).in(interface.name + ": firewall mark"));
+            auto marking = KUDO_TRY(attach_tc(data_path, interface, tcx_mark, Program::TcIngressMark, options.tc_hook)
+                                        .in(interface.name + ": firewall mark"));
             result.attached.marks_ingress = true;
-            result.changed |= marking->changed;
+            result.changed |= marking.changed;
             return result;
         }
         KUDO_TRY(remove_slot(data_path, interface, tcx_mark, result));
-        auto removed = remove_filter(data_path, {interface.index, true});
-        if (!removed) return fail(std::move(removed.error()));
-        result.changed |= *removed;
+        auto removed = KUDO_TRY(remove_filter(data_path, {interface.index, true}));
+        result.changed |= removed;
         return result;
     }
-    auto ingress = attach_tc(data_path, interface, tcx_ingress, counting_ingress(interface), options.tc_hook);
-    if (!ingress) return fail(std::move(ingress.error()).in(interface.name + ": ingress"));
-    result.attached.ingress = ingress->hook;
-    result.changed |= ingress->changed;
+    auto ingress = KUDO_TRY(attach_tc(data_path, interface, tcx_ingress, counting_ingress(interface), options.tc_hook)
+                                .in(interface.name + ": ingress"));
+    result.attached.ingress = ingress.hook;
+    result.changed |= ingress.changed;
     if (options.xdp_generic && interface.link == KUDO_LINK_ETHERNET) {
-        auto attached = attach_xdp(data_path, interface, xdp_generic, Program::XdpGeneric, result);
-        if (!attached) return fail(std::move(attached.error()).in(interface.name + ": generic XDP"));
-        generic = *attached;
+        auto attached = KUDO_TRY(attach_xdp(data_path, interface, xdp_generic, Program::XdpGeneric, result)
+                                     .in(interface.name + ": generic XDP"));
+        generic = attached;
     }
     if (generic)
         result.attached.ingress = Hook::XdpGeneric;
@@ -227,62 +216,51 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     Attached attached;
     const fs::path& folder = data_path.folder();
     const auto read_link = [&](const Slot& slot, Program which) -> Result<bool> {
-        auto link = open_link(folder, interface.index, slot);
-        if (!link) return fail(std::move(link.error()));
-        if (!*link) return false;
-        auto info = link_info((*link)->get());
-        if (!info) return fail(std::move(info.error()));
+        auto link = KUDO_TRY(open_link(folder, interface.index, slot));
+        if (!link) return false;
+        auto info = KUDO_TRY(link_info(link->get()));
         auto program = data_path.pinned_program(which);
-        attached.current &= program && info->program_id == program_id(program->get());
+        attached.current &= program && info.program_id == program_id(program->get());
         return true;
     };
     // Which program our clsact filter runs; one of another build passes for the first.
     const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<std::optional<Program>> {
-        auto id = clsact_program(filters(folder), {interface.index, ingress});
-        if (!id) return fail(std::move(id.error()));
-        if (*id == 0) return std::optional<Program>{};
+        auto id = KUDO_TRY(clsact_program(filters(folder), {interface.index, ingress}));
+        if (id == 0) return std::optional<Program>{};
         for (const Program candidate : which) {
             auto program = data_path.pinned_program(candidate);
-            if (program && *id == program_id(program->get())) return std::optional(candidate);
+            if (program && id == program_id(program->get())) return std::optional(candidate);
         }
         attached.current = false;
         return std::optional(*which.begin());
     };
-    auto native = read_link(xdp_native, Program::Xdp);
-    if (!native) return fail(std::move(native.error()));
-    auto generic = read_link(xdp_generic, Program::XdpGeneric);
-    if (!generic) return fail(std::move(generic.error()));
-    auto ingress_link = read_link(tcx_ingress, counting_ingress(interface));
-    if (!ingress_link) return fail(std::move(ingress_link.error()));
-    auto mark = read_link(tcx_mark, Program::TcIngressMark);
-    if (!mark) return fail(std::move(mark.error()));
-    auto filter = read_filter(true, {counting_ingress(interface), Program::TcIngressMark});
-    if (!filter) return fail(std::move(filter.error()));
-    const bool filter_marks = *filter == Program::TcIngressMark, filter_counts = *filter && !filter_marks;
-    attached.marks_ingress = *mark || *filter || *ingress_link;
+    auto native = KUDO_TRY(read_link(xdp_native, Program::Xdp));
+    auto generic = KUDO_TRY(read_link(xdp_generic, Program::XdpGeneric));
+    auto ingress_link = KUDO_TRY(read_link(tcx_ingress, counting_ingress(interface)));
+    auto mark = KUDO_TRY(read_link(tcx_mark, Program::TcIngressMark));
+    auto filter = KUDO_TRY(read_filter(true, {counting_ingress(interface), Program::TcIngressMark}));
+    const bool filter_marks = filter == Program::TcIngressMark, filter_counts = filter && !filter_marks;
+    attached.marks_ingress = mark || filter || ingress_link;
     // Killed between the new hook and the old one: some packets count twice.
-    const int counting = *native + *ingress_link + filter_counts;
-    if (counting > 1 || (*native && *generic)) attached.current = false;
-    if (*native)
+    const int counting = native + ingress_link + filter_counts;
+    if (counting > 1 || (native && generic)) attached.current = false;
+    if (native)
         attached.ingress = Hook::XdpNative;
     else if (counting > 0)
-        attached.ingress = *generic ? Hook::XdpGeneric : *ingress_link ? Hook::Tcx : Hook::Tc;
-    auto egress_link = read_link(tcx_egress, egress_program(interface));
-    if (!egress_link) return fail(std::move(egress_link.error()));
-    if (*egress_link) attached.egress = Hook::Tcx;
-    auto egress = read_filter(false, {egress_program(interface)});
-    if (!egress) return fail(std::move(egress.error()));
-    if (*egress && *egress_link) attached.current = false;
-    if (*egress && !*egress_link) attached.egress = Hook::Tc;
+        attached.ingress = generic ? Hook::XdpGeneric : ingress_link ? Hook::Tcx : Hook::Tc;
+    auto egress_link = KUDO_TRY(read_link(tcx_egress, egress_program(interface)));
+    if (egress_link) attached.egress = Hook::Tcx;
+    auto egress = KUDO_TRY(read_filter(false, {egress_program(interface)}));
+    if (egress && egress_link) attached.current = false;
+    if (egress && !egress_link) attached.egress = Hook::Tc;
     return attached;
 }
 
 Result<bool> detach(const fs::path& folder, uint32_t interface) {
     bool changed = false;
     for (const Slot* slot : slots) {
-        auto removed = remove_link(folder, interface, *slot);
-        if (!removed) return fail(std::move(removed.error()));
-        changed |= *removed;
+        auto removed = KUDO_TRY(remove_link(folder, interface, *slot));
+        changed |= removed;
     }
     for (const ClsactHook& hook : clsact_hooks(filters(folder))) {
         if (hook.interface != interface) continue;

@@ -100,10 +100,9 @@ Result<void> remove_found(const ClsactHook& hook, const Found& found) {
 }
 
 Result<bool> has_clsact(uint32_t interface) {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
+    auto socket = KUDO_TRY(open_netlink());
     nl_cache* raw = nullptr;
-    if (const int error = rtnl_qdisc_alloc_cache(socket->get(), &raw); error < 0)
+    if (const int error = rtnl_qdisc_alloc_cache(socket.get(), &raw); error < 0)
         return fail(std::string("cannot read the qdiscs: ") + nl_geterror(error));
     const NlCache qdiscs(raw);
     for (nl_object* object = nl_cache_get_first(qdiscs.get()); object; object = nl_cache_get_next(object)) {
@@ -117,11 +116,10 @@ Result<bool> has_clsact(uint32_t interface) {
 
 // Does any filter stand on either side of the clsact?
 Result<bool> has_filters(uint32_t interface) {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
+    auto socket = KUDO_TRY(open_netlink());
     for (const uint32_t parent : {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)}) {
         nl_cache* raw = nullptr;
-        if (const int error = rtnl_cls_alloc_cache(socket->get(), static_cast<int>(interface), parent, &raw); error < 0)
+        if (const int error = rtnl_cls_alloc_cache(socket.get(), static_cast<int>(interface), parent, &raw); error < 0)
             return fail(std::string("cannot read the tc filters: ") + nl_geterror(error));
         const NlCache filters(raw);
         if (nl_cache_nitems(filters.get()) > 0) return true;
@@ -140,10 +138,9 @@ Result<void> ensure_clsact(const fs::path& memory, uint32_t interface) {
     bpf_tc_hook where = libbpf_hook(hook, true);
     // Remembered before it is made, and only where none is: killed in between, we remember one that is not there, which
     // does no harm, and never an admin's.
-    auto present_before = has_clsact(interface);
-    if (!present_before) return fail(std::move(present_before.error()));
+    auto present_before = KUDO_TRY(has_clsact(interface));
     const bool known = fs::exists(clsact_memory(memory, hook));
-    if (!known && !*present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
+    if (!known && !present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
     const int created = bpf_tc_hook_create(&where);
     if (created == -EEXIST && !known) rmdir(clsact_memory(memory, hook).c_str());
     if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);

@@ -16,13 +16,12 @@ constexpr std::array<uint64_t, 10> rates = {24, 48, 100, 128, 250, 256, 300, 512
 constexpr double ambiguous_uptime = 300, ambiguous_margin = 60; // seconds
 
 Result<kudo_clock_reading> read_clocks(DataPath& data_path) {
-    auto program = data_path.program(Program::Clock);
-    if (!program) return fail(std::move(program.error()));
+    auto program = KUDO_TRY(data_path.program(Program::Clock));
     char frame[64] = {};
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = frame;
     options.data_size_in = sizeof frame;
-    if (bpf_prog_test_run_opts(program->get(), &options) != 0) return fail_errno("cannot read the kernel's clocks");
+    if (bpf_prog_test_run_opts(program.get(), &options) != 0) return fail_errno("cannot read the kernel's clocks");
     kudo_clock_reading reading{};
     const uint32_t key = 0;
     if (bpf_map_lookup_elem(data_path.maps().clock.get(), &key, &reading) != 0)

@@ -87,9 +87,8 @@ const PinnedMap pinned_maps[] = {
 Result<DataPath::Maps> open_maps(const std::filesystem::path& folder) {
     DataPath::Maps maps;
     for (const PinnedMap& pinned : pinned_maps) {
-        auto fd = open_pin(folder / "maps" / pinned.name);
-        if (!fd) return fail(std::move(fd.error()));
-        pinned.fd(maps) = std::move(*fd);
+        auto fd = KUDO_TRY(open_pin(folder / "maps" / pinned.name));
+        pinned.fd(maps) = std::move(fd);
     }
     return maps;
 }
@@ -167,26 +166,24 @@ Result<DataPath> DataPath::open(const Instance& instance) {
 Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
                                   const std::function<Result<void>(DataPath&)>& prepare) {
     const auto staging = instance.layout().string() + "_new";
-    auto skeleton = open_skeleton();
-    if (!skeleton) return fail(std::move(skeleton.error()));
+    auto skeleton = KUDO_TRY(open_skeleton());
     for (const Copy& copy : copies)
         for (const Copy::Entry& entry : copy.programs)
-            bpf_program__set_autoload(entry.program(**skeleton), false);
+            bpf_program__set_autoload(entry.program(*skeleton), false);
     const int cpus = libbpf_num_possible_cpus();
     if (cpus < 1) return fail_errno("cannot count the CPUs", -cpus);
-    bpf_map__set_max_entries((*skeleton)->maps.kudo_cpus, static_cast<uint32_t>(cpus));
-    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows4, max_flows);
-    bpf_map__set_max_entries((*skeleton)->maps.kudo_flows6, max_flows / 4);
-    KUDO_TRY(load_skeleton(**skeleton));
+    bpf_map__set_max_entries(skeleton->maps.kudo_cpus, static_cast<uint32_t>(cpus));
+    bpf_map__set_max_entries(skeleton->maps.kudo_flows4, max_flows);
+    bpf_map__set_max_entries(skeleton->maps.kudo_flows6, max_flows / 4);
+    KUDO_TRY(load_skeleton(*skeleton));
 
     for (const char* folder : {"", "maps", "links", "filters", "queues"})
         KUDO_TRY(make_pin_folder(std::filesystem::path(staging) / folder));
     for (const PinnedMap& pinned : pinned_maps)
-        KUDO_TRY(pin(bpf_map__fd(pinned.map(**skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
+        KUDO_TRY(pin(bpf_map__fd(pinned.map(*skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
     KUDO_TRY(write_owner(instance, staging));
-    auto maps = open_maps(staging);
-    if (!maps) return fail(std::move(maps.error()));
-    DataPath data_path(staging, std::move(*maps));
+    auto maps = KUDO_TRY(open_maps(staging));
+    DataPath data_path(staging, std::move(maps));
     KUDO_TRY(prepare(data_path));
     if (rename(staging.c_str(), instance.layout().c_str()) != 0)
         return fail_errno(instance.layout().string() + ": cannot put the data path in place");
@@ -207,26 +204,25 @@ Result<Fd> DataPath::program(Program which) {
 
 Result<void> DataPath::load_programs(Program which) {
     const Copy& copy = *find_copy(which).first;
-    auto skeleton = open_skeleton();
-    if (!skeleton) return fail(std::move(skeleton.error()));
+    auto skeleton = KUDO_TRY(open_skeleton());
     for (const Copy& other : copies)
         for (const Copy::Entry& entry : other.programs)
-            bpf_program__set_autoload(entry.program(**skeleton), false);
+            bpf_program__set_autoload(entry.program(*skeleton), false);
     for (const Copy::Entry& entry : copy.programs)
-        bpf_program__set_autoload(entry.program(**skeleton), true);
+        bpf_program__set_autoload(entry.program(*skeleton), true);
     for (const PinnedMap& pinned : pinned_maps)
-        if (bpf_map__reuse_fd(pinned.map(**skeleton), pinned.fd(maps_).get()) != 0)
+        if (bpf_map__reuse_fd(pinned.map(*skeleton), pinned.fd(maps_).get()) != 0)
             return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
-    (*skeleton)->rodata->kudo_link = copy.link;
-    (*skeleton)->rodata->kudo_ingress_counts = copy.ingress_counts;
-    KUDO_TRY(load_skeleton(**skeleton));
+    skeleton->rodata->kudo_link = copy.link;
+    skeleton->rodata->kudo_ingress_counts = copy.ingress_counts;
+    KUDO_TRY(load_skeleton(*skeleton));
 
     const auto folder = folder_ / program_folder_name();
     KUDO_TRY(make_pin_folder(folder));
     for (const Copy::Entry& entry : copy.programs) {
         const auto path = folder / entry.pin;
         if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
-        KUDO_TRY(pin(bpf_program__fd(entry.program(**skeleton)), path));
+        KUDO_TRY(pin(bpf_program__fd(entry.program(*skeleton)), path));
     }
     return {};
 }

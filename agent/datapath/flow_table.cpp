@@ -180,11 +180,10 @@ private:
 } // namespace
 
 Result<CpuBlocks> CpuBlocks::map(int cpus_fd) {
-    auto count = map_size(cpus_fd);
-    if (!count) return fail(std::move(count.error()));
-    void* memory = mmap(nullptr, sizeof(kudo_cpu) * *count, PROT_READ, MAP_SHARED, cpus_fd, 0);
+    auto count = KUDO_TRY(map_size(cpus_fd));
+    void* memory = mmap(nullptr, sizeof(kudo_cpu) * count, PROT_READ, MAP_SHARED, cpus_fd, 0);
     if (memory == MAP_FAILED) return fail_errno("cannot map the counters");
-    return CpuBlocks({static_cast<const kudo_cpu*>(memory), *count});
+    return CpuBlocks({static_cast<const kudo_cpu*>(memory), count});
 }
 
 CpuBlocks::~CpuBlocks() {
@@ -205,12 +204,10 @@ kudo_counters sum_counters(std::span<const kudo_cpu> cpus) {
 
 Result<FlowTable> read_flow_table(int flows4_fd, int flows6_fd, std::span<const kudo_cpu> cpus) {
     FlowTable table;
-    auto flows4 = Reader<IPv4Flows>(flows4_fd, cpus).read();
-    if (!flows4) return fail(std::move(flows4.error()));
-    auto flows6 = Reader<IPv6Flows>(flows6_fd, cpus).read();
-    if (!flows6) return fail(std::move(flows6.error()));
-    table.flows4 = std::move(*flows4);
-    table.flows6 = std::move(*flows6);
+    auto flows4 = KUDO_TRY(Reader<IPv4Flows>(flows4_fd, cpus).read());
+    auto flows6 = KUDO_TRY(Reader<IPv6Flows>(flows6_fd, cpus).read());
+    table.flows4 = std::move(flows4);
+    table.flows6 = std::move(flows6);
     return table;
 }
 

@@ -89,9 +89,8 @@ Result<void> empty_slot(const DataPath& data_path, Policies& policies, uint32_t 
 } // namespace
 
 Result<uint32_t> active_generation(const DataPath& data_path) {
-    auto active = Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation");
-    if (!active) return fail(std::move(active.error()));
-    return load(**active);
+    auto active = KUDO_TRY(Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation"));
+    return load(*active);
 }
 
 Result<void> wait_for_readers(const DataPath& data_path) {
@@ -107,19 +106,17 @@ Result<void> wait_for_readers(const DataPath& data_path) {
 }
 
 Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compiled) {
-    auto active = Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation");
-    if (!active) return fail(std::move(active.error()));
-    auto policies = Mapped<Policies>::map(data_path.maps().policies.get(), "the policies");
-    if (!policies) return fail(std::move(policies.error()));
+    auto active = KUDO_TRY(Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation"));
+    auto policies = KUDO_TRY(Mapped<Policies>::map(data_path.maps().policies.get(), "the policies"));
 
-    const uint32_t old = load(**active);
+    const uint32_t old = load(*active);
     const uint32_t next = old == UINT32_MAX ? 2 : old + 1; // never 0, and the slots always alternate
     const uint32_t slot = next & 1;
-    kudo_policy& target = (**policies)[slot];
+    kudo_policy& target = (*policies)[slot];
     if (load(target.generation) != 0) {
         // A writer was killed after it made the other slot active or while it filled this one.
         KUDO_TRY(wait_for_readers(data_path));
-        KUDO_TRY(empty_slot(data_path, **policies, slot));
+        KUDO_TRY(empty_slot(data_path, *policies, slot));
     }
 
     store(target.generation, next); // from here on this slot counts as dirty
@@ -131,9 +128,9 @@ Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compil
                 sizeof target - behind_generation);
     KUDO_TRY(write_service_names(data_path, compiled.slots, next));
 
-    store(**active, next);
+    store(*active, next);
     KUDO_TRY(wait_for_readers(data_path));
-    if (old != 0) KUDO_TRY(empty_slot(data_path, **policies, slot ^ 1));
+    if (old != 0) KUDO_TRY(empty_slot(data_path, *policies, slot ^ 1));
     return next;
 }
 
@@ -142,15 +139,12 @@ std::array<uint8_t, 32> ActivePolicy::hash() const {
 }
 
 Result<kudo_policy> read_active_policy(const DataPath& data_path) {
-    auto policies = Mapped<Policies>::map(data_path.maps().policies.get(), "the policies");
-    if (!policies) return fail(std::move(policies.error()));
+    auto policies = KUDO_TRY(Mapped<Policies>::map(data_path.maps().policies.get(), "the policies"));
     for (int attempt = 0; attempt < 100; attempt++) {
-        auto before = active_generation(data_path);
-        if (!before) return fail(std::move(before.error()));
-        const kudo_policy policy = (**policies)[*before & 1];
-        auto after = active_generation(data_path);
-        if (!after) return fail(std::move(after.error()));
-        if (*before == *after && policy.generation == *before) return policy;
+        auto before = KUDO_TRY(active_generation(data_path));
+        const kudo_policy policy = (*policies)[before & 1];
+        auto after = KUDO_TRY(active_generation(data_path));
+        if (before == after && policy.generation == before) return policy;
     }
     return fail("the policy changes too quickly to be read; try again");
 }
@@ -158,22 +152,18 @@ Result<kudo_policy> read_active_policy(const DataPath& data_path) {
 Result<ActivePolicy> read_active(const DataPath& data_path) {
     // A swap may empty the slot under a reader without the lock; what was read then is thrown away.
     for (int attempt = 0; attempt < 100; attempt++) {
-        auto policy = read_active_policy(data_path);
-        if (!policy) return fail(std::move(policy.error()));
+        auto policy = KUDO_TRY(read_active_policy(data_path));
         ActivePolicy result;
-        result.generation = policy->generation;
-        result.compiled.policy = std::make_unique<kudo_policy>(*policy);
+        result.generation = policy.generation;
+        result.compiled.policy = std::make_unique<kudo_policy>(policy);
         if (result.generation == 0) return result;
         const uint32_t slot = result.generation & 1;
-        auto entries4 = read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get());
-        if (!entries4) return fail(std::move(entries4.error()));
-        auto entries6 = read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get());
-        if (!entries6) return fail(std::move(entries6.error()));
-        auto after = active_generation(data_path);
-        if (!after) return fail(std::move(after.error()));
-        if (*after != result.generation) continue;
-        result.compiled.entries4 = std::move(*entries4);
-        result.compiled.entries6 = std::move(*entries6);
+        auto entries4 = KUDO_TRY(read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get()));
+        auto entries6 = KUDO_TRY(read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get()));
+        auto after = KUDO_TRY(active_generation(data_path));
+        if (after != result.generation) continue;
+        result.compiled.entries4 = std::move(entries4);
+        result.compiled.entries6 = std::move(entries6);
         sort_entries(result.compiled.entries4);
         sort_entries(result.compiled.entries6);
         return result;

@@ -134,9 +134,8 @@ bool has_pins(const Instance& instance) {
 }
 
 Result<void> write_owner(const Instance& instance, const fs::path& layout) {
-    auto owner = owner_text(instance);
-    if (!owner) return fail(std::move(owner.error()));
-    if (symlink(owner->c_str(), owner_link(layout).c_str()) != 0) return fail_errno("cannot write the owner");
+    auto owner = KUDO_TRY(owner_text(instance));
+    if (symlink(owner.c_str(), owner_link(layout).c_str()) != 0) return fail_errno("cannot write the owner");
     return {};
 }
 
@@ -152,20 +151,19 @@ Result<void> check_layout_is_ours(const Instance& instance) {
     }
     const std::string found = fs::read_symlink(owner_link(instance.layout()), error);
     if (error) return {}; // no data path, or somebody has been at its pins: what reads them will say so
-    auto owner = owner_text(instance);
-    if (!owner) return fail(std::move(owner.error()));
+    auto owner = KUDO_TRY(owner_text(instance));
     const auto split = [](const std::string& text) {
         return std::pair(text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1));
     };
     const auto [network, state] = split(found);
-    if (state != split(*owner).second)
+    if (state != split(owner).second)
         return bad_input(fmt::format("{}: the data path there belongs to --state-dir {}, not {}",
-                                     instance.layout().string(), state, split(*owner).second));
-    if (network != split(*owner).first)
+                                     instance.layout().string(), state, split(owner).second));
+    if (network != split(owner).first)
         return bad_input(
             fmt::format("{}: the data path there belongs to network namespace {}, this is {}; run it there "
                         "(nsenter --net=FILE), or give this one a --bpffs and a --state-dir of its own",
-                        instance.layout().string(), network, split(*owner).first));
+                        instance.layout().string(), network, split(owner).first));
     return {};
 }
 

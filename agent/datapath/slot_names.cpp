@@ -41,16 +41,15 @@ Result<void> write_name(const DataPath& data_path, uint32_t slot, std::string_vi
 
 // Those that the active generation's ranges name: no packet is counted for any other.
 Result<SlotSet> counted_slots(const DataPath& data_path) {
-    const auto active = read_active(data_path);
-    if (!active) return fail(active.error());
+    const auto active = KUDO_TRY(read_active(data_path));
     SlotSet slots;
     const auto add = [&](const auto& entries) {
         for (const auto& [key, match] : entries)
             for (const kudo_candidate& candidate : match.candidates)
                 slots.set(candidate.service % KUDO_MAX_SERVICES);
     };
-    add(active->compiled.entries4);
-    add(active->compiled.entries6);
+    add(active.compiled.entries4);
+    add(active.compiled.entries6);
     return slots;
 }
 
@@ -58,11 +57,10 @@ Result<SlotSet> counted_slots(const DataPath& data_path) {
 class WritableCpus {
 public:
     static Result<WritableCpus> map(int fd) {
-        const auto count = map_size(fd);
-        if (!count) return fail(count.error());
-        void* memory = mmap(nullptr, sizeof(kudo_cpu) * *count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        const auto count = KUDO_TRY(map_size(fd));
+        void* memory = mmap(nullptr, sizeof(kudo_cpu) * count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (memory == MAP_FAILED) return fail_errno("cannot map the counters");
-        return WritableCpus({static_cast<kudo_cpu*>(memory), *count});
+        return WritableCpus({static_cast<kudo_cpu*>(memory), count});
     }
     WritableCpus(WritableCpus&& other) noexcept : cpus_(std::exchange(other.cpus_, {})) {}
     WritableCpus& operator=(WritableCpus&& other) noexcept {
@@ -89,11 +87,10 @@ void forget_counters(std::span<kudo_cpu> cpus, const SlotSet& slots) {
 
 // Nothing is counted for these slots by any program.
 Result<void> empty_slots(const DataPath& data_path, const SlotSet& slots) {
-    auto cpus = WritableCpus::map(data_path.maps().cpus.get());
-    if (!cpus) return fail(std::move(cpus.error()));
+    auto cpus = KUDO_TRY(WritableCpus::map(data_path.maps().cpus.get()));
     for (uint32_t slot = 1; slot < slots.size(); slot++)
         if (slots.test(slot)) KUDO_TRY(write_name(data_path, slot, being_emptied, 0));
-    forget_counters(**cpus, slots);
+    forget_counters(*cpus, slots);
     return {};
 }
 
@@ -102,17 +99,15 @@ Result<void> empty_slots(const DataPath& data_path, const SlotSet& slots) {
 Result<SlotNames> read_slot_names(const DataPath& data_path) {
     SlotNames names;
     for (uint32_t slot = 1; slot < KUDO_MAX_SERVICES; slot++) {
-        auto name = read_name(data_path, slot);
-        if (!name) return fail(std::move(name.error()));
-        if (name->name != being_emptied) names[slot] = std::move(*name);
+        auto name = KUDO_TRY(read_name(data_path, slot));
+        if (name.name != being_emptied) names[slot] = std::move(name);
     }
     return names;
 }
 
 Result<ServiceSlots> read_service_slots(const DataPath& data_path) {
-    const auto names = read_slot_names(data_path);
-    if (!names) return fail(names.error());
-    return slots_of(*names);
+    const auto names = KUDO_TRY(read_slot_names(data_path));
+    return slots_of(names);
 }
 
 ServiceSlots slots_of(const SlotNames& names) {
@@ -123,11 +118,10 @@ ServiceSlots slots_of(const SlotNames& names) {
 }
 
 Result<std::vector<uint8_t>> idle_slots(const DataPath& data_path, const ServiceSlots& slots) {
-    const auto counted = counted_slots(data_path);
-    if (!counted) return fail(counted.error());
+    const auto counted = KUDO_TRY(counted_slots(data_path));
     std::vector<uint8_t> idle;
     for (const auto& [name, slot] : slots)
-        if (!counted->test(slot)) idle.push_back(slot);
+        if (!counted.test(slot)) idle.push_back(slot);
     return idle;
 }
 
@@ -135,16 +129,14 @@ Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& 
     std::vector<std::pair<uint32_t, std::string>> changed;
     SlotSet taken;
     for (const auto& [name, slot] : slots) {
-        const auto present = read_name(data_path, slot);
-        if (!present) return fail(present.error());
-        if (present->name == name) continue;
+        const auto present = KUDO_TRY(read_name(data_path, slot));
+        if (present.name == name) continue;
         changed.emplace_back(slot, name);
-        if (!present->name.empty()) taken.set(slot);
+        if (!present.name.empty()) taken.set(slot);
     }
     if (taken.any()) {
-        const auto counted = counted_slots(data_path);
-        if (!counted) return fail(counted.error());
-        if ((*counted & taken).any()) return fail("a service that is in use would lose its counters; try again");
+        const auto counted = KUDO_TRY(counted_slots(data_path));
+        if ((counted & taken).any()) return fail("a service that is in use would lose its counters; try again");
         KUDO_TRY(empty_slots(data_path, taken));
     }
     for (const auto& [slot, name] : changed)

@@ -61,10 +61,9 @@ nlohmann::ordered_json texts_json(const std::vector<std::string>& texts) {
 
 Result<std::string> read_word(const Json& root, std::string_view field, bool (*is_right)(std::string_view),
                               std::string_view expected) {
-    auto text = read_text(root, "", field);
-    if (!text) return fail(std::move(text.error()));
-    if (!is_right(text->value)) return wrong(field, fmt::format("{}: {}", in_quotes(text->value), expected));
-    return std::move(text->value);
+    auto text = KUDO_TRY(read_text(root, "", field));
+    if (!is_right(text.value)) return wrong(field, fmt::format("{}: {}", in_quotes(text.value), expected));
+    return std::move(text.value);
 }
 
 Result<uint64_t> read_number(const Json& object, std::string_view path, std::string_view field) {
@@ -76,12 +75,11 @@ Result<uint64_t> read_number(const Json& object, std::string_view path, std::str
 }
 
 Result<std::vector<std::string>> read_texts(const Json& root, std::string_view field) {
-    auto list = read_list(root, "", field);
-    if (!list) return fail(std::move(list.error()));
-    if (list->size() > most_texts)
-        return wrong(field, fmt::format("{} are too many; at most {} are expected", list->size(), most_texts));
+    auto list = KUDO_TRY(read_list(root, "", field));
+    if (list.size() > most_texts)
+        return wrong(field, fmt::format("{} are too many; at most {} are expected", list.size(), most_texts));
     std::vector<std::string> texts;
-    for (Text& text : *list) {
+    for (Text& text : list) {
         if (text.value.size() > longest_text || !is_printable(text.value))
             return wrong(text.path, fmt::format("must be at most {} characters of printable ASCII", longest_text));
         texts.push_back(std::move(text.value));
@@ -113,9 +111,8 @@ Result<void> read_names(HostReport& report, const Json& root) {
         {"version", &HostReport::version, is_short, "expected at most 64 characters of printable ASCII"},
     };
     for (const auto& word : words) {
-        auto value = read_word(root, word.field, word.is_right, word.expected);
-        if (!value) return fail(std::move(value.error()));
-        report.*word.member = std::move(*value);
+        auto value = KUDO_TRY(read_word(root, word.field, word.is_right, word.expected));
+        report.*word.member = std::move(value);
     }
     return {};
 }
@@ -124,13 +121,11 @@ Result<void> read_staged(HostReport& report, const Json& root) {
     const Json& staged = root.at("staged");
     if (staged.is_null()) return {};
     KUDO_TRY(check_fields(staged, "staged", staged_fields));
-    const auto serial = read_serial(staged, "staged", "serial");
-    if (!serial) return fail(serial.error());
-    report.staged_serial = *serial;
+    const auto serial = KUDO_TRY(read_serial(staged, "staged", "serial"));
+    report.staged_serial = serial;
     if (staged.at("effective").is_null()) return {};
-    const auto effective = read_time(staged, "staged", "effective");
-    if (!effective) return fail(effective.error());
-    report.staged_effective = *effective;
+    const auto effective = KUDO_TRY(read_time(staged, "staged", "effective"));
+    report.staged_effective = effective;
     return {};
 }
 
@@ -138,30 +133,26 @@ Result<HostReport> read_report(std::string_view json) {
     if (json.size() > host_report_max_bytes)
         return bad_input(
             fmt::format("{} bytes are too many; a report has at most {}", json.size(), host_report_max_bytes));
-    const auto root = read_json(json);
-    if (!root) return fail(root.error());
-    KUDO_TRY(check_fields(*root, "", report_fields));
+    const auto root = KUDO_TRY(read_json(json));
+    KUDO_TRY(check_fields(root, "", report_fields));
     KUDO_TRY(read_word(
-        *root, "format", [](std::string_view text) { return text == host_report_format; },
+        root, "format", [](std::string_view text) { return text == host_report_format; },
         fmt::format("expected \"{}\"", host_report_format)));
     HostReport report;
-    KUDO_TRY(read_names(report, *root));
+    KUDO_TRY(read_names(report, root));
     for (const auto& [field, member] :
          {std::pair{"serial", &HostReport::serial}, {"key_set_serial", &HostReport::key_set_serial}}) {
-        const auto number = read_number(*root, "", field);
-        if (!number) return fail(number.error());
-        report.*member = *number;
+        const auto number = KUDO_TRY(read_number(root, "", field));
+        report.*member = number;
     }
     for (const auto& [field, member] :
          {std::pair{"problems", &HostReport::problems}, {"alarms", &HostReport::alarms}}) {
-        auto texts = read_texts(*root, field);
-        if (!texts) return fail(std::move(texts.error()));
-        report.*member = std::move(*texts);
+        auto texts = KUDO_TRY(read_texts(root, field));
+        report.*member = std::move(texts);
     }
-    KUDO_TRY(read_staged(report, *root));
-    const auto time = read_time(*root, "", "time");
-    if (!time) return fail(time.error());
-    report.time = *time;
+    KUDO_TRY(read_staged(report, root));
+    const auto time = KUDO_TRY(read_time(root, "", "time"));
+    report.time = time;
     return report;
 }
 
@@ -192,8 +183,7 @@ std::string to_json(const HostReport& report) {
 }
 
 Result<HostReport> parse_host_report(std::string_view json, std::string_view name) {
-    auto report = read_report(json);
-    if (!report) return fail(std::move(report.error()).in(name));
+    auto report = KUDO_TRY(read_report(json).in(name));
     return report;
 }
 

@@ -25,11 +25,10 @@ namespace {
 
 // Of a hash that programs change meanwhile: an entry that goes may make the walk begin anew.
 template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {
-    auto capacity = map_size(fd);
-    if (!capacity) return fail(std::move(capacity.error()));
+    auto capacity = KUDO_TRY(map_size(fd));
     Key key{}, next{};
     const Key* previous = nullptr;
-    for (uint32_t steps = 0; steps < 4 * *capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
+    for (uint32_t steps = 0; steps < 4 * capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
         key = next;
         previous = &key;
         kudo_stray stray{};
@@ -57,12 +56,11 @@ bool answers_question(uint64_t hash, const kudo_answer& row) {
 
 Result<std::vector<kudo_answer>> read_answers(int fd) {
     std::vector<kudo_answer> answers;
-    auto capacity = map_size(fd);
-    if (!capacity) return fail(std::move(capacity.error()));
+    auto capacity = KUDO_TRY(map_size(fd));
     uint64_t key = 0, next = 0;
     const uint64_t* previous = nullptr;
     std::set<uint64_t> read;
-    for (uint32_t steps = 0; steps < 4 * *capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
+    for (uint32_t steps = 0; steps < 4 * capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
         key = next;
         previous = &key;
         if (!read.insert(key).second) continue;
@@ -91,14 +89,11 @@ bool has(const RangeMap& map, const Address& address) {
 class Reader {
 public:
     static Result<Reader> make(DataPath& data_path) {
-        auto active = read_active(data_path);
-        if (!active) return fail(std::move(active.error()));
-        auto clock = TickClock::read(data_path);
-        if (!clock) return fail(std::move(clock.error()));
-        auto interfaces = list_interfaces();
-        if (!interfaces) return fail(std::move(interfaces.error()));
-        Reader reader(std::move(*active), *clock);
-        for (const Interface& interface : *interfaces)
+        auto active = KUDO_TRY(read_active(data_path));
+        auto clock = KUDO_TRY(TickClock::read(data_path));
+        auto interfaces = KUDO_TRY(list_interfaces());
+        Reader reader(std::move(active), clock);
+        for (const Interface& interface : interfaces)
             reader.interfaces_[interface.index] = interface.name;
         return reader;
     }
@@ -163,20 +158,18 @@ Result<Drift> read_drift(DataPath& data_path) {
     std::map<Address, kudo_stray> rows;
     KUDO_TRY(read_rows<kudo_stray4_key>(data_path.maps().strays4.get(), Family::IPv4, rows));
     KUDO_TRY(read_rows<kudo_stray6_key>(data_path.maps().strays6.get(), Family::IPv6, rows));
-    auto answers = read_answers(data_path.maps().answers.get());
-    if (!answers) return fail(std::move(answers.error()));
+    auto answers = KUDO_TRY(read_answers(data_path.maps().answers.get()));
     Drift drift;
-    if (rows.empty() && answers->empty()) return drift; // mostly so; the rest takes its time
+    if (rows.empty() && answers.empty()) return drift; // mostly so; the rest takes its time
 
-    auto reader = Reader::make(data_path);
-    if (!reader) return fail(std::move(reader.error()));
-    for (const kudo_answer& row : *answers)
-        reader->add_names(row, drift.moved_names);
+    auto reader = KUDO_TRY(Reader::make(data_path));
+    for (const kudo_answer& row : answers)
+        reader.add_names(row, drift.moved_names);
     std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
         return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);
     });
     for (const auto& [remote, row] : rows) {
-        auto stray = reader->stray(remote, row);
+        auto stray = reader.stray(remote, row);
         if (!stray) continue;
         const auto named = std::ranges::find(drift.moved_names, remote, &NamedAddress::address);
         if (named != drift.moved_names.end()) stray->name = named->name;

@@ -91,9 +91,8 @@ std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const Compil
 
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
                             std::optional<PortRule> port) {
-    const auto compiled = compile(map, options);
-    if (!compiled) return fail(compiled.error());
-    const Judge judge{map, *compiled, address, longest_match(*compiled, address)};
+    const auto compiled = KUDO_TRY(compile(map, options));
+    const Judge judge{map, compiled, address, longest_match(compiled, address)};
     Explanation result;
     result.address = address;
     result.port = port;

@@ -53,15 +53,12 @@ void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Sta
 }
 
 Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNames& names, Statistics& statistics) {
-    auto clock = TickClock::read(data_path);
-    if (!clock) return fail(std::move(clock.error()));
-    auto interfaces = list_interfaces();
-    if (!interfaces) return fail(std::move(interfaces.error()));
+    auto clock = KUDO_TRY(TickClock::read(data_path));
+    auto interfaces = KUDO_TRY(list_interfaces());
     std::map<uint32_t, std::string> interface_names;
-    for (const Interface& interface : *interfaces)
+    for (const Interface& interface : interfaces)
         interface_names[interface.index] = interface.name;
-    auto streams = read_rtp_streams(data_path.maps().rtp4.get(), data_path.maps().rtp6.get());
-    if (!streams) return fail(std::move(streams.error()));
+    auto streams = KUDO_TRY(read_rtp_streams(data_path.maps().rtp4.get(), data_path.maps().rtp6.get()));
 
     const auto record_of = [&](const auto& key, const kudo_flow& flow) {
         kudo_judgement judgement{};
@@ -84,35 +81,34 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNa
         record.range = prefix_of(record.remote, judgement.prefix_length);
         record.generation = judgement.generation;
         std::copy(std::begin(flow.directions), std::end(flow.directions), record.counters.begin());
-        record.first_seen = clock->wall_time(flow.first_seen);
-        record.last_seen = clock->wall_time(flow.last_seen);
-        if (record.class_ == KUDO_CLASS_MEDIA && !streams->empty()) {
+        record.first_seen = clock.wall_time(flow.first_seen);
+        record.last_seen = clock.wall_time(flow.last_seen);
+        if (record.class_ == KUDO_CLASS_MEDIA && !streams.empty()) {
             const auto* bytes = reinterpret_cast<const char*>(&key);
-            if (const auto found = streams->find(std::string(bytes, sizeof key)); found != streams->end())
+            if (const auto found = streams.find(std::string(bytes, sizeof key)); found != streams.end())
                 record.streams = found->second;
         }
         return record;
     };
-    auto table = read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.blocks());
-    if (!table) return fail(std::move(table.error()));
+    auto table = KUDO_TRY(read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.blocks()));
     // Busiest first, by light handles: a record is ten times as heavy.
-    const std::size_t flows4 = table->flows4.size();
+    const std::size_t flows4 = table.flows4.size();
     std::vector<std::pair<uint64_t, uint32_t>> order;
     const auto enter = [&order](const auto& rows) {
         for (const auto& [key, flow] : rows)
             order.emplace_back(flow.directions[KUDO_INGRESS].bytes + flow.directions[KUDO_EGRESS].bytes, order.size());
     };
-    order.reserve(flows4 + table->flows6.size());
-    enter(table->flows4);
-    enter(table->flows6);
+    order.reserve(flows4 + table.flows6.size());
+    enter(table.flows4);
+    enter(table.flows6);
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     statistics.flows.reserve(order.size());
     for (const auto& [bytes, index] : order) {
         if (index < flows4)
-            statistics.flows.push_back(record_of(table->flows4[index].first, table->flows4[index].second));
+            statistics.flows.push_back(record_of(table.flows4[index].first, table.flows4[index].second));
         else
             statistics.flows.push_back(
-                record_of(table->flows6[index - flows4].first, table->flows6[index - flows4].second));
+                record_of(table.flows6[index - flows4].first, table.flows6[index - flows4].second));
     }
     statistics.flow_entries = statistics.flows.size();
     return {};
@@ -121,39 +117,33 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNa
 // What was counted for the names of these slots.
 Result<Statistics> read_counted(DataPath& data_path, const SlotNames& names) {
     Statistics statistics;
-    auto generation = active_generation(data_path);
-    if (!generation) return fail(std::move(generation.error()));
-    statistics.generation = *generation;
+    auto generation = KUDO_TRY(active_generation(data_path));
+    statistics.generation = generation;
     statistics.read_at = std::chrono::system_clock::now();
-    auto cpus = CpuBlocks::map(data_path.maps().cpus.get());
-    if (!cpus) return fail(std::move(cpus.error()));
-    take_counters(sum_counters(cpus->blocks()), slots_of(names), statistics);
+    auto cpus = KUDO_TRY(CpuBlocks::map(data_path.maps().cpus.get()));
+    take_counters(sum_counters(cpus.blocks()), slots_of(names), statistics);
     for (const Fd* flows : {&data_path.maps().flows4, &data_path.maps().flows6}) {
-        auto size = map_size(flows->get());
-        if (!size) return fail(std::move(size.error()));
-        statistics.flow_capacity += *size;
+        auto size = KUDO_TRY(map_size(flows->get()));
+        statistics.flow_capacity += size;
     }
-    KUDO_TRY(read_flows(data_path, *cpus, names, statistics));
+    KUDO_TRY(read_flows(data_path, cpus, names, statistics));
     return statistics;
 }
 
 Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
-    auto interfaces = list_interfaces();
-    if (!interfaces) return fail(std::move(interfaces.error()));
+    auto interfaces = KUDO_TRY(list_interfaces());
     const std::set<uint32_t> ours = attached_interfaces(data_path.folder());
-    for (const Interface& interface : *interfaces) {
+    for (const Interface& interface : interfaces) {
         if (!ours.contains(interface.index)) continue;
-        auto numbers = read_queue_numbers(interface);
-        if (!numbers) return fail(std::move(numbers.error()));
-        std::ranges::move(*numbers, std::back_inserter(statistics.queues));
+        auto numbers = KUDO_TRY(read_queue_numbers(interface));
+        std::ranges::move(numbers, std::back_inserter(statistics.queues));
     }
     return {};
 }
 
 Result<void> read_stale(const Instance& instance, DataPath& data_path, Statistics& statistics) {
-    auto stale = read_drift(data_path);
-    if (!stale) return fail(std::move(stale.error()));
-    statistics.stale = std::move(*stale);
+    auto stale = KUDO_TRY(read_drift(data_path));
+    statistics.stale = std::move(stale);
     if (statistics.stale.empty()) return {};
     // A map that cannot be read is for `status` to tell.
     if (const auto desired = load_desired_state(instance)) {
@@ -179,19 +169,15 @@ Directions Statistics::ServiceCounters::total() const {
 Result<Statistics> read_statistics(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto data_path = DataPath::open(instance);
-    if (!data_path) return fail(std::move(data_path.error()));
+    auto data_path = KUDO_TRY(DataPath::open(instance));
     // A slot may go to another name while we read what was counted for it.
     for (int attempt = 0; attempt < 10; attempt++) {
-        const auto names = read_slot_names(*data_path);
-        if (!names) return fail(names.error());
-        auto statistics = read_counted(*data_path, *names);
-        if (!statistics) return statistics;
-        const auto after = read_slot_names(*data_path);
-        if (!after) return fail(after.error());
-        if (*after != *names) continue;
-        KUDO_TRY(read_queues(*data_path, *statistics));
-        KUDO_TRY(read_stale(instance, *data_path, *statistics));
+        const auto names = KUDO_TRY(read_slot_names(data_path));
+        auto statistics = KUDO_TRY(read_counted(data_path, names));
+        const auto after = KUDO_TRY(read_slot_names(data_path));
+        if (after != names) continue;
+        KUDO_TRY(read_queues(data_path, statistics));
+        KUDO_TRY(read_stale(instance, data_path, statistics));
         return statistics;
     }
     return fail("the services change too quickly to be counted; try again");

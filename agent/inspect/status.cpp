@@ -29,23 +29,20 @@ template <typename Bytes> std::string hex(const Bytes& bytes) {
 
 // `maps`: null if the one in effect cannot be read.
 Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
-    auto active = read_active(data_path);
-    if (!active) return fail(std::move(active.error()));
-    const kudo_policy& policy = *active->compiled.policy;
-    const auto hash = active->hash();
-    status.generation = active->generation;
+    auto active = KUDO_TRY(read_active(data_path));
+    const kudo_policy& policy = *active.compiled.policy;
+    const auto hash = active.hash();
+    status.generation = active.generation;
     status.mode = static_cast<kudo_mode>(policy.mode);
     status.serial = policy.serial;
-    status.prefixes4 = static_cast<uint32_t>(active->compiled.entries4.size());
-    status.prefixes6 = static_cast<uint32_t>(active->compiled.entries6.size());
+    status.prefixes4 = static_cast<uint32_t>(active.compiled.entries4.size());
+    status.prefixes6 = static_cast<uint32_t>(active.compiled.entries6.size());
     status.content_hash = hex(hash);
 
     if (!maps) return {};
-    auto slots = read_service_slots(data_path);
-    if (!slots) return fail(std::move(slots.error()));
-    auto compiled = compile_honoured(*maps, status.desired.compile_options(), *slots);
-    if (!compiled) return fail(std::move(compiled.error()));
-    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
+    auto slots = KUDO_TRY(read_service_slots(data_path));
+    auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
+    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
     if (!status.policy_matches)
         status.drift.push_back(fmt::format(
             "the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
@@ -55,28 +52,25 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
 }
 
 Result<void> read_interfaces(DataPath& data_path, Status& status) {
-    auto wanted = find_wanted_interfaces(status.desired, false);
-    if (!wanted) return fail(std::move(wanted.error()));
-    for (const Interface& interface : wanted->present) {
-        auto attached = read_attached(data_path, interface);
-        if (!attached) return fail(std::move(attached.error()));
+    auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
+    for (const Interface& interface : wanted.present) {
+        auto attached = KUDO_TRY(read_attached(data_path, interface));
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;
-        if (attached->ingress) line.ingress = hook_name(*attached->ingress);
-        if (attached->egress) line.egress = hook_name(*attached->egress);
-        const bool marked = !status.desired.marks_ingress() || attached->marks_ingress;
-        if (!attached->ingress)
+        if (attached.ingress) line.ingress = hook_name(*attached.ingress);
+        if (attached.egress) line.egress = hook_name(*attached.egress);
+        const bool marked = !status.desired.marks_ingress() || attached.marks_ingress;
+        if (!attached.ingress)
             line.problem = "no program on ingress";
-        else if (!attached->egress)
+        else if (!attached.egress)
             line.problem = "no program on egress";
         else if (!marked)
             line.problem = "no program marks incoming packets";
-        else if (!attached->current)
+        else if (!attached.current)
             line.problem = "runs the programs of another build, or counts twice";
-        auto queues = read_queues(data_path, interface, status.desired.queues);
-        if (!queues) return fail(std::move(queues.error()));
-        line.queues = std::move(*queues);
+        auto queues = KUDO_TRY(read_queues(data_path, interface, status.desired.queues));
+        line.queues = std::move(queues);
         for (const auto& [name, queue] :
              {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
             if (!queue->healthy && line.problem.empty())
@@ -85,27 +79,25 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
         status.interfaces.push_back(std::move(line));
     }
-    for (const std::string& name : wanted->missing) {
+    for (const std::string& name : wanted.missing) {
         InterfaceStatus line;
         line.name = name;
         line.problem = "no such interface now";
         status.drift.push_back(fmt::format("{}: {}", name, line.problem));
         status.interfaces.push_back(std::move(line));
     }
-    if (wanted->present.empty() && wanted->missing.empty())
-        status.drift.insert(status.drift.end(), wanted->warnings.begin(), wanted->warnings.end());
+    if (wanted.present.empty() && wanted.missing.empty())
+        status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());
     for (const uint32_t index : held_interfaces(data_path.folder()))
-        if (std::none_of(wanted->present.begin(), wanted->present.end(),
-                         [&](const auto& i) { return i.index == index; }))
+        if (std::none_of(wanted.present.begin(), wanted.present.end(), [&](const auto& i) { return i.index == index; }))
             status.drift.push_back(fmt::format("interface #{} still has, or had, a program or a queue of ours", index));
     return {};
 }
 
 // `maps`: as above.
 Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& status) {
-    auto stale = read_drift(data_path);
-    if (!stale) return fail(std::move(stale.error()));
-    status.stale = std::move(*stale);
+    auto stale = KUDO_TRY(read_drift(data_path));
+    status.stale = std::move(stale);
     if (maps)
         judge_by_map(status.stale, maps->combined(), status.desired.compile_options());
     else
@@ -115,9 +107,8 @@ Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& s
 
 Result<Status> read_once(const Instance& instance) {
     Status status;
-    auto desired = load_desired_state(instance);
-    if (!desired) return fail(std::move(desired.error()));
-    status.desired = std::move(*desired);
+    auto desired = KUDO_TRY(load_desired_state(instance));
+    status.desired = std::move(desired);
     auto maps = load_honoured_maps(instance, status.desired);
     if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
     if (maps) {
@@ -148,9 +139,8 @@ Result<Status> read_once(const Instance& instance) {
     auto data_path = DataPath::open(instance);
     if (!data_path && data_path.error().kind == ErrorKind::NotEnabled) {
         status.drift.push_back("enabled, but no data path is loaded (a reboot?); run enable again");
-        auto wanted = find_wanted_interfaces(status.desired, false);
-        if (!wanted) return fail(std::move(wanted.error()));
-        for (const Interface& interface : wanted->present)
+        auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
+        for (const Interface& interface : wanted.present)
             status.interfaces.push_back({interface.name, interface.index, "", "", false, "nothing attached"});
         return status;
     }

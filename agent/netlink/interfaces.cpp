@@ -89,19 +89,17 @@ int note_answer(nl_msg*, void* answered) {
 } // namespace
 
 Result<std::vector<Interface>> list_interfaces() {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
+    auto socket = KUDO_TRY(open_netlink());
     nl_cache* raw = nullptr;
-    if (const int error = rtnl_link_alloc_cache(socket->get(), AF_UNSPEC, &raw); error < 0)
+    if (const int error = rtnl_link_alloc_cache(socket.get(), AF_UNSPEC, &raw); error < 0)
         return fail(std::string("cannot read the interfaces: ") + nl_geterror(error));
     const NlCache links(raw);
-    auto with_default_route = default_route_indexes(socket->get());
-    if (!with_default_route) return fail(std::move(with_default_route.error()));
+    auto with_default_route = KUDO_TRY(default_route_indexes(socket.get()));
 
     std::vector<Interface> interfaces;
     for (nl_object* object = nl_cache_get_first(links.get()); object; object = nl_cache_get_next(object)) {
         interfaces.push_back(describe(reinterpret_cast<rtnl_link*>(object)));
-        interfaces.back().default_route = with_default_route->contains(interfaces.back().index);
+        interfaces.back().default_route = with_default_route.contains(interfaces.back().index);
     }
     std::sort(interfaces.begin(), interfaces.end(),
               [](const Interface& a, const Interface& b) { return a.index < b.index; });

@@ -45,9 +45,8 @@ int on_message(nl_msg* message, void* answer) {
 
 // Sends one request and reads to the end of the answer. An Error's number is the kernel's.
 Result<void> transact(nl_msg* message, const Visitor& visit = {}) {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
-    if (const int error = nl_send_auto(socket->get(), message); error < 0)
+    auto socket = KUDO_TRY(open_netlink());
+    if (const int error = nl_send_auto(socket.get(), message); error < 0)
         return fail(std::string("netlink: ") + nl_geterror(error));
     const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
     if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
@@ -57,7 +56,7 @@ Result<void> transact(nl_msg* message, const Visitor& visit = {}) {
     nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
     nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);
     nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &answer);
-    const int error = nl_recvmsgs(socket->get(), callbacks.get());
+    const int error = nl_recvmsgs(socket.get(), callbacks.get());
     if (answer.error != 0) return fail_errno("netlink", -answer.error);
     if (error < 0) return fail(std::string("netlink: ") + nl_geterror(error), error == -NLE_DUMP_INTR ? EINTR : 0);
     return {};
@@ -107,10 +106,9 @@ bool has_estimator(nlattr* stats2) {
 }
 
 Result<std::vector<TcObject>> list_once(int request, uint32_t interface, bool classes) {
-    auto message = new_message(request, NLM_F_DUMP, interface, 0, 0);
-    if (!message) return fail(std::move(message.error()));
+    auto message = KUDO_TRY(new_message(request, NLM_F_DUMP, interface, 0, 0));
     std::vector<TcObject> objects;
-    KUDO_TRY(transact(message->get(), [&](const nlmsghdr* header) {
+    KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
         const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
         nlattr* parts[TCA_MAX + 1] = {};
         if (head->tcm_ifindex != static_cast<int>(interface) ||
@@ -149,34 +147,31 @@ std::string id_text(uint32_t id) {
 } // namespace
 
 Result<std::vector<TcObject>> list_qdiscs(uint32_t interface) {
-    auto all = list(RTM_GETQDISC, interface, false);
-    if (!all) return fail(std::move(all.error()).in("cannot read the qdiscs"));
+    auto all = KUDO_TRY(list(RTM_GETQDISC, interface, false).in("cannot read the qdiscs"));
     return all;
 }
 
 Result<std::vector<TcObject>> list_classes(uint32_t interface) {
-    auto all = list(RTM_GETTCLASS, interface, true);
-    if (!all) return fail(std::move(all.error()).in("cannot read the traffic classes"));
+    auto all = KUDO_TRY(list(RTM_GETTCLASS, interface, true).in("cannot read the traffic classes"));
     return all;
 }
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
     bool any = false;
     auto read = until_whole([&]() -> Result<void> {
-        auto message = new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0);
-        if (!message) return fail(std::move(message.error()));
+        auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
         any = false;
-        return transact(message->get(), [&](const nlmsghdr*) { any = true; });
+        return transact(message.get(), [&](const nlmsghdr*) { any = true; });
     });
     if (!read) return fail(std::move(read.error()).in("cannot read the tc filters"));
     return any;
 }
 
 Result<void> put(uint32_t interface, const TcObject& object) {
-    auto message = new_message(object.is_class ? RTM_NEWTCLASS : RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
-                               interface, object.parent, object.handle);
-    if (!message) return fail(std::move(message.error()));
-    nl_msg* raw = message->get();
+    auto message =
+        KUDO_TRY(new_message(object.is_class ? RTM_NEWTCLASS : RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
+                             interface, object.parent, object.handle));
+    nl_msg* raw = message.get();
     if (nla_put_string(raw, TCA_KIND, object.kind.c_str()) < 0 ||
         (object.has_options &&
          nla_put(raw, TCA_OPTIONS, static_cast<int>(object.options.size()), object.options.data()) < 0))
@@ -202,9 +197,8 @@ Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {
 }
 
 Result<void> remove_root_qdisc(uint32_t interface) {
-    auto message = new_message(RTM_DELQDISC, NLM_F_ACK, interface, TC_H_ROOT, 0);
-    if (!message) return fail(std::move(message.error()));
-    auto removed = transact(message->get());
+    auto message = KUDO_TRY(new_message(RTM_DELQDISC, NLM_F_ACK, interface, TC_H_ROOT, 0));
+    auto removed = transact(message.get());
     // ENOENT: only the kernel's default one is there, which cannot be removed. ENODEV: the interface is gone.
     if (!removed && removed.error().number != ENOENT && removed.error().number != ENODEV)
         return fail(std::move(removed.error()).in("cannot remove the root qdisc"));

@@ -155,32 +155,27 @@ std::string downlink_device_name(uint32_t interface) {
 }
 
 Result<Downlink> read_downlink(uint32_t interface) {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
-    auto devices = ifb_devices(socket->get());
-    if (!devices) return fail(std::move(devices.error()));
+    auto socket = KUDO_TRY(open_netlink());
+    auto devices = KUDO_TRY(ifb_devices(socket.get()));
     Downlink downlink;
-    const auto device = std::ranges::find(*devices, downlink_device_name(interface), &Device::name);
-    if (device != devices->end()) {
+    const auto device = std::ranges::find(devices, downlink_device_name(interface), &Device::name);
+    if (device != devices.end()) {
         downlink.device = device->index;
         downlink.up = device->up;
     }
-    auto redirect = read_redirect(socket->get(), interface);
-    if (!redirect) return fail(std::move(redirect.error()));
-    downlink.redirected = redirect->present;
-    downlink.target = redirect->target;
+    auto redirect = KUDO_TRY(read_redirect(socket.get(), interface));
+    downlink.redirected = redirect.present;
+    downlink.target = redirect.target;
     return downlink;
 }
 
 Result<uint32_t> ensure_downlink_device(uint32_t interface) {
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
+    auto socket = KUDO_TRY(open_netlink());
     const std::string name = downlink_device_name(interface);
-    auto before = ifb_devices(socket->get());
-    if (!before) return fail(std::move(before.error()));
-    const auto present = std::ranges::find(*before, name, &Device::name);
-    if (present != before->end()) {
-        if (!present->up) KUDO_TRY(bring_up(socket->get(), present->index));
+    auto before = KUDO_TRY(ifb_devices(socket.get()));
+    const auto present = std::ranges::find(before, name, &Device::name);
+    if (present != before.end()) {
+        if (!present->up) KUDO_TRY(bring_up(socket.get(), present->index));
         return present->index;
     }
 
@@ -190,36 +185,33 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     rtnl_link_set_type(link.get(), "ifb");
     rtnl_link_set_num_tx_queues(link.get(), 1);
     rtnl_link_set_num_rx_queues(link.get(), 1);
-    if (const int error = rtnl_link_add(socket->get(), link.get(), NLM_F_CREATE | NLM_F_EXCL); error < 0) {
+    if (const int error = rtnl_link_add(socket.get(), link.get(), NLM_F_CREATE | NLM_F_EXCL); error < 0) {
         if (error == -NLE_OPNOTSUPP)
             return bad_input("--downlink: this kernel has no IFB devices, through which incoming packets would go");
         return netlink_error(name + ": cannot make the IFB device", error);
     }
-    auto after = ifb_devices(socket->get());
-    if (!after) return fail(std::move(after.error()));
+    auto after = KUDO_TRY(ifb_devices(socket.get()));
     uint32_t index = 0;
-    for (const Device& device : *after) {
+    for (const Device& device : after) {
         if (device.name == name) index = device.index;
         // The kernel's module makes two when it is loaded: nobody has asked for those.
         else if ((device.name == "ifb0" || device.name == "ifb1") &&
-                 std::ranges::find(*before, device.name, &Device::name) == before->end())
-            KUDO_TRY(remove_device(socket->get(), device.index));
+                 std::ranges::find(before, device.name, &Device::name) == before.end())
+            KUDO_TRY(remove_device(socket.get(), device.index));
     }
     if (index == 0) return fail(name + ": made, but not there");
 
-    KUDO_TRY(bring_up(socket->get(), index));
+    KUDO_TRY(bring_up(socket.get(), index));
     return index;
 }
 
 Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t interface, uint32_t device) {
     KUDO_TRY(ensure_clsact(memory, interface));
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
-    auto present = read_redirect(socket->get(), interface);
-    if (!present) return fail(std::move(present.error()));
-    if (present->present && present->target == device) return false;
-    if (present->present)
-        KUDO_TRY(remove_redirect(socket->get(), interface)); // it loses packets, or sends them elsewhere
+    auto socket = KUDO_TRY(open_netlink());
+    auto present = KUDO_TRY(read_redirect(socket.get(), interface));
+    if (present.present && present.target == device) return false;
+    if (present.present)
+        KUDO_TRY(remove_redirect(socket.get(), interface)); // it loses packets, or sends them elsewhere
     const NlFilter filter = new_filter(interface);
     rtnl_act* action = rtnl_act_alloc(); // the filter takes it
     if (!filter || !action) return fail("cannot allocate a filter", ENOMEM);
@@ -231,22 +223,20 @@ Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t inter
     rtnl_u32_add_key_uint32(filter.get(), 0, 0, 0, 0); // every packet
     rtnl_u32_set_cls_terminal(filter.get());
     rtnl_u32_add_action(filter.get(), action);
-    const int error = rtnl_cls_add(socket->get(), filter.get(), NLM_F_CREATE | NLM_F_EXCL);
+    const int error = rtnl_cls_add(socket.get(), filter.get(), NLM_F_CREATE | NLM_F_EXCL);
     rtnl_act_put(action);
     if (error < 0) return netlink_error("cannot send incoming packets through a queue (cls_u32, act_mirred)", error);
     return true;
 }
 
 Result<void> remove_downlink(uint32_t interface, bool remembered) {
-    auto downlink = read_downlink(interface);
-    if (!downlink) return fail(std::move(downlink.error()));
-    auto socket = open_netlink();
-    if (!socket) return fail(std::move(socket.error()));
-    if (downlink->redirected && (remembered || downlink->target == downlink->device || downlink->target == 0)) {
-        KUDO_TRY(remove_redirect(socket->get(), interface));
-        if (downlink->device != 0) drain(downlink->device);
+    auto downlink = KUDO_TRY(read_downlink(interface));
+    auto socket = KUDO_TRY(open_netlink());
+    if (downlink.redirected && (remembered || downlink.target == downlink.device || downlink.target == 0)) {
+        KUDO_TRY(remove_redirect(socket.get(), interface));
+        if (downlink.device != 0) drain(downlink.device);
     }
-    return downlink->device == 0 ? Result<void>{} : remove_device(socket->get(), downlink->device);
+    return downlink.device == 0 ? Result<void>{} : remove_device(socket.get(), downlink.device);
 }
 
 } // namespace kudo

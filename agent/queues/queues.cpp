@@ -56,20 +56,17 @@ Result<EnsuredRoot> ensure_downlink(DataPath& data_path, const Interface& interf
     EnsuredRoot result;
     result.report.found = "no queue";
     if (wish.downlink.kind != LineWish::Kind::Rate) {
-        auto removed = remove_our_downlink(data_path.folder(), interface.index);
-        if (!removed) return fail(std::move(removed.error()));
-        result.report.changed = *removed;
+        auto removed = KUDO_TRY(remove_our_downlink(data_path.folder(), interface.index));
+        result.report.changed = removed;
         result.report.why = downlink_unshaped(wish.downlink);
         return result;
     }
     const fs::path memory = downlink_memory(data_path.folder(), interface.index);
     if (mkdir(memory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(memory.string());
-    auto device = ensure_downlink_device(interface.index);
-    if (!device) return fail(std::move(device.error()));
-    auto ensured =
-        ensure_root(data_path.folder(), downlink_of(interface.index, *device), downlink_plan(interface, wish), true);
-    if (!ensured) return ensured;
-    ensured->report.found = "no queue";
+    auto device = KUDO_TRY(ensure_downlink_device(interface.index));
+    auto ensured = KUDO_TRY(
+        ensure_root(data_path.folder(), downlink_of(interface.index, device), downlink_plan(interface, wish), true));
+    ensured.report.found = "no queue";
     return ensured;
 }
 
@@ -116,49 +113,41 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     if (wish.uplink.kind != LineWish::Kind::Rate && wish.downlink.kind != LineWish::Kind::Rate &&
         wish.kind == QueueKind::Htb)
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
-    auto root = read_root(instance.layout(), uplink_of(interface));
-    if (!root) return fail(std::move(root.error()));
+    auto root = KUDO_TRY(read_root(instance.layout(), uplink_of(interface)));
     if (wish.downlink.kind == LineWish::Kind::Rate &&
         !fs::exists(downlink_memory(instance.layout(), interface.index))) {
-        auto downlink = read_downlink(interface.index);
-        if (!downlink) return fail(std::move(downlink.error()));
-        if (downlink->device != 0)
+        auto downlink = KUDO_TRY(read_downlink(interface.index));
+        if (downlink.device != 0)
             return bad_input(fmt::format("{}: --downlink: an interface {} is there that we have not made",
                                          interface.name, downlink_device_name(interface.index)));
     }
     const std::optional<QueueKind> kind = wish.kind;
     if (kind && *kind != QueueKind::PfifoFast) {
-        auto present = has_qdisc_kind(interface.index, std::string(queue_kind_name(*kind)));
-        if (!present) return fail(std::move(present.error()).in(interface.name));
-        if (!*present)
-            return bad_input(fmt::format("--queue {}: this kernel does not have it", queue_kind_name(*kind)));
+        auto present =
+            KUDO_TRY(has_qdisc_kind(interface.index, std::string(queue_kind_name(*kind))).in(interface.name));
+        if (!present) return bad_input(fmt::format("--queue {}: this kernel does not have it", queue_kind_name(*kind)));
     }
-    if (uplink_plan(root->found(), wish, interface.mtu).candidates.empty()) return {};
-    return check_replaceable(*root, uplink_of(interface), wish.replace_qdisc);
+    if (uplink_plan(root.found(), wish, interface.mtu).candidates.empty()) return {};
+    return check_replaceable(root, uplink_of(interface), wish.replace_qdisc);
 }
 
 Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish) {
-    auto root = read_root(data_path.folder(), uplink_of(interface));
-    if (!root) return fail(std::move(root.error()));
-    auto uplink = ensure_root(data_path.folder(), uplink_of(interface), uplink_plan(root->found(), wish, interface.mtu),
-                              wish.replace_qdisc);
-    if (!uplink) return fail(std::move(uplink.error()));
-    auto downlink = ensure_downlink(data_path, interface, wish);
-    if (!downlink) return fail(std::move(downlink.error()));
-    InterfaceQueues queues{std::move(uplink->report), std::move(downlink->report)};
-    const Priorities priorities = egress_priorities(interface, uplink->priorities);
+    auto root = KUDO_TRY(read_root(data_path.folder(), uplink_of(interface)));
+    auto uplink = KUDO_TRY(ensure_root(data_path.folder(), uplink_of(interface),
+                                       uplink_plan(root.found(), wish, interface.mtu), wish.replace_qdisc));
+    auto downlink = KUDO_TRY(ensure_downlink(data_path, interface, wish));
+    InterfaceQueues queues{std::move(uplink.report), std::move(downlink.report)};
+    const Priorities priorities = egress_priorities(interface, uplink.priorities);
 
     const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
-    const kudo_interface entry = interface_entry(interface, priorities, downlink->priorities, shapes_downlink);
-    auto written = write_interface(data_path, interface, entry);
-    if (!written) return fail(std::move(written.error()));
-    queues.uplink.changed |= *written;
+    const kudo_interface entry = interface_entry(interface, priorities, downlink.priorities, shapes_downlink);
+    auto written = KUDO_TRY(write_interface(data_path, interface, entry));
+    queues.uplink.changed |= written;
     if (!shapes_downlink) return queues;
-    auto now = read_downlink(interface.index);
-    if (!now) return fail(std::move(now.error()));
-    auto redirected = ensure_redirect(data_path.folder() / "filters", interface.index, now->device);
-    if (!redirected) return fail(std::move(redirected.error()).in(interface.name));
-    queues.downlink.changed |= *redirected;
+    auto now = KUDO_TRY(read_downlink(interface.index));
+    auto redirected =
+        KUDO_TRY(ensure_redirect(data_path.folder() / "filters", interface.index, now.device).in(interface.name));
+    queues.downlink.changed |= redirected;
     return queues;
 }
 
@@ -167,15 +156,14 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
     Priorities egress{}, ingress{};
     const auto report = [&](const Place& place,
                             const std::function<QueuePlan(const FoundQueue&)>& plan_for) -> Result<QueueReport> {
-        auto root = read_root(folder, place);
-        if (!root) return fail(std::move(root.error()));
-        const QueuePlan plan = plan_for(root->found());
+        auto root = KUDO_TRY(read_root(folder, place));
+        const QueuePlan plan = plan_for(root.found());
         QueueReport result;
-        result.found = root->found().text();
-        const QueueTree* tree = root->made_for(plan);
+        result.found = root.found().text();
+        const QueueTree* tree = root.made_for(plan);
         result.why = tree ? plan.why_with(*tree) : plan.why;
-        result.chosen = tree ? std::string(queue_kind_name(tree->kind)) : root->standing.found().kind;
-        result.healthy = plan.candidates.empty() ? !root->memory : tree != nullptr;
+        result.chosen = tree ? std::string(queue_kind_name(tree->kind)) : root.standing.found().kind;
+        result.healthy = plan.candidates.empty() ? !root.memory : tree != nullptr;
         if (tree) (place.index == interface.index ? egress : ingress) = tree->priorities;
         return result;
     };
@@ -185,23 +173,22 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
     if (!uplink) return fail(std::move(uplink.error()));
     queues.uplink = std::move(*uplink);
 
-    auto downlink = read_downlink(interface.index);
-    if (!downlink) return fail(std::move(downlink.error()));
+    auto downlink = KUDO_TRY(read_downlink(interface.index));
     queues.downlink.found = "no queue";
     const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
     if (!shapes_downlink) {
         queues.downlink.why = downlink_unshaped(wish.downlink);
         queues.downlink.healthy = !fs::exists(downlink_memory(folder, interface.index));
-    } else if (downlink->device == 0) {
+    } else if (downlink.device == 0) {
         queues.downlink.why = "its IFB device is gone";
         queues.downlink.healthy = false;
     } else {
-        auto queue = report(downlink_of(interface.index, downlink->device),
+        auto queue = report(downlink_of(interface.index, downlink.device),
                             [&](const FoundQueue&) { return downlink_plan(interface, wish); });
         if (!queue) return fail(std::move(queue.error()));
         queues.downlink = std::move(*queue);
         queues.downlink.found = "no queue";
-        queues.downlink.healthy &= downlink->works();
+        queues.downlink.healthy &= downlink.works();
     }
     // Do the programs mark for these queues?
     const kudo_interface wanted =
@@ -215,40 +202,34 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
 }
 
 Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
-    auto removed = remove_our_downlink(folder, interface);
-    if (!removed) return fail(std::move(removed.error()));
+    auto removed = KUDO_TRY(remove_our_downlink(folder, interface));
     auto restored =
         restore_root(folder, {interface, fmt::format("interface #{}", interface), std::to_string(interface)});
     if (!restored) return fail(std::move(restored.error()).in(fmt::format("interface #{}", interface)));
-    return *removed || *restored;
+    return removed || *restored;
 }
 
 Result<void> remove_orphaned_queues(uint32_t interface) {
     KUDO_TRY(remove_downlink(interface, false));
-    auto standing = read_standing(interface);
-    if (!standing) return fail(std::move(standing.error()));
-    const TcObject* root = standing->root();
+    auto standing = KUDO_TRY(read_standing(interface));
+    const TcObject* root = standing.root();
     return root && root->handle == queue_handle ? remove_root_qdisc(interface) : Result<void>{};
 }
 
 Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface) {
     const auto numbers_of = [&](uint32_t index, const char* direction) -> Result<QueueNumbers> {
-        auto standing = read_standing(index);
-        if (!standing) return fail(std::move(standing.error()));
-        const TcObject* root = standing->root();
+        auto standing = KUDO_TRY(read_standing(index));
+        const TcObject* root = standing.root();
         return QueueNumbers{interface.name, direction, root ? root->kind : "none",
-                            queue_classes(standing->qdiscs, standing->classes)};
+                            queue_classes(standing.qdiscs, standing.classes)};
     };
     std::vector<QueueNumbers> result;
-    auto uplink = numbers_of(interface.index, "egress");
-    if (!uplink) return fail(std::move(uplink.error()));
-    if (uplink->kind != "noqueue" && uplink->kind != "none") result.push_back(std::move(*uplink));
-    auto downlink = read_downlink(interface.index);
-    if (!downlink) return fail(std::move(downlink.error()));
-    if (downlink->device == 0) return result;
-    auto queue = numbers_of(downlink->device, "ingress");
-    if (!queue) return fail(std::move(queue.error()));
-    result.push_back(std::move(*queue));
+    auto uplink = KUDO_TRY(numbers_of(interface.index, "egress"));
+    if (uplink.kind != "noqueue" && uplink.kind != "none") result.push_back(std::move(uplink));
+    auto downlink = KUDO_TRY(read_downlink(interface.index));
+    if (downlink.device == 0) return result;
+    auto queue = KUDO_TRY(numbers_of(downlink.device, "ingress"));
+    result.push_back(std::move(queue));
     return result;
 }
 

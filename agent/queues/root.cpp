@@ -27,8 +27,7 @@ Result<std::vector<TcObject>> what_to_save(const Place& place, const Root& root,
     }
     if (!root.standing.found().made_by_admin) return std::vector<TcObject>{};
     if (!replace) return made_by_admin(place, root.standing.root()->kind);
-    auto saved = savable(place.index, root.standing.qdiscs, root.standing.classes);
-    if (!saved) return fail(std::move(saved.error()).in(place.name));
+    auto saved = KUDO_TRY(savable(place.index, root.standing.qdiscs, root.standing.classes).in(place.name));
     return saved;
 }
 
@@ -51,9 +50,8 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
         if (!made) return made;
     }
     if (tree.kind != QueueKind::Fq) return {};
-    auto qdiscs = list_qdiscs(interface);
-    if (!qdiscs) return fail(std::move(qdiscs.error()));
-    if (std::ranges::none_of(*qdiscs, [](const TcObject& qdisc) { return qdisc.kind == "fq" && has_bands(qdisc); }))
+    auto qdiscs = KUDO_TRY(list_qdiscs(interface));
+    if (std::ranges::none_of(qdiscs, [](const TcObject& qdisc) { return qdisc.kind == "fq" && has_bands(qdisc); }))
         return fail("fq looks at marks since Linux 6.8 only", ENOENT);
     return {};
 }
@@ -61,9 +59,8 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
 // The kernel's default now may be another than it was: its sysctl can have changed since the interface came up.
 Result<void> put_back_default(const Place& place, const FoundQueue& found) {
     KUDO_TRY(remove_root_qdisc(place.index));
-    auto standing = read_standing(place.index);
-    if (!standing) return fail(std::move(standing.error()));
-    const std::string now = standing->found().root;
+    auto standing = KUDO_TRY(read_standing(place.index));
+    const std::string now = standing.found().root;
     if (now == found.root || now == "none" || now == "noqueue" || now == "mq" || found.root == "none" ||
         found.root == "noqueue" || found.root == "mq")
         return {};
@@ -88,10 +85,9 @@ Result<void> put_back(const fs::path& folder, const Place& place, const Root& ro
 // Builds the first candidate that the kernel has.
 Result<const QueueTree*> build_best(const Place& place, const QueuePlan& plan) {
     for (const QueueTree& tree : plan.candidates) {
-        auto standing = read_standing(place.index);
-        if (!standing) return fail(std::move(standing.error()));
+        auto standing = KUDO_TRY(read_standing(place.index));
         // Of another shape: the kernel does not turn one kind into another under the same handle.
-        if (standing->root() && standing->root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(place.index));
+        if (standing.root() && standing.root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(place.index));
         auto built = build(place.index, tree);
         if (built) return &tree;
         if (built.error().number != ENOENT) return fail(std::move(built.error()).in(place.name));
@@ -145,11 +141,10 @@ FoundQueue Standing::found() const {
 }
 
 Result<Standing> read_standing(uint32_t interface) {
-    auto qdiscs = list_qdiscs(interface);
-    if (!qdiscs) return fail(std::move(qdiscs.error()));
+    auto qdiscs = KUDO_TRY(list_qdiscs(interface));
     auto classes = list_classes(interface);
     if (!classes && classes.error().number != ENODEV) return fail(std::move(classes.error()));
-    return Standing{std::move(*qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
+    return Standing{std::move(qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
 }
 
 bool Root::is_ours() const {
@@ -175,65 +170,56 @@ const QueueTree* Root::made_for(const QueuePlan& plan) const {
 }
 
 Result<Root> read_root(const fs::path& folder, const Place& place) {
-    auto standing = read_standing(place.index);
-    if (!standing) return fail(std::move(standing.error()));
-    auto memory = load_queue_memory(folder, place.memory);
-    if (!memory) return fail(std::move(memory.error()));
-    return Root{std::move(*standing), std::move(*memory)};
+    auto standing = KUDO_TRY(read_standing(place.index));
+    auto memory = KUDO_TRY(load_queue_memory(folder, place.memory));
+    return Root{std::move(standing), std::move(memory)};
 }
 
 Result<void> check_replaceable(const Root& root, const Place& place, bool replace) {
-    auto saved = what_to_save(place, root, replace);
-    if (!saved) return fail(std::move(saved.error()));
+    auto saved = KUDO_TRY(what_to_save(place, root, replace));
     return {};
 }
 
 Result<bool> restore_root(const fs::path& folder, const Place& place) {
-    auto root = read_root(folder, place);
-    if (!root) return fail(std::move(root.error()));
-    if (!root->memory) return false;
-    KUDO_TRY(put_back(folder, place, *root));
+    auto root = KUDO_TRY(read_root(folder, place));
+    if (!root.memory) return false;
+    KUDO_TRY(put_back(folder, place, root));
     KUDO_TRY(forget_queue_memory(folder, place.memory));
     return true;
 }
 
 Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, const QueuePlan& plan, bool replace) {
-    auto root = read_root(folder, place);
-    if (!root) return fail(std::move(root.error()));
+    auto root = KUDO_TRY(read_root(folder, place));
     EnsuredRoot result;
     result.report.why = plan.why;
-    result.report.found = root->found().text();
+    result.report.found = root.found().text();
     if (plan.candidates.empty()) {
-        auto restored = restore_root(folder, place);
-        if (!restored) return fail(std::move(restored.error()));
-        auto standing = read_standing(place.index);
-        if (!standing) return fail(std::move(standing.error()));
-        result.report.changed = *restored;
-        result.report.found = standing->found().text();
-        result.report.chosen = standing->found().kind;
+        auto restored = KUDO_TRY(restore_root(folder, place));
+        auto standing = KUDO_TRY(read_standing(place.index));
+        result.report.changed = restored;
+        result.report.found = standing.found().text();
+        result.report.chosen = standing.found().kind;
         return result;
     }
-    if (const QueueTree* tree = root->made_for(plan)) {
+    if (const QueueTree* tree = root.made_for(plan)) {
         result.report.chosen = queue_kind_name(tree->kind);
         result.report.why = plan.why_with(*tree);
         result.priorities = tree->priorities;
         return result;
     }
-    auto saved = what_to_save(place, *root, replace);
-    if (!saved) return fail(std::move(saved.error()));
+    auto saved = KUDO_TRY(what_to_save(place, root, replace));
     QueueMemory next;
     next.plan = plan.text;
-    next.found = root->found();
-    next.saved = std::move(*saved);
+    next.found = root.found();
+    next.saved = std::move(saved);
     KUDO_TRY(save_queue_memory(folder, place.memory, next));
     auto tree = build_best(place, plan);
     if (!tree) {
         if (auto back = restore_root(folder, place); !back) spdlog::debug("{}", back.error().message);
         return fail(std::move(tree.error()));
     }
-    auto built = read_standing(place.index);
-    if (!built) return fail(std::move(built.error()));
-    next.built = built->print();
+    auto built = KUDO_TRY(read_standing(place.index));
+    next.built = built.print();
     KUDO_TRY(save_queue_memory(folder, place.memory, next));
     result.report.found = next.found.text();
     result.report.chosen = queue_kind_name((*tree)->kind);

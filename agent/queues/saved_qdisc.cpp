@@ -100,9 +100,8 @@ Result<void> check_kept(uint32_t interface, const TcObject& object) {
                                          object.handle >> 16, object.handle & 0xffff);
     if (!object.unkept.empty())
         return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unkept));
-    auto filters = has_filters(interface, object.handle);
-    if (!filters) return fail(std::move(filters.error()));
-    if (*filters) return bad_input(what + " filters, which could not be put back exactly");
+    auto filters = KUDO_TRY(has_filters(interface, object.handle));
+    if (filters) return bad_input(what + " filters, which could not be put back exactly");
     return {};
 }
 

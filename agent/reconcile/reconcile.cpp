@@ -36,8 +36,7 @@ Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& des
         KUDO_TRY(prepare_pin_folder(instance));
         report.changed = true;
         return DataPath::create(instance, desired.max_flows, [&](DataPath& fresh) -> Result<void> {
-            auto generation = publish(fresh, compiled);
-            if (!generation) return fail(std::move(generation.error()));
+            KUDO_TRY(publish(fresh, compiled));
             return {};
         });
     }
@@ -45,8 +44,7 @@ Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& des
         const auto hash = active->hash();
         if (std::equal(hash.begin(), hash.end(), compiled.policy->content_hash)) return data_path;
     }
-    auto generation = publish(*data_path, compiled);
-    if (!generation) return fail(std::move(generation.error()));
+    KUDO_TRY(publish(*data_path, compiled));
     report.changed = true;
     return data_path;
 }
@@ -54,23 +52,19 @@ Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& des
 Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired,
                                 const std::vector<Interface>& interfaces, ReconcileReport& report) {
     for (const Interface& interface : interfaces) {
-        auto result = attach(data_path, interface, desired.attach_options());
-        if (!result) return fail(std::move(result.error()));
+        auto result = KUDO_TRY(attach(data_path, interface, desired.attach_options()));
         // The programs mark for the queue before packets have to go through it.
-        auto queues = ensure_queues(data_path, interface, desired.queues);
-        if (!queues) return fail(std::move(queues.error()));
-        report.changed |= result->changed || queues->uplink.changed || queues->downlink.changed;
-        report.interfaces.push_back({interface.name, std::string(hook_name(*result->attached.ingress)),
-                                     std::string(hook_name(*result->attached.egress)), result->note,
-                                     std::move(*queues)});
+        auto queues = KUDO_TRY(ensure_queues(data_path, interface, desired.queues));
+        report.changed |= result.changed || queues.uplink.changed || queues.downlink.changed;
+        report.interfaces.push_back({interface.name, std::string(hook_name(*result.attached.ingress)),
+                                     std::string(hook_name(*result.attached.egress)), result.note, std::move(queues)});
     }
     for (const uint32_t index : held_interfaces(data_path.folder())) {
         if (std::any_of(interfaces.begin(), interfaces.end(),
                         [&](const auto& wanted) { return wanted.index == index; }))
             continue;
-        auto detached = let_go(data_path.folder(), index);
-        if (!detached) return fail(std::move(detached.error()));
-        report.changed |= *detached;
+        auto detached = KUDO_TRY(let_go(data_path.folder(), index));
+        report.changed |= detached;
     }
     return {};
 }
@@ -93,46 +87,38 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
     std::vector<uint8_t> reusable;
     const auto data_path = DataPath::open(instance);
     if (data_path) {
-        auto taken = read_service_slots(*data_path);
-        if (!taken) return fail(std::move(taken.error()));
-        slots = std::move(*taken);
-        auto size = map_size(data_path->maps().flows4.get());
-        if (!size) return fail(std::move(size.error()));
-        if (*size != desired.max_flows)
+        auto taken = KUDO_TRY(read_service_slots(*data_path));
+        slots = std::move(taken);
+        auto size = KUDO_TRY(map_size(data_path->maps().flows4.get()));
+        if (size != desired.max_flows)
             return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
-                                         desired.max_flows, *size));
+                                         desired.max_flows, size));
     }
-    auto maps = load_honoured_maps(instance, desired);
-    if (!maps) return fail(std::move(maps.error()));
+    auto maps = KUDO_TRY(load_honoured_maps(instance, desired));
     const CompileOptions options = desired.compile_options();
-    if (data_path && slots.size() + without_slot(maps->combined(), options, slots) >= KUDO_MAX_SERVICES) {
-        auto idle = reusable_slots(instance, desired.ranges, *data_path, slots);
-        if (!idle) return fail(std::move(idle.error()));
-        reusable = std::move(*idle);
+    if (data_path && slots.size() + without_slot(maps.combined(), options, slots) >= KUDO_MAX_SERVICES) {
+        auto idle = KUDO_TRY(reusable_slots(instance, desired.ranges, *data_path, slots));
+        reusable = std::move(idle);
     }
-    const std::size_t problems = maps->problems.size();
-    auto compiled = compile_honoured(*maps, options, slots, reusable);
-    if (!compiled) return fail(std::move(compiled.error()));
-    const bool reduced = maps->problems.size() > problems;
-    auto wanted = find_wanted_interfaces(desired, interfaces == Interfaces::MustExist);
-    if (!wanted) return fail(std::move(wanted.error()));
-    for (const Interface& interface : wanted->present)
+    const std::size_t problems = maps.problems.size();
+    auto compiled = KUDO_TRY(compile_honoured(maps, options, slots, reusable));
+    const bool reduced = maps.problems.size() > problems;
+    auto wanted = KUDO_TRY(find_wanted_interfaces(desired, interfaces == Interfaces::MustExist));
+    for (const Interface& interface : wanted.present)
         KUDO_TRY(check_queues(instance, interface, desired.queues));
-    std::ranges::move(maps->problems, std::back_inserter(wanted->warnings));
-    return Plan{std::move(*compiled), std::move(*wanted), reduced};
+    std::ranges::move(maps.problems, std::back_inserter(wanted.warnings));
+    return Plan{std::move(compiled), std::move(wanted), reduced};
 }
 
 Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const Plan& plan) {
     ReconcileReport report;
     report.warnings = plan.wanted.warnings;
     KUDO_TRY(prepare_pin_folder(instance));
-    auto data_path = ensure_policy(instance, desired, plan.compiled, report);
-    if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(ensure_attachments(*data_path, desired, plan.wanted.present, report));
-    data_path->remove_foreign_programs();
-    auto generation = active_generation(*data_path);
-    if (!generation) return fail(std::move(generation.error()));
-    report.generation = *generation;
+    auto data_path = KUDO_TRY(ensure_policy(instance, desired, plan.compiled, report));
+    KUDO_TRY(ensure_attachments(data_path, desired, plan.wanted.present, report));
+    data_path.remove_foreign_programs();
+    auto generation = KUDO_TRY(active_generation(data_path));
+    report.generation = generation;
     return report;
 }
 
@@ -166,28 +152,25 @@ Result<ReconcileReport> locked(const Instance& instance, std::chrono::millisecon
                                const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = Lock::take(instance, patience);
-    if (!lock) return fail(std::move(lock.error()));
+    auto lock = KUDO_TRY(Lock::take(instance, patience));
     auto report = work();
-    lock->forget_if_unused(instance);
+    lock.forget_if_unused(instance);
     return report;
 }
 
 Result<ReconcileReport> change_locked(const Instance& instance,
                                       const std::function<Result<void>(DesiredState&)>& change, Interfaces interfaces) {
-    auto before = load_desired_state(instance);
-    if (!before) return fail(std::move(before.error()));
-    DesiredState desired = *before;
+    auto before = KUDO_TRY(load_desired_state(instance));
+    DesiredState desired = before;
     KUDO_TRY(change(desired));
     std::optional<Plan> to_do;
     if (desired.enabled) {
-        auto checked = plan(instance, desired, interfaces);
-        if (!checked) return fail(std::move(checked.error()));
-        to_do = std::move(*checked);
+        auto checked = KUDO_TRY(plan(instance, desired, interfaces));
+        to_do = std::move(checked);
     }
-    if (!is_same(*before, desired)) KUDO_TRY(save_or_forget(instance, desired));
+    if (!is_same(before, desired)) KUDO_TRY(save_or_forget(instance, desired));
     if (!to_do) return ReconcileReport{};
-    auto report = carry_out(instance, *before, desired, *to_do);
+    auto report = carry_out(instance, before, desired, *to_do);
     if (!report || !to_do->reduced) return report;
     // The generation that is gone may have had the slots that were missing.
     auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing);
@@ -213,8 +196,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = Lock::take(instance, lock_patience);
-    if (!lock) return fail(std::move(lock.error()));
+    auto lock = KUDO_TRY(Lock::take(instance, lock_patience));
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : fresh_state(instance);
@@ -230,7 +212,7 @@ Result<bool> disable(const Instance& instance) {
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     KUDO_TRY(prune_range_maps(instance, desired));
     if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
-    lock->forget_if_unused(instance);
+    lock.forget_if_unused(instance);
     return was_enabled;
 }
 

@@ -30,13 +30,12 @@ std::map<std::string, std::size_t, std::less<>> last_asked_for(const Instance& i
 
 Result<std::vector<uint8_t>> reusable_slots(const Instance& instance, const RangeLedger& ledger,
                                             const DataPath& data_path, const ServiceSlots& slots) {
-    auto idle = idle_slots(data_path, slots);
-    if (!idle) return idle;
+    auto idle = KUDO_TRY(idle_slots(data_path, slots));
     const auto last = last_asked_for(instance, ledger);
     std::map<uint8_t, std::size_t> asked;
     for (const auto& [name, slot] : slots)
         if (const auto found = last.find(parts_of(name).service); found != last.end()) asked[slot] = found->second;
-    std::ranges::sort(*idle, {}, [&](uint8_t slot) {
+    std::ranges::sort(idle, {}, [&](uint8_t slot) {
         const auto found = asked.find(slot);
         return std::pair(found == asked.end() ? 0 : found->second, slot);
     });

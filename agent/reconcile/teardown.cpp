@@ -20,11 +20,9 @@ std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
 
 Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface) {
     // Packets go through a queue only while our programs mark them for it.
-    auto restored = remove_queues(folder, interface);
-    if (!restored) return restored;
-    auto detached = detach(folder, interface);
-    if (!detached) return detached;
-    return *restored || *detached;
+    auto restored = KUDO_TRY(remove_queues(folder, interface));
+    auto detached = KUDO_TRY(detach(folder, interface));
+    return restored || detached;
 }
 
 Result<void> teardown(const Instance& instance) {
@@ -36,9 +34,8 @@ Result<void> teardown(const Instance& instance) {
 }
 
 Result<void> remove_orphans() {
-    auto interfaces = list_interfaces();
-    if (!interfaces) return fail(std::move(interfaces.error()));
-    for (const Interface& interface : *interfaces) {
+    auto interfaces = KUDO_TRY(list_interfaces());
+    for (const Interface& interface : interfaces) {
         KUDO_TRY(remove_orphaned_queues(interface.index));
         for (const bool ingress : {true, false})
             KUDO_TRY(clsact_remove_orphan({interface.index, ingress}));

@@ -63,8 +63,7 @@ public:
 
     Result<Ended> run() {
         KUDO_TRY(check_capabilities());
-        auto lock = take_service_lock(instance_);
-        if (!lock) return fail(std::move(lock.error()));
+        auto lock = KUDO_TRY(take_service_lock(instance_));
         KUDO_TRY(set_up());
         tick();
         read_sources();
@@ -87,9 +86,8 @@ public:
 
 private:
     Result<void> set_up() {
-        auto loop = EventLoop::make();
-        if (!loop) return fail(std::move(loop.error()));
-        loop_.emplace(std::move(*loop));
+        auto loop = KUDO_TRY(EventLoop::make());
+        loop_.emplace(std::move(loop));
         const sigset_t signals = ending_signals();
         signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
         if (!signals_) return fail_errno("cannot wait for signals");
@@ -97,9 +95,8 @@ private:
         clock_ = Fd(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
         if (!clock_) return fail_errno("cannot make a timer");
         KUDO_TRY(loop_->watch(clock_.get(), [this] { on_clock(); }));
-        auto links = LinkEvents::open();
-        if (!links) return fail(std::move(links.error()));
-        links_.emplace(std::move(*links));
+        auto links = KUDO_TRY(LinkEvents::open());
+        links_.emplace(std::move(links));
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
             if (links_->take()) next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
         }));

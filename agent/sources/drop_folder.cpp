@@ -80,14 +80,12 @@ Result<std::unique_ptr<DropFolder>> DropFolder::open(std::filesystem::path folde
     folder = std::filesystem::absolute(folder, error).lexically_normal();
     if (error) return fail(fmt::format("{}: {}", folder.string(), error.message()), error.value());
     if (!folder.has_filename() && folder.has_relative_path()) folder = folder.parent_path(); // "/srv/maps/"
-    auto epoll = Epoll::create();
-    if (!epoll) return fail(std::move(epoll.error()).in(folder.string()));
-    auto timer = Timer::create();
-    if (!timer) return fail(std::move(timer.error()).in(folder.string()));
-    if (auto watched = epoll->watch(timer->fd(), EPOLLIN); !watched)
+    auto epoll = KUDO_TRY(Epoll::create().in(folder.string()));
+    auto timer = KUDO_TRY(Timer::create().in(folder.string()));
+    if (auto watched = epoll.watch(timer.fd(), EPOLLIN); !watched)
         return fail(std::move(watched.error()).in(folder.string()));
     std::unique_ptr<DropFolder> made(new DropFolder(std::move(folder), std::max(settle, std::chrono::milliseconds(0)),
-                                                    std::move(*epoll), std::move(*timer)));
+                                                    std::move(epoll), std::move(timer)));
     made->next_check_ = Clock::now() + check_every;
     made->watch();
     made->finish();

@@ -37,9 +37,8 @@ Result<Document> read_document(const Instance& instance, const std::string& hash
     if (!json) return fail(std::move(json.error()));
     if (content_hash(*json) != hash)
         return fail(fmt::format("{}: its content is not what was applied; apply the range map again", path.string()));
-    auto map = parse_range_map(*json, path.string());
-    if (!map) return fail(std::move(map.error()));
-    return Document{std::move(*map), std::move(*json)};
+    auto map = KUDO_TRY(parse_range_map(*json, path.string()));
+    return Document{std::move(map), std::move(*json)};
 }
 
 } // namespace
@@ -48,16 +47,14 @@ Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredSta
     const AcceptedMap& active = state.ranges.active;
     if (active.hash.empty())
         return StoredRangeMap{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"};
-    auto document = read_document(instance, active.hash);
-    if (!document) return fail(std::move(document.error()));
-    return StoredRangeMap{std::move(document->map), std::move(document->json), active.source};
+    auto document = KUDO_TRY(read_document(instance, active.hash));
+    return StoredRangeMap{std::move(document.map), std::move(document.json), active.source};
 }
 
 Result<RangeMap> load_document(const Instance& instance, const std::string& hash) {
     if (hash.empty()) return built_in_range_map();
-    auto document = read_document(instance, hash);
-    if (!document) return fail(std::move(document.error()));
-    return std::move(document->map);
+    auto document = KUDO_TRY(read_document(instance, hash));
+    return std::move(document.map);
 }
 
 RangeMap HonouredMaps::combined() const {
@@ -65,9 +62,8 @@ RangeMap HonouredMaps::combined() const {
 }
 
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state) {
-    auto active = load_range_map(instance, state);
-    if (!active) return fail(std::move(active.error()));
-    HonouredMaps maps{.active = std::move(*active), .staged = {}, .retiring = {}, .problems = {}};
+    auto active = KUDO_TRY(load_range_map(instance, state));
+    HonouredMaps maps{.active = std::move(active), .staged = {}, .retiring = {}, .problems = {}};
     const auto add = [&](std::vector<RangeMap>& to, const std::string& hash) {
         auto document = load_document(instance, hash);
         if (document)

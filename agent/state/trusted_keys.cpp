@@ -32,16 +32,13 @@ Result<std::vector<std::filesystem::path>> key_files(const std::filesystem::path
 } // namespace
 
 Result<KeySet> read_keys_folder(const std::filesystem::path& folder, unsigned threshold) {
-    auto files = key_files(folder);
-    if (!files) return fail(std::move(files.error()));
+    auto files = KUDO_TRY(key_files(folder));
     KeySet keys;
     keys.threshold = threshold;
-    for (const auto& file : *files) {
-        const auto text = read_file(file, key_file_max_bytes);
-        if (!text) return fail(text.error());
-        const auto key = parse_public_key(*text, file.string());
-        if (!key) return fail(key.error());
-        keys.keys.push_back(*key);
+    for (const auto& file : files) {
+        const auto text = KUDO_TRY(read_file(file, key_file_max_bytes));
+        const auto key = KUDO_TRY(parse_public_key(text, file.string()));
+        keys.keys.push_back(key);
     }
     std::ranges::sort(keys.keys);
     keys.keys.erase(std::unique(keys.keys.begin(), keys.keys.end()), keys.keys.end());

@@ -19,14 +19,13 @@ std::string names_of(const std::vector<Interface>& interfaces) {
 } // namespace
 
 Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, bool must_exist) {
-    auto all = list_interfaces();
-    if (!all) return fail(std::move(all.error()));
+    auto all = KUDO_TRY(list_interfaces());
     WantedInterfaces wanted;
     for (const std::string& name : desired.interfaces) {
-        const auto found = std::find_if(all->begin(), all->end(), [&](const Interface& i) { return i.name == name; });
-        if (found == all->end() && must_exist)
-            return bad_input(fmt::format("--interface {}: no such interface; there are: {}", name, names_of(*all)));
-        if (found == all->end()) {
+        const auto found = std::find_if(all.begin(), all.end(), [&](const Interface& i) { return i.name == name; });
+        if (found == all.end() && must_exist)
+            return bad_input(fmt::format("--interface {}: no such interface; there are: {}", name, names_of(all)));
+        if (found == all.end()) {
             wanted.missing.push_back(name);
             wanted.warnings.push_back(fmt::format("{} does not exist now; nothing is attached to it", name));
         } else if (!found->supported) {
@@ -40,12 +39,12 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, boo
         }
     }
     if (!desired.interfaces.empty()) return wanted;
-    std::copy_if(all->begin(), all->end(), std::back_inserter(wanted.present),
+    std::copy_if(all.begin(), all.end(), std::back_inserter(wanted.present),
                  [](const Interface& interface) { return interface.default_route && interface.supported; });
     if (wanted.present.empty()) {
         if (must_exist)
             return bad_input(fmt::format("no interface has a default route; name one: --interface IF (there are: {})",
-                                         names_of(*all)));
+                                         names_of(all)));
         wanted.warnings.push_back("no interface has a default route; nothing is attached");
     }
     return wanted;

@@ -55,9 +55,8 @@ void Timer::stop() const {
 }
 
 Result<EventLoop> EventLoop::make() {
-    auto epoll = Epoll::create();
-    if (!epoll) return fail(std::move(epoll.error()));
-    return EventLoop(std::move(*epoll));
+    auto epoll = KUDO_TRY(Epoll::create());
+    return EventLoop(std::move(epoll));
 }
 
 Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {

@@ -95,11 +95,9 @@ Result<Instance> instance_of(const GlobalTexts& texts) {
         if (folder.empty() || error) return bad_input(fmt::format("{}: \"{}\" is not a folder", option, folder));
         return path.lexically_normal();
     };
-    auto bpffs = absolute(texts.bpffs, "--bpffs");
-    if (!bpffs) return fail(std::move(bpffs.error()));
-    auto state_dir = absolute(texts.state_dir, "--state-dir");
-    if (!state_dir) return fail(std::move(state_dir.error()));
-    return Instance{.bpffs = std::move(*bpffs), .state_dir = std::move(*state_dir)};
+    auto bpffs = KUDO_TRY(absolute(texts.bpffs, "--bpffs"));
+    auto state_dir = KUDO_TRY(absolute(texts.state_dir, "--state-dir"));
+    return Instance{.bpffs = std::move(bpffs), .state_dir = std::move(state_dir)};
 }
 
 Result<void> read_acceptance(GlobalTexts& texts) {
@@ -112,9 +110,8 @@ Result<void> read_acceptance(GlobalTexts& texts) {
                 fmt::format("{}: {} is not a name; write 1 to 63 of a-z, 0-9 and -", option, in_quotes(*name)));
     if (acceptance.fleet.empty() && !acceptance.ring.empty())
         return bad_input("--ring: a ring is part of a fleet; give --fleet as well");
-    auto grace = parse_duration("--grace", texts.grace);
-    if (!grace) return fail(std::move(grace.error()));
-    acceptance.grace = *grace;
+    auto grace = KUDO_TRY(parse_duration("--grace", texts.grace));
+    acceptance.grace = grace;
     return {};
 }
 
@@ -170,9 +167,8 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
         }
         return fail(error_of(app, error));
     }
-    auto instance = instance_of(texts);
-    if (!instance) return fail(std::move(instance.error()));
-    texts.options.instance = std::move(*instance);
+    auto instance = KUDO_TRY(instance_of(texts));
+    texts.options.instance = std::move(instance);
     const Registered* command = chosen(registered);
     if (!command || command->app->get_name() != "disable") KUDO_TRY(read_acceptance(texts));
     if (!command || !command->run) return Invocation{texts.options, help_and_refuse(app.help())};

@@ -57,12 +57,11 @@ Result<void> set_dscp(kudo_mark& mark, std::string_view value) {
     mark.dscp = 0;
     mark.flags &= static_cast<__u8>(~KUDO_MARK_DSCP);
     if (value == "none") return {};
-    const auto dscp = parse_dscp(value);
-    if (!dscp) return fail(dscp.error());
+    const auto dscp = KUDO_TRY(parse_dscp(value));
     // The precedence that an unmarked packet has: see bpf/mark.h.
-    if (*dscp < 8)
+    if (dscp < 8)
         return bad_input(fmt::format("dscp:{}: a DSCP below 8 (CS1) is above no packet's own; write none", value));
-    mark.dscp = *dscp;
+    mark.dscp = dscp;
     mark.flags |= KUDO_MARK_DSCP;
     return {};
 }

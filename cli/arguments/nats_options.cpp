@@ -61,24 +61,21 @@ void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {
 Result<void> read_nats_waits(const NatsWaitTexts& texts, NatsOptions& options) {
     const auto read = [](std::string_view option, const std::string& text, milliseconds shortest,
                          milliseconds longest) -> Result<milliseconds> {
-        auto wait = parse_wait(option, text);
-        if (!wait) return wait;
-        if (*wait < shortest || *wait > longest)
+        auto wait = KUDO_TRY(parse_wait(option, text));
+        if (wait < shortest || wait > longest)
             return bad_input(fmt::format("{}: {} is not between {} and {}", option, text, duration_text(shortest),
                                          duration_text(longest)));
         return wait;
     };
-    const auto timeout = read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20));
-    if (!timeout) return fail(timeout.error());
+    const auto timeout = KUDO_TRY(read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20)));
     const auto health_check =
-        read("--nats-health-check", texts.health_check, milliseconds(100), std::chrono::minutes(2));
-    if (!health_check) return fail(health_check.error());
-    const auto spread = read("--nats-doorbell-spread", texts.doorbell_spread, milliseconds(0), std::chrono::minutes(5));
-    if (!spread) return fail(spread.error());
-    options.answer_wait = *timeout;
-    options.connect_wait = 2 * *timeout;
-    options.health_check = *health_check;
-    options.doorbell_spread = *spread;
+        KUDO_TRY(read("--nats-health-check", texts.health_check, milliseconds(100), std::chrono::minutes(2)));
+    const auto spread =
+        KUDO_TRY(read("--nats-doorbell-spread", texts.doorbell_spread, milliseconds(0), std::chrono::minutes(5)));
+    options.answer_wait = timeout;
+    options.connect_wait = 2 * timeout;
+    options.health_check = health_check;
+    options.doorbell_spread = spread;
     return {};
 }
 

@@ -50,27 +50,22 @@ Result<void> send_traffic(const DemoStage& stage, const Narrator& narrator) {
     const Endpoint media{&stage.server, demo_media_address, 3478}, fallback{&stage.server, demo_media_address, 443},
         control{&stage.server, demo_region_address, 443}, resolver{&stage.stranger, demo_stranger_address, 53},
         web{&stage.stranger, demo_stranger_address, 443};
-    auto meeting = exchange_udp(stage.host, media, media_packets, media_bytes);
-    if (!meeting) return fail(std::move(meeting.error()));
-    const auto marked = meeting->dscp_received.find(34);
+    auto meeting = KUDO_TRY(exchange_udp(stage.host, media, media_packets, media_bytes));
+    const auto marked = meeting.dscp_received.find(34);
     KUDO_TRY(narrator.say(fmt::format("media     {} UDP packets to {}:3478, {} answered; {} arrived there marked AF41",
-                                      media_packets, demo_media_address, meeting->answered,
-                                      marked == meeting->dscp_received.end() ? 0 : marked->second)));
-    auto over_tcp = exchange_tcp(stage.host, fallback, fallback_bytes);
-    if (!over_tcp) return fail(std::move(over_tcp.error()));
+                                      media_packets, demo_media_address, meeting.answered,
+                                      marked == meeting.dscp_received.end() ? 0 : marked->second)));
+    auto over_tcp = KUDO_TRY(exchange_tcp(stage.host, fallback, fallback_bytes));
     KUDO_TRY(
-        narrator.say(fmt::format("fallback  {} bytes each way over TCP with {}:443", *over_tcp, demo_media_address)));
-    auto region = exchange_tcp(stage.host, control, control_bytes);
-    if (!region) return fail(std::move(region.error()));
+        narrator.say(fmt::format("fallback  {} bytes each way over TCP with {}:443", over_tcp, demo_media_address)));
+    auto region = KUDO_TRY(exchange_tcp(stage.host, control, control_bytes));
     KUDO_TRY(
-        narrator.say(fmt::format("control   {} bytes each way over TCP with {}:443", *region, demo_region_address)));
-    auto names = exchange_udp(stage.host, resolver, stranger_packets, stranger_bytes);
-    if (!names) return fail(std::move(names.error()));
-    auto pages = exchange_tcp(stage.host, web, web_bytes);
-    if (!pages) return fail(std::move(pages.error()));
+        narrator.say(fmt::format("control   {} bytes each way over TCP with {}:443", region, demo_region_address)));
+    auto names = KUDO_TRY(exchange_udp(stage.host, resolver, stranger_packets, stranger_bytes));
+    auto pages = KUDO_TRY(exchange_tcp(stage.host, web, web_bytes));
     return narrator.say(fmt::format(
         "stranger  {} UDP packets to {}:53, {} arrived unmarked; {} bytes each way over TCP", stranger_packets,
-        demo_stranger_address, names->dscp_received.contains(0) ? names->dscp_received.at(0) : 0, *pages));
+        demo_stranger_address, names.dscp_received.contains(0) ? names.dscp_received.at(0) : 0, pages));
 }
 
 } // namespace
@@ -80,28 +75,25 @@ Result<int> run_demo(const GlobalOptions& options) {
     const Narrator narrator(options.json, colour);
     KUDO_TRY(narrator.say("A host, a KUDO media server and a stranger, each in a private network namespace.\n"
                           "Nothing of this machine's own network is touched."));
-    auto stage = DemoStage::build();
-    if (!stage) return fail(std::move(stage.error()));
-    KUDO_TRY(enable_on(*stage, narrator, colour));
+    auto stage = KUDO_TRY(DemoStage::build());
+    KUDO_TRY(enable_on(stage, narrator, colour));
     KUDO_TRY(narrator.say(paint("Traffic", Style::Bold, colour)));
-    KUDO_TRY(send_traffic(*stage, narrator));
+    KUDO_TRY(send_traffic(stage, narrator));
 
     KUDO_TRY(narrator.command("stats --flows"));
-    KUDO_TRY(stage->host.run([&]() -> Result<void> {
-        auto statistics = read_statistics(stage->instance);
-        if (!statistics) return fail(std::move(statistics.error()));
+    KUDO_TRY(stage.host.run([&]() -> Result<void> {
+        auto statistics = KUDO_TRY(read_statistics(stage.instance));
         StatsView view;
         view.flows = true;
         view.colour = colour;
-        return options.json ? write_stats_json(*statistics, view, false, print) : print(stats_text(*statistics, view));
+        return options.json ? write_stats_json(statistics, view, false, print) : print(stats_text(statistics, view));
     }));
 
     KUDO_TRY(narrator.command("disable"));
     bool removed = false;
-    KUDO_TRY(stage->host.run([&]() -> Result<void> {
-        auto result = disable(stage->instance);
-        if (!result) return fail(std::move(result.error()));
-        removed = *result;
+    KUDO_TRY(stage.host.run([&]() -> Result<void> {
+        auto result = KUDO_TRY(disable(stage.instance));
+        removed = result;
         return {};
     }));
     KUDO_TRY(narrator.say(removed ? "disabled; everything of ours is gone" : "nothing was there to disable"));

@@ -13,19 +13,18 @@ namespace kudo {
 namespace {
 
 Result<int> run_disable(const GlobalOptions& global) {
-    const auto changed = disable(global.instance);
-    if (!changed) return fail(changed.error());
+    const auto changed = KUDO_TRY(disable(global.instance));
     const auto state = load_desired_state(global.instance);
     const bool keeps_map = state && !state->ranges.active.hash.empty();
     if (global.json) {
         OrderedJson answer;
-        answer["changed"] = *changed;
+        answer["changed"] = changed;
         answer["enabled"] = false;
         KUDO_TRY(print_json(answer));
         return exit_done;
     }
     KUDO_TRY(
-        print(*changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n"));
+        print(changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n"));
     if (keeps_map)
         KUDO_TRY(print(fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
                                    state->ranges.active.source, global.instance.state_dir.string())));

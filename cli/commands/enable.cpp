@@ -46,12 +46,10 @@ Result<TcHook> parse_tc_hook(const std::string& text) {
 
 Result<QueueWish> parse_queues(const EnableOptions& options) {
     QueueWish wish;
-    auto uplink = parse_line(options.uplink);
-    if (!uplink) return fail(std::move(uplink.error()).in("--uplink"));
-    auto downlink = parse_line(options.downlink);
-    if (!downlink) return fail(std::move(downlink.error()).in("--downlink"));
-    wish.uplink = *uplink;
-    wish.downlink = *downlink;
+    auto uplink = KUDO_TRY(parse_line(options.uplink).in("--uplink"));
+    auto downlink = KUDO_TRY(parse_line(options.downlink).in("--downlink"));
+    wish.uplink = uplink;
+    wish.downlink = downlink;
     wish.kind = queue_kind_of(options.queue);
     if (!wish.kind && options.queue != "auto")
         return bad_input(fmt::format("--queue: {} is not a queue; write auto, cake, htb, prio, fq or pfifo_fast",
@@ -72,60 +70,51 @@ tl::unexpected<Error> region_missing(const Instance& instance) {
 Result<DesiredState> wanted_state(const EnableOptions& options, const Instance& instance) {
     DesiredState wanted;
     wanted.enabled = true;
-    const auto mode = parse_mode(options.mode);
-    if (!mode) return fail(mode.error());
-    wanted.mode = *mode;
+    const auto mode = KUDO_TRY(parse_mode(options.mode));
+    wanted.mode = mode;
     wanted.regions = normalised(options.regions);
     if (wanted.regions.empty()) return region_missing(instance);
     wanted.teams = options.teams;
     wanted.interfaces = normalised(options.interfaces);
     if (wanted.interfaces.empty() && !options.interfaces.empty()) return bad_input("--interface: the name is empty");
     wanted.xdp_generic = options.xdp_generic;
-    const auto tc_hook = parse_tc_hook(options.tc_hook);
-    if (!tc_hook) return fail(tc_hook.error());
-    wanted.tc_hook = *tc_hook;
-    const auto marks = parse_marks(options.marks);
-    if (!marks) return fail(marks.error());
-    wanted.marks = *marks;
-    const auto firewall_mark = parse_firewall_mark(options.firewall_mark);
-    if (!firewall_mark) return fail(firewall_mark.error());
-    wanted.firewall_mark = firewall_mark->value;
-    wanted.firewall_mark_mask = firewall_mark->mask;
-    const auto queues = parse_queues(options);
-    if (!queues) return fail(queues.error());
-    wanted.queues = *queues;
+    const auto tc_hook = KUDO_TRY(parse_tc_hook(options.tc_hook));
+    wanted.tc_hook = tc_hook;
+    const auto marks = KUDO_TRY(parse_marks(options.marks));
+    wanted.marks = marks;
+    const auto firewall_mark = KUDO_TRY(parse_firewall_mark(options.firewall_mark));
+    wanted.firewall_mark = firewall_mark.value;
+    wanted.firewall_mark_mask = firewall_mark.mask;
+    const auto queues = KUDO_TRY(parse_queues(options));
+    wanted.queues = queues;
     return wanted;
 }
 
 Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
-    auto wanted = wanted_state(options, global.instance);
-    if (!wanted) return fail(std::move(wanted.error()));
+    auto wanted = KUDO_TRY(wanted_state(options, global.instance));
     const auto change = [&](DesiredState& state) -> Result<void> {
         // It keeps its size until disable.
         if (options.max_flows != 0 || state.enabled)
-            wanted->max_flows = options.max_flows != 0 ? options.max_flows : state.max_flows;
-        wanted->ranges = std::move(state.ranges);
-        advance(wanted->ranges, global.acceptance.grace, this_moment());
-        state = *wanted;
+            wanted.max_flows = options.max_flows != 0 ? options.max_flows : state.max_flows;
+        wanted.ranges = std::move(state.ranges);
+        advance(wanted.ranges, global.acceptance.grace, this_moment());
+        state = wanted;
         return {};
     };
-    auto report = change_and_reconcile(global.instance, change);
-    if (!report) return fail(std::move(report.error()));
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const auto summary = summarise(*rules);
-    if (!summary) return fail(summary.error());
-    for (std::string& warning : choice_warnings(rules->maps.active.map, wanted->compile_options()))
-        report->warnings.push_back(std::move(warning));
+    auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const auto summary = KUDO_TRY(summarise(rules));
+    for (std::string& warning : choice_warnings(rules.maps.active.map, wanted.compile_options()))
+        report.warnings.push_back(std::move(warning));
 
     if (global.json) {
-        KUDO_TRY(print_json(report_json(*report, *summary)));
+        KUDO_TRY(print_json(report_json(report, summary)));
         return exit_done;
     }
     const std::string headline =
-        report->changed ? fmt::format("enabled: {}, generation {}\n", summary_text(*summary), report->generation)
-                        : "already enabled; nothing changed\n";
-    KUDO_TRY(print(headline + report_text(*report, colour_wanted()) + "next: kudo-agent stats\n"));
+        report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)
+                       : "already enabled; nothing changed\n";
+    KUDO_TRY(print(headline + report_text(report, colour_wanted()) + "next: kudo-agent stats\n"));
     return exit_done;
 }
 

@@ -63,19 +63,17 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
         if (!parsed) return fail(Error(parsed.error()).in("explain"));
         port = *parsed;
     }
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const RangeMap honoured = rules->maps.combined();
-    const CompileOptions options = options_for(*rules, honoured, given, notes);
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const RangeMap honoured = rules.maps.combined();
+    const CompileOptions options = options_for(rules, honoured, given, notes);
     KUDO_TRY(check_regions(honoured, options.regions));
-    auto explanation = explain(honoured, options, *address, port);
-    if (!explanation) return fail(std::move(explanation.error()));
-    explanation->source = rules->maps.active.source;
-    explanation->notes.insert(explanation->notes.end(), notes.begin(), notes.end());
+    auto explanation = KUDO_TRY(explain(honoured, options, *address, port));
+    explanation.source = rules.maps.active.source;
+    explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
     if (global.json)
-        KUDO_TRY(print_json(explanation_json(*explanation)));
+        KUDO_TRY(print_json(explanation_json(explanation)));
     else
-        KUDO_TRY(print(explanation_text(*explanation, colour_wanted())));
+        KUDO_TRY(print(explanation_text(explanation, colour_wanted())));
     return exit_done;
 }
 

@@ -70,14 +70,12 @@ std::string promotion_text(const Promotion& promotion, const PromoteOptions& opt
 
 Result<FleetDocument> read_from_ring(NatsBucket& maps, const PromoteOptions& options, const KeySet& keys) {
     const std::string key = options.key_set ? ring_keys_key(options.from) : ring_map_key(options.from);
-    const auto entry = maps.read(key);
-    if (!entry) return fail(entry.error());
-    if (!*entry)
+    const auto entry = KUDO_TRY(maps.read(key));
+    if (!entry)
         return bad_input(
             fmt::format("--from: nothing has been published to ring {}; see kudo-agent fleet status", options.from));
-    auto bundle = split_bundle((*entry)->value);
-    if (!bundle) return fail(std::move(bundle.error()).in(key));
-    auto document = read_fleet_document(keys, std::move(*bundle), key);
+    auto bundle = KUDO_TRY(split_bundle(entry->value).in(key));
+    auto document = read_fleet_document(keys, std::move(bundle), key);
     // A key set in the map's place would be another kind of promotion than was asked for.
     if (document && document->is_key_set != options.key_set)
         return bad_input(fmt::format("{}: not a {}", key, options.key_set ? "key set" : "range map"));
@@ -89,38 +87,31 @@ Result<int> promote(const PromoteOptions& options, const GlobalOptions& global) 
     KUDO_TRY(check_ring("--from", options.from));
     KUDO_TRY(check_ring("--to", options.to));
     if (options.from == options.to) return bad_input("--to: the same ring as --from");
-    const auto required = parse_percentage("--require", options.require);
-    if (!required) return fail(required.error());
-    const auto silent_after = parse_duration("--silent-after", options.silent_after);
-    if (!silent_after) return fail(silent_after.error());
-    const auto keys = load_operator_keys(global);
-    if (!keys) return fail(keys.error());
+    const auto required = KUDO_TRY(parse_percentage("--require", options.require));
+    const auto silent_after = KUDO_TRY(parse_duration("--silent-after", options.silent_after));
+    const auto keys = KUDO_TRY(load_operator_keys(global));
 
-    auto connection = NatsConnection::open(options.nats);
-    if (!connection) return fail(std::move(connection.error()));
-    auto maps = connection->bucket(maps_bucket(options.nats.fleet));
+    auto connection = KUDO_TRY(NatsConnection::open(options.nats));
+    auto maps = connection.bucket(maps_bucket(options.nats.fleet));
     if (!maps)
         return fail(ErrorKind::NotEnabled == maps.error().kind
                         ? Error{ErrorKind::BadInput, maps.error().message + "; publish first", 0}
                         : maps.error());
-    auto document = read_from_ring(*maps, options, *keys);
-    if (!document) return fail(std::move(document.error()));
+    auto document = KUDO_TRY(read_from_ring(*maps, options, keys));
     const auto clock = std::chrono::system_clock::now();
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
-    KUDO_TRY(check_destination(*document, options.nats.fleet, options.to, now));
+    KUDO_TRY(check_destination(document, options.nats.fleet, options.to, now));
 
-    const auto hosts = read_fleet_hosts(*connection, options.nats.fleet, clock);
-    if (!hosts) return fail(hosts.error());
-    const Wanted wanted{document->is_key_set, document->serial, document->effective};
-    Promotion promotion{std::move(*document), count_ring(*hosts, options.from, wanted, *silent_after, now), {}, {}, {}};
-    RingCount unreadable = count_ring(*hosts, "", wanted, *silent_after, now);
-    promotion.reasons = reasons_against(promotion.ring, unreadable, *required);
+    const auto hosts = KUDO_TRY(read_fleet_hosts(connection, options.nats.fleet, clock));
+    const Wanted wanted{document.is_key_set, document.serial, document.effective};
+    Promotion promotion{std::move(document), count_ring(hosts, options.from, wanted, silent_after, now), {}, {}, {}};
+    RingCount unreadable = count_ring(hosts, "", wanted, silent_after, now);
+    promotion.reasons = reasons_against(promotion.ring, unreadable, required);
     promotion.stragglers = promotion.ring.stragglers;
     promotion.stragglers.insert(promotion.stragglers.end(), unreadable.stragglers.begin(), unreadable.stragglers.end());
     if (promotion.reasons.empty()) {
-        auto sent = send_to_ring(*maps, options.to, promotion.document, *keys);
-        if (!sent) return fail(std::move(sent.error()));
-        promotion.sent = std::move(*sent);
+        auto sent = KUDO_TRY(send_to_ring(*maps, options.to, promotion.document, keys));
+        promotion.sent = std::move(sent);
     }
     if (global.json)
         KUDO_TRY(print_json(promotion_json(promotion, options)));

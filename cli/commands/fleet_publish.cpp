@@ -26,13 +26,11 @@ struct PublishOptions {
 
 Result<FleetDocument> read_document(const PublishOptions& options, const KeySet& keys) {
     Bundle bundle;
-    auto document = read_range_file(options.file);
-    if (!document) return fail(std::move(document.error()));
-    bundle.document = std::move(*document);
+    auto document = KUDO_TRY(read_range_file(options.file));
+    bundle.document = std::move(document);
     const std::string signature = options.signature.empty() ? options.file + ".minisig" : options.signature;
-    auto signatures = read_file(signature, signatures_max_bytes);
-    if (!signatures) return fail(std::move(signatures.error()));
-    bundle.signatures = std::move(*signatures);
+    auto signatures = KUDO_TRY(read_file(signature, signatures_max_bytes));
+    bundle.signatures = std::move(signatures);
     return read_fleet_document(keys, std::move(bundle), options.file);
 }
 
@@ -60,24 +58,19 @@ std::string sent_text(const Sent& sent, const FleetDocument& document, const Pub
 Result<int> publish(const PublishOptions& options, const GlobalOptions& global) {
     KUDO_TRY(check_nats_options(options.nats));
     KUDO_TRY(check_ring("--ring", options.ring));
-    const auto keys = load_operator_keys(global);
-    if (!keys) return fail(keys.error());
-    const auto document = read_document(options, *keys);
-    if (!document) return fail(document.error());
+    const auto keys = KUDO_TRY(load_operator_keys(global));
+    const auto document = KUDO_TRY(read_document(options, keys));
     const auto now = wall_time();
-    KUDO_TRY(check_destination(*document, options.nats.fleet, options.ring, now));
+    KUDO_TRY(check_destination(document, options.nats.fleet, options.ring, now));
 
-    auto connection = NatsConnection::open(options.nats);
-    if (!connection) return fail(std::move(connection.error()));
-    auto maps = connection->make_bucket(maps_bucket(options.nats.fleet), maps_history);
-    if (!maps) return fail(std::move(maps.error()));
-    KUDO_TRY(connection->make_bucket(hosts_bucket(options.nats.fleet), 1));
-    const auto sent = send_to_ring(*maps, options.ring, *document, *keys);
-    if (!sent) return fail(sent.error());
+    auto connection = KUDO_TRY(NatsConnection::open(options.nats));
+    auto maps = KUDO_TRY(connection.make_bucket(maps_bucket(options.nats.fleet), maps_history));
+    KUDO_TRY(connection.make_bucket(hosts_bucket(options.nats.fleet), 1));
+    const auto sent = KUDO_TRY(send_to_ring(maps, options.ring, document, keys));
     if (global.json)
-        KUDO_TRY(print_json(sent_json(*sent, *document, options)));
+        KUDO_TRY(print_json(sent_json(sent, document, options)));
     else
-        KUDO_TRY(print(sent_text(*sent, *document, options)));
+        KUDO_TRY(print(sent_text(sent, document, options)));
     return exit_done;
 }
 

@@ -157,19 +157,16 @@ std::string status_text(const FleetStatus& status, const FleetStatusOptions& opt
 
 Result<int> run_fleet_status(const FleetStatusOptions& options, const GlobalOptions& global) {
     KUDO_TRY(check_nats_options(options.nats));
-    const auto silent_after = parse_duration("--silent-after", options.silent_after);
-    if (!silent_after) return fail(silent_after.error());
-    auto connection = NatsConnection::open(options.nats);
-    if (!connection) return fail(std::move(connection.error()));
+    const auto silent_after = KUDO_TRY(parse_duration("--silent-after", options.silent_after));
+    auto connection = KUDO_TRY(NatsConnection::open(options.nats));
     const auto clock = std::chrono::system_clock::now();
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
     FleetStatus status;
-    auto view = read_fleet(*connection, options.nats.fleet, clock);
-    if (!view) return fail(std::move(view.error()));
-    status.view = std::move(*view);
+    auto view = KUDO_TRY(read_fleet(connection, options.nats.fleet, clock));
+    status.view = std::move(view);
     for (const FleetRing& ring : status.view.rings)
-        status.rings.push_back({&ring, count_ring(status.view.hosts, ring.name, ring.wanted(), *silent_after, now)});
-    status.unreadable = count_ring(status.view.hosts, "", std::nullopt, *silent_after, now);
+        status.rings.push_back({&ring, count_ring(status.view.hosts, ring.name, ring.wanted(), silent_after, now)});
+    status.unreadable = count_ring(status.view.hosts, "", std::nullopt, silent_after, now);
     if (global.json)
         KUDO_TRY(print_json(status_json(status, options)));
     else

@@ -54,32 +54,27 @@ std::string apply_text(const Acceptance& acceptance, const PolicySummary& summar
 Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) {
     Delivery delivery;
     delivery.source = source_of(options.file);
-    auto document = read_range_file(options.file);
-    if (!document) return fail(std::move(document.error()));
-    delivery.document = std::move(*document);
-    auto signatures = read_signatures(options);
-    if (!signatures) return fail(std::move(signatures.error()));
-    delivery.signatures = std::move(*signatures);
+    auto document = KUDO_TRY(read_range_file(options.file));
+    delivery.document = std::move(document);
+    auto signatures = KUDO_TRY(read_signatures(options));
+    delivery.signatures = std::move(signatures);
     AcceptanceSettings settings = global.acceptance;
     settings.allow_unsigned = options.allow_unsigned;
     settings.end_rollback = options.end_rollback;
     settings.trust_folder = options.trust_folder;
-    auto acceptance = accept(global.instance, settings, delivery);
-    if (!acceptance) return fail(std::move(acceptance.error()));
-    if (acceptance->what == Accepted::Held)
-        return bad_input(acceptance->text + ", or apply it with --end-rollback: your own decision");
-    if (acceptance->what == Accepted::Superseded) return bad_input(acceptance->text);
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const auto summary = summarise(*rules);
-    if (!summary) return fail(summary.error());
+    auto acceptance = KUDO_TRY(accept(global.instance, settings, delivery));
+    if (acceptance.what == Accepted::Held)
+        return bad_input(acceptance.text + ", or apply it with --end-rollback: your own decision");
+    if (acceptance.what == Accepted::Superseded) return bad_input(acceptance.text);
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const auto summary = KUDO_TRY(summarise(rules));
     if (!global.json) {
-        KUDO_TRY(print(apply_text(*acceptance, *summary, colour_wanted())));
+        KUDO_TRY(print(apply_text(acceptance, summary, colour_wanted())));
         return exit_done;
     }
-    OrderedJson answer = report_json(acceptance->report, *summary);
-    answer["outcome"] = outcome_name(acceptance->what);
-    answer["serial"] = acceptance->serial;
+    OrderedJson answer = report_json(acceptance.report, summary);
+    answer["outcome"] = outcome_name(acceptance.what);
+    answer["serial"] = acceptance.serial;
     KUDO_TRY(print_json(answer));
     return exit_done;
 }

@@ -39,8 +39,7 @@ Result<void> check_compiles(const RangeMap& map, const std::string& file) {
     for (const Service& service : map.services) {
         if (service.optional) options.optional_services.push_back(service.name);
     }
-    auto compiled = compile(map, options);
-    if (!compiled) return fail(std::move(compiled.error()).in(file));
+    auto compiled = KUDO_TRY(compile(map, options).in(file));
     return {};
 }
 
@@ -109,16 +108,14 @@ std::string check_text(const std::string& file, const ReadMap& read, const Findi
 }
 
 Result<int> check(const std::string& file, const GlobalOptions& global) {
-    const auto read = read_map(global.instance, file);
-    if (!read) return fail(read.error());
-    KUDO_TRY(check_compiles(read->map, file));
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const Findings findings{find_overlaps(read->map), signature_of(global, *rules, *read, file),
-                            outlook_of(global, *rules, *read, file)};
-    if (global.json) KUDO_TRY(print_json(check_json(*read, findings)));
+    const auto read = KUDO_TRY(read_map(global.instance, file));
+    KUDO_TRY(check_compiles(read.map, file));
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const Findings findings{find_overlaps(read.map), signature_of(global, rules, read, file),
+                            outlook_of(global, rules, read, file)};
+    if (global.json) KUDO_TRY(print_json(check_json(read, findings)));
     if (!findings.outlook.refusal.empty()) return bad_input(findings.outlook.refusal);
-    if (!global.json) KUDO_TRY(print(check_text(file, *read, findings)));
+    if (!global.json) KUDO_TRY(print(check_text(file, read, findings)));
     return exit_done;
 }
 

@@ -16,12 +16,10 @@ namespace kudo {
 namespace {
 
 Result<int> run_diff(const std::string& file, const GlobalOptions& global) {
-    const auto read = read_map(global.instance, file);
-    if (!read) return fail(read.error());
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const MapDiff difference = diff(rules->maps.active.map, read->map);
-    const Outlook outlook = outlook_of(global, *rules, *read, file);
+    const auto read = KUDO_TRY(read_map(global.instance, file));
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const MapDiff difference = diff(rules.maps.active.map, read.map);
+    const Outlook outlook = outlook_of(global, rules, read, file);
     if (global.json) {
         OrderedJson answer = diff_json(difference);
         add_outlook(answer, outlook);
@@ -29,7 +27,7 @@ Result<int> run_diff(const std::string& file, const GlobalOptions& global) {
         return exit_done;
     }
     std::string text = diff_text(difference, colour_wanted());
-    if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
+    if (!rules.note.empty()) text += fmt::format("note: {}\n", one_line(rules.note));
     if (outlook.outcome != outcome_name(Accepted::Activated) && outlook.outcome != "unknown")
         text += fmt::format("note: {}\n", one_line(outlook.text));
     KUDO_TRY(print(text));

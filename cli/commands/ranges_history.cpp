@@ -43,12 +43,11 @@ std::string history_text(const RangeLedger& ledger, bool colour) {
 }
 
 Result<int> run_history(const GlobalOptions& global) {
-    const auto state = load_desired_state(global.instance);
-    if (!state) return fail(state.error());
+    const auto state = KUDO_TRY(load_desired_state(global.instance));
     if (global.json)
-        KUDO_TRY(print_json(history_json(state->ranges)));
+        KUDO_TRY(print_json(history_json(state.ranges)));
     else
-        KUDO_TRY(print(history_text(state->ranges, colour_wanted())));
+        KUDO_TRY(print(history_text(state.ranges, colour_wanted())));
     return exit_done;
 }
 

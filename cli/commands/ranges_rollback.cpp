@@ -48,28 +48,24 @@ std::string retiring_text(const RangeLedger& ledger) {
 
 Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& global) {
     const auto change = [&](DesiredState& state) -> Result<void> {
-        auto target = find_target(state.ranges, serial);
-        if (!target) return fail(std::move(target.error()));
-        roll_back(state.ranges, *target, global.acceptance.grace, this_moment());
+        auto target = KUDO_TRY(find_target(state.ranges, serial));
+        roll_back(state.ranges, target, global.acceptance.grace, this_moment());
         return {};
     };
-    const auto report = change_and_reconcile(global.instance, change, Interfaces::MayBeMissing);
-    if (!report) return fail(report.error());
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    const auto summary = summarise(*rules);
-    if (!summary) return fail(summary.error());
+    const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Interfaces::MayBeMissing));
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const auto summary = KUDO_TRY(summarise(rules));
     if (global.json) {
-        OrderedJson answer = report_json(*report, *summary);
-        answer["rolled_back_from"] = rules->state.ranges.rolled_back_from;
+        OrderedJson answer = report_json(report, summary);
+        answer["rolled_back_from"] = rules.state.ranges.rolled_back_from;
         KUDO_TRY(print_json(answer));
         return exit_done;
     }
     KUDO_TRY(print(fmt::format("rolled back from serial {} to range map {} ({}); a pushed map is held until it says "
                                "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
-                               rules->state.ranges.rolled_back_from, summary->serial, summary->source,
-                               rules->state.ranges.rolled_back_from) +
-                   retiring_text(rules->state.ranges) + report_text(*report, colour_wanted())));
+                               rules.state.ranges.rolled_back_from, summary.serial, summary.source,
+                               rules.state.ranges.rolled_back_from) +
+                   retiring_text(rules.state.ranges) + report_text(report, colour_wanted())));
     return exit_done;
 }
 

@@ -48,9 +48,8 @@ std::string services_text(const RangeMap& map, bool colour) {
 }
 
 Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
-    const auto rules = current_rules(global.instance);
-    if (!rules) return fail(rules.error());
-    RangeMap map = rules->maps.active.map;
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    RangeMap map = rules.maps.active.map;
     const auto regions = normalised(options.regions);
     KUDO_TRY(check_regions(map, regions));
     if (!regions.empty()) keep_regions(map, regions);
@@ -60,16 +59,15 @@ Result<int> show(const ShowOptions& options, const GlobalOptions& global) {
         KUDO_TRY(print(document));
         return exit_done;
     }
-    std::string text = map_text(map, rules->maps.active.source) + ", effective from " + rfc3339(map.effective) + "\n\n";
+    std::string text = map_text(map, rules.maps.active.source) + ", effective from " + rfc3339(map.effective) + "\n\n";
     text += services_text(map, colour_wanted());
-    for (const AcceptedMap& staged : rules->state.ranges.staged) {
-        const auto next = load_document(global.instance, staged.hash);
-        if (!next) return fail(next.error());
+    for (const AcceptedMap& staged : rules.state.ranges.staged) {
+        const auto next = KUDO_TRY(load_document(global.instance, staged.hash));
         text += fmt::format("\nstaged ({}), takes effect at {}{}:\n", one_line(staged.source),
                             rfc3339(staged.effective), staged.early ? "; what it adds is honoured already" : "");
-        text += diff_text(diff(rules->maps.active.map, *next), colour_wanted());
+        text += diff_text(diff(rules.maps.active.map, next), colour_wanted());
     }
-    if (!rules->note.empty()) text += fmt::format("note: {}\n", one_line(rules->note));
+    if (!rules.note.empty()) text += fmt::format("note: {}\n", one_line(rules.note));
     KUDO_TRY(print(text));
     return exit_done;
 }

@@ -47,9 +47,8 @@ struct RunOptions {
 };
 
 Result<std::chrono::seconds> period(const std::string& text, std::string_view option, std::chrono::seconds longest) {
-    auto duration = parse_duration(option, text);
-    if (!duration) return duration;
-    if (*duration < std::chrono::seconds(1) || *duration > longest)
+    auto duration = KUDO_TRY(parse_duration(option, text));
+    if (duration < std::chrono::seconds(1) || duration > longest)
         return bad_input(fmt::format("{}: {} is not between 1s and {}", option, text, duration_text(longest)));
     return duration;
 }
@@ -93,9 +92,8 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
         https.url = url;
         https.ca_file = options.https_ca;
         https.vendor_list = vendor_list;
-        auto source = HttpsSource::open(std::move(https));
-        if (!source) return fail(std::move(source.error()).in(option));
-        settings.sources.push_back(std::move(*source));
+        auto source = KUDO_TRY(HttpsSource::open(std::move(https)).in(option));
+        settings.sources.push_back(std::move(source));
         return {};
     };
     for (const std::string& url : options.https)
@@ -110,18 +108,14 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     ServiceSettings settings;
     settings.acceptance = global.acceptance;
     // What is wrong with the keys is said now, not when the first map comes.
-    if (auto keys = read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold); !keys)
-        return fail(std::move(keys.error()));
-    auto reconcile_every = period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1));
-    if (!reconcile_every) return fail(std::move(reconcile_every.error()));
-    settings.reconcile_every = *reconcile_every;
-    auto reread_every = period(options.reread_every, "--reread-every", std::chrono::minutes(5));
-    if (!reread_every) return fail(std::move(reread_every.error()));
-    settings.reread_every = *reread_every;
+    KUDO_TRY(read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold));
+    auto reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
+    settings.reconcile_every = reconcile_every;
+    auto reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
+    settings.reread_every = reread_every;
     for (const std::string& folder : options.drop_folders) {
-        auto source = DropFolder::open(folder);
-        if (!source) return fail(std::move(source.error()).in("--drop-folder"));
-        settings.sources.push_back(std::move(*source));
+        auto source = KUDO_TRY(DropFolder::open(folder).in("--drop-folder"));
+        settings.sources.push_back(std::move(source));
     }
 #ifdef KUDO_HTTPS
     KUDO_TRY(add_https(options, settings));
@@ -134,11 +128,10 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
 
 // This program's own arguments, as the kernel keeps them.
 Result<std::vector<std::string>> own_arguments() {
-    auto text = read_file("/proc/self/cmdline", 1024 * 1024);
-    if (!text) return fail(std::move(text.error()));
+    auto text = KUDO_TRY(read_file("/proc/self/cmdline", 1024 * 1024));
     std::vector<std::string> arguments;
-    for (std::size_t begin = 0; begin < text->size(); begin = text->find('\0', begin) + 1)
-        arguments.emplace_back(text->c_str() + begin);
+    for (std::size_t begin = 0; begin < text.size(); begin = text.find('\0', begin) + 1)
+        arguments.emplace_back(text.c_str() + begin);
     return arguments;
 }
 
@@ -176,20 +169,17 @@ Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     std::error_code error;
     const std::string program = std::filesystem::read_symlink("/proc/self/exe", error);
     if (error) return fail("/proc/self/exe: " + error.message(), error.value());
-    auto arguments = own_arguments();
-    if (!arguments) return fail(std::move(arguments.error()));
+    auto arguments = KUDO_TRY(own_arguments());
     KUDO_TRY(hold_signals());
-    auto settings = settings_of(options, global);
-    if (!settings) return fail(std::move(settings.error()));
+    auto settings = KUDO_TRY(settings_of(options, global));
     if (options.check) {
         KUDO_TRY(print("the configuration is right\n"));
         return exit_done;
     }
-    settings->may_reload = [&] { return would_begin(program, *arguments); };
-    const auto ended = run_service(global.instance, std::move(*settings));
-    if (!ended) return fail(ended.error());
-    if (*ended == Ended::Stopped) return exit_done;
-    execute(program, *arguments);
+    settings.may_reload = [&] { return would_begin(program, arguments); };
+    const auto ended = KUDO_TRY(run_service(global.instance, std::move(settings)));
+    if (ended == Ended::Stopped) return exit_done;
+    execute(program, arguments);
     return fail_errno(program + ": cannot be run again");
 }
 

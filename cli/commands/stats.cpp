@@ -77,18 +77,17 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global, doub
     auto next = Clock::now();
     do {
         const auto read_now = Clock::now();
-        auto statistics = read_statistics(global.instance);
-        if (!statistics) return fail(std::move(statistics.error()));
+        auto statistics = KUDO_TRY(read_statistics(global.instance));
         std::optional<Growth> grown;
-        if (before) grown = growth(*before, *statistics, std::chrono::duration<double>(read_now - read_before).count());
+        if (before) grown = growth(*before, statistics, std::chrono::duration<double>(read_now - read_before).count());
         const StatsView view{.flows = options.flows,
                              .growth = grown ? &*grown : nullptr,
                              .flow_limit = rows_of_a_screen,
                              .colour = colour_wanted()};
         if (screen) KUDO_TRY(print("\x1b[H\x1b[2J"));
         if (!screen && !global.json && before) KUDO_TRY(print("\n"));
-        KUDO_TRY(show(*statistics, view, global.json, true));
-        before = std::move(*statistics);
+        KUDO_TRY(show(statistics, view, global.json, true));
+        before = std::move(statistics);
         read_before = read_now;
         next = std::max(next + interval, Clock::now()); // reading may take longer than the interval
     } while (!signals.wait_for(next - Clock::now()));
@@ -97,13 +96,11 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global, doub
 
 Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
     if (options.watch) {
-        const auto seconds = parse_seconds(*options.watch);
-        if (!seconds) return fail(seconds.error());
-        return watch(options, global, *seconds);
+        const auto seconds = KUDO_TRY(parse_seconds(*options.watch));
+        return watch(options, global, seconds);
     }
-    const auto statistics = read_statistics(global.instance);
-    if (!statistics) return fail(statistics.error());
-    KUDO_TRY(show(*statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
+    const auto statistics = KUDO_TRY(read_statistics(global.instance));
+    KUDO_TRY(show(statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
     return exit_done;
 }
 

@@ -10,13 +10,12 @@ namespace kudo {
 namespace {
 
 Result<int> run_status(const GlobalOptions& global) {
-    const auto status = read_status(global.instance);
-    if (!status) return fail(status.error());
+    const auto status = KUDO_TRY(read_status(global.instance));
     if (global.json)
-        KUDO_TRY(print_json(status_json(*status)));
+        KUDO_TRY(print_json(status_json(status)));
     else
-        KUDO_TRY(print(status_text(*status, colour_wanted())));
-    return exit_status(*status);
+        KUDO_TRY(print(status_text(status, colour_wanted())));
+    return exit_status(status);
 }
 
 } // namespace

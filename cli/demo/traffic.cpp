@@ -42,21 +42,19 @@ Result<Fd> open_socket(const NetworkNamespace& space, int type) {
 }
 
 Result<Fd> open_server(const Endpoint& endpoint, int type) {
-    auto fd = open_socket(*endpoint.space, type);
-    if (!fd) return fd;
+    auto fd = KUDO_TRY(open_socket(*endpoint.space, type));
     const sockaddr_in address = address_of(endpoint);
-    if (bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return fail_errno("bind");
-    if (type == SOCK_STREAM && listen(fd->get(), 1) != 0) return fail_errno("listen");
+    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return fail_errno("bind");
+    if (type == SOCK_STREAM && listen(fd.get(), 1) != 0) return fail_errno("listen");
     const int on = 1;
-    if (setsockopt(fd->get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0) return fail_errno("IP_RECVTOS");
+    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0) return fail_errno("IP_RECVTOS");
     return fd;
 }
 
 Result<Fd> open_client(const NetworkNamespace& space, const Endpoint& server, int type) {
-    auto fd = open_socket(space, type);
-    if (!fd) return fd;
+    auto fd = KUDO_TRY(open_socket(space, type));
     const sockaddr_in address = address_of(server);
-    if (connect(fd->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return fail_errno(fmt::format("connect to {}:{}", server.address, server.port));
     return fd;
 }
@@ -103,30 +101,27 @@ uint64_t pour(int fd, uint64_t bytes) {
 
 Result<UdpOutcome> exchange_udp(const NetworkNamespace& client, const Endpoint& server, unsigned packets,
                                 unsigned bytes) {
-    auto echo = open_server(server, SOCK_DGRAM);
-    if (!echo) return fail(std::move(echo.error()));
-    auto sender = open_client(client, server, SOCK_DGRAM);
-    if (!sender) return fail(std::move(sender.error()));
+    auto echo = KUDO_TRY(open_server(server, SOCK_DGRAM));
+    auto sender = KUDO_TRY(open_client(client, server, SOCK_DGRAM));
     UdpOutcome outcome;
     std::atomic<bool> stop = false;
-    std::thread echoing([&] { echo_udp(echo->get(), stop, outcome.dscp_received); });
+    std::thread echoing([&] { echo_udp(echo.get(), stop, outcome.dscp_received); });
     std::vector<char> payload(bytes, 'k');
     for (unsigned i = 0; i < packets; i++) {
-        if (send(sender->get(), payload.data(), payload.size(), 0) < 0) break;
-        if (recv(sender->get(), payload.data(), payload.size(), 0) < 0) break;
+        if (send(sender.get(), payload.data(), payload.size(), 0) < 0) break;
+        if (recv(sender.get(), payload.data(), payload.size(), 0) < 0) break;
         outcome.answered++;
     }
     stop = true;
-    shutdown(echo->get(), SHUT_RD); // wakes the receiver
+    shutdown(echo.get(), SHUT_RD); // wakes the receiver
     echoing.join();
     return outcome;
 }
 
 Result<uint64_t> exchange_tcp(const NetworkNamespace& client, const Endpoint& server, uint64_t bytes) {
-    auto listener = open_server(server, SOCK_STREAM);
-    if (!listener) return fail(std::move(listener.error()));
+    auto listener = KUDO_TRY(open_server(server, SOCK_STREAM));
     std::thread serving([&] {
-        const Fd connection(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
+        const Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (connection) pour(connection.get(), drain(connection.get()));
     });
     uint64_t received = 0;

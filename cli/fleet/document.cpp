@@ -28,20 +28,17 @@ std::string FleetDocument::text() const {
 Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name) {
     FleetDocument document;
     document.name = name;
-    auto signers = verify(keys, bundle.document, bundle.signatures, name);
-    if (!signers) return fail(std::move(signers.error()));
-    document.signers = std::move(*signers);
+    auto signers = KUDO_TRY(verify(keys, bundle.document, bundle.signatures, name));
+    document.signers = std::move(signers);
     document.is_key_set = is_key_set(bundle.document);
     if (document.is_key_set) {
-        const auto next = rotate(keys, bundle.document, bundle.signatures, name);
-        if (!next) return fail(next.error());
-        document.serial = next->serial;
+        const auto next = KUDO_TRY(rotate(keys, bundle.document, bundle.signatures, name));
+        document.serial = next.serial;
     } else {
-        auto map = parse_range_map(bundle.document, name);
-        if (!map) return fail(std::move(map.error()));
-        document.serial = map->serial;
-        document.effective = map->effective;
-        document.map = std::move(*map);
+        auto map = KUDO_TRY(parse_range_map(bundle.document, name));
+        document.serial = map.serial;
+        document.effective = map.effective;
+        document.map = std::move(map);
     }
     document.bundle = std::move(bundle);
     return document;
@@ -63,18 +60,16 @@ Result<void> check_destination(const FleetDocument& document, const std::string&
 Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document,
                           const KeySet& keys) {
     const std::string key = document.is_key_set ? ring_keys_key(ring) : ring_map_key(ring);
-    const auto value = join(document.bundle);
-    if (!value) return fail(value.error());
-    const auto present = maps.read(key);
-    if (!present) return fail(present.error());
+    const auto value = KUDO_TRY(join(document.bundle));
+    const auto present = KUDO_TRY(maps.read(key));
     Sent sent;
-    if (*present) {
-        if ((*present)->value == *value) {
+    if (present) {
+        if (present->value == value) {
             sent.before = document.serial;
             return sent;
         }
         // What nobody of us has signed is nothing to compare with: it must not keep the right one out.
-        auto there = split_bundle((*present)->value);
+        auto there = split_bundle(present->value);
         const auto known = there ? read_fleet_document(keys, *there, key) : fail(there.error());
         if (known && known->serial > document.serial)
             return bad_input(fmt::format("ring {} has {} already, which is newer than {}; sign a new one with a higher "
@@ -90,7 +85,7 @@ Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const Fleet
             sent.note = fmt::format("what stood in ring {} was not signed by these keys and is replaced: {}", ring,
                                     known.error().message);
     }
-    KUDO_TRY(maps.put_after(key, *value, *present ? (*present)->revision : 0));
+    KUDO_TRY(maps.put_after(key, value, present ? present->revision : 0));
     sent.changed = true;
     return sent;
 }

@@ -21,17 +21,14 @@ PublishedDocument read_published(const NatsEntry& entry, bool is_keys, WallTime 
     PublishedDocument published;
     published.age = std::max<std::chrono::nanoseconds>(now - entry.created, std::chrono::nanoseconds(0));
     const auto read = [&]() -> Result<void> {
-        const auto bundle = split_bundle(entry.value);
-        if (!bundle) return fail(bundle.error());
+        const auto bundle = KUDO_TRY(split_bundle(entry.value));
         if (is_keys) {
-            const auto keys = parse_key_set(bundle->document, entry.key);
-            if (!keys) return fail(keys.error());
-            published.serial = keys->serial;
+            const auto keys = KUDO_TRY(parse_key_set(bundle.document, entry.key));
+            published.serial = keys.serial;
         } else {
-            const auto map = parse_range_map(bundle->document, entry.key);
-            if (!map) return fail(map.error());
-            published.serial = map->serial;
-            published.effective = map->effective;
+            const auto map = KUDO_TRY(parse_range_map(bundle.document, entry.key));
+            published.serial = map.serial;
+            published.effective = map.effective;
         }
         return {};
     }();
@@ -81,9 +78,8 @@ Result<std::vector<FleetHost>> read_fleet_hosts(NatsConnection& connection, cons
 
 Result<FleetView> read_fleet(NatsConnection& connection, const std::string& fleet, WallTime now) {
     FleetView view;
-    auto hosts = read_fleet_hosts(connection, fleet, now);
-    if (!hosts) return fail(std::move(hosts.error()));
-    view.hosts = std::move(*hosts);
+    auto hosts = KUDO_TRY(read_fleet_hosts(connection, fleet, now));
+    view.hosts = std::move(hosts);
     std::map<std::string, FleetRing> rings;
     for (const FleetHost& host : view.hosts)
         if (host.report) rings.try_emplace(host.report->ring);

@@ -49,21 +49,17 @@ Result<CurrentRules> current_rules(const Instance& instance) {
 }
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
-    auto text = read_range_file(path);
-    if (!text) return fail(text.error());
-    if (is_key_set(*text))
+    auto text = KUDO_TRY(read_range_file(path));
+    if (is_key_set(text))
         return bad_input(
             fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
-    if (!is_vendor_list(*text)) {
-        auto map = parse_range_map(*text, path);
-        if (!map) return fail(std::move(map.error()));
-        return ReadMap{std::move(*map), false, std::move(*text)};
+    if (!is_vendor_list(text)) {
+        auto map = KUDO_TRY(parse_range_map(text, path));
+        return ReadMap{std::move(map), false, std::move(text)};
     }
-    const auto current = current_rules(instance);
-    if (!current) return fail(current.error());
-    auto map = apply_vendor_list(current->maps.active.map, *text, path);
-    if (!map) return fail(std::move(map.error()));
-    return ReadMap{std::move(*map), true, std::move(*text)};
+    const auto current = KUDO_TRY(current_rules(instance));
+    auto map = KUDO_TRY(apply_vendor_list(current.maps.active.map, text, path));
+    return ReadMap{std::move(map), true, std::move(text)};
 }
 
 std::string map_text(const RangeMap& map, const std::string& source) {

@@ -14,10 +14,9 @@ namespace kudo {
 Result<PolicySummary> summarise(CurrentRules rules) {
     PolicySummary summary{rules.state, rules.maps.active.map.serial, rules.maps.active.source, 0, 0};
     if (!rules.state.enabled) return summary;
-    const auto compiled = compile_honoured(rules.maps, rules.state.compile_options());
-    if (!compiled) return fail(compiled.error());
-    summary.prefixes4 = compiled->entries4.size();
-    summary.prefixes6 = compiled->entries6.size();
+    const auto compiled = KUDO_TRY(compile_honoured(rules.maps, rules.state.compile_options()));
+    summary.prefixes4 = compiled.entries4.size();
+    summary.prefixes6 = compiled.entries6.size();
     return summary;
 }
 

@@ -37,6 +37,12 @@ struct Error {
 template <typename T> class [[nodiscard]] Result : public tl::expected<T, Error> {
 public:
     using tl::expected<T, Error>::expected;
+
+    // An error with context, "where: message"; a value as it is.
+    [[nodiscard]] Result in(std::string_view where) && {
+        if (!*this) this->error() = std::move(this->error()).in(where);
+        return std::move(*this);
+    }
 };
 
 inline tl::unexpected<Error> fail(std::string message, int number = 0) {
@@ -52,14 +58,21 @@ inline tl::unexpected<Error> fail(Error error) {
 // "what: strerror(errno)", keeping errno.
 tl::unexpected<Error> fail_errno(std::string_view what, int number = errno);
 
+// For KUDO_TRY only.
+template <typename T> T value_of(Result<T>& result) {
+    return std::move(*result);
+}
+inline void value_of(Result<void>&) {}
+
 } // namespace kudo
 
-// Leaves the enclosing function with the error of a Result expression whose value is not needed. The name is made anew
-// for each use, so that one may stand in a lambda inside another.
-#define KUDO_TRY(expression) KUDO_TRY_AS(expression, __COUNTER__)
-#define KUDO_TRY_AS(expression, number) KUDO_TRY_NAMED(expression, number)
-#define KUDO_TRY_NAMED(expression, number)                                                                             \
-    do {                                                                                                               \
-        if (auto kudo_result_##number = (expression); !kudo_result_##number)                                           \
-            return tl::make_unexpected(std::move(kudo_result_##number.error()));                                       \
-    } while (false)
+// The value of a Result; an error leaves the enclosing function with it. The name is made for each use, so that one may
+// be inside another.
+#define KUDO_TRY(...) KUDO_TRY_AS(__COUNTER__, __VA_ARGS__)
+#define KUDO_TRY_AS(number, ...) KUDO_TRY_NAMED(number, __VA_ARGS__)
+#define KUDO_TRY_NAMED(number, ...)                                                                                    \
+    ({                                                                                                                 \
+        auto kudo_result_##number = (__VA_ARGS__);                                                                     \
+        if (!kudo_result_##number) return tl::make_unexpected(std::move(kudo_result_##number.error()));                \
+        ::kudo::value_of(kudo_result_##number);                                                                        \
+    })

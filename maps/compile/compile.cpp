@@ -120,25 +120,22 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     for (const Service& service : map.services) {
         if (is_chosen(service, options)) chosen.push_back(&service);
     }
-    auto all_slots = assign_slots(slots, chosen, reusable);
-    if (!all_slots) return fail(std::move(all_slots.error()));
+    auto all_slots = KUDO_TRY(assign_slots(slots, chosen, reusable));
 
     CompiledPolicy compiled{
-        .policy = std::make_unique<kudo_policy>(), .entries4 = {}, .entries6 = {}, .slots = std::move(*all_slots)};
+        .policy = std::make_unique<kudo_policy>(), .entries4 = {}, .entries6 = {}, .slots = std::move(all_slots)};
     kudo_policy& policy = *compiled.policy;
     policy.serial = map.serial;
     set_options(policy, options);
     std::vector<SlottedService> services;
     for (const Service* service : chosen) {
-        const auto ports = compile_ports(*service);
-        if (!ports) return fail(ports.error());
+        const auto ports = KUDO_TRY(compile_ports(*service));
         services.push_back({service, compiled.slots.at(slot_name(service->name))});
-        policy.services[services.back().slot] = *ports;
+        policy.services[services.back().slot] = ports;
     }
-    const auto entries = trie_entries(services);
-    if (!entries) return fail(entries.error());
-    add_entries(compiled, *entries);
-    fill_prefilters(policy, *entries);
+    const auto entries = KUDO_TRY(trie_entries(services));
+    add_entries(compiled, entries);
+    fill_prefilters(policy, entries);
     fill_name_filter(policy, chosen);
     std::ranges::copy(policy_hash(policy, compiled.entries4, compiled.entries6), policy.content_hash);
     return compiled;

@@ -59,12 +59,11 @@ std::string slot_name(std::string_view service) {
 
 Result<ServiceSlots> assign_slots(ServiceSlots slots, std::span<const Service* const> services,
                                   const ReusableSlots& reusable) {
-    auto owners = owners_of(slots);
-    if (!owners) return fail(std::move(owners.error()));
+    auto owners = KUDO_TRY(owners_of(slots));
     ServiceSlots wanted;
     for (const Service* service : services)
         wanted.emplace(slot_name(service->name), 0);
-    std::deque<uint8_t> free = givable(*owners, wanted, reusable);
+    std::deque<uint8_t> free = givable(owners, wanted, reusable);
     for (const Service* service : services) {
         std::string name = slot_name(service->name);
         if (slots.contains(name)) continue;
@@ -74,7 +73,7 @@ Result<ServiceSlots> assign_slots(ServiceSlots slots, std::span<const Service* c
                                          in_quotes(service->name), KUDO_MAX_SERVICES - 1));
         const uint8_t slot = free.front();
         free.pop_front();
-        slots.erase((*owners)[slot]);
+        slots.erase(owners[slot]);
         slots.emplace(std::move(name), slot);
     }
     return slots;

@@ -59,18 +59,17 @@ tl::unexpected<Error> too_many_services(const Range& range, std::span<const Slot
 } // namespace
 
 Result<std::vector<TrieEntry>> trie_entries(std::span<const SlottedService> services) {
-    const auto items = sorted_items(services);
-    if (!items) return fail(items.error());
+    const auto items = KUDO_TRY(sorted_items(services));
     std::vector<TrieEntry> entries;
     std::vector<std::size_t> around; // positions in `entries`; each contains the next
-    for (auto item = items->begin(); item != items->end();) {
+    for (auto item = items.begin(); item != items.end();) {
         const Prefix& prefix = item->range->prefix;
         while (!around.empty() && !entries[around.back()].prefix.contains(prefix))
             around.pop_back();
         TrieEntry entry{prefix, {}, around.empty()};
         bool fits = true;
         auto last = item;
-        for (; item != items->end() && item->range->prefix == prefix; last = item++)
+        for (; item != items.end() && item->range->prefix == prefix; last = item++)
             fits = add_candidate(entry.match, {services[item->service].slot, prefix.length}) && fits;
         if (!around.empty()) {
             for (const kudo_candidate& candidate : entries[around.back()].match.candidates)

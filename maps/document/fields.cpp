@@ -36,9 +36,8 @@ std::string names_of(std::span<const Field> fields) {
 
 Result<void> append_ranges(std::vector<Range>& ranges, const Json& object, std::string_view path, Family family) {
     const bool ipv4 = family == Family::IPv4;
-    auto list = read_list(object, path, ipv4 ? "ipv4" : "ipv6");
-    if (!list) return fail(std::move(list.error()));
-    for (Text& text : *list) {
+    auto list = KUDO_TRY(read_list(object, path, ipv4 ? "ipv4" : "ipv6"));
+    for (Text& text : list) {
         const auto prefix = Prefix::parse(text.value);
         if (!prefix) return wrong(text.path, prefix.error().message);
         if (prefix->address.family != family)
@@ -92,10 +91,9 @@ Result<uint64_t> read_serial(const Json& object, std::string_view path, std::str
 }
 
 Result<Time> read_time(const Json& object, std::string_view path, std::string_view field) {
-    const auto text = read_text(object, path, field);
-    if (!text) return fail(text.error());
-    auto time = parse_rfc3339(text->value);
-    if (!time) return wrong(text->path, time.error().message);
+    const auto text = KUDO_TRY(read_text(object, path, field));
+    auto time = parse_rfc3339(text.value);
+    if (!time) return wrong(text.path, time.error().message);
     return time;
 }
 
@@ -115,10 +113,9 @@ Result<std::vector<Text>> read_list(const Json& object, std::string_view path, s
 }
 
 Result<std::vector<Text>> read_set(const Json& object, std::string_view path, std::string_view field) {
-    auto list = read_list(object, path, field);
-    if (!list) return list;
+    auto list = KUDO_TRY(read_list(object, path, field));
     std::unordered_map<std::string_view, std::string_view> first_paths;
-    for (const Text& text : *list) {
+    for (const Text& text : list) {
         const auto [first, fresh] = first_paths.try_emplace(text.value, text.path);
         if (!fresh)
             return wrong(text.path,

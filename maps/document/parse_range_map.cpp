@@ -26,47 +26,41 @@ constexpr std::array<Field, 9> map_fields{{{"format"},
                                            {"services"}}};
 
 Result<void> read_format(const Json& root) {
-    const auto format = read_text(root, "", "format");
-    if (!format) return fail(format.error());
-    if (format->value != range_map_format)
+    const auto format = KUDO_TRY(read_text(root, "", "format"));
+    if (format.value != range_map_format)
         return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format->value), range_map_format));
+                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format.value), range_map_format));
     return {};
 }
 
 Result<void> read_dates(RangeMap& map, const Json& root) {
-    const auto issued = read_time(root, "", "issued");
-    if (!issued) return fail(issued.error());
-    const auto effective = read_time(root, "", "effective");
-    if (!effective) return fail(effective.error());
-    map.issued = *issued;
-    map.effective = *effective;
+    const auto issued = KUDO_TRY(read_time(root, "", "issued"));
+    const auto effective = KUDO_TRY(read_time(root, "", "effective"));
+    map.issued = issued;
+    map.effective = effective;
     if (map.effective < map.issued)
         return wrong("effective", rfc3339(map.effective) + " is before the map was issued, " + rfc3339(map.issued));
     const auto entry = root.find("expires");
     if (entry == root.end() || entry->is_null()) return {};
-    const auto expires = read_time(root, "", "expires");
-    if (!expires) return fail(expires.error());
-    if (*expires <= map.effective)
-        return wrong("expires", rfc3339(*expires) + " is not after the map takes effect, " + rfc3339(map.effective));
-    map.expires = *expires;
+    const auto expires = KUDO_TRY(read_time(root, "", "expires"));
+    if (expires <= map.effective)
+        return wrong("expires", rfc3339(expires) + " is not after the map takes effect, " + rfc3339(map.effective));
+    map.expires = expires;
     return {};
 }
 
 Result<void> read_audience(RangeMap& map, const Json& root) {
     if (!root.contains("audience")) return {};
-    const auto text = read_text(root, "", "audience");
-    if (!text) return fail(text.error());
-    auto audience = Audience::parse(text->value);
-    if (!audience) return wrong(text->path, audience.error().message);
+    const auto text = KUDO_TRY(read_text(root, "", "audience"));
+    auto audience = Audience::parse(text.value);
+    if (!audience) return wrong(text.path, audience.error().message);
     map.audience = std::move(*audience);
     return {};
 }
 
 Result<void> read_overrides(RangeMap& map, const Json& root) {
-    auto overrides = read_set(root, "", "overrides");
-    if (!overrides) return fail(std::move(overrides.error()));
-    for (Text& text : *overrides) {
+    auto overrides = KUDO_TRY(read_set(root, "", "overrides"));
+    for (Text& text : overrides) {
         if (!guard_of(text.value))
             return wrong(text.path, in_quotes(text.value) + " is not a guard; expected wide-prefix, special-address, "
                                                             "own-address or shrink");
@@ -78,11 +72,10 @@ Result<void> read_overrides(RangeMap& map, const Json& root) {
 
 Result<void> read_supersedes(RangeMap& map, const Json& root) {
     if (!root.contains("supersedes")) return {};
-    const auto serial = read_serial(root, "", "supersedes");
-    if (!serial) return fail(serial.error());
-    if (*serial >= map.serial)
-        return wrong("supersedes", fmt::format("{} is not lower than the map's own serial, {}", *serial, map.serial));
-    map.supersedes = *serial;
+    const auto serial = KUDO_TRY(read_serial(root, "", "supersedes"));
+    if (serial >= map.serial)
+        return wrong("supersedes", fmt::format("{} is not lower than the map's own serial, {}", serial, map.serial));
+    map.supersedes = serial;
     return {};
 }
 
@@ -96,40 +89,36 @@ Result<void> read_services(RangeMap& map, const Json& root) {
     std::unordered_map<std::string, std::size_t> first_of_name;
     for (const Json& value : list) {
         const std::string path = path_of("services", map.services.size());
-        auto service = parse_service(value, path);
-        if (!service) return fail(std::move(service.error()));
-        const auto [first, fresh] = first_of_name.try_emplace(service->name, map.services.size());
+        auto service = KUDO_TRY(parse_service(value, path));
+        const auto [first, fresh] = first_of_name.try_emplace(service.name, map.services.size());
         if (!fresh)
             return wrong(path_of(path, "name"), fmt::format("{} stands twice; services[{}] has that name already",
-                                                            in_quotes(service->name), first->second));
-        map.services.push_back(std::move(*service));
+                                                            in_quotes(service.name), first->second));
+        map.services.push_back(std::move(service));
     }
     return {};
 }
 
 Result<RangeMap> read_map(std::string_view json) {
-    const auto root = read_json(json);
-    if (!root) return fail(root.error());
+    const auto root = KUDO_TRY(read_json(json));
     // Before the fields: a later format may have others, and its name is the better answer.
-    if (root->is_object() && root->contains("format")) KUDO_TRY(read_format(*root));
-    KUDO_TRY(check_fields(*root, "", map_fields));
+    if (root.is_object() && root.contains("format")) KUDO_TRY(read_format(root));
+    KUDO_TRY(check_fields(root, "", map_fields));
     RangeMap map;
-    const auto serial = read_serial(*root, "", "serial");
-    if (!serial) return fail(serial.error());
-    map.serial = *serial;
-    KUDO_TRY(read_dates(map, *root));
-    KUDO_TRY(read_audience(map, *root));
-    KUDO_TRY(read_overrides(map, *root));
-    KUDO_TRY(read_supersedes(map, *root));
-    KUDO_TRY(read_services(map, *root));
+    const auto serial = KUDO_TRY(read_serial(root, "", "serial"));
+    map.serial = serial;
+    KUDO_TRY(read_dates(map, root));
+    KUDO_TRY(read_audience(map, root));
+    KUDO_TRY(read_overrides(map, root));
+    KUDO_TRY(read_supersedes(map, root));
+    KUDO_TRY(read_services(map, root));
     return map;
 }
 
 } // namespace
 
 Result<RangeMap> parse_range_map(std::string_view json, std::string_view name) {
-    auto map = read_map(json);
-    if (!map) return fail(std::move(map.error()).in(name));
+    auto map = KUDO_TRY(read_map(json).in(name));
     return map;
 }
 

@@ -25,32 +25,29 @@ constexpr std::array<Field, 8> service_fields{{{"name"},
                                                {"domains", false}}};
 
 Result<void> read_name(Service& service, const Json& value, std::string_view path) {
-    auto name = read_text(value, path, "name");
-    if (!name) return fail(std::move(name.error()));
-    if (!is_simple_name(name->value) || name->value.front() < 'a' || name->value.front() > 'z')
-        return wrong(name->path, in_quotes(name->value) + " is not a service name; write 1 to 63 of a-z, 0-9 and -, "
-                                                          "beginning with a letter");
-    service.name = std::move(name->value);
+    auto name = KUDO_TRY(read_text(value, path, "name"));
+    if (!is_simple_name(name.value) || name.value.front() < 'a' || name.value.front() > 'z')
+        return wrong(name.path, in_quotes(name.value) + " is not a service name; write 1 to 63 of a-z, 0-9 and -, "
+                                                        "beginning with a letter");
+    service.name = std::move(name.value);
     return {};
 }
 
 Result<void> read_class(Service& service, const Json& value, std::string_view path) {
-    const auto text = read_text(value, path, "class");
-    if (!text) return fail(text.error());
+    const auto text = KUDO_TRY(read_text(value, path, "class"));
     for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL}) {
-        if (text->value != class_name(class_)) continue;
+        if (text.value != class_name(class_)) continue;
         service.class_ = class_;
         return {};
     }
-    return wrong(text->path, in_quotes(text->value) + " is not a class; expected media, control or fallback");
+    return wrong(text.path, in_quotes(text.value) + " is not a class; expected media, control or fallback");
 }
 
 Result<void> read_regions(Service& service, const Json& value, std::string_view path) {
-    auto regions = read_set(value, path, "regions");
-    if (!regions) return fail(std::move(regions.error()));
-    if (regions->empty()) return wrong(path_of(path, "regions"), "empty; name regions, or write [\"*\"] for all");
-    for (Text& region : *regions) {
-        if (region.value == "*" && regions->size() > 1)
+    auto regions = KUDO_TRY(read_set(value, path, "regions"));
+    if (regions.empty()) return wrong(path_of(path, "regions"), "empty; name regions, or write [\"*\"] for all");
+    for (Text& region : regions) {
+        if (region.value == "*" && regions.size() > 1)
             return wrong(region.path, "\"*\" means every region and stands alone");
         if (region.value != "*" && !is_simple_name(region.value))
             return wrong(region.path, in_quotes(region.value) + " is not a region; write 1 to 63 of a-z, 0-9 and -");
@@ -60,13 +57,12 @@ Result<void> read_regions(Service& service, const Json& value, std::string_view 
 }
 
 Result<void> read_ports(Service& service, const Json& value, std::string_view path) {
-    const auto ports = read_set(value, path, "ports");
-    if (!ports) return fail(ports.error());
-    if (ports->empty()) return wrong(path_of(path, "ports"), "empty; a service has at least one port");
-    if (ports->size() > KUDO_MAX_PORTS)
+    const auto ports = KUDO_TRY(read_set(value, path, "ports"));
+    if (ports.empty()) return wrong(path_of(path, "ports"), "empty; a service has at least one port");
+    if (ports.size() > KUDO_MAX_PORTS)
         return wrong(path_of(path, "ports"),
-                     fmt::format("{} are too many; a service has at most {} ports", ports->size(), KUDO_MAX_PORTS));
-    for (const Text& text : *ports) {
+                     fmt::format("{} are too many; a service has at most {} ports", ports.size(), KUDO_MAX_PORTS));
+    for (const Text& text : ports) {
         const auto rule = PortRule::parse(text.value);
         if (!rule) return wrong(text.path, rule.error().message);
         service.ports.push_back(*rule);
@@ -75,9 +71,8 @@ Result<void> read_ports(Service& service, const Json& value, std::string_view pa
 }
 
 Result<void> read_domains(Service& service, const Json& value, std::string_view path) {
-    auto domains = read_set(value, path, "domains");
-    if (!domains) return fail(std::move(domains.error()));
-    for (const Text& domain : *domains) {
+    auto domains = KUDO_TRY(read_set(value, path, "domains"));
+    for (const Text& domain : domains) {
         if (const auto checked = check_domain(domain.value); !checked)
             return wrong(domain.path, checked.error().message);
         service.domains.push_back(domain.value);
@@ -93,13 +88,11 @@ Result<Service> parse_service(const Json& value, std::string_view path) {
     KUDO_TRY(read_name(service, value, path));
     KUDO_TRY(read_class(service, value, path));
     KUDO_TRY(read_regions(service, value, path));
-    auto optional = read_flag(value, path, "optional");
-    if (!optional) return fail(std::move(optional.error()));
-    service.optional = *optional;
+    auto optional = KUDO_TRY(read_flag(value, path, "optional"));
+    service.optional = optional;
     KUDO_TRY(read_ports(service, value, path));
-    auto ranges = read_ranges(value, path);
-    if (!ranges) return fail(std::move(ranges.error()));
-    service.ranges = std::move(*ranges);
+    auto ranges = KUDO_TRY(read_ranges(value, path));
+    service.ranges = std::move(ranges);
     KUDO_TRY(read_domains(service, value, path));
     if (service.ranges.empty() && service.domains.empty())
         return wrong(path, "has neither ranges nor domains; give it ipv4, ipv6 or domains");

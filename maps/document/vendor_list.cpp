@@ -12,10 +12,9 @@ namespace {
 constexpr std::array<Field, 2> list_fields{{{"ipv4"}, {"ipv6", false}}};
 
 Result<std::vector<Range>> read_vendor_list(std::string_view json) {
-    const auto root = read_json(json);
-    if (!root) return fail(root.error());
-    KUDO_TRY(check_fields(*root, "", list_fields));
-    auto ranges = read_ranges(*root, "");
+    const auto root = KUDO_TRY(read_json(json));
+    KUDO_TRY(check_fields(root, "", list_fields));
+    auto ranges = read_ranges(root, "");
     if (ranges && ranges->empty()) return wrong("ipv4", "empty; the list would take every media range away");
     return ranges;
 }

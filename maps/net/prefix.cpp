@@ -112,21 +112,20 @@ std::string Address::text() const {
 
 Result<Prefix> Prefix::parse(std::string_view text) {
     const std::size_t slash = text.find('/');
-    const auto address = Address::parse(text.substr(0, slash));
-    if (!address) return fail(address.error());
-    unsigned length = address->bits();
+    const auto address = KUDO_TRY(Address::parse(text.substr(0, slash)));
+    unsigned length = address.bits();
     if (slash != std::string_view::npos) {
-        const auto given = decimal(text.substr(slash + 1), address->bits());
+        const auto given = decimal(text.substr(slash + 1), address.bits());
         if (!given)
             return bad_input(fmt::format("{} has a bad prefix length; write a number from 0 to {} after the slash",
-                                         in_quotes(text), address->bits()));
+                                         in_quotes(text), address.bits()));
         length = *given;
     }
-    if (is_ipv4_mapped(*address) && length >= 96)
+    if (is_ipv4_mapped(address) && length >= 96)
         return bad_input(fmt::format("{} is an IPv4-mapped IPv6 range, which no packet carries; write {}/{} as IPv4",
-                                     in_quotes(text), ipv4_text(&address->bytes[12]), length - 96));
-    const Prefix canonical = prefix_of(*address, length);
-    if (canonical.address != *address)
+                                     in_quotes(text), ipv4_text(&address.bytes[12]), length - 96));
+    const Prefix canonical = prefix_of(address, length);
+    if (canonical.address != address)
         return bad_input(in_quotes(text) + " has host bits set; write " + canonical.text());
     return canonical;
 }

@@ -21,11 +21,10 @@ namespace {
 constexpr std::array<Field, 4> key_set_fields{{{"format"}, {"serial"}, {"threshold"}, {"keys"}}};
 
 Result<void> read_format(const Json& root) {
-    const auto format = read_text(root, "", "format");
-    if (!format) return fail(format.error());
-    if (format->value != key_set_format)
+    const auto format = KUDO_TRY(read_text(root, "", "format"));
+    if (format.value != key_set_format)
         return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format->value), key_set_format));
+                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format.value), key_set_format));
     return {};
 }
 
@@ -37,18 +36,16 @@ Result<PublicKey> read_key(const Text& text) {
 }
 
 Result<void> read_keys(KeySet& keys, const Json& root) {
-    const auto texts = read_set(root, "", "keys");
-    if (!texts) return fail(texts.error());
-    if (texts->empty()) return wrong("keys", "empty; a key set has at least one key");
-    if (texts->size() > key_set_max_keys)
-        return wrong("keys", fmt::format("{} are too many; a key set has at most {}", texts->size(), key_set_max_keys));
+    const auto texts = KUDO_TRY(read_set(root, "", "keys"));
+    if (texts.empty()) return wrong("keys", "empty; a key set has at least one key");
+    if (texts.size() > key_set_max_keys)
+        return wrong("keys", fmt::format("{} are too many; a key set has at most {}", texts.size(), key_set_max_keys));
     std::set<std::string> ids;
-    for (const Text& text : *texts) {
-        const auto key = read_key(text);
-        if (!key) return fail(key.error());
-        if (!ids.insert(key->id_text()).second)
-            return wrong(text.path, fmt::format("a second key with the id {}", key->id_text()));
-        keys.keys.push_back(*key);
+    for (const Text& text : texts) {
+        const auto key = KUDO_TRY(read_key(text));
+        if (!ids.insert(key.id_text()).second)
+            return wrong(text.path, fmt::format("a second key with the id {}", key.id_text()));
+        keys.keys.push_back(key);
     }
     std::ranges::sort(keys.keys);
     return {};
@@ -65,17 +62,15 @@ Result<void> read_threshold(KeySet& keys, const Json& root) {
 }
 
 Result<KeySet> read_key_set(std::string_view json) {
-    const auto root = read_json(json);
-    if (!root) return fail(root.error());
+    const auto root = KUDO_TRY(read_json(json));
     // Before the fields: a later format may have others, and its name is the better answer.
-    if (root->is_object() && root->contains("format")) KUDO_TRY(read_format(*root));
-    KUDO_TRY(check_fields(*root, "", key_set_fields));
+    if (root.is_object() && root.contains("format")) KUDO_TRY(read_format(root));
+    KUDO_TRY(check_fields(root, "", key_set_fields));
     KeySet keys;
-    const auto serial = read_serial(*root, "", "serial");
-    if (!serial) return fail(serial.error());
-    keys.serial = *serial;
-    KUDO_TRY(read_keys(keys, *root));
-    KUDO_TRY(read_threshold(keys, *root));
+    const auto serial = KUDO_TRY(read_serial(root, "", "serial"));
+    keys.serial = serial;
+    KUDO_TRY(read_keys(keys, root));
+    KUDO_TRY(read_threshold(keys, root));
     return keys;
 }
 
@@ -115,8 +110,7 @@ std::string some_of(const std::set<std::string>& ids) {
 } // namespace
 
 Result<KeySet> parse_key_set(std::string_view json, std::string_view name) {
-    auto keys = read_key_set(json);
-    if (!keys) return fail(std::move(keys.error()).in(name));
+    auto keys = KUDO_TRY(read_key_set(json).in(name));
     return keys;
 }
 
@@ -148,9 +142,8 @@ Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view byt
     if (signatures.empty())
         return bad_input(
             fmt::format("{}: not signed; expected the signatures of {} of {} keys", name, needed, keys.keys.size()));
-    const auto parsed = parse_signatures(signatures, fmt::format("{}: signatures", name));
-    if (!parsed) return fail(parsed.error());
-    const Count counted = count(keys, bytes, *parsed);
+    const auto parsed = KUDO_TRY(parse_signatures(signatures, fmt::format("{}: signatures", name)));
+    const Count counted = count(keys, bytes, parsed);
     if (counted.right.size() >= needed) return std::vector(counted.right.begin(), counted.right.end());
     std::string message = fmt::format("{}: signed by {} of {} needed keys", name, counted.right.size(), needed);
     if (!counted.wrong.empty())
@@ -161,15 +154,12 @@ Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view byt
 
 Result<KeySet> rotate(const KeySet& current, std::string_view bytes, std::string_view signatures,
                       std::string_view name) {
-    const auto by_current = verify(current, bytes, signatures, name);
-    if (!by_current) return fail(by_current.error());
-    auto next = parse_key_set(bytes, name);
-    if (!next) return next;
-    const auto by_next = verify(*next, bytes, signatures, fmt::format("{}, by its own keys", name));
-    if (!by_next) return fail(by_next.error());
-    if (next->serial <= current.serial)
+    const auto by_current = KUDO_TRY(verify(current, bytes, signatures, name));
+    auto next = KUDO_TRY(parse_key_set(bytes, name));
+    const auto by_next = KUDO_TRY(verify(next, bytes, signatures, fmt::format("{}, by its own keys", name)));
+    if (next.serial <= current.serial)
         return bad_input(fmt::format("{}: serial: {} is not higher than that of the present key set, {}", name,
-                                     next->serial, current.serial));
+                                     next.serial, current.serial));
     return next;
 }
 

@@ -87,17 +87,15 @@ public:
 
     Result<Signature> read() {
         Signature result;
-        const auto comment = read_line(untrusted, "of a signature");
-        if (!comment) return fail(comment.error());
-        if (has_control_characters(*comment)) return refuse("has control characters");
+        const auto comment = KUDO_TRY(read_line(untrusted, "of a signature"));
+        if (has_control_characters(comment)) return refuse("has control characters");
         KUDO_TRY(read_signature(result));
-        const auto trusted_comment = read_line(trusted, "that the signature covers");
-        if (!trusted_comment) return fail(trusted_comment.error());
-        if (has_control_characters(*trusted_comment)) return refuse("has control characters");
-        if (is_default_comment_of_legacy(*trusted_comment))
+        const auto trusted_comment = KUDO_TRY(read_line(trusted, "that the signature covers"));
+        if (has_control_characters(trusted_comment)) return refuse("has control characters");
+        if (is_default_comment_of_legacy(trusted_comment))
             return refuse("the trusted comment is of a legacy signature, whose document was not hashed; sign with "
                           "minisign 0.10 or later and without -l");
-        result.trusted_comment = *trusted_comment;
+        result.trusted_comment = trusted_comment;
         const auto global = from_base64<64>(take());
         if (!global) return refuse("not the 88 characters of base64 that the trusted comment's signature is");
         result.global_signature = *global;
@@ -191,9 +189,8 @@ Result<std::vector<Signature>> parse_signatures(std::string_view text, std::stri
     std::vector<Signature> signatures;
     SignatureReader reader(text, name);
     while (!reader.at_end()) {
-        auto signature = reader.read();
-        if (!signature) return fail(std::move(signature.error()));
-        signatures.push_back(std::move(*signature));
+        auto signature = KUDO_TRY(reader.read());
+        signatures.push_back(std::move(signature));
     }
     return signatures;
 }

@@ -29,9 +29,8 @@ int on_timer(CURLM* /*multi*/, long wait_ms, void* timer) {
 } // namespace
 
 Result<std::unique_ptr<CurlLoop>> CurlLoop::create(const Epoll& epoll) {
-    auto timer = Timer::create();
-    if (!timer) return fail(std::move(timer.error()));
-    KUDO_TRY(epoll.watch(timer->fd(), EPOLLIN));
+    auto timer = KUDO_TRY(Timer::create());
+    KUDO_TRY(epoll.watch(timer.fd(), EPOLLIN));
     // Counted by libcurl: each loop has its own, given back by the destructor.
     if (const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT); code != CURLE_OK)
         return fail(fmt::format("libcurl: {}", curl_easy_strerror(code)));
@@ -40,7 +39,7 @@ Result<std::unique_ptr<CurlLoop>> CurlLoop::create(const Epoll& epoll) {
         curl_global_cleanup();
         return fail("libcurl: curl_multi_init failed");
     }
-    return std::unique_ptr<CurlLoop>(new CurlLoop(epoll, std::move(*timer), multi));
+    return std::unique_ptr<CurlLoop>(new CurlLoop(epoll, std::move(timer), multi));
 }
 
 CurlLoop::CurlLoop(const Epoll& epoll, Timer timer, CURLM* multi)

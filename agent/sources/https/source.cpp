@@ -73,27 +73,21 @@ uint64_t seed() {
 } // namespace
 
 Result<std::unique_ptr<Source>> HttpsSource::open(HttpsOptions options) {
-    auto urls = parse_url(options.url);
-    if (!urls) return fail(std::move(urls.error()));
-    auto epoll = Epoll::create();
-    if (!epoll) return fail(std::move(epoll.error()).in(urls->shown_document));
-    auto timer = Timer::create();
-    if (!timer) return fail(std::move(timer.error()).in(urls->shown_document));
+    auto urls = KUDO_TRY(parse_url(options.url));
+    auto epoll = KUDO_TRY(Epoll::create().in(urls.shown_document));
+    auto timer = KUDO_TRY(Timer::create().in(urls.shown_document));
     std::unique_ptr<HttpsSource> made(
-        new HttpsSource(std::move(options), urls->shown_document, std::move(*epoll), std::move(*timer)));
+        new HttpsSource(std::move(options), urls.shown_document, std::move(epoll), std::move(timer)));
     KUDO_TRY(made->epoll_.watch(made->retry_timer_.fd(), EPOLLIN));
-    auto loop = CurlLoop::create(made->epoll_);
-    if (!loop) return fail(std::move(loop.error()).in(urls->shown_document));
-    made->loop_ = std::move(*loop);
+    auto loop = KUDO_TRY(CurlLoop::create(made->epoll_).in(urls.shown_document));
+    made->loop_ = std::move(loop);
     auto document =
-        HttpsGet::create({urls->document, urls->shown_document, range_map_max_bytes, false}, made->options_);
-    if (!document) return fail(std::move(document.error()));
-    made->document_ = std::move(*document);
+        KUDO_TRY(HttpsGet::create({urls.document, urls.shown_document, range_map_max_bytes, false}, made->options_));
+    made->document_ = std::move(document);
     if (!made->options_.vendor_list) {
-        auto signatures =
-            HttpsGet::create({urls->signatures, urls->shown_signatures, signatures_max_bytes, true}, made->options_);
-        if (!signatures) return fail(std::move(signatures.error()));
-        made->signatures_ = std::move(*signatures);
+        auto signatures = KUDO_TRY(
+            HttpsGet::create({urls.signatures, urls.shown_signatures, signatures_max_bytes, true}, made->options_));
+        made->signatures_ = std::move(signatures);
     }
     return std::unique_ptr<Source>(std::move(made));
 }

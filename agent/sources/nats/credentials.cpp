@@ -80,10 +80,9 @@ Result<NatsCredentials> read_credentials(std::string_view text) {
         return credentials;
     }
     if (line.starts_with("SU")) {
-        auto key = public_key_of_seed(line);
-        if (!key) return fail(std::move(key.error()));
+        auto key = KUDO_TRY(public_key_of_seed(line));
         credentials.kind = NatsCredentialsKind::NKey;
-        credentials.public_key = std::move(*key);
+        credentials.public_key = std::move(key);
         return credentials;
     }
     return bad_input("not credentials; expected a line USER:PASSWORD, an NKey seed (SU...), or nsc's file with a JWT");
@@ -112,10 +111,8 @@ Result<std::string> public_key_of_seed(std::string_view seed) {
 }
 
 Result<NatsCredentials> read_nats_credentials(const std::string& path) {
-    const auto text = read_file(path, credentials_max_bytes);
-    if (!text) return fail(text.error());
-    auto credentials = read_credentials(*text);
-    if (!credentials) return fail(std::move(credentials.error()).in(path));
+    const auto text = KUDO_TRY(read_file(path, credentials_max_bytes));
+    auto credentials = KUDO_TRY(read_credentials(text).in(path));
     return credentials;
 }
 

@@ -57,17 +57,16 @@ Result<void> set_tls(natsOptions* wishes, const NatsOptions& options) {
 
 Result<void> set_credentials(natsOptions* wishes, const NatsOptions& options) {
     if (options.credentials.empty()) return {};
-    const auto credentials = read_nats_credentials(options.credentials);
-    if (!credentials) return fail(credentials.error());
+    const auto credentials = KUDO_TRY(read_nats_credentials(options.credentials));
     Wishes result(NATS_OK);
     const char* file = options.credentials.c_str();
-    switch (credentials->kind) {
+    switch (credentials.kind) {
     case NatsCredentialsKind::User:
-        result.then(natsOptions_SetUserInfo(wishes, credentials->user.c_str(), credentials->password.c_str()),
+        result.then(natsOptions_SetUserInfo(wishes, credentials.user.c_str(), credentials.password.c_str()),
                     "cannot use the credentials");
         break;
     case NatsCredentialsKind::NKey:
-        result.then(natsOptions_SetNKeyFromSeed(wishes, credentials->public_key.c_str(), file),
+        result.then(natsOptions_SetNKeyFromSeed(wishes, credentials.public_key.c_str(), file),
                     "cannot use the NKey seed");
         break;
     case NatsCredentialsKind::UserToken:

@@ -219,9 +219,8 @@ void NatsWorker::answer_doorbell() {
 Result<void> NatsWorker::open_bucket(std::optional<NatsBucket>& bucket, const std::string& name) {
     if (bucket) return {};
     if (ending_) return fail("ending");
-    auto found = connection_->bucket(name);
-    if (!found) return fail(std::move(found.error()));
-    bucket.emplace(std::move(*found));
+    auto found = KUDO_TRY(connection_->bucket(name));
+    bucket.emplace(std::move(found));
     return {};
 }
 
@@ -240,19 +239,17 @@ Result<void> NatsWorker::read_places() {
 Result<void> NatsWorker::read_place(NatsBucket& bucket, Place& place) {
     const std::string source =
         fmt::format("{} {} {}", url_for_people(options_.url), maps_bucket(options_.fleet), place.key);
-    auto entry = bucket.read(place.key);
-    if (!entry) return fail(std::move(entry.error()));
-    if (!*entry) {
+    auto entry = KUDO_TRY(bucket.read(place.key));
+    if (!entry) {
         if (place.is_needed) return fail(source + ": nothing has been published there");
         place.always = false;
         return {};
     }
-    const std::string& value = (*entry)->value;
+    const std::string& value = entry->value;
     std::string hash = content_hash(value);
     if (!place.always && hash == place.delivered) return {};
-    auto bundle = split_bundle(value);
-    if (!bundle) return fail(std::move(bundle.error()).in(source));
-    inbox_.put(Delivery{source, std::move(bundle->document), std::move(bundle->signatures)});
+    auto bundle = KUDO_TRY(split_bundle(value).in(source));
+    inbox_.put(Delivery{source, std::move(bundle.document), std::move(bundle.signatures)});
     place.delivered = std::move(hash);
     place.always = false;
     return {};
@@ -281,9 +278,8 @@ Result<void> NatsWorker::check_report() {
         const auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
         if (!opened && opened.error().kind == ErrorKind::NotEnabled) return true;
         if (!opened) return fail(opened.error());
-        const auto entry = hosts_->read(host_key(options_.host));
-        if (!entry) return fail(entry.error());
-        return !*entry || (*entry)->value != stored_report_;
+        const auto entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
+        return !entry || entry->value != stored_report_;
     }();
     if (!lost) return fail(lost.error());
     if (*lost) {
