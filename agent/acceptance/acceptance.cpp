@@ -19,8 +19,8 @@ namespace kudo {
 namespace {
 
 // Carries `candidate` into `state` if nothing speaks against it.
-Result<Acceptance> take_in(const Instance& instance, const AcceptanceSettings& settings, const Candidate& candidate,
-                           DesiredState& state, const Moment& moment) {
+Result<Acceptance> admit(const Instance& instance, const AcceptanceSettings& settings, const Candidate& candidate,
+                         DesiredState& state, const TimePoint& moment) {
     const auto addresses = KUDO_TRY(own_addresses());
     const auto judgement = judge(instance, settings, state, candidate, addresses, moment.now);
     if (!judgement.what) return bad_input(judgement.text);
@@ -72,10 +72,10 @@ Result<Acceptance> accept_key_set(const Instance& instance, const AcceptanceSett
         acceptance.serial = next.serial;
         acceptance.text = fmt::format("key set {} is in effect: {} keys, {} must sign", next.serial, next.keys.size(),
                                       next.threshold);
-        follow_keys(state.ranges, std::move(next), delivery.source, this_moment());
+        follow_keys(state.ranges, std::move(next), delivery.source, current_time_point());
         return {};
     };
-    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience));
+    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout));
     acceptance.report = std::move(report);
     return acceptance;
 }
@@ -127,17 +127,17 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
         if (settings.trust_folder) state.ranges.keys.reset();
         if (to_json(trusted_keys(folder, state.ranges)) != believed)
             return fail(fmt::format("{}: the key set has changed meanwhile; try again", delivery.source));
-        const Moment moment = this_moment();
+        const TimePoint moment = current_time_point();
         advance(state.ranges, settings.grace, moment);
         if (vendor_list) {
             auto made = KUDO_TRY(candidate_of_list(instance, state, delivery.document, delivery.source));
             candidate = std::move(made);
         }
-        auto taken = KUDO_TRY(take_in(instance, settings, candidate, state, moment));
+        auto taken = KUDO_TRY(admit(instance, settings, candidate, state, moment));
         acceptance = std::move(taken);
         return {};
     };
-    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.patience));
+    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout));
     acceptance.report = std::move(report);
     return acceptance;
 }

@@ -25,7 +25,7 @@ struct AcceptanceSettings {
     bool allow_unsigned = false;                       // a local admin's own decision
     bool end_rollback = false;                         // the same, of a rollback
     bool trust_folder = false; // the same: forget the key set that was followed, believe the folder of keys again
-    std::chrono::milliseconds patience = lock_patience;
+    std::chrono::milliseconds timeout = lock_timeout;
 };
 
 enum class Accepted {

@@ -15,7 +15,7 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t longest_text = 400, most_texts = 24, longest_word = 64;
+constexpr std::size_t max_text = 400, max_texts = 24, max_word = 64;
 constexpr std::array<Field, 14> report_fields{{{"format"},
                                                {"host"},
                                                {"fleet"},
@@ -41,7 +41,7 @@ std::string printable(std::string_view text) {
     for (const char c : text) {
         std::string piece(1, c);
         if (!is_printable(piece)) piece = fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-        if (result.size() + piece.size() > longest_text - 3) return result + "...";
+        if (result.size() + piece.size() > max_text - 3) return result + "...";
         result += piece;
     }
     return result;
@@ -50,7 +50,7 @@ std::string printable(std::string_view text) {
 nlohmann::ordered_json texts_json(const std::vector<std::string>& texts) {
     auto list = nlohmann::ordered_json::array();
     for (const std::string& text : texts) {
-        if (list.size() + 1 == most_texts && texts.size() > most_texts) {
+        if (list.size() + 1 == max_texts && texts.size() > max_texts) {
             list.push_back(fmt::format("and {} more", texts.size() - list.size()));
             break;
         }
@@ -62,7 +62,7 @@ nlohmann::ordered_json texts_json(const std::vector<std::string>& texts) {
 Result<std::string> read_word(const Json& root, std::string_view field, bool (*is_right)(std::string_view),
                               std::string_view expected) {
     auto text = KUDO_TRY(read_text(root, "", field));
-    if (!is_right(text.value)) return wrong(field, fmt::format("{}: {}", in_quotes(text.value), expected));
+    if (!is_right(text.value)) return wrong(field, fmt::format("{}: {}", quoted_text(text.value), expected));
     return std::move(text.value);
 }
 
@@ -76,19 +76,19 @@ Result<uint64_t> read_number(const Json& object, std::string_view path, std::str
 
 Result<std::vector<std::string>> read_texts(const Json& root, std::string_view field) {
     auto list = KUDO_TRY(read_list(root, "", field));
-    if (list.size() > most_texts)
-        return wrong(field, fmt::format("{} are too many; at most {} are expected", list.size(), most_texts));
+    if (list.size() > max_texts)
+        return wrong(field, fmt::format("{} are too many; at most {} are expected", list.size(), max_texts));
     std::vector<std::string> texts;
     for (Text& text : list) {
-        if (text.value.size() > longest_text || !is_printable(text.value))
-            return wrong(text.path, fmt::format("must be at most {} characters of printable ASCII", longest_text));
+        if (text.value.size() > max_text || !is_printable(text.value))
+            return wrong(text.path, fmt::format("must be at most {} characters of printable ASCII", max_text));
         texts.push_back(std::move(text.value));
     }
     return texts;
 }
 
 Result<void> read_names(HostReport& report, const Json& root) {
-    const auto is_short = [](std::string_view text) { return text.size() <= longest_word && is_printable(text); };
+    const auto is_short = [](std::string_view text) { return text.size() <= max_word && is_printable(text); };
     const struct {
         std::string_view field;
         std::string HostReport::*member;
@@ -177,7 +177,7 @@ std::string to_json(const HostReport& report) {
                                           {"alarms", texts_json(report.alarms)},
                                           {"staged", staged},
                                           {"key_set_serial", report.key_set_serial},
-                                          {"version", printable(report.version).substr(0, longest_word)},
+                                          {"version", printable(report.version).substr(0, max_word)},
                                           {"time", rfc3339(report.time)}};
     return document.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -16,7 +16,7 @@ struct FreePacket {
 };
 using Packet = std::unique_ptr<ldns_pkt, FreePacket>;
 
-constexpr std::size_t most_aliases = 16; // one behind the other; also ends a circle
+constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
 
 // As range maps write it. Nothing: it has other characters than a host's name.
 std::optional<std::string> name_text(const ldns_rdf* name) {
@@ -65,7 +65,7 @@ std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
     const ldns_rr_list* records = ldns_pkt_answer(packet.get());
     const std::size_t count = ldns_rr_list_rr_count(records);
     const ldns_rdf* owner = ldns_rr_owner(question);
-    for (std::size_t alias = 0; owner && alias < most_aliases; ++alias) {
+    for (std::size_t alias = 0; owner && alias < max_aliases; ++alias) {
         const ldns_rdf* next = nullptr;
         for (std::size_t i = 0; i < count; ++i) {
             const ldns_rr* record = ldns_rr_list_rr(records, i);

@@ -125,11 +125,11 @@ Result<std::vector<TcObject>> list_once(int request, uint32_t interface, bool cl
             object.options.assign(bytes, bytes + nla_len(options));
         }
         if (parts[TCA_STAB])
-            object.unkept = "a size table (stab)";
+            object.unrestorable = "a size table (stab)";
         else if (has_estimator(parts[TCA_STATS2]))
-            object.unkept = "a rate estimator";
+            object.unrestorable = "a rate estimator";
         else if (object.kind == "htb" && !find_attribute(object.options, TCA_HTB_OFFLOAD).empty())
-            object.unkept = "offload to hardware";
+            object.unrestorable = "offload to hardware";
         object.statistics = read_statistics(parts[TCA_STATS2]);
         objects.push_back(std::move(object));
     }));

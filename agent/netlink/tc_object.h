@@ -27,7 +27,7 @@ struct TcObject {
     std::string kind;
     bool has_options = false;
     std::vector<uint8_t> options{}; // attributes within TCA_OPTIONS; which ones is the kind's matter
-    std::string unkept{};           // what is not in these options and so could not be put back; empty: nothing
+    std::string unrestorable{};     // what is not in these options and so could not be put back; empty: nothing
     TcStatistics statistics{};      // only of what was read
 };
 

@@ -33,7 +33,7 @@ namespace {
 // Behind everybody's: those see the packets first, and what they decide stands.
 constexpr uint16_t last_priority = 0xfff0;
 constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
-constexpr std::chrono::milliseconds longest_drain{1000};
+constexpr std::chrono::milliseconds max_drain{1000};
 
 struct NlLinkFree {
     void operator()(rtnl_link* link) const { rtnl_link_put(link); }
@@ -137,7 +137,7 @@ Result<void> bring_up(nl_sock* socket, uint32_t index) {
 
 // What waits in the device goes on to the interface.
 void drain(uint32_t device) {
-    const auto end = std::chrono::steady_clock::now() + longest_drain;
+    const auto end = std::chrono::steady_clock::now() + max_drain;
     while (std::chrono::steady_clock::now() < end) {
         const auto qdiscs = list_qdiscs(device);
         if (!qdiscs || std::ranges::all_of(*qdiscs, [](const TcObject& qdisc) {

@@ -39,7 +39,7 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
 } // namespace
 
 std::string QueuePlan::why_with(const QueueTree& tree) const {
-    const std::string_view but = weakness(tree.kind);
+    const std::string_view but = caveat(tree.kind);
     return but.empty() ? why : fmt::format("{}; {}", why, but);
 }
 
@@ -54,25 +54,25 @@ QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     return plan;
 }
 
-QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish, uint32_t mtu) {
-    if (wish.uplink.kind == LineWish::Kind::Rate) {
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& wish, uint32_t mtu) {
+    if (wish.uplink.kind == ShaperSpec::Kind::Rate) {
         QueuePlan plan = shaped_plan({.bits_per_second = wish.uplink.bits_per_second, .mtu = mtu}, wish.kind);
         if (found.root == "mq") plan.why += "; one queue in place of mq, since the rate is the whole line's";
         return plan;
     }
-    if (wish.uplink.kind == LineWish::Kind::Off) {
+    if (wish.uplink.kind == ShaperSpec::Kind::Off) {
         QueuePlan plan;
         plan.why = "left alone, as asked";
         return plan;
     }
     // A kind that was named beside a rate for the downlink is the downlink's.
-    const bool only_downlink = wish.downlink.kind == LineWish::Kind::Rate;
+    const bool only_downlink = wish.downlink.kind == ShaperSpec::Kind::Rate;
     return ordering_plan(found, only_downlink ? std::nullopt : wish.kind);
 }
 
-std::string downlink_unshaped(const LineWish& wish) {
-    return wish.kind == LineWish::Kind::Off ? "left alone, as asked"
-                                            : "without --downlink RATE nothing waits on the way in";
+std::string downlink_unshaped(const ShaperSpec& wish) {
+    return wish.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
+                                              : "without --downlink RATE nothing waits on the way in";
 }
 
 } // namespace kudo

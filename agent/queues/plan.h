@@ -15,7 +15,7 @@ namespace kudo {
 
 struct QueuePlan {
     std::vector<QueueTree> candidates; // best first; empty: leave what stands there
-    std::string text;                  // what QueueMemory.plan says then
+    std::string text;                  // what SavedQdisc.plan says then
     std::string why;                   // for people
     // The same where this one of the candidates stands there.
     [[nodiscard]] std::string why_with(const QueueTree& tree) const;
@@ -24,8 +24,8 @@ struct QueuePlan {
 // The whole line in one direction. `kind`: nothing: whichever the kernel has.
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
 // `found`: what stands there without us.
-QueuePlan uplink_plan(const FoundQueue& found, const QueueWish& wish, uint32_t mtu);
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& wish, uint32_t mtu);
 // Why there is no queue for incoming packets where no rate is given.
-std::string downlink_unshaped(const LineWish& wish);
+std::string downlink_unshaped(const ShaperSpec& wish);
 
 } // namespace kudo

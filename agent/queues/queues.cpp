@@ -31,7 +31,7 @@ Place downlink_of(uint32_t interface, uint32_t device) {
     return {device, downlink_device_name(interface), fmt::format("{}_ifb", interface)};
 }
 
-QueuePlan downlink_plan(const Interface& interface, const QueueWish& wish) {
+QueuePlan downlink_plan(const Interface& interface, const QueueSpec& wish) {
     return shaped_plan({.bits_per_second = wish.downlink.bits_per_second, .mtu = interface.mtu, .incoming = true},
                        wish.kind);
 }
@@ -52,10 +52,10 @@ Result<bool> remove_our_downlink(const fs::path& folder, uint32_t interface) {
 }
 
 // The queue that incoming packets go through.
-Result<EnsuredRoot> ensure_downlink(DataPath& data_path, const Interface& interface, const QueueWish& wish) {
+Result<EnsuredRoot> ensure_downlink(DataPath& data_path, const Interface& interface, const QueueSpec& wish) {
     EnsuredRoot result;
     result.report.found = "no queue";
-    if (wish.downlink.kind != LineWish::Kind::Rate) {
+    if (wish.downlink.kind != ShaperSpec::Kind::Rate) {
         auto removed = KUDO_TRY(remove_our_downlink(data_path.folder(), interface.index));
         result.report.changed = removed;
         result.report.why = downlink_unshaped(wish.downlink);
@@ -109,12 +109,12 @@ Result<bool> write_interface(const DataPath& data_path, const Interface& interfa
 
 } // namespace
 
-Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueWish& wish) {
-    if (wish.uplink.kind != LineWish::Kind::Rate && wish.downlink.kind != LineWish::Kind::Rate &&
+Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& wish) {
+    if (wish.uplink.kind != ShaperSpec::Kind::Rate && wish.downlink.kind != ShaperSpec::Kind::Rate &&
         wish.kind == QueueKind::Htb)
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
     auto root = KUDO_TRY(read_root(instance.layout(), uplink_of(interface)));
-    if (wish.downlink.kind == LineWish::Kind::Rate &&
+    if (wish.downlink.kind == ShaperSpec::Kind::Rate &&
         !fs::exists(downlink_memory(instance.layout(), interface.index))) {
         auto downlink = KUDO_TRY(read_downlink(interface.index));
         if (downlink.device != 0)
@@ -131,7 +131,7 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     return check_replaceable(root, uplink_of(interface), wish.replace_qdisc);
 }
 
-Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish) {
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& wish) {
     auto root = KUDO_TRY(read_root(data_path.folder(), uplink_of(interface)));
     auto uplink = KUDO_TRY(ensure_root(data_path.folder(), uplink_of(interface),
                                        uplink_plan(root.found(), wish, interface.mtu), wish.replace_qdisc));
@@ -139,7 +139,7 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
     InterfaceQueues queues{std::move(uplink.report), std::move(downlink.report)};
     const Priorities priorities = egress_priorities(interface, uplink.priorities);
 
-    const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
+    const bool shapes_downlink = wish.downlink.kind == ShaperSpec::Kind::Rate;
     const kudo_interface entry = interface_entry(interface, priorities, downlink.priorities, shapes_downlink);
     auto written = KUDO_TRY(write_interface(data_path, interface, entry));
     queues.uplink.changed |= written;
@@ -151,7 +151,7 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
     return queues;
 }
 
-Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueWish& wish) {
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& wish) {
     const fs::path& folder = data_path.folder();
     Priorities egress{}, ingress{};
     const auto report = [&](const Place& place,
@@ -175,7 +175,7 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
 
     auto downlink = KUDO_TRY(read_downlink(interface.index));
     queues.downlink.found = "no queue";
-    const bool shapes_downlink = wish.downlink.kind == LineWish::Kind::Rate;
+    const bool shapes_downlink = wish.downlink.kind == ShaperSpec::Kind::Rate;
     if (!shapes_downlink) {
         queues.downlink.why = downlink_unshaped(wish.downlink);
         queues.downlink.healthy = !fs::exists(downlink_memory(folder, interface.index));
@@ -211,14 +211,14 @@ Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
 
 Result<void> remove_orphaned_queues(uint32_t interface) {
     KUDO_TRY(remove_downlink(interface, false));
-    auto standing = KUDO_TRY(read_standing(interface));
+    auto standing = KUDO_TRY(read_qdisc_tree(interface));
     const TcObject* root = standing.root();
     return root && root->handle == queue_handle ? remove_root_qdisc(interface) : Result<void>{};
 }
 
 Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface) {
     const auto numbers_of = [&](uint32_t index, const char* direction) -> Result<QueueNumbers> {
-        auto standing = KUDO_TRY(read_standing(index));
+        auto standing = KUDO_TRY(read_qdisc_tree(index));
         const TcObject* root = standing.root();
         return QueueNumbers{interface.name, direction, root ? root->kind : "none",
                             queue_classes(standing.qdiscs, standing.classes)};

@@ -23,13 +23,13 @@ struct InterfaceQueues {
 };
 
 // BadInput, before anything is changed, if the wish cannot be had on this interface.
-Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueWish& wish);
+Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& wish);
 
 // Makes it so. Needs the tc ingress program to mark for the downlink's queue: see attachment.h.
-Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueWish& wish);
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& wish);
 
 // What stands there now, against the wish. Read-only.
-Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueWish& wish);
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& wish);
 
 // Puts back what stood there. `folder`: the data path's. True if there was anything.
 Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);

@@ -32,7 +32,7 @@ Result<std::vector<TcObject>> what_to_save(const Place& place, const Root& root,
 }
 
 // All that stands there is of what was saved: a command was killed while it put that back.
-bool is_part_of(const Standing& standing, const std::vector<TcObject>& saved) {
+bool is_part_of(const QdiscTree& standing, const std::vector<TcObject>& saved) {
     return std::ranges::all_of(standing.qdiscs, [&](const TcObject& qdisc) {
         return qdisc.handle == 0 || qdisc.parent == TC_H_INGRESS ||
                std::ranges::any_of(saved, [&](const TcObject& object) {
@@ -59,7 +59,7 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
 // The kernel's default now may be another than it was: its sysctl can have changed since the interface came up.
 Result<void> put_back_default(const Place& place, const FoundQueue& found) {
     KUDO_TRY(remove_root_qdisc(place.index));
-    auto standing = KUDO_TRY(read_standing(place.index));
+    auto standing = KUDO_TRY(read_qdisc_tree(place.index));
     const std::string now = standing.found().root;
     if (now == found.root || now == "none" || now == "noqueue" || now == "mq" || found.root == "none" ||
         found.root == "noqueue" || found.root == "mq")
@@ -69,7 +69,7 @@ Result<void> put_back_default(const Place& place, const FoundQueue& found) {
 
 Result<void> put_back(const fs::path& folder, const Place& place, const Root& root) {
     if (!root.is_ours() && !root.was_interrupted()) return {}; // somebody has replaced it since, or we never did
-    QueueMemory memory = *root.memory;
+    SavedQdisc memory = *root.memory;
     memory.restoring = true;
     KUDO_TRY(save_queue_memory(folder, place.memory, memory));
     if (memory.saved.empty()) return put_back_default(place, memory.found);
@@ -85,7 +85,7 @@ Result<void> put_back(const fs::path& folder, const Place& place, const Root& ro
 // Builds the first candidate that the kernel has.
 Result<const QueueTree*> build_best(const Place& place, const QueuePlan& plan) {
     for (const QueueTree& tree : plan.candidates) {
-        auto standing = KUDO_TRY(read_standing(place.index));
+        auto standing = KUDO_TRY(read_qdisc_tree(place.index));
         // Of another shape: the kernel does not turn one kind into another under the same handle.
         if (standing.root() && standing.root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(place.index));
         auto built = build(place.index, tree);
@@ -99,7 +99,7 @@ Result<const QueueTree*> build_best(const Place& place, const QueuePlan& plan) {
 }
 
 // Which of the candidates stands there, by its root.
-const QueueTree* standing_tree(const QueuePlan& plan, const Standing& standing) {
+const QueueTree* standing_tree(const QueuePlan& plan, const QdiscTree& standing) {
     for (const QueueTree& tree : plan.candidates) {
         const bool all = std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
             const auto is = [&](const TcObject& wanted) {
@@ -117,12 +117,12 @@ const QueueTree* standing_tree(const QueuePlan& plan, const Standing& standing) 
 
 } // namespace
 
-const TcObject* Standing::root() const {
+const TcObject* QdiscTree::root() const {
     const auto found = std::ranges::find(qdiscs, static_cast<uint32_t>(TC_H_ROOT), &TcObject::parent);
     return found == qdiscs.end() ? nullptr : &*found;
 }
 
-FoundQueue Standing::found() const {
+FoundQueue QdiscTree::found() const {
     FoundQueue result;
     if (!root()) return result;
     result.root = result.kind = root()->kind;
@@ -140,11 +140,11 @@ FoundQueue Standing::found() const {
     return result;
 }
 
-Result<Standing> read_standing(uint32_t interface) {
+Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
     auto qdiscs = KUDO_TRY(list_qdiscs(interface));
     auto classes = list_classes(interface);
     if (!classes && classes.error().number != ENODEV) return fail(std::move(classes.error()));
-    return Standing{std::move(qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
+    return QdiscTree{std::move(qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
 }
 
 bool Root::is_ours() const {
@@ -170,7 +170,7 @@ const QueueTree* Root::made_for(const QueuePlan& plan) const {
 }
 
 Result<Root> read_root(const fs::path& folder, const Place& place) {
-    auto standing = KUDO_TRY(read_standing(place.index));
+    auto standing = KUDO_TRY(read_qdisc_tree(place.index));
     auto memory = KUDO_TRY(load_queue_memory(folder, place.memory));
     return Root{std::move(standing), std::move(memory)};
 }
@@ -195,7 +195,7 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
     result.report.found = root.found().text();
     if (plan.candidates.empty()) {
         auto restored = KUDO_TRY(restore_root(folder, place));
-        auto standing = KUDO_TRY(read_standing(place.index));
+        auto standing = KUDO_TRY(read_qdisc_tree(place.index));
         result.report.changed = restored;
         result.report.found = standing.found().text();
         result.report.chosen = standing.found().kind;
@@ -208,7 +208,7 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
         return result;
     }
     auto saved = KUDO_TRY(what_to_save(place, root, replace));
-    QueueMemory next;
+    SavedQdisc next;
     next.plan = plan.text;
     next.found = root.found();
     next.saved = std::move(saved);
@@ -218,7 +218,7 @@ Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, cons
         if (auto back = restore_root(folder, place); !back) spdlog::debug("{}", back.error().message);
         return fail(std::move(tree.error()));
     }
-    auto built = KUDO_TRY(read_standing(place.index));
+    auto built = KUDO_TRY(read_qdisc_tree(place.index));
     next.built = built.print();
     KUDO_TRY(save_queue_memory(folder, place.memory, next));
     result.report.found = next.found.text();

@@ -25,19 +25,19 @@ struct Place {
 };
 
 // Everything that stands on one device.
-struct Standing {
+struct QdiscTree {
     std::vector<TcObject> qdiscs, classes;
 
     [[nodiscard]] const TcObject* root() const; // null: none
     [[nodiscard]] FoundQueue found() const;     // as somebody else's
     [[nodiscard]] std::string print() const { return fingerprint(qdiscs, classes); }
 };
-Result<Standing> read_standing(uint32_t device);
+Result<QdiscTree> read_qdisc_tree(uint32_t device);
 
 // What stands there, and what we know of what stood there before.
 struct Root {
-    Standing standing;
-    std::optional<QueueMemory> memory;
+    QdiscTree standing;
+    std::optional<SavedQdisc> memory;
 
     // Ours stands there. Our handle alone does not make it so: another instance has the same.
     [[nodiscard]] bool is_ours() const;

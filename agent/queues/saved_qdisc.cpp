@@ -98,8 +98,8 @@ void make_settable(TcObject& object) {
 Result<void> check_kept(uint32_t interface, const TcObject& object) {
     const std::string what = fmt::format("its {} {} {:x}:{:x} has", object.is_class ? "class" : "qdisc", object.kind,
                                          object.handle >> 16, object.handle & 0xffff);
-    if (!object.unkept.empty())
-        return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unkept));
+    if (!object.unrestorable.empty())
+        return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unrestorable));
     auto filters = KUDO_TRY(has_filters(interface, object.handle));
     if (filters) return bad_input(what + " filters, which could not be put back exactly");
     return {};
@@ -113,10 +113,10 @@ std::string FoundQueue::text() const {
            (made_by_admin ? " (made by an admin)" : " (the kernel's default)");
 }
 
-Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, const std::string& name) {
+Result<std::optional<SavedQdisc>> load_queue_memory(const fs::path& folder, const std::string& name) {
     const auto path = pin_of(folder, name);
     auto map = open_pin(path);
-    if (!map && (map.error().number == ENOENT || map.error().number == ENOTDIR)) return std::optional<QueueMemory>{};
+    if (!map && (map.error().number == ENOENT || map.error().number == ENOTDIR)) return std::optional<SavedQdisc>{};
     if (!map) return fail(std::move(map.error()));
     bpf_map_info info{};
     uint32_t size = sizeof info;
@@ -129,7 +129,7 @@ Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, con
     text.resize(std::strlen(text.c_str()));
     try {
         const auto json = nlohmann::json::parse(text);
-        QueueMemory memory;
+        SavedQdisc memory;
         json.at("plan").get_to(memory.plan);
         json.at("built").get_to(memory.built);
         const auto& found = json.at("found");
@@ -147,7 +147,7 @@ Result<std::optional<QueueMemory>> load_queue_memory(const fs::path& folder, con
     }
 }
 
-Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const QueueMemory& memory) {
+Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const SavedQdisc& memory) {
     nlohmann::json saved = nlohmann::json::array();
     for (const TcObject& object : memory.saved)
         saved.push_back(to_json(object));

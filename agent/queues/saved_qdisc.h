@@ -23,7 +23,7 @@ struct FoundQueue {
     [[nodiscard]] std::string text() const; // "mq with fq_codel (the kernel's default)"
 };
 
-struct QueueMemory {
+struct SavedQdisc {
     std::string plan;  // what we were asked to make, as text: see queues.cpp
     std::string built; // fingerprint() of what we made; empty: not finished
     FoundQueue found;
@@ -34,8 +34,8 @@ struct QueueMemory {
 
 // `folder`: the data path's. `name`: of the root: an ifindex, "3_ifb" for the device of interface 3's downlink.
 // Nothing: we have not replaced that root.
-Result<std::optional<QueueMemory>> load_queue_memory(const std::filesystem::path& folder, const std::string& name);
-Result<void> save_queue_memory(const std::filesystem::path& folder, const std::string& name, const QueueMemory& memory);
+Result<std::optional<SavedQdisc>> load_queue_memory(const std::filesystem::path& folder, const std::string& name);
+Result<void> save_queue_memory(const std::filesystem::path& folder, const std::string& name, const SavedQdisc& memory);
 Result<void> forget_queue_memory(const std::filesystem::path& folder, const std::string& name);
 // The interfaces that have one, or a downlink's queue, whether they still exist or not.
 std::vector<uint32_t> remembered_queues(const std::filesystem::path& folder);

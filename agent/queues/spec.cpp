@@ -61,30 +61,30 @@ std::optional<QueueKind> queue_kind_of(std::string_view name) {
     return std::nullopt;
 }
 
-Result<LineWish> parse_line(std::string_view text) {
-    if (text == "off") return LineWish{LineWish::Kind::Off, 0};
-    if (text == "auto") return LineWish{LineWish::Kind::Auto, 0};
+Result<ShaperSpec> parse_line(std::string_view text) {
+    if (text == "off") return ShaperSpec{ShaperSpec::Kind::Off, 0};
+    if (text == "auto") return ShaperSpec{ShaperSpec::Kind::Auto, 0};
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
     const std::string name = lower({end, static_cast<std::size_t>(text.data() + text.size() - end)});
     const auto* unit = std::ranges::find(units, name, &Unit::name);
     if (text.empty() || error != std::errc{} || unit == std::end(units))
         return bad_input(
-            fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", in_quotes(text)));
+            fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", quoted_text(text)));
     const double bits = number * unit->bits;
     if (!(bits >= lowest && bits <= highest))
-        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", in_quotes(text),
+        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", quoted_text(text),
                                      name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
-    return LineWish{LineWish::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};
+    return ShaperSpec{ShaperSpec::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};
 }
 
-std::string line_text(const LineWish& line) {
+std::string line_text(const ShaperSpec& line) {
     switch (line.kind) {
-    case LineWish::Kind::Off:
+    case ShaperSpec::Kind::Off:
         return "off";
-    case LineWish::Kind::Auto:
+    case ShaperSpec::Kind::Auto:
         return "auto";
-    case LineWish::Kind::Rate:
+    case ShaperSpec::Kind::Rate:
         break;
     }
     return fmt::format("{}bit", line.bits_per_second);

@@ -18,22 +18,22 @@ inline constexpr QueueKind queue_kinds[] = {QueueKind::Cake, QueueKind::Htb, Que
 std::string_view queue_kind_name(QueueKind kind);                  // tc's: "cake", "htb", "prio", "fq", "pfifo_fast"
 std::optional<QueueKind> queue_kind_of(std::string_view name);
 
-struct LineWish {
+struct ShaperSpec {
     enum class Kind { Off, Auto, Rate } kind = Kind::Auto;
     uint64_t bits_per_second = 0; // of Rate
-    bool operator==(const LineWish&) const = default;
+    bool operator==(const ShaperSpec&) const = default;
 };
 // "off", "auto", or a rate in tc's units (tc(8), PARAMETERS): 20mbit, 2.5gbit, 1mibit, and bytes: 2mbps. A bare number
 // is bits per second. 64 kbit/s to 100 Gbit/s.
-Result<LineWish> parse_line(std::string_view text);
-std::string line_text(const LineWish& line);     // "off", "auto", "19800000bit"; parse_line() reads it back
+Result<ShaperSpec> parse_line(std::string_view text);
+std::string line_text(const ShaperSpec& line);   // "off", "auto", "19800000bit"; parse_line() reads it back
 std::string rate_text(uint64_t bits_per_second); // "19.8 Mbit/s", for people
 
-struct QueueWish {
-    LineWish uplink, downlink;
+struct QueueSpec {
+    ShaperSpec uplink, downlink;
     std::optional<QueueKind> kind; // nothing: the best that the kernel has
     bool replace_qdisc = false;    // also where the admin has made the queue
-    bool operator==(const QueueWish&) const = default;
+    bool operator==(const QueueSpec&) const = default;
 };
 
 } // namespace kudo

@@ -306,7 +306,7 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
     return tree;
 }
 
-std::string_view weakness(QueueKind kind) {
+std::string_view caveat(QueueKind kind) {
     switch (kind) {
     case QueueKind::Fq: // net/sched/sch_fq.c: a flow is a FIFO, and its band the one of its last packet
         return "fq keeps a flow in order, so that audio waits behind the video of its own flow, and is lost with it "

@@ -46,7 +46,7 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
 
 // What a full line shows of this kind; empty: nothing that the others do better.
-std::string_view weakness(QueueKind kind);
+std::string_view caveat(QueueKind kind);
 
 // Does what the kernel shows of this fq tell that it looks at skb->priority (6.8)?
 bool has_bands(const TcObject& fq);

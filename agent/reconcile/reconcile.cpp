@@ -63,7 +63,7 @@ Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired
         if (std::any_of(interfaces.begin(), interfaces.end(),
                         [&](const auto& wanted) { return wanted.index == index; }))
             continue;
-        auto detached = KUDO_TRY(let_go(data_path.folder(), index));
+        auto detached = KUDO_TRY(release_interfaces(data_path.folder(), index));
         report.changed |= detached;
     }
     return {};
@@ -129,8 +129,8 @@ Result<void> save_or_forget(const Instance& instance, const DesiredState& state)
 }
 
 // Makes the kernel equal to a state that is saved. If that fails, goes back to `before`.
-Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& before, const DesiredState& desired,
-                                  const Plan& to_do) {
+Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState& before, const DesiredState& desired,
+                                   const Plan& to_do) {
     // Somebody has deleted our pins: filters, which have no owner, are still there.
     if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     auto report = reconcile(instance, desired, to_do);
@@ -148,11 +148,11 @@ Result<ReconcileReport> carry_out(const Instance& instance, const DesiredState& 
 }
 
 // Takes the lock and does `work`; where that leaves nothing to remember, no trace is left.
-Result<ReconcileReport> locked(const Instance& instance, std::chrono::milliseconds patience,
+Result<ReconcileReport> locked(const Instance& instance, std::chrono::milliseconds timeout,
                                const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = KUDO_TRY(Lock::take(instance, patience));
+    auto lock = KUDO_TRY(Lock::take(instance, timeout));
     auto report = work();
     lock.forget_if_unused(instance);
     return report;
@@ -170,12 +170,12 @@ Result<ReconcileReport> change_locked(const Instance& instance,
     }
     if (!is_same(before, desired)) KUDO_TRY(save_or_forget(instance, desired));
     if (!to_do) return ReconcileReport{};
-    auto report = carry_out(instance, before, desired, *to_do);
+    auto report = apply_plan(instance, before, desired, *to_do);
     if (!report || !to_do->reduced) return report;
     // The generation that is gone may have had the slots that were missing.
     auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing);
     if (!now_that_fits) return report;
-    auto whole = carry_out(instance, desired, desired, *now_that_fits);
+    auto whole = apply_plan(instance, desired, desired, *now_that_fits);
     if (whole) whole->changed |= report->changed;
     return whole;
 }
@@ -184,8 +184,8 @@ Result<ReconcileReport> change_locked(const Instance& instance,
 
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
                                              const std::function<Result<void>(DesiredState&)>& change,
-                                             Interfaces interfaces, std::chrono::milliseconds patience) {
-    return locked(instance, patience, [&]() -> Result<ReconcileReport> {
+                                             Interfaces interfaces, std::chrono::milliseconds timeout) {
+    return locked(instance, timeout, [&]() -> Result<ReconcileReport> {
         auto report = change_locked(instance, change, interfaces);
         // Documents that nobody names: of this change if it failed, of older ones if not.
         if (auto state = load_desired_state(instance)) KUDO_TRY(prune_range_maps(instance, *state));
@@ -196,7 +196,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = KUDO_TRY(Lock::take(instance, lock_patience));
+    auto lock = KUDO_TRY(Lock::take(instance, lock_timeout));
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : fresh_state(instance);

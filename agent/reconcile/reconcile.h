@@ -32,12 +32,12 @@ struct ReconcileReport {
     std::vector<std::string> warnings; // whole sentences for people
 };
 
-inline constexpr std::chrono::seconds lock_patience{10};
+inline constexpr std::chrono::seconds lock_timeout{10};
 
 // Named interfaces that are absent: BadInput, or only a warning.
 enum class Interfaces { MustExist, MayBeMissing };
 
-// Takes the lock (waits `patience` for another command, then an Error that names its process), checks capabilities,
+// Takes the lock (waits `timeout` for another command, then an Error that names its process), checks capabilities,
 // loads the desired state, lets `change` edit it, checks that the result can be had (regions, interfaces, map: nothing
 // is changed on any BadInput), saves it, reconciles. `change` may return an error: nothing happens then. A state that
 // is not enabled is only saved; report.generation is 0 then. Where the kernel refuses, the state goes back to what it
@@ -45,7 +45,7 @@ enum class Interfaces { MustExist, MayBeMissing };
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
                                              const std::function<Result<void>(DesiredState&)>& change,
                                              Interfaces interfaces = Interfaces::MustExist,
-                                             std::chrono::milliseconds patience = lock_patience);
+                                             std::chrono::milliseconds timeout = lock_timeout);
 
 // Detaches and removes everything of this instance and puts back what it changed. True if there was anything.
 Result<bool> disable(const Instance& instance);

@@ -18,7 +18,7 @@ std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
     return interfaces;
 }
 
-Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface) {
+Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t interface) {
     // Packets go through a queue only while our programs mark them for it.
     auto restored = KUDO_TRY(remove_queues(folder, interface));
     auto detached = KUDO_TRY(detach(folder, interface));
@@ -28,7 +28,8 @@ Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface) {
 Result<void> teardown(const Instance& instance) {
     Result<void> first;
     for (const uint32_t interface : held_interfaces(instance.layout()))
-        if (auto gone = let_go(instance.layout(), interface); !gone && first) first = fail(std::move(gone.error()));
+        if (auto gone = release_interfaces(instance.layout(), interface); !gone && first)
+            first = fail(std::move(gone.error()));
     // What could not be put back is still remembered, for the next try.
     return first ? remove_pin_folder(instance) : first;
 }

@@ -17,7 +17,7 @@ Result<void> teardown(const Instance& instance);
 // data path's.
 std::set<uint32_t> held_interfaces(const std::filesystem::path& folder);
 // Puts the interface's queues back and detaches our programs. True if there was anything.
-Result<bool> let_go(const std::filesystem::path& folder, uint32_t interface);
+Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t interface);
 
 // For an instance that was enabled and whose pins somebody has deleted by hand: links end with their pins, tc filters
 // do not, nor do queues. Removes ours from every interface; a clsact stays, since nobody remembers who made it.

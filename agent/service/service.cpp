@@ -28,12 +28,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds settle_time{200};      // after a change of interfaces: they come in swarms
-constexpr std::chrono::milliseconds service_patience{500}; // for the lock: the watchdog must not bark
-constexpr std::chrono::milliseconds first_retry{1000}, longest_retry{30'000};
+constexpr std::chrono::milliseconds settle_time{200};          // after a change of interfaces: they come in swarms
+constexpr std::chrono::milliseconds service_lock_timeout{500}; // for the lock: the watchdog must not bark
+constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
 constexpr std::chrono::seconds between_alarms{60}; // of one source: each is a write to the disk
-constexpr std::size_t most_sources = 1024;
-constexpr std::size_t most_deliveries = 64; // that wait; a source brings what found no room again
+constexpr std::size_t max_sources = 1024;
+constexpr std::size_t max_deliveries = 64; // that wait; a source brings what found no room again
 
 sigset_t ending_signals() {
     sigset_t signals;
@@ -58,7 +58,7 @@ class RunningService {
 public:
     RunningService(const Instance& instance, ServiceSettings settings)
         : instance_(instance), settings_(std::move(settings)), random_(std::random_device{}()) {
-        settings_.acceptance.patience = service_patience;
+        settings_.acceptance.timeout = service_lock_timeout;
     }
 
     Result<Ended> run() {
@@ -151,7 +151,7 @@ private:
         return [this](Delivery delivery) {
             // The newest word of each source counts, and what waits must not fill the memory.
             std::erase_if(deliveries_, [&](const Delivery& waiting) { return waiting.source == delivery.source; });
-            if (deliveries_.size() < most_deliveries) deliveries_.push_back(std::move(delivery));
+            if (deliveries_.size() < max_deliveries) deliveries_.push_back(std::move(delivery));
         };
     }
 
@@ -175,10 +175,10 @@ private:
             if (acceptance) {
                 changed |= note(*acceptance);
             } else if (acceptance.error().kind == ErrorKind::BadInput) {
-                say_once("refused: " + acceptance.error().message);
+                warn_once("refused: " + acceptance.error().message);
                 changed |= note_alarm(delivery.source, acceptance.error().message);
             } else {
-                say_once(fmt::format("{}: {}; tried again", delivery.source, acceptance.error().message));
+                warn_once(fmt::format("{}: {}; tried again", delivery.source, acceptance.error().message));
                 undecided.push_back(delivery);
             }
         }
@@ -187,7 +187,7 @@ private:
             retry_ = first_retry;
         } else {
             next_delivery_ = Clock::now() + retry_;
-            retry_ = std::min(2 * retry_, longest_retry);
+            retry_ = std::min(2 * retry_, max_retry);
         }
         if (changed) tick();
     }
@@ -200,7 +200,7 @@ private:
             spdlog::debug("{}", acceptance.text);
             return false;
         case Accepted::Held:
-            say_once(acceptance.text);
+            warn_once(acceptance.text);
             return false;
         case Accepted::Activated:
         case Accepted::Staged:
@@ -223,10 +223,10 @@ private:
             raise_alarm(desired.ranges.alarms, source, text, now);
             return {};
         };
-        const auto noted = change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_patience);
-        if (!noted) return say_once(noted.error().message), false;
+        const auto noted = change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_lock_timeout);
+        if (!noted) return warn_once(noted.error().message), false;
         next = Clock::now() + between_alarms;
-        if (next_alarm_.size() > most_sources) next_alarm_.clear();
+        if (next_alarm_.size() > max_sources) next_alarm_.clear();
         return true;
     }
 
@@ -271,7 +271,7 @@ private:
     // What time brings, and whatever else differs from what is desired.
     void tick() {
         next_tick_ = Clock::now() + settings_.reconcile_every;
-        const Moment moment = this_moment();
+        const TimePoint moment = current_time_point();
         const auto pass_time = [&](Staged staged) {
             const auto change = [&](DesiredState& state) -> Result<void> {
                 const std::vector<Alarm> before = state.ranges.alarms;
@@ -280,18 +280,18 @@ private:
                 end_alarms(state.ranges, before);
                 return {};
             };
-            return change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_patience);
+            return change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_lock_timeout);
         };
         auto report = pass_time(Staged::Activate);
         if (!report && report.error().kind == ErrorKind::BadInput) {
             // A staged map that does not fit what was enabled since: everything else goes on.
             const std::string text = "what is staged cannot take effect: " + report.error().message;
-            say_once(text);
+            warn_once(text);
             note_alarm("staged", text);
             report = pass_time(Staged::Leave);
         }
         if (!report) {
-            say_once(report.error().message);
+            warn_once(report.error().message);
             if (report.error().number == EWOULDBLOCK) next_tick_ = Clock::now() + first_retry;
         } else {
             said_.clear();
@@ -302,15 +302,15 @@ private:
 
     void tell() {
         const auto status = read_status(instance_);
-        if (!status) return say_once(status.error().message);
+        if (!status) return warn_once(status.error().message);
         set_clock(status->desired.ranges);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
     }
 
-    void say_once(const std::string& text) {
-        if (said_.size() > most_sources) said_.clear();
+    void warn_once(const std::string& text) {
+        if (said_.size() > max_sources) said_.clear();
         if (said_.insert(text).second) spdlog::warn("{}", text);
     }
 

@@ -28,7 +28,7 @@ constexpr std::size_t max_maps = 1024, max_entries = 65536;
 constexpr int maps_at_a_time = 16, events_at_a_time = 64;
 // Nothing tells of a folder that appears, of a file system mounted over it, of a symbolic link above it that is turned.
 constexpr std::chrono::seconds check_every{3};
-constexpr int longest_settle = 10; // times the settle time
+constexpr int max_settle = 10; // times the settle time
 constexpr uint32_t file_events =
     IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE;
 constexpr uint32_t folder_events = IN_DELETE_SELF | IN_MOVE_SELF;
@@ -161,7 +161,7 @@ void DropFolder::event_of(const std::string& name) {
     const auto now = Clock::now();
     if (!known->waiting) known->waiting = Waiting{now, now, false};
     // The first limit is for a file that never stops growing.
-    known->waiting->due = std::min(now + settle_, known->waiting->since + longest_settle * settle_);
+    known->waiting->due = std::min(now + settle_, known->waiting->since + max_settle * settle_);
 }
 
 DropFolder::Known* DropFolder::know(const std::string& name) {

@@ -23,7 +23,7 @@ constexpr std::string_view state_format = "kudo-agent-state/3";
 std::filesystem::path state_file(const Instance& instance) {
     return instance.state_dir / "state.json";
 }
-// What must outlive a damaged state: see floor_of().
+// What must outlive a damaged state: see rollback_protection().
 std::filesystem::path floor_file(const Instance& instance) {
     return instance.state_dir / "range-floor.json";
 }
@@ -40,8 +40,8 @@ RangeLedger load_floor(const Instance& instance) {
 }
 
 Result<void> save_floor(const Instance& instance, const RangeLedger& ledger) {
-    const std::string content = to_json(floor_of(ledger)).dump(2) + "\n";
-    if (floor_of(ledger).empty()) return {};
+    const std::string content = to_json(rollback_protection(ledger)).dump(2) + "\n";
+    if (rollback_protection(ledger).empty()) return {};
     if (const auto there = read_file(floor_file(instance), state_max_bytes); there && *there == content) return {};
     return replace_file(floor_file(instance), content);
 }
@@ -82,7 +82,7 @@ nlohmann::json to_json(const DesiredState& state) {
             {"ranges", to_json(state.ranges)}};
 }
 
-LineWish line_from(const std::string& text) {
+ShaperSpec line_from(const std::string& text) {
     auto line = parse_line(text);
     if (!line) throw std::out_of_range(line.error().message);
     return *line;

@@ -30,14 +30,14 @@ struct DesiredState {
     TcHook tc_hook = TcHook::Auto;
     Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
-    QueueWish queues;
+    QueueSpec queues;
     RangeLedger ranges;
 
     [[nodiscard]] CompileOptions compile_options() const;
     [[nodiscard]] AttachOptions attach_options() const { return {tc_hook, xdp_generic, marks_ingress()}; }
     // Do incoming packets need a tc program, beside the XDP program that counts them?
     [[nodiscard]] bool marks_ingress() const {
-        return firewall_mark_mask != 0 || queues.downlink.kind == LineWish::Kind::Rate;
+        return firewall_mark_mask != 0 || queues.downlink.kind == ShaperSpec::Kind::Rate;
     }
 };
 

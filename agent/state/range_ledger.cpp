@@ -22,14 +22,14 @@ void raise_highest(RangeLedger& ledger, const AcceptedMap& map) {
 
 // Counts the running time since the last reading against every map that retires.
 void count_down(RangeLedger& ledger, const Uptime& uptime) {
-    const auto ran = between(ledger.uptime, uptime);
+    const auto ran = elapsed(ledger.uptime, uptime);
     for (RetiringMap& map : ledger.retiring)
         map.remaining -= std::min(ran, map.remaining);
     ledger.uptime = uptime;
 }
 
 // Puts `map` in place of the active one, which retires.
-void replace_active(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+void replace_active(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment) {
     count_down(ledger, moment.uptime);
     std::erase_if(ledger.retiring, [&](const RetiringMap& retiring) { return retiring.hash == map.hash; });
     if (grace > std::chrono::seconds(0) && ledger.active.hash != map.hash)
@@ -74,11 +74,11 @@ const AcceptedMap* next_staged(const RangeLedger& ledger) {
     return next == ledger.staged.end() ? nullptr : &*next;
 }
 
-Moment this_moment() {
+TimePoint current_time_point() {
     return {wall_time(), read_uptime()};
 }
 
-void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment) {
     raise_highest(ledger, map);
     replace_active(ledger, map, grace, moment);
     ledger.rolled_back_from = 0;
@@ -87,12 +87,12 @@ void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds 
     remember(ledger, moment.now, RangeEvent::Activated, ledger.active);
 }
 
-void replace_content(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+void replace_content(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment) {
     replace_active(ledger, map, grace, moment);
     remember(ledger, moment.now, RangeEvent::Activated, ledger.active);
 }
 
-void stage(RangeLedger& ledger, const AcceptedMap& map, const Moment& moment) {
+void stage(RangeLedger& ledger, const AcceptedMap& map, const TimePoint& moment) {
     raise_highest(ledger, map);
     std::erase_if(ledger.staged, [&](const AcceptedMap& staged) { return staged.hash == map.hash; });
     ledger.staged.push_back(map); // its serial is the highest
@@ -100,16 +100,16 @@ void stage(RangeLedger& ledger, const AcceptedMap& map, const Moment& moment) {
     remember(ledger, moment.now, RangeEvent::Staged, map);
 }
 
-void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment) {
+void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment) {
     ledger.rolled_back_from = std::max({ledger.highest_serial, ledger.active.serial, ledger.rolled_back_from});
     drop_staged(ledger, UINT64_MAX, moment.now);
     replace_active(ledger, map, grace, moment);
     remember(ledger, moment.now, RangeEvent::RolledBack, ledger.active);
 }
 
-bool advance(RangeLedger& ledger, std::chrono::seconds grace, const Moment& moment, Staged staged) {
+bool advance(RangeLedger& ledger, std::chrono::seconds grace, const TimePoint& moment, Staged staged) {
     bool changed = false;
-    const auto ran = between(ledger.uptime, moment.uptime);
+    const auto ran = elapsed(ledger.uptime, moment.uptime);
     const auto is_over = [&](const RetiringMap& map) { return map.remaining <= ran; };
     if (!ledger.retiring.empty() && (ran >= std::chrono::hours(1) || ledger.uptime.boot != moment.uptime.boot ||
                                      std::ranges::any_of(ledger.retiring, is_over))) {
@@ -142,7 +142,7 @@ bool advance(RangeLedger& ledger, std::chrono::seconds grace, const Moment& mome
     return true;
 }
 
-void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const Moment& moment) {
+void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const TimePoint& moment) {
     AcceptedMap about;
     about.serial = keys.serial;
     about.source = source;
@@ -151,7 +151,7 @@ void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, co
     ledger.keys = std::move(keys);
 }
 
-RangeLedger floor_of(const RangeLedger& ledger) {
+RangeLedger rollback_protection(const RangeLedger& ledger) {
     RangeLedger result;
     result.highest_serial = ledger.highest_serial;
     result.highest_hash = ledger.highest_hash;

@@ -71,30 +71,31 @@ struct RangeLedger {
 const AcceptedMap* next_staged(const RangeLedger& ledger);
 
 // One moment on both clocks.
-struct Moment {
+struct TimePoint {
     Time now{}; // the system's clock, which may be set
     Uptime uptime;
 };
-Moment this_moment();
+TimePoint current_time_point();
 
 // Puts a map in effect. The one before retires for `grace` if that is not zero. Staged maps with lower serials are
 // dropped.
-void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment);
+void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment);
 // Other content under the serial that is in effect: a local decision that no serial knows of.
-void replace_content(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment);
+void replace_content(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment);
 // Keeps a map until its effective date.
-void stage(RangeLedger& ledger, const AcceptedMap& map, const Moment& moment);
+void stage(RangeLedger& ledger, const AcceptedMap& map, const TimePoint& moment);
 // An admin's decision for an older map, until a map says that it supersedes the present highest serial. Drops staged
 // ones.
-void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const Moment& moment);
+void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment);
 // What time brings: withdraws the retiring maps whose grace is over, and activates the highest staged map that is due.
 // True if the ledger changed; the running time alone is written down every hour.
 enum class Staged { Activate, Leave };
-bool advance(RangeLedger& ledger, std::chrono::seconds grace, const Moment& moment, Staged staged = Staged::Activate);
+bool advance(RangeLedger& ledger, std::chrono::seconds grace, const TimePoint& moment,
+             Staged staged = Staged::Activate);
 // A key set takes the place of the folder of keys, or of the key set before.
-void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const Moment& moment);
+void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const TimePoint& moment);
 // What must outlive everything: the highest serials, the key set, an admin's rollback.
-RangeLedger floor_of(const RangeLedger& ledger);
+RangeLedger rollback_protection(const RangeLedger& ledger);
 // What may be lost when a change is taken back, all but this: no serial is ever accepted twice with other content.
 void keep_highest(RangeLedger& ledger, const RangeLedger& later);
 // What was accepted as these bytes; null: nothing that is in effect, staged or in the history.

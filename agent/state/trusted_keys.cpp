@@ -21,7 +21,7 @@ Result<std::vector<std::filesystem::path>> key_files(const std::filesystem::path
     if (error == std::errc::no_such_file_or_directory) return files;
     if (error == std::errc::not_a_directory)
         return bad_input(fmt::format("--keys: {} is not a folder; expected one with minisign's *.pub files in it",
-                                     in_quotes(folder.string())));
+                                     quoted_text(folder.string())));
     if (error) return fail(fmt::format("{}: {}", folder.string(), error.message()), error.value());
     for (const auto& entry : entries)
         if (entry.path().extension() == ".pub") files.push_back(entry.path());

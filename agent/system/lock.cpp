@@ -35,9 +35,9 @@ std::string holder_of(int fd) {
 
 } // namespace
 
-Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds patience) {
+Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds timeout) {
     const auto path = instance.state_dir / "lock";
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (true) {
         KUDO_TRY(make_folder(instance.state_dir));
         Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -66,7 +66,7 @@ Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds pati
         if (std::chrono::steady_clock::now() >= deadline)
             return fail(fmt::format("another kudo-agent (process {}) is changing this host; waited {} s, try again",
                                     holder_of(fd.get()),
-                                    std::chrono::duration_cast<std::chrono::seconds>(patience).count()),
+                                    std::chrono::duration_cast<std::chrono::seconds>(timeout).count()),
                         EWOULDBLOCK);
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -13,8 +13,8 @@ namespace kudo {
 
 class Lock {
 public:
-    // Makes the state directory if need be. Waits at most `patience`; the Error then names the process that holds it.
-    static Result<Lock> take(const Instance& instance, std::chrono::milliseconds patience);
+    // Makes the state directory if need be. Waits at most `timeout`; the Error then names the process that holds it.
+    static Result<Lock> take(const Instance& instance, std::chrono::milliseconds timeout);
     // Deletes the lock file and the state directory if nothing else is in it, so that a host where nothing is enabled
     // keeps no trace. The lock itself stays held.
     void forget_if_unused(const Instance& instance);

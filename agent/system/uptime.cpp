@@ -21,7 +21,7 @@ std::chrono::sys_seconds wall_time() {
     return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
-std::chrono::seconds between(const Uptime& earlier, const Uptime& later) {
+std::chrono::seconds elapsed(const Uptime& earlier, const Uptime& later) {
     if (earlier.boot.empty()) return std::chrono::seconds(0);
     if (earlier.boot != later.boot) return later.since_boot;
     return std::max(std::chrono::seconds(0), later.since_boot - earlier.since_boot);

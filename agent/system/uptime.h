@@ -20,6 +20,6 @@ Uptime read_uptime();
 std::chrono::sys_seconds wall_time();
 
 // Running time from one reading to a later one. Across a boot it is at least what the new one has run.
-std::chrono::seconds between(const Uptime& earlier, const Uptime& later);
+std::chrono::seconds elapsed(const Uptime& earlier, const Uptime& later);
 
 } // namespace kudo

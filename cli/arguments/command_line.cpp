@@ -107,7 +107,7 @@ Result<void> read_acceptance(GlobalTexts& texts) {
     for (const auto& [option, name] : {std::pair("--fleet", &acceptance.fleet), {"--ring", &acceptance.ring}})
         if (!name->empty() && !is_simple_name(*name))
             return bad_input(
-                fmt::format("{}: {} is not a name; write 1 to 63 of a-z, 0-9 and -", option, in_quotes(*name)));
+                fmt::format("{}: {} is not a name; write 1 to 63 of a-z, 0-9 and -", option, quoted_text(*name)));
     if (acceptance.fleet.empty() && !acceptance.ring.empty())
         return bad_input("--ring: a ring is part of a fleet; give --fleet as well");
     auto grace = KUDO_TRY(parse_duration("--grace", texts.grace));

@@ -41,12 +41,13 @@ Result<std::chrono::seconds> parse_duration(std::string_view option, std::string
     if (const auto span = parse_span(text, std::chrono::seconds(1)))
         return std::chrono::duration_cast<std::chrono::seconds>(*span);
     return bad_input(
-        fmt::format("{}: {} is not a time span; write it like 30s, 5m, 12h or 7d", option, in_quotes(text)));
+        fmt::format("{}: {} is not a time span; write it like 30s, 5m, 12h or 7d", option, quoted_text(text)));
 }
 
 Result<milliseconds> parse_wait(std::string_view option, std::string_view text) {
     if (const auto span = parse_span(text, milliseconds(1))) return *span;
-    return bad_input(fmt::format("{}: {} is not a time span; write it like 500ms, 30s or 5m", option, in_quotes(text)));
+    return bad_input(
+        fmt::format("{}: {} is not a time span; write it like 500ms, 30s or 5m", option, quoted_text(text)));
 }
 
 std::string duration_text(milliseconds duration) {
@@ -62,7 +63,7 @@ Result<double> parse_percentage(std::string_view option, std::string_view text) 
     const auto [end, error] =
         std::from_chars(digits.data(), digits.data() + digits.size(), number, std::chars_format::fixed);
     if (error != std::errc() || end != digits.data() + digits.size() || !(number >= 0 && number <= 100))
-        return bad_input(fmt::format("{}: {} is not a percentage; write it like 99%", option, in_quotes(text)));
+        return bad_input(fmt::format("{}: {} is not a percentage; write it like 99%", option, quoted_text(text)));
     return number;
 }
 

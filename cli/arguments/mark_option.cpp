@@ -73,7 +73,7 @@ Result<void> set_priority(kudo_mark& mark, std::string_view value) {
     if (value == "none") return {};
     const auto priority = number(value);
     if (!priority || *priority > highest)
-        return bad_input(fmt::format("{} is not a priority; write 0 to 15, or none", in_quotes(value)));
+        return bad_input(fmt::format("{} is not a priority; write 0 to 15, or none", quoted_text(value)));
     mark.priority = *priority;
     mark.flags |= KUDO_MARK_PRIORITY;
     return {};
@@ -84,7 +84,7 @@ Result<void> set_part(kudo_mark& mark, std::string_view part, std::set<std::stri
     const auto colon = part.find(':');
     const std::string_view key = part.substr(0, colon);
     if (colon == std::string_view::npos || (key != "dscp" && key != "priority"))
-        return bad_input(fmt::format("{} is not a mark; write none, dscp:NAME or priority:N", in_quotes(part)));
+        return bad_input(fmt::format("{} is not a mark; write none, dscp:NAME or priority:N", quoted_text(part)));
     if (!seen.insert(key).second) return bad_input(fmt::format("{} stands twice", key));
     const std::string_view value = part.substr(colon + 1);
     return key == "dscp" ? set_dscp(mark, value) : set_priority(mark, value);
@@ -119,7 +119,7 @@ Result<uint8_t> parse_dscp(std::string_view text) {
     const auto value = number(text);
     if (!value || *value > highest)
         return bad_input(fmt::format("{} is not a DSCP; write CS0 to CS7, AF11 to AF43, EF, VA, LE, 0 to 63, or none",
-                                     in_quotes(text)));
+                                     quoted_text(text)));
     return static_cast<uint8_t>(*value);
 }
 
@@ -133,12 +133,12 @@ Result<Marks> parse_marks(const std::vector<std::string>& specs) {
         if (treatments.empty())
             return bad_input(fmt::format("--mark {}: begin with media=, audio=, video=, fallback= or control=, for "
                                          "example audio=dscp:EF,priority:6",
-                                         in_quotes(text)));
+                                         quoted_text(text)));
         for (const kudo_treatment treatment : treatments) {
             if (!seen.insert(treatment).second)
-                return bad_input(fmt::format("--mark {}: {} is given twice", in_quotes(text), name));
+                return bad_input(fmt::format("--mark {}: {} is given twice", quoted_text(text), name));
             if (auto set = set_mark(marks[treatment], std::string_view(text).substr(equals + 1)); !set)
-                return fail(std::move(set.error()).in("--mark " + in_quotes(text)));
+                return fail(std::move(set.error()).in("--mark " + quoted_text(text)));
         }
     }
     return marks;
@@ -156,7 +156,7 @@ Result<FirewallMark> parse_firewall_mark(std::string_view text) {
     const auto slash = text.find('/');
     const auto value = number(text.substr(0, slash));
     const auto mask = slash == std::string_view::npos ? value : number(text.substr(slash + 1));
-    const std::string where = "--firewall-mark " + in_quotes(text);
+    const std::string where = "--firewall-mark " + quoted_text(text);
     if (!value || !mask)
         return bad_input(where + ": write VALUE or VALUE/MASK, hexadecimal as 0x10 or decimal, or none");
     if (*value == 0) return bad_input(where + ": a value of 0 marks nothing; write none to leave marks alone");

@@ -88,10 +88,10 @@ Result<void> check_nats_options(const NatsOptions& options) {
     }
     if (!has_scheme(options.url))
         return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
-                                     url_for_people(options.url)));
+                                     redacted_url(options.url)));
     if (!is_simple_name(options.fleet))
-        return bad_input(
-            fmt::format("--fleet: {} is not a fleet's name; expected 1 to 63 of [a-z0-9-]", in_quotes(options.fleet)));
+        return bad_input(fmt::format("--fleet: {} is not a fleet's name; expected 1 to 63 of [a-z0-9-]",
+                                     quoted_text(options.fleet)));
     if (options.certificate.empty() != options.key.empty())
         return bad_input("--nats-certificate and --nats-key belong together; one of them is missing");
     return {};
@@ -100,7 +100,7 @@ Result<void> check_nats_options(const NatsOptions& options) {
 Result<void> check_ring(std::string_view option, const std::string& ring) {
     if (is_simple_name(ring)) return {};
     return bad_input(
-        fmt::format("{}: {} is not a ring's name; expected 1 to 63 of [a-z0-9-]", option, in_quotes(ring)));
+        fmt::format("{}: {} is not a ring's name; expected 1 to 63 of [a-z0-9-]", option, quoted_text(ring)));
 }
 
 } // namespace kudo

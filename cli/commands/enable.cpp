@@ -34,18 +34,18 @@ Result<kudo_mode> parse_mode(const std::string& text) {
         return bad_input(
             "--mode: enforce is not available yet: its safety net (keeping DNS, SSH and ARP alive) is not built; "
             "use prioritise");
-    return bad_input(fmt::format("--mode: {} is not a mode; write observe or prioritise", in_quotes(text)));
+    return bad_input(fmt::format("--mode: {} is not a mode; write observe or prioritise", quoted_text(text)));
 }
 
 Result<TcHook> parse_tc_hook(const std::string& text) {
     if (text == "auto") return TcHook::Auto;
     if (text == "tcx") return TcHook::Tcx;
     if (text == "clsact") return TcHook::Clsact;
-    return bad_input(fmt::format("--tc-hook: {} is not a hook; write auto, tcx or clsact", in_quotes(text)));
+    return bad_input(fmt::format("--tc-hook: {} is not a hook; write auto, tcx or clsact", quoted_text(text)));
 }
 
-Result<QueueWish> parse_queues(const EnableOptions& options) {
-    QueueWish wish;
+Result<QueueSpec> parse_queues(const EnableOptions& options) {
+    QueueSpec wish;
     auto uplink = KUDO_TRY(parse_line(options.uplink).in("--uplink"));
     auto downlink = KUDO_TRY(parse_line(options.downlink).in("--downlink"));
     wish.uplink = uplink;
@@ -53,7 +53,7 @@ Result<QueueWish> parse_queues(const EnableOptions& options) {
     wish.kind = queue_kind_of(options.queue);
     if (!wish.kind && options.queue != "auto")
         return bad_input(fmt::format("--queue: {} is not a queue; write auto, cake, htb, prio, fq or pfifo_fast",
-                                     in_quotes(options.queue)));
+                                     quoted_text(options.queue)));
     wish.replace_qdisc = options.replace_qdisc;
     return wish;
 }
@@ -97,7 +97,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
         if (options.max_flows != 0 || state.enabled)
             wanted.max_flows = options.max_flows != 0 ? options.max_flows : state.max_flows;
         wanted.ranges = std::move(state.ranges);
-        advance(wanted.ranges, global.acceptance.grace, this_moment());
+        advance(wanted.ranges, global.acceptance.grace, current_time_point());
         state = wanted;
         return {};
     };

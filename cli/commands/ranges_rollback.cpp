@@ -49,7 +49,7 @@ std::string retiring_text(const RangeLedger& ledger) {
 Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& global) {
     const auto change = [&](DesiredState& state) -> Result<void> {
         auto target = KUDO_TRY(find_target(state.ranges, serial));
-        roll_back(state.ranges, target, global.acceptance.grace, this_moment());
+        roll_back(state.ranges, target, global.acceptance.grace, current_time_point());
         return {};
     };
     const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Interfaces::MayBeMissing));

@@ -73,7 +73,7 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
         return bad_input(
             fmt::format("--host-name: {} cannot be a host's name in a fleet; write 1 to 253 of A-Z, a-z, 0-9, "
                         "-, _ and .",
-                        in_quotes(nats.host)));
+                        quoted_text(nats.host)));
     nats.read_again = settings.reread_every;
     auto source = std::make_unique<NatsSource>(nats);
     const HostIdentity identity{nats.host, nats.fleet, nats.ring};

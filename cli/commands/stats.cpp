@@ -57,7 +57,7 @@ Result<double> parse_seconds(const std::string& text) {
     const auto [end, error] =
         std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
     if (error != std::errc{} || end != text.data() + text.size() || !(seconds >= shortest && seconds <= longest))
-        return bad_input(fmt::format("--watch: {} is not a time; write seconds from 0.1 to 86400", in_quotes(text)));
+        return bad_input(fmt::format("--watch: {} is not a time; write seconds from 0.1 to 86400", quoted_text(text)));
     return seconds;
 }
 

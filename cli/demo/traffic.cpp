@@ -32,10 +32,10 @@ Result<Fd> open_socket(const NetworkNamespace& space, int type) {
         if (!fd) return fail_errno("socket");
         return {};
     }));
-    const timeval patience{3, 0};
+    const timeval timeout{3, 0};
     const int on = 1;
-    if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-        setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
+        setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
         setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
         return fail_errno("setsockopt");
     return fd;

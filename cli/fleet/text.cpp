@@ -32,7 +32,7 @@ std::string stragglers_text(const std::vector<Straggler>& stragglers, bool colou
     if (stragglers.empty()) return "";
     Table table({{"STRAGGLER"}, {"RING"}, {"SERIAL", Align::Right}, {"REPORTED"}, {"WHY"}});
     for (const Straggler& straggler : stragglers) {
-        if (&straggler - stragglers.data() == static_cast<std::ptrdiff_t>(most_stragglers)) break;
+        if (&straggler - stragglers.data() == static_cast<std::ptrdiff_t>(max_stragglers)) break;
         const auto& report = straggler.host->report;
         const std::string age = age_text(straggler.host->age);
         table.add({straggler.host->name, report ? report->ring : "?",
@@ -41,8 +41,8 @@ std::string stragglers_text(const std::vector<Straggler>& stragglers, bool colou
                   Style::Yellow);
     }
     std::string text = table.text(colour);
-    if (stragglers.size() > most_stragglers)
-        text += fmt::format("and {} more; --json names all\n", stragglers.size() - most_stragglers);
+    if (stragglers.size() > max_stragglers)
+        text += fmt::format("and {} more; --json names all\n", stragglers.size() - max_stragglers);
     return text;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Stragglers for people and for programs. Included by `fleet status` and `fleet promote`.
-// Invariant: people see at most most_stragglers of them and how many more there are; programs see all.
+// Invariant: people see at most max_stragglers of them and how many more there are; programs see all.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace kudo {
 
-inline constexpr std::size_t most_stragglers = 20;
+inline constexpr std::size_t max_stragglers = 20;
 
 // [{"host", "ring", "serial", "staged", "health", "age_seconds", "why": [...]}]
 OrderedJson stragglers_json(const std::vector<Straggler>& stragglers);

@@ -98,7 +98,7 @@ Result<void> check_regions(const RangeMap& map, const std::vector<std::string>& 
     for (const std::string& region : regions) {
         if (std::ranges::find(known, region) == known.end())
             return bad_input(
-                fmt::format("--region: {} is not in the range map; it has {}", in_quotes(region), regions_text(map)));
+                fmt::format("--region: {} is not in the range map; it has {}", quoted_text(region), regions_text(map)));
     }
     return {};
 }

@@ -59,12 +59,13 @@ public:
         text += '"';
         end_point(to, "local", flow.local, flow.local_port);
         end_point(to, "remote", flow.remote, flow.remote_port);
-        fmt::format_to(to, R"(,"service":{},"class":"{}","range":)", quoted(flow.service), class_name(flow.class_));
+        fmt::format_to(to, R"(,"service":{},"class":"{}","range":)", quoted_text(flow.service),
+                       class_name(flow.class_));
         if (flow.service.empty())
             text += "null";
         else
             fmt::format_to(to, "\"{}\"", flow.range.text());
-        fmt::format_to(to, R"(,"interface":{},"verdict":"{}","reason":"{}")", quoted(flow.interface),
+        fmt::format_to(to, R"(,"interface":{},"verdict":"{}","reason":"{}")", quoted_text(flow.interface),
                        verdict_name(flow.verdict), reason_name(flow.reason));
         direction(to, "ingress", flow.counters[KUDO_INGRESS]);
         direction(to, "egress", flow.counters[KUDO_EGRESS]);
@@ -81,7 +82,7 @@ private:
     using To = std::back_insert_iterator<std::string>;
 
     // As a JSON string; null for an empty one.
-    const std::string& quoted(const std::string& name) {
+    const std::string& quoted_text(const std::string& name) {
         const auto [entry, added] = quoted_.try_emplace(name);
         if (added) entry->second = json_text(text_or_null(name), true);
         return entry->second;

@@ -23,7 +23,7 @@ std::string escaped(std::string_view text, std::size_t longest) {
     return text.size() > longest ? result + "..." : result;
 }
 
-std::string in_quotes(std::string_view text) {
+std::string quoted_text(std::string_view text) {
     return '"' + escaped(text, 80) + '"';
 }
 

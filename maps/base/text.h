@@ -14,7 +14,7 @@ namespace kudo {
 std::string escaped(std::string_view text, std::size_t longest);
 
 // The text in double quotes, cut to 80 characters, escaped.
-std::string in_quotes(std::string_view text);
+std::string quoted_text(std::string_view text);
 
 // "ca, cn, eu"
 std::string joined(std::span<const std::string> parts);

@@ -37,7 +37,7 @@ std::string rfc3339(Time time) {
 
 Result<Time> parse_rfc3339(std::string_view text) {
     const auto refuse = [&] {
-        return bad_input(in_quotes(text) + " is not a time in UTC; write it like 2022-03-01T00:00:00Z");
+        return bad_input(quoted_text(text) + " is not a time in UTC; write it like 2022-03-01T00:00:00Z");
     };
     if (!fits_pattern(text)) return refuse();
     const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(number(text.substr(0, 4)))),

@@ -31,7 +31,7 @@ Result<void> check_options(const RangeMap& map, const CompileOptions& options) {
         return bad_input("no region is chosen; the range map has " + joined(known));
     for (const std::string& region : options.regions) {
         if (!contains(known, region))
-            return bad_input(fmt::format("region {} is not in the range map; it has {}", in_quotes(region),
+            return bad_input(fmt::format("region {} is not in the range map; it has {}", quoted_text(region),
                                          known.empty() ? "none" : joined(known)));
     }
     for (const std::string& name : options.optional_services) {
@@ -40,7 +40,7 @@ Result<void> check_options(const RangeMap& map, const CompileOptions& options) {
         for (const Service& service : map.services) {
             if (service.optional) optional.push_back(service.name);
         }
-        return bad_input(fmt::format("optional service {} is not in the range map; it has {}", in_quotes(name),
+        return bad_input(fmt::format("optional service {} is not in the range map; it has {}", quoted_text(name),
                                      optional.empty() ? "none" : joined(optional)));
     }
     return {};
@@ -54,7 +54,7 @@ kudo_class class_of(const Service& service, const PortRule& rule) {
 
 Result<kudo_service> compile_ports(const Service& service) {
     if (service.ports.size() > KUDO_MAX_PORTS)
-        return bad_input(fmt::format("service {}: more than {} ports", in_quotes(service.name), KUDO_MAX_PORTS));
+        return bad_input(fmt::format("service {}: more than {} ports", quoted_text(service.name), KUDO_MAX_PORTS));
     kudo_service result{};
     std::ranges::transform(service.ports, result.ports, [&](const PortRule& rule) {
         return kudo_port_rule{rule.port, rule.protocol, static_cast<__u8>(class_of(service, rule))};

@@ -22,8 +22,8 @@ Result<Owners> owners_of(const ServiceSlots& slots) {
     Owners owners;
     for (const auto& [name, slot] : slots) {
         if (slot == 0 || slot >= owners.size() || !owners[slot].empty())
-            return fail(
-                fmt::format("service {}: its slot {} is not usable; disable and enable again", in_quotes(name), slot));
+            return fail(fmt::format("service {}: its slot {} is not usable; disable and enable again",
+                                    quoted_text(name), slot));
         owners[slot] = name;
     }
     return owners;
@@ -70,7 +70,7 @@ Result<ServiceSlots> assign_slots(ServiceSlots slots, std::span<const Service* c
         if (free.empty())
             return bad_input(fmt::format("service {}: the services of this map and of the one before have more than {} "
                                          "names; disable and enable again",
-                                         in_quotes(service->name), KUDO_MAX_SERVICES - 1));
+                                         quoted_text(service->name), KUDO_MAX_SERVICES - 1));
         const uint8_t slot = free.front();
         free.pop_front();
         slots.erase(owners[slot]);

@@ -40,7 +40,7 @@ uint64_t name_ending(std::string_view domain) {
 
 Result<void> check_domain(std::string_view text) {
     const auto refuse = [&](std::string_view why) {
-        return bad_input(in_quotes(text) + " is not a domain: " + std::string(why));
+        return bad_input(quoted_text(text) + " is not a domain: " + std::string(why));
     };
     std::string_view rest = text;
     if (rest.starts_with("*.")) rest.remove_prefix(2);

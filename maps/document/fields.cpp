@@ -41,7 +41,7 @@ Result<void> append_ranges(std::vector<Range>& ranges, const Json& object, std::
         const auto prefix = Prefix::parse(text.value);
         if (!prefix) return wrong(text.path, prefix.error().message);
         if (prefix->address.family != family)
-            return wrong(text.path, fmt::format("{} is {}; put it into \"{}\"", in_quotes(text.value),
+            return wrong(text.path, fmt::format("{} is {}; put it into \"{}\"", quoted_text(text.value),
                                                 ipv4 ? "IPv6" : "IPv4", ipv4 ? "ipv6" : "ipv4"));
         ranges.push_back({*prefix, std::move(text.path)});
     }
@@ -119,7 +119,7 @@ Result<std::vector<Text>> read_set(const Json& object, std::string_view path, st
         const auto [first, fresh] = first_paths.try_emplace(text.value, text.path);
         if (!fresh)
             return wrong(text.path,
-                         fmt::format("{} stands twice; it is at {} already", in_quotes(text.value), first->second));
+                         fmt::format("{} stands twice; it is at {} already", quoted_text(text.value), first->second));
     }
     return list;
 }

@@ -24,9 +24,9 @@ constexpr std::array<Name, 4> guard_names{{{Guard::WidePrefix, "wide-prefix"},
                                            {Guard::OwnAddress, "own-address"},
                                            {Guard::Shrink, "shrink"}}};
 
-constexpr std::size_t most_of_each = 10;
+constexpr std::size_t max_of_each = 10;
 constexpr unsigned shortest4 = 8, shortest6 = 19;
-constexpr std::size_t most_percent_gone = 30;
+constexpr std::size_t max_percent_gone = 30;
 
 // What a guard says to one range, beginning behind the range's path; nothing if the range is good.
 using Complaint = std::optional<std::string>;
@@ -76,9 +76,9 @@ Complaint ask_shrink(const RangeMap& map, const RangeMap& previous) {
             if (gone++ == 0) example = fmt::format("{} of \"{}\"", prefix.text(), service.name);
         }
     }
-    if (gone * 100 <= all * most_percent_gone) return std::nullopt;
+    if (gone * 100 <= all * max_percent_gone) return std::nullopt;
     return fmt::format("{} of the {} ranges of serial {} would be gone, {} first; at most {} % may", gone, all,
-                       previous.serial, example, most_percent_gone);
+                       previous.serial, example, max_percent_gone);
 }
 
 // Keeps what the guards say, as far as it is wanted.
@@ -88,7 +88,7 @@ public:
 
     [[nodiscard]] bool wants(Guard guard) const {
         return std::ranges::find(map_.overrides, guard_name(guard)) == map_.overrides.end() &&
-               std::ranges::count(found_, guard, &Violation::guard) < static_cast<std::ptrdiff_t>(most_of_each);
+               std::ranges::count(found_, guard, &Violation::guard) < static_cast<std::ptrdiff_t>(max_of_each);
     }
     void add(Guard guard, std::string_view path, const Complaint& complaint) {
         if (complaint) found_.push_back({guard, fmt::format("{}: {}", path, *complaint)});
@@ -97,7 +97,7 @@ public:
 
 private:
     const RangeMap& map_;
-    std::vector<Violation> found_; // at most most_of_each of each guard
+    std::vector<Violation> found_; // at most max_of_each of each guard
 };
 
 } // namespace
@@ -131,7 +131,7 @@ std::string violations_text(std::string_view name, std::span<const Violation> vi
     std::vector<std::string> messages, guards;
     for (const Violation& violation : violations) {
         messages.push_back(violation.message);
-        std::string guard = in_quotes(guard_name(violation.guard));
+        std::string guard = quoted_text(guard_name(violation.guard));
         if (std::ranges::find(guards, guard) == guards.end()) guards.push_back(std::move(guard));
     }
     const std::size_t shown = std::min(most, messages.size());

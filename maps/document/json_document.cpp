@@ -142,7 +142,7 @@ std::string path_of(std::string_view parent, std::string_view key) {
     const bool plain = !key.empty() && key.size() <= 64 && std::ranges::all_of(key, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     });
-    if (!plain) return fmt::format("{}[{}]", parent, in_quotes(key));
+    if (!plain) return fmt::format("{}[{}]", parent, quoted_text(key));
     return parent.empty() ? std::string(key) : fmt::format("{}.{}", parent, key);
 }
 

@@ -29,7 +29,7 @@ Result<void> read_format(const Json& root) {
     const auto format = KUDO_TRY(read_text(root, "", "format"));
     if (format.value != range_map_format)
         return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format.value), range_map_format));
+                     fmt::format("{} is not known here; expected \"{}\"", quoted_text(format.value), range_map_format));
     return {};
 }
 
@@ -62,8 +62,8 @@ Result<void> read_overrides(RangeMap& map, const Json& root) {
     auto overrides = KUDO_TRY(read_set(root, "", "overrides"));
     for (Text& text : overrides) {
         if (!guard_of(text.value))
-            return wrong(text.path, in_quotes(text.value) + " is not a guard; expected wide-prefix, special-address, "
-                                                            "own-address or shrink");
+            return wrong(text.path, quoted_text(text.value) + " is not a guard; expected wide-prefix, special-address, "
+                                                              "own-address or shrink");
         map.overrides.push_back(std::move(text.value));
     }
     std::ranges::sort(map.overrides);
@@ -93,7 +93,7 @@ Result<void> read_services(RangeMap& map, const Json& root) {
         const auto [first, fresh] = first_of_name.try_emplace(service.name, map.services.size());
         if (!fresh)
             return wrong(path_of(path, "name"), fmt::format("{} stands twice; services[{}] has that name already",
-                                                            in_quotes(service.name), first->second));
+                                                            quoted_text(service.name), first->second));
         map.services.push_back(std::move(service));
     }
     return {};

@@ -27,8 +27,8 @@ constexpr std::array<Field, 8> service_fields{{{"name"},
 Result<void> read_name(Service& service, const Json& value, std::string_view path) {
     auto name = KUDO_TRY(read_text(value, path, "name"));
     if (!is_simple_name(name.value) || name.value.front() < 'a' || name.value.front() > 'z')
-        return wrong(name.path, in_quotes(name.value) + " is not a service name; write 1 to 63 of a-z, 0-9 and -, "
-                                                        "beginning with a letter");
+        return wrong(name.path, quoted_text(name.value) + " is not a service name; write 1 to 63 of a-z, 0-9 and -, "
+                                                          "beginning with a letter");
     service.name = std::move(name.value);
     return {};
 }
@@ -40,7 +40,7 @@ Result<void> read_class(Service& service, const Json& value, std::string_view pa
         service.class_ = class_;
         return {};
     }
-    return wrong(text.path, in_quotes(text.value) + " is not a class; expected media, control or fallback");
+    return wrong(text.path, quoted_text(text.value) + " is not a class; expected media, control or fallback");
 }
 
 Result<void> read_regions(Service& service, const Json& value, std::string_view path) {
@@ -50,7 +50,7 @@ Result<void> read_regions(Service& service, const Json& value, std::string_view 
         if (region.value == "*" && regions.size() > 1)
             return wrong(region.path, "\"*\" means every region and stands alone");
         if (region.value != "*" && !is_simple_name(region.value))
-            return wrong(region.path, in_quotes(region.value) + " is not a region; write 1 to 63 of a-z, 0-9 and -");
+            return wrong(region.path, quoted_text(region.value) + " is not a region; write 1 to 63 of a-z, 0-9 and -");
         service.regions.push_back(region.value);
     }
     return {};

@@ -24,7 +24,7 @@ Result<PortRule> PortRule::parse(std::string_view text) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rule.port);
     const bool plain =
         !digits.empty() && digits.front() != '0' && error == std::errc{} && end == digits.data() + digits.size();
-    if (!plain) return bad_input(in_quotes(text) + " is not a port; write udp/N or tcp/N with N from 1 to 65535");
+    if (!plain) return bad_input(quoted_text(text) + " is not a port; write udp/N or tcp/N with N from 1 to 65535");
     return rule;
 }
 

@@ -25,7 +25,7 @@ std::optional<unsigned> decimal(std::string_view text, unsigned limit) {
 }
 
 tl::unexpected<Error> not_an_address(std::string_view text) {
-    return bad_input(in_quotes(text) + " is not an IP address");
+    return bad_input(quoted_text(text) + " is not an IP address");
 }
 
 Result<Address> parse_ipv4(std::string_view text) {
@@ -37,7 +37,7 @@ Result<Address> parse_ipv4(std::string_view text) {
         const std::string_view number = rest.substr(0, dot);
         const bool only_digits = std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; });
         if (number.size() > 1 && number.front() == '0' && only_digits)
-            return bad_input(in_quotes(text) + " has a number with a leading zero; write plain decimal numbers");
+            return bad_input(quoted_text(text) + " has a number with a leading zero; write plain decimal numbers");
         const auto value = decimal(number, 255);
         if (!value) return not_an_address(text);
         address.bytes[part] = static_cast<uint8_t>(*value);
@@ -48,7 +48,7 @@ Result<Address> parse_ipv4(std::string_view text) {
 
 Result<Address> parse_ipv6(std::string_view text) {
     if (text.find('%') != std::string_view::npos)
-        return bad_input(in_quotes(text) + " has a zone id; a range map knows no interfaces");
+        return bad_input(quoted_text(text) + " has a zone id; a range map knows no interfaces");
     if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return not_an_address(text);
     Address address{.family = Family::IPv6};
     if (inet_pton(AF_INET6, std::string(text).c_str(), address.bytes.data()) != 1) return not_an_address(text);
@@ -102,7 +102,7 @@ bool same_bits(const Address& a, const Address& b, unsigned length) {
 
 Result<Address> Address::parse(std::string_view text) {
     if (text.find('/') != std::string_view::npos)
-        return bad_input(in_quotes(text) + " has a prefix length; write a bare address");
+        return bad_input(quoted_text(text) + " has a prefix length; write a bare address");
     return text.find(':') == std::string_view::npos ? parse_ipv4(text) : parse_ipv6(text);
 }
 
@@ -118,15 +118,15 @@ Result<Prefix> Prefix::parse(std::string_view text) {
         const auto given = decimal(text.substr(slash + 1), address.bits());
         if (!given)
             return bad_input(fmt::format("{} has a bad prefix length; write a number from 0 to {} after the slash",
-                                         in_quotes(text), address.bits()));
+                                         quoted_text(text), address.bits()));
         length = *given;
     }
     if (is_ipv4_mapped(address) && length >= 96)
         return bad_input(fmt::format("{} is an IPv4-mapped IPv6 range, which no packet carries; write {}/{} as IPv4",
-                                     in_quotes(text), ipv4_text(&address.bytes[12]), length - 96));
+                                     quoted_text(text), ipv4_text(&address.bytes[12]), length - 96));
     const Prefix canonical = prefix_of(address, length);
     if (canonical.address != address)
-        return bad_input(in_quotes(text) + " has host bits set; write " + canonical.text());
+        return bad_input(quoted_text(text) + " has host bits set; write " + canonical.text());
     return canonical;
 }
 

@@ -24,7 +24,7 @@ Result<void> read_format(const Json& root) {
     const auto format = KUDO_TRY(read_text(root, "", "format"));
     if (format.value != key_set_format)
         return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", in_quotes(format.value), key_set_format));
+                     fmt::format("{} is not known here; expected \"{}\"", quoted_text(format.value), key_set_format));
     return {};
 }
 

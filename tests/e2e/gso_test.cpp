@@ -50,10 +50,10 @@ void expect_wire_sized(const std::vector<Frame>& wire) {
 
 // Ours against the wire's, which may differ by what TCP has sent again.
 void expect_near(const Count& ours, const Count& wire, uint64_t resent_segments, uint64_t resent_bytes) {
-    constexpr uint64_t most_headers = 60 + 60; // of one resent segment
+    constexpr uint64_t max_headers = 60 + 60; // of one resent segment
     const auto apart = [](uint64_t a, uint64_t b) { return a > b ? a - b : b - a; };
     EXPECT_LE(apart(ours.packets, wire.packets), resent_segments) << ours << " against " << wire;
-    EXPECT_LE(apart(ours.bytes, wire.bytes), resent_bytes + resent_segments * most_headers)
+    EXPECT_LE(apart(ours.bytes, wire.bytes), resent_bytes + resent_segments * max_headers)
         << ours << " against " << wire;
 }
 

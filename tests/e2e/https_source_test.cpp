@@ -41,7 +41,7 @@ protected:
         unsetenv("all_proxy");
         options_.ca_file = authority_->certificate();
         options_.first_retry = 100ms;
-        options_.longest_retry = 400ms;
+        options_.max_retry = 400ms;
         options_.timeout = 20s;
     }
     ~Https() override {
@@ -180,7 +180,7 @@ TEST_F(Https, FindsAChangeThatHasTheDateAndTheSizeOfWhatItReplaced) {
 
 TEST_F(Https, HealsAPairThatWasReadHalf) {
     options_.first_retry = 1s;
-    options_.longest_retry = 2s;
+    options_.max_retry = 2s;
     start_nginx();
     publish_pair("map.json", "one");
     start("/map.json");
@@ -331,7 +331,7 @@ TEST_F(Https, FollowsARedirectButNoCircle) {
     ASSERT_TRUE(serve_until_delivered(1)) << problem();
     EXPECT_EQ(delivered_[0].document, "one");
     start_odd();
-    options_.first_retry = options_.longest_retry = 1min;
+    options_.first_retry = options_.max_retry = 1min;
     start("/loop.json");
     ASSERT_TRUE(serve_until_problem("redirects")) << problem();
     EXPECT_EQ(log_lines("/loop.json", "odd.log").size(), 4U);
@@ -353,7 +353,7 @@ TEST_F(Https, ComesBackWhenTheServerDoes) {
 
 TEST_F(Https, WaitsLongerAfterEachFailure) {
     options_.first_retry = 20ms;
-    options_.longest_retry = 1s;
+    options_.max_retry = 1s;
     start_nginx();
     start("/map.json");
     serve(8s);
@@ -365,7 +365,7 @@ TEST_F(Https, WaitsLongerAfterEachFailure) {
 
 TEST_F(Https, ObeysRetryAfterEvenWhenAskedToReadAgain) {
     options_.first_retry = 1ms;
-    options_.longest_retry = 10s;
+    options_.max_retry = 10s;
     start_odd();
     start("/busy.json");
     ASSERT_TRUE(serve_until_problem("status 503")) << problem();
@@ -390,7 +390,7 @@ class HttpsMisbehaviour : public Https, public testing::WithParamInterface<Misbe
 
 TEST_P(HttpsMisbehaviour, IsCutOffAndNothingIsDelivered) {
     options_.timeout = 9s; // too slow: for 3 s
-    options_.first_retry = options_.longest_retry = 1min;
+    options_.first_retry = options_.max_retry = 1min;
     start_odd();
     const auto begin = std::chrono::steady_clock::now();
     start(GetParam().path);
@@ -435,7 +435,7 @@ TEST_F(Https, LeavesNothingBehindWhenItEndsInTheMiddle) {
     }
     EXPECT_EQ(open_descriptors(), before);
     start("/hang.json");
-    ASSERT_TRUE(serve(patience, [&] { return log_lines("/hang.json", "odd.log").size() >= 2; }));
+    ASSERT_TRUE(serve(timeout, [&] { return log_lines("/hang.json", "odd.log").size() >= 2; }));
     serve(200ms);
     EXPECT_GT(open_descriptors(), before) << "no connection is open: nothing is tested";
     source_.reset();

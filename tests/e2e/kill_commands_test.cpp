@@ -58,11 +58,11 @@ bool send_to(const Fd& socket, const Endpoint& to) {
 
 // A round: one datagram to "both", then one from each far address.
 void exchange_datagrams(const std::stop_token& stop, const TestHost& test, Traffic& traffic) {
-    constexpr std::chrono::seconds patience{2};
-    const Fd host = hearing_socket(test.host, near, patience);
+    constexpr std::chrono::seconds timeout{2};
+    const Fd host = hearing_socket(test.host, near, timeout);
     std::vector<Fd> far;
     for (const Endpoint& end : fars)
-        far.push_back(hearing_socket(test.far, end, patience));
+        far.push_back(hearing_socket(test.far, end, timeout));
     while (!stop.stop_requested()) {
         traffic.rounds++;
         const int dsfield = send_to(host, fars[0]) ? receive_dsfield(far[0]) : -1;

@@ -45,8 +45,8 @@ protected:
     fs::path folder_;
 };
 
-QueueMemory some_memory() {
-    QueueMemory memory;
+SavedQdisc some_memory() {
+    SavedQdisc memory;
     memory.plan = "best at 20000000 bit/s, MTU 1500";
     memory.built = "0123abcd";
     memory.found = {"mq", "fq_codel", 4, true, true};
@@ -60,12 +60,12 @@ QueueMemory some_memory() {
 }
 
 TEST_F(Memory, IsReadBackAsItWasWritten) {
-    const QueueMemory written = some_memory();
+    const SavedQdisc written = some_memory();
     ASSERT_TRUE(save_queue_memory(folder_, "3", written));
     const auto loaded = load_queue_memory(folder_, "3");
     ASSERT_TRUE(loaded) << loaded.error().message;
     ASSERT_TRUE(loaded->has_value());
-    const QueueMemory& read = **loaded;
+    const SavedQdisc& read = **loaded;
     EXPECT_EQ(read.plan, written.plan);
     EXPECT_EQ(read.built, written.built);
     EXPECT_EQ(read.found.root, "mq");
@@ -86,7 +86,7 @@ TEST_F(Memory, IsReadBackAsItWasWritten) {
 }
 
 TEST_F(Memory, IsReplacedAndForgotten) {
-    QueueMemory memory = some_memory();
+    SavedQdisc memory = some_memory();
     ASSERT_TRUE(save_queue_memory(folder_, "3", memory));
     memory.plan = "another, and longer than the first by some words";
     ASSERT_TRUE(save_queue_memory(folder_, "3", memory));

@@ -33,7 +33,7 @@ std::string map_text(uint64_t serial, const std::string& effective, const std::s
  {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": [{}]}}]}})",
                        serial, effective, expires, more, ranges);
 }
-std::string quoted(const std::string& text) {
+std::string quoted_text(const std::string& text) {
     return '"' + text + '"';
 }
 constexpr const char* long_ago = "2022-03-01T00:00:00Z";
@@ -50,8 +50,9 @@ protected:
         std::filesystem::create_directory(drop_);
     }
     void enable_with_old_map() {
-        ASSERT_EQ(test_->apply(test_->write_file("old.json", map_text(2100000001, long_ago, quoted(old_range)))).status,
-                  0);
+        ASSERT_EQ(
+            test_->apply(test_->write_file("old.json", map_text(2100000001, long_ago, quoted_text(old_range)))).status,
+            0);
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
     }
@@ -97,7 +98,7 @@ TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresA
     enable_with_old_map();
     const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 8s));
     RunningService service(*test_, service_arguments());
-    drop("new.json", map_text(2100000002, soon, quoted(new_range)));
+    drop("new.json", map_text(2100000002, soon, quoted_text(new_range)));
     ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); }, 6s)) << service.log();
     EXPECT_EQ(test_->status().at("staged").at("effective"), soon);
     EXPECT_NE(test_->status().at("staged").at("changes").dump().find("3.7.161.0/26"), std::string::npos);
@@ -122,7 +123,7 @@ TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresA
 TEST_F(RangeLife, WithoutEarlyAdditionsAStagedMapChangesNothingYet) {
     enable_with_old_map();
     const std::string file =
-        test_->write_file("new.json", map_text(2100000002, "2099-01-01T00:00:00Z", quoted(new_range)));
+        test_->write_file("new.json", map_text(2100000002, "2099-01-01T00:00:00Z", quoted_text(new_range)));
     ASSERT_EQ(test_->agent({"ranges", "apply", file, "--allow-unsigned", "--no-early-additions"}).status, 0);
     EXPECT_EQ(service_of("3.7.161.1").find("media~early"), std::string::npos);
     EXPECT_FALSE(test_->status().at("staged").is_null());
@@ -132,7 +133,8 @@ TEST_F(RangeLife, TheClockMayStepTenYearsEitherWayAndAMapIsActivatedOnceAndNever
     enable_with_old_map();
     set_clock("2030-01-01 00:00:00");
     RunningService service(*test_, service_arguments(), with_clock());
-    drop("new.json", map_text(2100000002, "2030-02-01T00:00:00Z", quoted(new_range), "", "\"2031-01-01T00:00:00Z\""));
+    drop("new.json",
+         map_text(2100000002, "2030-02-01T00:00:00Z", quoted_text(new_range), "", "\"2031-01-01T00:00:00Z\""));
     ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); }, 20s)) << service.log();
     for (const char* before : {"2020-01-01 00:00:00", "2030-01-31 23:59:00"}) {
         set_clock(before);
@@ -157,7 +159,7 @@ TEST_F(RangeLife, TheClockMayStepTenYearsEitherWayAndAMapIsActivatedOnceAndNever
 TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
     const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 3s));
     const std::string file =
-        test_->write_file("short.json", map_text(2100000001, long_ago, quoted(old_range), "", quoted(soon)));
+        test_->write_file("short.json", map_text(2100000001, long_ago, quoted_text(old_range), "", quoted_text(soon)));
     ASSERT_EQ(test_->apply(file).status, 0);
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     EXPECT_TRUE(test_->status().at("alarms").empty());
@@ -171,16 +173,16 @@ TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
 TEST_F(RangeLife, ARollbackHoldsTheNextPushUntilItSupersedesIt) {
     enable_with_old_map();
     RunningService service(*test_, service_arguments());
-    drop("new.json", map_text(2100000002, long_ago, quoted(new_range)));
+    drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
     ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
     const Outcome back = test_->agent({"ranges", "rollback"});
     ASSERT_EQ(back.status, 0) << back.err;
     EXPECT_EQ(serial(), 2100000001U);
     EXPECT_EQ(test_->status().at("rolled_back_from"), 2100000002);
-    drop("third.json", map_text(2100000003, long_ago, quoted(new_range)));
+    drop("third.json", map_text(2100000003, long_ago, quoted_text(new_range)));
     std::this_thread::sleep_for(6s);
     EXPECT_EQ(serial(), 2100000001U) << "the push has undone the admin's decision";
-    drop("fourth.json", map_text(2100000004, long_ago, quoted(new_range), "\"supersedes\": 2100000002, "));
+    drop("fourth.json", map_text(2100000004, long_ago, quoted_text(new_range), "\"supersedes\": 2100000002, "));
     ASSERT_TRUE(eventually([&] { return serial() == 2100000004; }, 20s)) << service.log();
     EXPECT_TRUE(test_->status().at("rolled_back_from").is_null());
 }
@@ -216,14 +218,14 @@ TEST_F(RangeLife, AReloadWithAWrongConfigurationGoesOnWithTheOneBefore) {
     service.signal(SIGHUP);
     ASSERT_TRUE(eventually([&] { return service.log().find("going on") != std::string::npos; }, 20s)) << service.log();
     std::filesystem::remove(test_->folder + "/keys/junk.pub");
-    drop("new.json", map_text(2100000002, long_ago, quoted(new_range)));
+    drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
     EXPECT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
 }
 
 TEST_F(RangeLife, AStagedMapThatNoLongerFitsIsAnAlarmAndEverythingElseGoesOn) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     const std::string soon = rfc3339(std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + 2s));
-    const std::string file = test_->write_file("new.json", map_text(2100000002, soon, quoted(new_range)));
+    const std::string file = test_->write_file("new.json", map_text(2100000002, soon, quoted_text(new_range)));
     ASSERT_EQ(test_->apply(file).status, 0);
     ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--teams"}).status, 0) << "the staged map knows no teams";
     RunningService service(*test_, service_arguments());
@@ -274,8 +276,9 @@ TEST_F(RangeLife, APushUnderLiveTrafficMisjudgesNothing) {
     for (unsigned round = 0; round < rounds && !HasFailure(); round++) {
         const uint64_t wanted = 2100000002 + round;
         const auto start = std::chrono::steady_clock::now();
-        drop("push.json", map_text(wanted, long_ago,
-                                   quoted(old_range) + ", " + quoted("3." + std::to_string(round + 8) + ".0.0/24")));
+        drop("push.json",
+             map_text(wanted, long_ago,
+                      quoted_text(old_range) + ", " + quoted_text("3." + std::to_string(round + 8) + ".0.0/24")));
         ASSERT_TRUE(eventually(
             [&] {
                 for (int i = 0; i < 20; i++, sent++) {
@@ -305,7 +308,7 @@ TEST_F(RangeLife, AKilledServiceNeverLowersASerialAndLeavesOldOrNew) {
     uint64_t highest = 2100000001, next = 2100000002;
     for (unsigned i = 0; i < kills && !HasFailure(); i++) {
         RunningService service(*test_, service_arguments());
-        drop("push.json", map_text(next, long_ago, quoted(i % 2 ? old_range : new_range)));
+        drop("push.json", map_text(next, long_ago, quoted_text(i % 2 ? old_range : new_range)));
         // Files settle for 2 s; the reading at the start does not wait for that.
         service.signal(SIGHUP);
         std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<>(0, 400)(random)));

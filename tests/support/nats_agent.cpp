@@ -32,7 +32,7 @@ NatsOptions quick_nats_options(const std::string& url) {
     options.connect_wait = 500ms;
     options.answer_wait = 500ms;
     options.reconnect_wait = 50ms;
-    options.longest_reconnect_wait = 500ms;
+    options.max_reconnect_wait = 500ms;
     options.health_check = 300ms;
     options.read_again = 1s;
     options.doorbell_spread = 0ms;
@@ -43,8 +43,8 @@ NatsAgent::NatsAgent(const NatsOptions& options) : source(options) {
     source.read_again([](Delivery) {});
 }
 
-bool NatsAgent::serve_until(const std::function<bool()>& done, std::chrono::milliseconds patience) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+bool NatsAgent::serve_until(const std::function<bool()>& done, std::chrono::milliseconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (!done()) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         pollfd ready{source.fd(), POLLIN, 0};
@@ -58,8 +58,8 @@ void NatsAgent::serve(std::chrono::milliseconds time) {
     serve_until([] { return false; }, time);
 }
 
-bool NatsAgent::serve_until_delivered(const std::string& document, std::chrono::milliseconds patience) {
-    return serve_until([&] { return !deliveries.empty() && deliveries.back().document == document; }, patience);
+bool NatsAgent::serve_until_delivered(const std::string& document, std::chrono::milliseconds timeout) {
+    return serve_until([&] { return !deliveries.empty() && deliveries.back().document == document; }, timeout);
 }
 
 std::vector<std::string> NatsAgent::documents() const {

@@ -24,11 +24,11 @@ public:
     std::vector<Delivery> deliveries;
 
     // Serves the source until `done` or the time is over; says which.
-    bool serve_until(const std::function<bool()>& done, std::chrono::milliseconds patience);
+    bool serve_until(const std::function<bool()>& done, std::chrono::milliseconds timeout);
     void serve(std::chrono::milliseconds time);
     // Until this is what was delivered last.
     bool serve_until_delivered(const std::string& document,
-                               std::chrono::milliseconds patience = std::chrono::seconds(20));
+                               std::chrono::milliseconds timeout = std::chrono::seconds(20));
     [[nodiscard]] std::vector<std::string> documents() const;
     // A healthy report of this host.
     void report(uint64_t serial);

@@ -27,8 +27,8 @@ namespace {
 // The server speaks first: "INFO {...}".
 bool greets(const std::string& port) {
     const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const timeval patience{1, 0};
-    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const timeval timeout{1, 0};
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     sockaddr_in address = loopback(static_cast<uint16_t>(std::stoi(port)));
     char first = 0;
     return connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&

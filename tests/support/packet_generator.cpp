@@ -9,8 +9,8 @@
 namespace kudo::test {
 namespace {
 
-constexpr std::size_t longest_frame = 3300;
-constexpr std::size_t shortest_frame = 15; // sched_cls: an Ethernet header and something behind it
+constexpr std::size_t max_frame = 3300;
+constexpr std::size_t min_frame = 15; // sched_cls: an Ethernet header and something behind it
 
 // The address one above or below; wraps around.
 Address neighbour(Address address, int step) {
@@ -198,7 +198,7 @@ void PacketGenerator::spoil(Bytes& bytes) {
         const Bytes padding = noise(below(50));
         bytes.insert(bytes.end(), padding.begin(), padding.end());
     }
-    bytes.resize(std::clamp(bytes.size(), shortest_frame, longest_frame));
+    bytes.resize(std::clamp(bytes.size(), min_frame, max_frame));
 }
 
 OddPacket PacketGenerator::next() {

@@ -41,7 +41,7 @@ int start_program(const std::vector<std::string>& argv) {
     return spawn(argv, null.get(), null.get());
 }
 
-Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds patience) {
+Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds timeout) {
     std::array<Fd, 2> readers;
     std::array<Fd, 2> writers;
     for (std::size_t i = 0; i < 2; i++) {
@@ -56,7 +56,7 @@ Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds p
     Outcome outcome;
     std::array<std::string*, 2> texts{&outcome.out, &outcome.err};
     std::array<bool, 2> open_ends{true, true};
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
     bool killed = false;
     while (open_ends[0] || open_ends[1]) {
         std::array<pollfd, 2> waits{};

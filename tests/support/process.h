@@ -10,12 +10,12 @@
 namespace kudo::test {
 
 struct Outcome {
-    int status = -1; // exit status; 128 + signal; -1: killed after `patience`
+    int status = -1; // exit status; 128 + signal; -1: killed after `timeout`
     std::string out, err;
 };
 
 // argv[0] is searched in PATH. Runs in the calling thread's network namespace.
-Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds patience = std::chrono::seconds(60));
+Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds timeout = std::chrono::seconds(60));
 
 // Starts it and returns its process id; its output goes to /dev/null. The caller waits for it.
 int start_program(const std::vector<std::string>& argv);

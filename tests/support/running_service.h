@@ -40,13 +40,13 @@ private:
     int pid_ = -1;
 };
 
-// Looks every 20 ms until `condition` holds, at most `patience`. False: it never did.
-template <typename Condition> bool eventually(Condition condition, std::chrono::milliseconds patience);
+// Looks every 20 ms until `condition` holds, at most `timeout`. False: it never did.
+template <typename Condition> bool eventually(Condition condition, std::chrono::milliseconds timeout);
 
 } // namespace kudo::test
 
-template <typename Condition> bool kudo::test::eventually(Condition condition, std::chrono::milliseconds patience) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+template <typename Condition> bool kudo::test::eventually(Condition condition, std::chrono::milliseconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -23,7 +23,7 @@ using Documents = std::vector<std::string>;
 class SourceTest : public testing::Test {
 protected:
     // For what must come: healing takes seconds, and the machine may be busy.
-    static constexpr std::chrono::seconds patience{20};
+    static constexpr std::chrono::seconds timeout{20};
 
     Deliver deliver() {
         return [this](Delivery delivery) { delivered_.push_back(std::move(delivery)); };
@@ -42,10 +42,10 @@ protected:
         return true;
     }
     bool serve_until_delivered(std::size_t count) {
-        return serve(patience, [&] { return delivered_.size() >= count; });
+        return serve(timeout, [&] { return delivered_.size() >= count; });
     }
     bool serve_until_problem(const std::string& part) {
-        return serve(patience, [&] { return problem().find(part) != std::string::npos; });
+        return serve(timeout, [&] { return problem().find(part) != std::string::npos; });
     }
     [[nodiscard]] std::string problem() const { return source_->health().problem; }
     void read_again() { source_->read_again(deliver()); }

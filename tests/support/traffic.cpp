@@ -61,10 +61,10 @@ Fd open_socket(const NetworkNamespace& space, const Endpoint& local, int type, i
         const SocketAddress address = socket_address(local);
         Fd fd(socket(address.storage.ss_family, type | SOCK_CLOEXEC, 0));
         if (!fd) fail_with_errno("socket");
-        const timeval patience{5, 0};
+        const timeval timeout{5, 0};
         const int on = 1;
-        if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-            setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
+        if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
+            setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
             setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
             fail_with_errno("setsockopt");
         if (receive_buffer &&
@@ -109,10 +109,10 @@ Fd udp_socket(const NetworkNamespace& space, const Endpoint& local) {
     return open_socket(space, local, SOCK_DGRAM);
 }
 
-Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds patience) {
+Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds timeout) {
     Fd fd = udp_socket(space, local);
     const int on = 1;
-    const timeval limit{patience.count(), 0};
+    const timeval limit{timeout.count(), 0};
     if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
         setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
         throw std::runtime_error(std::string("setsockopt: ") + strerror(errno));

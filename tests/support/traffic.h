@@ -18,7 +18,7 @@ namespace kudo::test {
 // A UDP socket of the namespace, bound to this address; IPv4 or IPv6.
 Fd udp_socket(const NetworkNamespace& space, const Endpoint& local);
 // The same, which hears the DS field of what comes and waits so long for it.
-Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds patience);
+Fd hearing_socket(const NetworkNamespace& space, const Endpoint& local, std::chrono::seconds timeout);
 // The DS field of the datagram that came to a hearing socket; -1: none came in time.
 int receive_dsfield(const Fd& socket);
 

@@ -15,8 +15,8 @@ namespace kudo {
 
 namespace {
 
-constexpr long least_bytes_per_second = 256, most_redirects = 3;
-constexpr std::size_t longest_validator = 1024;
+constexpr long min_bytes_per_second = 256, max_redirects = 3;
+constexpr std::size_t max_validator = 1024;
 
 // Closed in every program that the agent starts.
 curl_socket_t open_socket(void* /*data*/, curlsocktype /*purpose*/, curl_sockaddr* address) {
@@ -54,7 +54,7 @@ Result<void> HttpsGet::set_up(const HttpsOptions& options) {
     set(CURLOPT_PROTOCOLS_STR, "https");
     set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
     set(CURLOPT_FOLLOWLOCATION, 1L);
-    set(CURLOPT_MAXREDIRS, most_redirects);
+    set(CURLOPT_MAXREDIRS, max_redirects);
     set(CURLOPT_SSL_VERIFYPEER, 1L);
     set(CURLOPT_SSL_VERIFYHOST, 2L);
     set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
@@ -77,7 +77,7 @@ Result<void> HttpsGet::set_up(const HttpsOptions& options) {
     const auto timeout = std::max<long>(static_cast<long>(options.timeout.count()), 1);
     set(CURLOPT_TIMEOUT, timeout);
     set(CURLOPT_CONNECTTIMEOUT, std::max<long>(timeout / 2, 1));
-    set(CURLOPT_LOW_SPEED_LIMIT, least_bytes_per_second);
+    set(CURLOPT_LOW_SPEED_LIMIT, min_bytes_per_second);
     set(CURLOPT_LOW_SPEED_TIME, std::max<long>(timeout / 3, 1));
     set(CURLOPT_ERRORBUFFER, error_text_.data());
     set(CURLOPT_HEADERFUNCTION, &HttpsGet::on_header);
@@ -126,11 +126,11 @@ void HttpsGet::take_header(std::string_view line) {
         return;
     }
     if (auto value = value_of(line, "ETag"))
-        offered_.etag = value->size() <= longest_validator ? *value : "";
+        offered_.etag = value->size() <= max_validator ? *value : "";
     else if (value = value_of(line, "Last-Modified"); value)
-        offered_.last_modified = value->size() <= longest_validator ? *value : "";
+        offered_.last_modified = value->size() <= max_validator ? *value : "";
     else if (value = value_of(line, "Date"); value)
-        date_ = value->size() <= longest_validator ? *value : "";
+        date_ = value->size() <= max_validator ? *value : "";
     else if (value = value_of(line, "Content-Encoding"); value)
         encoded_ = strcasecmp(value->c_str(), "identity") != 0;
 }

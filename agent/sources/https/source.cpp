@@ -17,7 +17,7 @@ namespace kudo {
 
 namespace {
 
-constexpr std::size_t longest_url = 2048;
+constexpr std::size_t max_url = 2048;
 constexpr std::string_view signature_suffix = ".minisig";
 
 struct FreeUrl {
@@ -40,9 +40,9 @@ Result<Urls> parse_url(const std::string& text) {
     const auto wrong = [&](std::string_view why) {
         // Neither a query nor a password is shown.
         const bool secret = text.find('@') != std::string::npos;
-        return bad_input(fmt::format("{}: {}", secret ? "the URL" : in_quotes(text.substr(0, text.find('?'))), why));
+        return bad_input(fmt::format("{}: {}", secret ? "the URL" : quoted_text(text.substr(0, text.find('?'))), why));
     };
-    if (text.size() > longest_url) return wrong(fmt::format("longer than {} characters", longest_url));
+    if (text.size() > max_url) return wrong(fmt::format("longer than {} characters", max_url));
     const Url url(curl_url());
     if (url == nullptr) return fail("libcurl: curl_url failed");
     if (const CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0); code != CURLUE_OK)
@@ -57,8 +57,8 @@ Result<Urls> parse_url(const std::string& text) {
     urls.document = part_of(url, CURLUPART_URL);
     curl_url_set(url.get(), CURLUPART_PATH, (path + std::string(signature_suffix)).c_str(), 0);
     urls.signatures = part_of(url, CURLUPART_URL);
-    urls.shown_document = escaped(urls.document.substr(0, urls.document.find('?')), longest_url);
-    urls.shown_signatures = escaped(urls.signatures.substr(0, urls.signatures.find('?')), longest_url);
+    urls.shown_document = escaped(urls.document.substr(0, urls.document.find('?')), max_url);
+    urls.shown_signatures = escaped(urls.signatures.substr(0, urls.signatures.find('?')), max_url);
     return urls;
 }
 
@@ -134,7 +134,7 @@ void HttpsSource::get(HttpsGet& document) {
         return;
     }
     reading_ = nullptr;
-    retry_timer_.set(Clock::now() + options_.longest_retry);
+    retry_timer_.set(Clock::now() + options_.max_retry);
     problem_ = name_ + ": libcurl takes no transfer";
 }
 
@@ -177,13 +177,13 @@ void HttpsSource::failed(const HttpsGet& get) {
     always_ = always_ || again_;
     again_ = false;
     auto limit = options_.first_retry;
-    for (unsigned i = 0; i < failures_ && limit < options_.longest_retry; i++)
+    for (unsigned i = 0; i < failures_ && limit < options_.max_retry; i++)
         limit *= 2;
     failures_++;
     // Anywhere up to the limit: after an outage not all hosts come back at once.
-    auto wait = jitter(std::min(limit, options_.longest_retry));
+    auto wait = jitter(std::min(limit, options_.max_retry));
     if (const auto asked = get.retry_after(); asked > asked.zero()) {
-        wait = std::min<std::chrono::milliseconds>(asked + wait, options_.longest_retry);
+        wait = std::min<std::chrono::milliseconds>(asked + wait, options_.max_retry);
         not_before_ = Clock::now() + wait;
     }
     retry_timer_.set(Clock::now() + wait);

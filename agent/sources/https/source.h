@@ -22,7 +22,7 @@ struct HttpsOptions {
     std::string url;
     std::string ca_file;      // these authorities alone are trusted; empty: the system's
     bool vendor_list = false; // the vendor's bare list: no signature is asked for, TLS is what is trusted
-    std::chrono::milliseconds first_retry = std::chrono::seconds(5), longest_retry = std::chrono::minutes(5);
+    std::chrono::milliseconds first_retry = std::chrono::seconds(5), max_retry = std::chrono::minutes(5);
     std::chrono::seconds timeout{30}; // for the whole of one document
 };
 
@@ -32,7 +32,7 @@ struct HttpsOptions {
 //
 // A map whose signature has not changed with it, or the other way round, was probably read while it was being replaced:
 // both are read once more after first_retry. After a failure, reads again by itself after a random time whose limit
-// doubles from first_retry to longest_retry; Retry-After is obeyed, even by read_again(), up to longest_retry.
+// doubles from first_retry to max_retry; Retry-After is obeyed, even by read_again(), up to max_retry.
 //
 // The proxy is libcurl's: https_proxy and no_proxy of the environment.
 class HttpsSource : public Source {

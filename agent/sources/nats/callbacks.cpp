@@ -14,7 +14,7 @@ namespace {
 
 struct Bells {
     std::mutex mutex;
-    std::unordered_map<std::size_t, NatsBell::Ring> by_number;
+    std::unordered_map<std::size_t, NatsCallbacks::Ring> by_number;
     std::size_t last = 0;
 };
 
@@ -26,22 +26,22 @@ Bells& bells() {
 
 } // namespace
 
-NatsBell::NatsBell(Ring ring) {
+NatsCallbacks::NatsCallbacks(Ring ring) {
     const std::lock_guard lock(bells().mutex);
     number_ = ++bells().last;
     bells().by_number.emplace(number_, std::move(ring));
 }
 
-NatsBell::~NatsBell() {
+NatsCallbacks::~NatsCallbacks() {
     const std::lock_guard lock(bells().mutex);
     bells().by_number.erase(number_);
 }
 
-void* NatsBell::closure() const {
+void* NatsCallbacks::closure() const {
     return reinterpret_cast<void*>(static_cast<std::uintptr_t>(number_));
 }
 
-void NatsBell::ring(void* closure, const NatsEvent& event) {
+void NatsCallbacks::ring(void* closure, const NatsEvent& event) {
     const std::lock_guard lock(bells().mutex);
     const auto bell = bells().by_number.find(reinterpret_cast<std::uintptr_t>(closure));
     if (bell != bells().by_number.end()) bell->second(event);

@@ -12,14 +12,14 @@ struct NatsEvent {
     bool closed = false; // the connection is gone; otherwise: a message
 };
 
-class NatsBell {
+class NatsCallbacks {
 public:
     using Ring = std::function<void(const NatsEvent&)>;
     // `ring` is called on threads of libnats, one at a time; it must not make or destroy a bell.
-    explicit NatsBell(Ring ring);
-    ~NatsBell();
-    NatsBell(const NatsBell&) = delete;
-    NatsBell& operator=(const NatsBell&) = delete;
+    explicit NatsCallbacks(Ring ring);
+    ~NatsCallbacks();
+    NatsCallbacks(const NatsCallbacks&) = delete;
+    NatsCallbacks& operator=(const NatsCallbacks&) = delete;
 
     [[nodiscard]] void* closure() const;
     static void ring(void* closure, const NatsEvent& event);

@@ -21,12 +21,12 @@ namespace kudo {
 namespace {
 
 void on_closed(natsConnection*, void* closure) {
-    NatsBell::ring(closure, {.closed = true});
+    NatsCallbacks::ring(closure, {.closed = true});
 }
 
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
     const NatsHandle<natsMsg, natsMsg_Destroy> owned(message);
-    NatsBell::ring(closure, {});
+    NatsCallbacks::ring(closure, {});
 }
 
 // Do the credentials prove themselves by a signature?
@@ -38,9 +38,9 @@ bool signs_something(const NatsOptions& options) {
 
 } // namespace
 
-Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsBell::Ring ring) {
+Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCallbacks::Ring ring) {
     auto handles = std::make_shared<Handles>();
-    handles->where = url_for_people(options.url);
+    handles->where = redacted_url(options.url);
     handles->answer_wait = options.answer_wait;
     if (ring) handles->bell.emplace(std::move(ring));
     auto wishes = KUDO_TRY(nats_wishes(options));

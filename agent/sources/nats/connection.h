@@ -17,7 +17,7 @@ namespace kudo {
 class NatsConnection {
 public:
     // `ring`, if given, is called on other threads (nats_bell.h) when the connection is lost or a message came.
-    static Result<NatsConnection> open(const NatsOptions& options, NatsBell::Ring ring = {});
+    static Result<NatsConnection> open(const NatsOptions& options, NatsCallbacks::Ring ring = {});
     // Does the server answer?
     Result<void> round_trip();
     // Rings for every message under this subject from now on, and no longer for the one before.

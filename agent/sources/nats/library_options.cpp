@@ -39,7 +39,7 @@ Result<void> set_servers(natsOptions* wishes, const NatsOptions& options) {
         servers.push_back(url.c_str());
     return Wishes(NATS_OK)
         .then(natsOptions_SetServers(wishes, servers.data(), static_cast<int>(servers.size())), "wrong URL")
-        .result(url_for_people(options.url));
+        .result(redacted_url(options.url));
 }
 
 Result<void> set_tls(natsOptions* wishes, const NatsOptions& options) {
@@ -52,7 +52,7 @@ Result<void> set_tls(natsOptions* wishes, const NatsOptions& options) {
     if (!options.certificate.empty() || !options.key.empty())
         result.then(natsOptions_LoadCertificatesChain(wishes, options.certificate.c_str(), options.key.c_str()),
                     fmt::format("{}, {}: cannot load our certificate and its key", options.certificate, options.key));
-    return result.result(url_for_people(options.url));
+    return result.result(redacted_url(options.url));
 }
 
 Result<void> set_credentials(natsOptions* wishes, const NatsOptions& options) {
@@ -92,7 +92,7 @@ Result<NatsHandle<natsOptions, natsOptions_Destroy>> nats_wishes(const NatsOptio
                  // One thread for all subscriptions of the process; bells are short.
                  .then(natsOptions_UseGlobalMessageDelivery(wishes.get(), true), "message delivery")
                  .then(natsOptions_SetSendAsap(wishes.get(), true), "send at once")
-                 .result(url_for_people(options.url)));
+                 .result(redacted_url(options.url)));
     KUDO_TRY(set_servers(wishes.get(), options));
     KUDO_TRY(set_tls(wishes.get(), options));
     KUDO_TRY(set_credentials(wishes.get(), options));

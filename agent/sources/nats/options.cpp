@@ -31,7 +31,7 @@ std::vector<NatsOptions> one_by_one(const NatsOptions& options) {
     return each;
 }
 
-std::string url_for_people(std::string_view url) {
+std::string redacted_url(std::string_view url) {
     std::string result;
     while (true) {
         const std::string_view one = url.substr(0, url.find(','));

@@ -19,7 +19,7 @@ struct NatsOptions {
     std::chrono::milliseconds connect_wait = std::chrono::seconds(10);  // until the server has greeted us
     std::chrono::milliseconds answer_wait = std::chrono::seconds(5);    // for every answer
     std::chrono::milliseconds reconnect_wait = std::chrono::seconds(1); // doubled each time, with jitter, up to:
-    std::chrono::milliseconds longest_reconnect_wait = std::chrono::seconds(30);
+    std::chrono::milliseconds max_reconnect_wait = std::chrono::seconds(30);
     std::chrono::milliseconds health_check = std::chrono::seconds(60); // between round trips
     std::chrono::milliseconds read_again = std::chrono::minutes(5);    // at most, between reading everything
     // A new map rings on every host at once: each waits for a random part of this before it reads.
@@ -33,6 +33,6 @@ struct NatsOptions {
 std::vector<NatsOptions> one_by_one(const NatsOptions& options);
 
 // The URLs without user names and passwords: what people may see.
-std::string url_for_people(std::string_view url);
+std::string redacted_url(std::string_view url);
 
 } // namespace kudo

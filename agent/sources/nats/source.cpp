@@ -10,7 +10,7 @@
 namespace kudo {
 
 NatsSource::NatsSource(NatsOptions options)
-    : name_(fmt::format("{} fleet {}, ring {}", url_for_people(options.url), options.fleet, options.ring)),
+    : name_(fmt::format("{} fleet {}, ring {}", redacted_url(options.url), options.fleet, options.ring)),
       worker_(std::make_unique<NatsWorker>(std::move(options), inbox_)) {}
 
 NatsSource::~NatsSource() = default;

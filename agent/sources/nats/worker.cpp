@@ -27,7 +27,7 @@ void block_all_signals() {
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
-template <typename Moment> bool is_due(const std::optional<Moment>& moment, Moment now) {
+template <typename TimePoint> bool is_due(const std::optional<TimePoint>& moment, TimePoint now) {
     return moment && *moment <= now;
 }
 
@@ -100,8 +100,8 @@ void NatsWorker::run() {
 NatsWorker::Calls NatsWorker::wait_for_calls() {
     std::unique_lock lock(mutex_);
     const auto called = [&] { return calls_.end || calls_.closed || calls_.read || calls_.report || calls_.message; };
-    const Moment next = next_moment();
-    if (next == Moment::max())
+    const TimePoint next = next_moment();
+    if (next == TimePoint::max())
         called_.wait(lock, called);
     else
         called_.wait_until(lock, next, called);
@@ -109,9 +109,9 @@ NatsWorker::Calls NatsWorker::wait_for_calls() {
     return std::exchange(calls_, {});
 }
 
-NatsWorker::Moment NatsWorker::next_moment() const {
-    Moment next = Moment::max();
-    const auto consider = [&](const std::optional<Moment>& moment) {
+NatsWorker::TimePoint NatsWorker::next_moment() const {
+    TimePoint next = TimePoint::max();
+    const auto consider = [&](const std::optional<TimePoint>& moment) {
         if (moment) next = std::min(next, *moment);
     };
     if (!connection_) {
@@ -154,7 +154,7 @@ void NatsWorker::connect() {
         next_connect_ = after_failure(connect_failures_);
         return;
     }
-    const Moment now = Clock::now();
+    const TimePoint now = Clock::now();
     next_connect_.reset();
     next_check_ = after(options_.health_check, 0.8, 1);
     next_read_ = next_report_ = now;
@@ -238,7 +238,7 @@ Result<void> NatsWorker::read_places() {
 
 Result<void> NatsWorker::read_place(NatsBucket& bucket, Place& place) {
     const std::string source =
-        fmt::format("{} {} {}", url_for_people(options_.url), maps_bucket(options_.fleet), place.key);
+        fmt::format("{} {} {}", redacted_url(options_.url), maps_bucket(options_.fleet), place.key);
     auto entry = KUDO_TRY(bucket.read(place.key));
     if (!entry) {
         if (place.is_needed) return fail(source + ": nothing has been published there");
@@ -299,15 +299,15 @@ void NatsWorker::set_report_problem(std::string problem) {
     report_problem_ = std::move(problem);
 }
 
-NatsWorker::Moment NatsWorker::after(std::chrono::milliseconds wait, double least, double most) {
+NatsWorker::TimePoint NatsWorker::after(std::chrono::milliseconds wait, double least, double most) {
     const double part = std::uniform_real_distribution(least, most)(random_);
     return Clock::now() + std::chrono::milliseconds(std::llround(static_cast<double>(wait.count()) * part));
 }
 
-NatsWorker::Moment NatsWorker::after_failure(unsigned& failures) {
+NatsWorker::TimePoint NatsWorker::after_failure(unsigned& failures) {
     const auto doubled = options_.reconnect_wait * (1U << std::min(failures, 16U));
     ++failures;
-    return after(std::min<std::chrono::milliseconds>(doubled, options_.longest_reconnect_wait), 0.5, 1);
+    return after(std::min<std::chrono::milliseconds>(doubled, options_.max_reconnect_wait), 0.5, 1);
 }
 
 } // namespace kudo

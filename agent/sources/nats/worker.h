@@ -32,7 +32,7 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
-    using Moment = Clock::time_point;
+    using TimePoint = Clock::time_point;
 
     // What others want of the thread.
     struct Calls {
@@ -53,7 +53,7 @@ private:
 
     void run();
     Calls wait_for_calls();
-    [[nodiscard]] Moment next_moment() const;
+    [[nodiscard]] TimePoint next_moment() const;
     [[nodiscard]] bool report_is_wanted() const { return report_ != stored_report_; }
 
     void connect();
@@ -72,8 +72,8 @@ private:
 
     void set_problem(std::string problem);
     void set_report_problem(std::string problem);
-    Moment after(std::chrono::milliseconds wait, double least, double most);
-    Moment after_failure(unsigned& failures);
+    TimePoint after(std::chrono::milliseconds wait, double least, double most);
+    TimePoint after_failure(unsigned& failures);
 
     const NatsOptions options_;
     DeliveryInbox& inbox_;
@@ -94,7 +94,7 @@ private:
     std::array<Place, 2> places_;
     std::string report_, stored_report_;
     unsigned connect_failures_ = 0, read_failures_ = 0, report_failures_ = 0;
-    std::optional<Moment> next_connect_, next_check_, next_read_, next_doorbell_, next_report_;
+    std::optional<TimePoint> next_connect_, next_check_, next_read_, next_doorbell_, next_report_;
 
     std::thread thread_; // last: it uses all of the above
 };

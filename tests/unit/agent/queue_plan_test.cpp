@@ -20,9 +20,9 @@ FoundQueue found(const std::string& kind, bool made_by_admin = false, bool honou
     return {.root = kind, .kind = kind, .made_by_admin = made_by_admin, .honours_marks = honours_marks};
 }
 
-QueueWish with_uplink(uint64_t bits) {
-    QueueWish wish;
-    wish.uplink = {LineWish::Kind::Rate, bits};
+QueueSpec with_uplink(uint64_t bits) {
+    QueueSpec wish;
+    wish.uplink = {ShaperSpec::Kind::Rate, bits};
     return wish;
 }
 
@@ -59,8 +59,8 @@ TEST(QueuePlan, WithARateWhatStandsThereDoesNotMatter) {
 }
 
 TEST(QueuePlan, OffTouchesNothing) {
-    QueueWish wish;
-    wish.uplink.kind = LineWish::Kind::Off;
+    QueueSpec wish;
+    wish.uplink.kind = ShaperSpec::Kind::Off;
     wish.kind = QueueKind::Prio;
     const auto plan = uplink_plan(found("fq_codel"), wish, 1500);
     EXPECT_TRUE(plan.candidates.empty());
@@ -105,8 +105,8 @@ TEST(QueuePlan, AMultiQueueDeviceKeepsOneQueueForEachOfItsOwn) {
 }
 
 TEST(QueuePlan, AKindBesideADownlinksRateAloneIsNotTheUplinks) {
-    QueueWish wish;
-    wish.downlink = {LineWish::Kind::Rate, 20'000'000};
+    QueueSpec wish;
+    wish.downlink = {ShaperSpec::Kind::Rate, 20'000'000};
     wish.kind = QueueKind::Prio;
     EXPECT_TRUE(uplink_plan(found("pfifo", true), wish, 1500).candidates.empty());
     wish.downlink = {};

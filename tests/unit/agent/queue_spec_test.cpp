@@ -13,20 +13,20 @@ TEST(LineRate, TakesTcsUnits) {
         {"100gbit", 100'000'000'000}, {"1000000", 1'000'000},   {"1mibit", 1'048'576},      {"2mbps", 16'000'000},
         {"1mibps", 8'388'608},        {"1000000bit", 1'000'000}};
     for (const auto& [text, bits] : rates) {
-        const LineWish line = parse_line(text).value();
-        EXPECT_EQ(line.kind, LineWish::Kind::Rate) << text;
+        const ShaperSpec line = parse_line(text).value();
+        EXPECT_EQ(line.kind, ShaperSpec::Kind::Rate) << text;
         EXPECT_EQ(line.bits_per_second, bits) << text;
     }
 }
 
 TEST(LineRate, AutoAndOffAreNone) {
-    EXPECT_EQ(parse_line("auto").value().kind, LineWish::Kind::Auto);
-    EXPECT_EQ(parse_line("off").value().kind, LineWish::Kind::Off);
+    EXPECT_EQ(parse_line("auto").value().kind, ShaperSpec::Kind::Auto);
+    EXPECT_EQ(parse_line("off").value().kind, ShaperSpec::Kind::Off);
 }
 
 TEST(LineRate, IsReadBackAsItIsWritten) {
     for (const char* text : {"auto", "off", "20mbit", "19.8mbit", "1mibit"}) {
-        const LineWish line = parse_line(text).value();
+        const ShaperSpec line = parse_line(text).value();
         EXPECT_EQ(parse_line(line_text(line)).value(), line) << text;
     }
 }

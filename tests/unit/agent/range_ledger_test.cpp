@@ -26,7 +26,7 @@ AcceptedMap map_of(uint64_t serial, Time effective = noon) {
     return map;
 }
 
-Moment at(Time now, seconds running, std::string boot = "one") {
+TimePoint at(Time now, seconds running, std::string boot = "one") {
     return {now, {std::move(boot), running}};
 }
 
@@ -179,7 +179,7 @@ TEST(RangeLedger, TheFloorIsAllThatMustOutliveTheRest) {
     activate(ledger, map_of(5), week, at(noon, seconds(0)));
     activate(ledger, map_of(6), week, at(noon, seconds(0)));
     roll_back(ledger, map_of(5), week, at(noon, seconds(0)));
-    const RangeLedger floor = floor_of(ledger);
+    const RangeLedger floor = rollback_protection(ledger);
     EXPECT_EQ(floor.highest_serial, 6U);
     EXPECT_EQ(floor.highest_hash, "hash-6");
     EXPECT_EQ(floor.rolled_back_from, 6U);
