@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Every struct and constant that crosses between the kernel's programs and the agent.
- * Included by everything; compiles as C for the BPF target, as C and as C++20 natively.
- * Invariant: sizes and offsets are asserted by both compilers; a change here is a change of
- * KUDO_LAYOUT_VERSION, which names the folder of the pins. */
+/* Every struct and constant that crosses between the kernel's programs and the agent. Invariant: sizes and offsets
+ * are asserted by both compilers; a change here is a change of KUDO_LAYOUT_VERSION, which names the folder of the
+ * pins. */
 #ifndef KUDO_ABI_H
 #define KUDO_ABI_H
 

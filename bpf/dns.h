@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* What of DNS messages the data path looks at: the header and the one question (RFC 1035 section 4.1). No helpers, no
- * maps, no clock. Included by the data path, the compiler of policies and the unit tests.
- * Invariant: reads KUDO_DNS_WINDOW bytes at most; a name that ends in a domain of the policy is never taken for
- * another.
- */
+ * maps, no clock. Invariant: reads KUDO_DNS_WINDOW bytes at most; a name that ends in a domain of the policy is never
+ * taken for another. */
 #ifndef KUDO_DNS_H
 #define KUDO_DNS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Steps 2 to 5 and 7 of the way of a packet, the same for every hook: read the generation, prefilter, find the flow (in
- * this CPU's cache, else in the flow table), judge, count. Included by kudo.bpf.c only. Invariant: the generation is
- * read once per packet and everything hangs off it; every packet is counted under exactly one reason. */
+/* Steps 2 to 5 and 7 of the way of a packet, the same for every hook: read the generation, prefilter, find the flow
+ * (in this CPU's cache, else in the flow table), judge, count. Invariant: the generation is read once per packet and
+ * everything hangs off it; every packet is counted under exactly one reason. */
 #ifndef KUDO_FLOW_BPF_H
 #define KUDO_FLOW_BPF_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What we decide: step 5 of the way of a packet, a pure function. No helpers, no maps, no clock.
- * Included by the data path, `explain`, the unit and parity tests and the fuzzers.
- * Invariant: verdict and reason depend on nothing but the arguments; only `enforce` ever drops. */
+/* What we decide: step 5 of the way of a packet, a pure function. No helpers, no maps, no clock. Invariant: verdict
+ * and reason depend on nothing but the arguments; only `enforce` ever drops. */
 #ifndef KUDO_JUDGE_H
 #define KUDO_JUDGE_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* The kernel's tables: every BPF map of the data path and who writes it.
- * Included by kudo.bpf.c only. Invariant: names and sizes are those of agent/datapath.cpp's pins; a change is a change
- * of KUDO_LAYOUT_VERSION. */
+/* The kernel's tables: every BPF map of the data path and who writes it. Invariant: names and sizes are those of
+ * agent/datapath.cpp's pins; a change is a change of KUDO_LAYOUT_VERSION. */
 #ifndef KUDO_MAPS_BPF_H
 #define KUDO_MAPS_BPF_H
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What an outgoing packet is marked with, and how its header changes. No helpers, no maps.
- * Included by the data path and the unit tests.
- * Invariant: ECN is never touched; a higher mark set by the application stays; the IPv4 checksum stays as right, or as
- * wrong, as it was. */
+/* What an outgoing packet is marked with, and how its header changes. No helpers, no maps. Invariant: ECN is never
+ * touched; a higher mark set by the application stays; the IPv4 checksum stays as right, or as wrong, as it was. */
 #ifndef KUDO_MARK_H
 #define KUDO_MARK_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a frame is on the wire: one packet, or the many that a GSO or GRO super-packet stands for. No helpers, no maps.
- * Included by the data path, the unit tests and the fuzzer. Invariant: exact for what kudo_parse() knows, see below. */
+/* What a frame is on the wire: one packet, or the many that a GSO or GRO super-packet stands for. No helpers, no
+ * maps. Invariant: exact for what kudo_parse() knows, see below. */
 #ifndef KUDO_ON_THE_WIRE_H
 #define KUDO_ON_THE_WIRE_H
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a packet is: the parser of steps 1 of the way of a packet. No helpers, no maps, no clock.
- * Included by the data path, the unit tests and the fuzzer, which all run this very code.
- * Invariant: never reads at or beyond `end`; a header that ends exactly at `end` is whole; what is cut short has its
- * own reason. */
+/* What a packet is: the parser of steps 1 of the way of a packet. No helpers, no maps, no clock. Invariant: never
+ * reads at or beyond `end`; a header that ends exactly at `end` is whole; what is cut short has its own reason. */
 #ifndef KUDO_PARSE_H
 #define KUDO_PARSE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* The parser's short way for plain packets: Ethernet or a bare IP interface, no tags, no options, no fragments, TCP or
- * UDP. No helpers, no maps, no clock. Included by the data path, the unit tests and the fuzzer. Invariant: what it
- * takes it parses as kudo_parse() does; everything else it leaves to that. */
+/* The parser's short way for plain packets: Ethernet or a bare IP interface, no tags, no options, no fragments, TCP
+ * or UDP. No helpers, no maps, no clock. Invariant: what it takes it parses as kudo_parse() does; everything else it
+ * leaves to that. */
 #ifndef KUDO_PARSE_COMMON_H
 #define KUDO_PARSE_COMMON_H
 

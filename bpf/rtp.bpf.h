@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* How a media packet is treated: finds its RTP stream, adds the packet to what is known of it, tells audio from video.
- * Included by kudo.bpf.c only. Invariant: nothing here decides over pass or drop, and no packet is changed. */
+/* How a media packet is treated: finds its RTP stream, adds the packet to what is known of it, tells audio from
+ * video. Invariant: nothing here decides over pass or drop, and no packet is changed. */
 #ifndef KUDO_RTP_BPF_H
 #define KUDO_RTP_BPF_H
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Audio or video? One media flow carries both (BUNDLE, RFC 9143), next to STUN and DTLS. What a datagram carries, and
  * what the packets of one SSRC are, seen from outside of the encryption (SRTP leaves RTP's header in clear, RFC 3711
- * section 3.1). No helpers, no maps, no clock. Included by the data path, the agent, the unit tests and the fuzzer.
- * Invariant: an SSRC is called audio or video only after several packets in sequence agree; until then it is unknown.
- */
+ * section 3.1). No helpers, no maps, no clock. Invariant: an SSRC is called audio or video only after several packets
+ * in sequence agree; until then it is unknown. */
 #ifndef KUDO_RTP_H
 #define KUDO_RTP_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Which datagrams of strangers are looked into, for the drift of the range map: STUN (stun.bpf.h) and DNS (dns.bpf.h),
- * told by the remote's UDP port. Each step is a function of its own, so that nothing else is slower for it. Included by
- * kudo.bpf.c only. Invariant: nothing here decides over pass or drop, and no packet is changed. */
+/* Which datagrams of strangers are looked into, for the drift of the range map: STUN (stun.bpf.h) and DNS
+ * (dns.bpf.h), told by the remote's UDP port. Each step is a function of its own, so that nothing else is slower for
+ * it. Invariant: nothing here decides over pass or drop, and no packet is changed. */
 #ifndef KUDO_STRANGERS_BPF_H
 #define KUDO_STRANGERS_BPF_H
 

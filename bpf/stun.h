@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a STUN message is, by its header alone (RFC 8489 section 5). No helpers, no maps, no clock.
- * Included by the data path, rtp.h and the unit tests.
- * Invariant: reads KUDO_STUN_HEADER bytes at most; only what has the cookie and a possible length is a message. */
+/* What a STUN message is, by its header alone (RFC 8489 section 5). No helpers, no maps, no clock. Invariant: reads
+ * KUDO_STUN_HEADER bytes at most; only what has the cookie and a possible length is a message. */
 #ifndef KUDO_STUN_H
 #define KUDO_STUN_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Decides whether a document that arrived becomes this host's range map (or key set), and when. Included by the service
-// and by `ranges apply`. Invariant: nothing unsigned, nothing old, nothing for somebody else, nothing that would take
-// or lose addresses by mistake gets in; what was accepted is on the disk before a packet is judged by it; whatever is
-// refused leaves the last good map judging.
+// Decides whether a document that arrived becomes this host's range map (or key set), and when.
+// Invariant: nothing unsigned, nothing old, nothing for somebody else, nothing that would take or lose addresses by
+// mistake gets in; what was accepted is on the disk before a packet is judged by it; whatever is refused leaves the
+// last good map judging.
 #pragma once
 
 #include <chrono>

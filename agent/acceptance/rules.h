@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rules by which this host judges a range map that it is offered. Included by the acceptance of maps, which acts on
-// the judgement, and by the commands that only tell it. Invariant: reads and changes nothing, and needs no capability.
+// The rules by which this host judges a range map that it is offered.
+// Invariant: reads and changes nothing, and needs no capability.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Our programs on one interface: which hooks they are on, attaching and detaching. Links are pinned in the data path's
-// folder as "<ifindex>_<hook>". Included by reconcile and status.
+// folder as "<ifindex>_<hook>".
 // Invariant: somebody else's program is never replaced; a link's pin and the attachment live and die together.
 #pragma once
 

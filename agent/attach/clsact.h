@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // tc filters on clsact: the hook of kernels before 6.6, which have no tcx links. A filter has no owner, so we remember
-// what we made by empty folders beside the pins, which live exactly as long as the rest of the data path. Included by
-// attachment. Invariant: only a filter that runs a program pinned beside its memory is touched; a clsact that we did
-// not make, or that holds anybody else's filter, is never deleted.
+// what we made by empty folders beside the pins, which live exactly as long as the rest of the data path.
+// Invariant: only a filter that runs a program pinned beside its memory is touched; a clsact that we did not make, or
+// that holds anybody else's filter, is never deleted.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Small owners and calls around libbpf: pinned objects, mapped arrays. Included by the files of agent/ that touch the
-// kernel's objects. Invariant: every call reports failure as an Error that names the object.
+// Small owners and calls around libbpf: pinned objects, mapped arrays.
+// Invariant: every call reports failure as an Error that names the object.
 #pragma once
 
 #include <sys/mman.h>

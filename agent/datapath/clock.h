@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Turns the flow table's times into wall time. The programs keep jiffies, whose reading costs them one load instead of
-// a helper call; here they are set against both clocks of one moment. Included by statistics.
+// a helper call; here they are set against both clocks of one moment.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The data path's objects in the kernel: maps and programs, pinned in the layout's folder. Included by reconcile,
-// status, statistics and the swap. Invariant: the folder appears complete, by rename, or not at all; programs stand in
-// a folder named after the object they were loaded from, so another build's are recognised.
+// The data path's objects in the kernel: maps and programs, pinned in the layout's folder.
+// Invariant: the folder appears complete, by rename, or not at all; programs stand in a folder named after the object
+// they were loaded from, so another build's are recognised.
 #pragma once
 
 #include <filesystem>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the programs have counted: every CPU's counters, and the flows, which are the flow tables' rows and what the
-// CPUs' caches hold on top of them. Included by statistics and the tests. Invariant: a packet is in a flow's count
-// once, also if its count moves from a cache to the table while we read.
+// CPUs' caches hold on top of them.
+// Invariant: a packet is in a flow's count once, also if its count moves from a cache to the table while we read.
 #pragma once
 
 #include <span>

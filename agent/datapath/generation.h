@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Generations: putting a compiled policy into the kernel without a gap, and reading back which one is there.
-// Included by reconcile, status and the swap tests. Invariant: the active slot is never written; a slot is written only
-// after every program that could have been reading it has ended. A writer killed at any point leaves the old generation
-// active.
+// Invariant: the active slot is never written; a slot is written only after every program that could have been reading
+// it has ended. A writer killed at any point leaves the old generation active.
 #pragma once
 
 #include <functional>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the programs know of RTP streams: which SSRC of which flow is audio or video, and why. Included by statistics
-// and the tests. Invariant: read as the programs wrote it; nothing is judged here.
+// What the programs know of RTP streams: which SSRC of which flow is audio or video, and why.
+// Invariant: read as the programs wrote it; nothing is judged here.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The kernel's table of services: which name each slot stands for, and how a slot goes from one name to another.
-// Included by the swap, reconcile, status and statistics. Invariant: whoever reads the same names before and after the
-// counters and flows has counters and flows of these names; docs/decisions/2026-11-26-service-slots.md.
+// Invariant: whoever reads the same names before and after the counters and flows has counters and flows of these
+// names; docs/decisions/2026-11-26-service-slots.md.
 #pragma once
 
 #include <array>

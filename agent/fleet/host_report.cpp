@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Writes and reads what a host says of itself. Used by the fleet's source and commands.
-// Invariant: see host_report.h.
 #include "agent/fleet/host_report.h"
 
 #include <algorithm>

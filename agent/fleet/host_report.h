@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a host says of itself to its fleet. Included by the service, the fleet's source and the fleet commands.
+// What a host says of itself to its fleet.
 // Invariant: what another host wrote is untrusted: a report that parse_host_report() returned is of bounded size, and
 // its texts are printable ASCII.
 #pragma once

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where a fleet's things stand on its message server: the names of buckets and keys, a contract between hosts and
-// operators. Included by the fleet's source and commands. Invariant: never changes; a new layout gets new names.
+// operators.
+// Invariant: never changes; a new layout gets new names.
 #pragma once
 
 #include <string>

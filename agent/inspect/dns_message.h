@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A name server's answer as it stands on the wire (RFC 1035), read with ldns. Included by the drift and the fuzzer.
+// A name server's answer as it stands on the wire (RFC 1035), read with ldns.
 // Invariant: whatever the bytes are, nothing is read beyond them; what is returned stands in them.
 #pragma once
 

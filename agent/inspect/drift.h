@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Drift: what says that the range map may be stale. Media servers that answer this host at addresses outside of the
-// map, and names of the map that DNS now has at such addresses. Included by status, statistics and the commands that
-// show them. Invariant: what is listed has answered a request of this host's (bpf/stun.bpf.h, bpf/dns.bpf.h), and the
-// active policy does not have the address.
+// map, and names of the map that DNS now has at such addresses.
+// Invariant: what is listed has answered a request of this host's (bpf/stun.bpf.h, bpf/dns.bpf.h), and the active
+// policy does not have the address.
 #pragma once
 
 #include <chrono>

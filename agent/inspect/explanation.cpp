@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Asks the kernel's own decision about packets that do not exist. Used by the explain command.
-// Invariant: see explanation.h.
 #include "agent/inspect/explanation.h"
 
 #include <algorithm>

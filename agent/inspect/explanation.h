@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What would happen to packets of one remote address: decided by the same function as in the kernel.
-// Included by the explain command and the tests. Invariant: pure; nothing is decided here that bpf/judge.h does not
-// decide.
+// Invariant: pure; nothing is decided here that bpf/judge.h does not decide.
 #pragma once
 
 #include <optional>

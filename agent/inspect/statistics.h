@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The counters, read from the kernel and added up: the facts behind `stats`. Included by the commands and tests.
+// The counters, read from the kernel and added up: the facts behind `stats`.
 // Invariant: packets and bytes are as on the wire, bytes of layer 3; totals are the sum over the reasons.
 #pragma once
 

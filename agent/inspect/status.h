@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Desired against actual: the facts behind `status`. Included by the commands and tests.
+// Desired against actual: the facts behind `status`.
 // Invariant: read-only; what it says of the kernel was read from the kernel, not from our files.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The network interfaces of this namespace, read over rtnetlink. Included by reconcile, status and statistics.
+// The network interfaces of this namespace, read over rtnetlink.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tells when interfaces or default routes of this network namespace may have changed. Included by the service.
+// Tells when interfaces or default routes of this network namespace may have changed.
 // Invariant: says that something changed, not what: whoever is told looks anew. Lost events count as a change.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libnl's objects as owners. Included by the files of agent/ that speak rtnetlink.
+// libnl's objects as owners.
 #pragma once
 
 #include <netlink/cache.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Qdiscs and traffic classes over rtnetlink, with their options as the kernel wrote them, so that what was read can be
-// put back. Included by the files of agent/ that make, save and read queues.
+// put back.
 // Invariant: an Error's number is the kernel's errno; ENOENT means that the kernel does not have the kind.
 #pragma once
 

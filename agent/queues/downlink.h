@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The way of incoming packets through a queue of ours: an IFB device (drivers/net/ifb.c), to which a filter behind all
-// others on the interface's ingress sends every packet, and which gives it back to the interface. Included by the
-// queues. Invariant: the filter stands only while the device is there; without the filter packets take their usual way.
+// others on the interface's ingress sends every packet, and which gives it back to the interface.
+// Invariant: the filter stands only while the device is there; without the filter packets take their usual way.
 #pragma once
 
 #include <cstdint>

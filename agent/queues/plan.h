@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which queue a wish comes to, given what stands there without us. Included by the roots and the queues.
+// Which queue a wish comes to, given what stands there without us.
 // Invariant: pure; what is not certain to serve other traffic as well as before is not chosen unasked.
 #pragma once
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // An interface's queues: makes sure that the one at the bottleneck honours our marks, tells the programs how to mark
-// for it, and puts back what stood there. Included by reconcile, teardown, status and statistics. Invariant: before a
-// queue is replaced, what stood there is remembered; a queue that the admin has made is replaced only where the admin
-// says so and it can be put back.
+// for it, and puts back what stood there.
+// Invariant: before a queue is replaced, what stood there is remembered; a queue that the admin has made is replaced
+// only where the admin says so and it can be put back.
 #pragma once
 
 #include <filesystem>

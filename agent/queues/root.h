@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The root qdisc of one device: what stands there, putting ours there, putting back what stood there before. Included
-// by the queues. Invariant: what is to be put back is remembered before anything is replaced; killed at any point, the
-// next ensure_root() or restore_root() ends where it would have.
+// The root qdisc of one device: what stands there, putting ours there, putting back what stood there before.
+// Invariant: what is to be put back is remembered before anything is replaced; killed at any point, the next
+// ensure_root() or restore_root() ends where it would have.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What stood at an interface's root before our queue, so that it can be put back: in a pinned map, which lives exactly
-// as long as the data path and ends with the kernel that the qdiscs live in. Included by the queues.
+// as long as the data path and ends with the kernel that the qdiscs live in.
 // Invariant: written before anything is replaced; a crash leaves the old memory or the new one.
 #pragma once
 

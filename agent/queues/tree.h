@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The queues that we make: which qdiscs and classes, what skb->priority leads where, and which of them carries what.
-// Included by the queues and their tests. Invariant: pure; audio is never behind anything else, and where the kind can
-// promise it, what is not KUDO's keeps a share of the line.
+// Invariant: pure; audio is never behind anything else, and where the kind can promise it, what is not KUDO's keeps a
+// share of the line.
 #pragma once
 
 #include <array>

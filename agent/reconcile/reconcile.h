@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable, range maps that
-// are accepted and the service's timer change the desired state and come here. Included by the commands. Invariant: at
-// every moment, also when killed, packets are judged by a complete generation or by none of our programs.
+// Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable, range maps that are
+// accepted and the service's timer change the desired state and come here.
+// Invariant: at every moment, also when killed, packets are judged by a complete generation or by none of our programs.
 #pragma once
 
 #include <chrono>

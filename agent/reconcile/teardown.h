@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Takes everything of an instance out of the kernel. Included by reconcile.
+// Takes everything of an instance out of the kernel.
 // Invariant: needs nothing but the pins, so that it works whatever state a killed command has left.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent run`: what needs time. Takes range maps from their sources, activates staged ones, withdraws retiring
-// ones, keeps the kernel equal to the desired state, tells the fleet and systemd how it is. Included by the command.
+// ones, keeps the kernel equal to the desired state, tells the fleet and systemd how it is.
 // Invariant: the data path needs none of it: a service that ends, however it ends, leaves the last good state judging.
 // It never waits for anything but its one epoll and, for a moment, the instance's lock.
 #pragma once

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// A mutex and an eventfd. Used by sources that have a thread of their own.
-// Invariant: see delivery_inbox.h.
 #include "agent/sources/delivery_inbox.h"
 
 #include <algorithm>

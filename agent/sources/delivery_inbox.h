@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Hands deliveries from a source's own thread to the service's loop. Included by sources that need a thread.
+// Hands deliveries from a source's own thread to the service's loop.
 // Invariant: of one place only the newest delivery waits, so the memory is bounded; neither side ever waits for the
 // other longer than a copy takes.
 #pragma once

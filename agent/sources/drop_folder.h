@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Range maps that somebody puts into a folder: Ansible, Salt, Puppet, a person with scp. Included by the service.
+// Range maps that somebody puts into a folder: Ansible, Salt, Puppet, a person with scp.
 // Invariant: only regular files directly in the folder are read, never through a symbolic link; a folder that is
 // absent, replaced or unmounted is a problem that heals by itself, never an error.
 #pragma once

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where range maps come from: a folder, a web server, a message server. Included by the service.
+// Where range maps come from: a folder, a web server, a message server.
 // Invariant: a source brings bytes and believes nothing; whether they are accepted is decided by signature and serial
 // alone. No source ever blocks, and each heals by itself.
 #pragma once

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the admin wants, and which range maps are accepted: one JSON file in the state directory.
-// Included by reconcile and the commands. Invariant: the file is replaced by rename after fsync, so a reader, and a
-// crash, sees the old one or the new one.
+// Invariant: the file is replaced by rename after fsync, so a reader, and a crash, sees the old one or the new one.
 #pragma once
 
 #include <string>

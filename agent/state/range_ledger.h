@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The life of this host's range maps: which one is in effect, which lie ahead, which are being withdrawn, what was ever
-// accepted. Part of the desired state. Included by the desired state, the acceptance of maps and the commands.
+// accepted. Part of the desired state.
 // Invariant: the highest serial never goes down; every change is one function here, pure, on a copy that is then saved
 // whole, so that a crash leaves the state before or after it.
 #pragma once

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The documents of accepted range maps, each in a file named after its content's hash, in the state directory. Included
-// by reconcile, the acceptance of maps, status and the commands. Invariant: a document is complete and on the disk
-// before a desired state names it, and is checked against its name whenever it is read; one that a state names is never
-// deleted.
+// The documents of accepted range maps, each in a file named after its content's hash, in the state directory.
+// Invariant: a document is complete and on the disk before a desired state names it, and is checked against its name
+// whenever it is read; one that a state names is never deleted.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Whose signatures this host believes: the admin's folder of public keys, or the key set that has followed it. Included
-// by the acceptance of maps and the commands. Invariant: once a key set was followed the folder counts no more, so that
-// no change of files brings a revoked key back; only an admin's own word does (ranges apply --trust-folder).
+// Whose signatures this host believes: the admin's folder of public keys, or the key set that has followed it.
+// Invariant: once a key set was followed the folder counts no more, so that no change of files brings a revoked key
+// back; only an admin's own word does (ranges apply --trust-folder).
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which interfaces a desired state means, now. Included by reconcile and status.
+// Which interfaces a desired state means, now.
 #pragma once
 
 #include <string>

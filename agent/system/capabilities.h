@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What this process may do. Included by reconcile, status and statistics.
+// What this process may do.
 #pragma once
 
 #include "maps/base/result.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files that survive a crash whole: read with a limit, replaced by rename after fsync. Included by the desired state,
-// the commands and the folder of range maps. Invariant: a reader sees the old content or the new one, never a part.
+// Files that survive a crash whole: read with a limit, replaced by rename after fsync.
+// Invariant: a reader sees the old content or the new one, never a part.
 #pragma once
 
 #include <filesystem>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where one agent keeps its things: several can live side by side with different folders.
-// Included by everything in agent/ and cli/. Invariant: nothing of ours exists outside these two folders and the hooks
-// that the pins name.
+// Invariant: nothing of ours exists outside these two folders and the hooks that the pins name.
 #pragma once
 
 #include <filesystem>

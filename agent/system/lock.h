@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one lock of an instance: whoever changes the state or the kernel holds it. Included by reconcile.
+// The one lock of an instance: whoever changes the state or the kernel holds it.
 // Invariant: held by at most one process; the kernel frees it when that process ends, however it ends.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Private network namespaces, for `demo` and for the tests. Included by cli/demo and tests/support.
+// Private network namespaces, for `demo` and for the tests.
 // Invariant: a namespace made here has no name and no link to the machine's own interfaces; it ends with its last
 // holder.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The host's two times: by its clock, which may be set, and how long it has been running, which no step of the clock
-// changes. Included by the range ledger, the service and the sources.
+// changes.
 // Invariant: of two readings the later one is never lower within one boot.
 #pragma once
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The shape of every command, and the options that all of them take.
-// Included by each command's file and by the reader of command lines.
 // Invariant: setup() only declares options; nothing happens before Run is called.
 #pragma once
 

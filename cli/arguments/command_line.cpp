@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Builds the CLI11 parser from the table of commands and finds out which one was meant.
-// Used by main. Invariant: see command_line.h.
 #include "cli/arguments/command_line.h"
 
 #include <filesystem>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reads a command line and the config file.
-// Included by main.cpp and the tests. Invariant: nothing has happened yet when this returns; all that is wrong with the
-// words is a BadInput error of one line.
+// Invariant: nothing has happened yet when this returns; all that is wrong with the words is a BadInput error of one
+// line.
 #pragma once
 
 #include "cli/arguments/command.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Spans of time and percentages as people write and read them. Included by the commands.
+// Spans of time and percentages as people write and read them.
 // Invariant: what is not exactly one number and one unit is refused; `option` is what errors call it.
 #pragma once
 

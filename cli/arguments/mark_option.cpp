@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Reads and writes marks. Used by enable and explain.
-// Invariant: see mark_option.h; a text that is not wholly understood is refused.
 #include "cli/arguments/mark_option.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Marks as people write them: --mark media=dscp:AF41,priority:6 and --firewall-mark 0x10/0xf0, and DSCP names.
-// Included by enable, explain and the tests. Invariant: a name that dscp_name() gives is read back as the same number.
+// Invariant: a name that dscp_name() gives is read back as the same number.
 #pragma once
 
 #include <cstdint>

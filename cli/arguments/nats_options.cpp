@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Declares and checks the message server's options. Used by the fleet commands and `run`.
-// Invariant: see nats_options.h.
 #include "cli/arguments/nats_options.h"
 
 #include <CLI/Config.hpp>

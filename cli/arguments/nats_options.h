@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The options that say which fleet, and how to reach its message server.
-// Included by the fleet commands and `run`. Invariant: no secret is ever an option's value, for everybody can read a
-// command line; only files are named.
+// Invariant: no secret is ever an option's value, for everybody can read a command line; only files are named.
 #pragma once
 
 #include <CLI/App.hpp>

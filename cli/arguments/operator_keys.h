@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The operator's own keys, with which everything is verified before it is sent.
-// Included by the fleet commands. Invariant: a folder with any key wrong, or without keys, gives none.
+// Invariant: a folder with any key wrong, or without keys, gives none.
 #pragma once
 
 #include "cli/arguments/command.h"

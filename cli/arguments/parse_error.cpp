@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Turns CLI11's exceptions into errors that say what to do. Used by the reader of command lines.
-// Invariant: see parse_error.h. The texts that are taken apart here are those of CLI11 2.1; others are passed on as
-// they are.
 #include "cli/arguments/parse_error.h"
 
 #include <fmt/format.h>

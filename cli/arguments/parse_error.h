@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What CLI11 found wrong, in the project's words.
-// Included by the reader of command lines. Invariant: one line that names the word or option and what was expected.
+// Invariant: one line that names the word or option and what was expected.
 #pragma once
 
 #include <CLI/App.hpp>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Reads a file up to a limit. Used by the ranges commands.
-// Invariant: see read_file.h; the limit holds while reading, for a file may grow meanwhile.
 #include "cli/arguments/read_file.h"
 
 #include <algorithm>

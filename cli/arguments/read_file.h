@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reads a range map's file that somebody named.
-// Included by the ranges commands. Invariant: never waits (pipes and devices are refused) and never reads more than a
-// range map may hold.
+// Invariant: never waits (pipes and devices are refused) and never reads more than a range map may hold.
 #pragma once
 
 #include <string>

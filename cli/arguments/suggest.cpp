@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The distance between words. Used for suggestions.
-// Invariant: see suggest.h.
 #include "cli/arguments/suggest.h"
 
 #include <algorithm>

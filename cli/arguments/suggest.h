@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // "Did you mean": the known word that is nearest to a mistyped one.
-// Included by the reader of command lines. Invariant: a word that is far from all gets no suggestion.
+// Invariant: a word that is far from all gets no suggestion.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The table of commands, in the order in which --help lists them.
-// Used by the reader of command lines. Invariant: see commands.h.
 #include "cli/commands/commands.h"
 
 #include "cli/commands/demo.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The stage of `demo`: four private network namespaces, a private bpffs and state directory.
-// Included by demo.cpp. Invariant: nothing on it reaches the machine's own network, and all of it is gone when the
-// process ends, however it ends: namespaces, mounts and files live in the process's own mount and network namespaces.
+// Invariant: nothing on it reaches the machine's own network, and all of it is gone when the process ends, however it
+// ends: namespaces, mounts and files live in the process's own mount and network namespaces.
 #pragma once
 
 #include <string>

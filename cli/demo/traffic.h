@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The traffic of `demo`: real sockets, both ways, in whatever network namespaces they were opened.
-// Included by demo.cpp. Invariant: every wait ends within a few seconds.
+// Invariant: every wait ends within a few seconds.
 #pragma once
 
 #include <cstdint>

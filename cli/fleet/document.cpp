@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Verifies, reads and sends documents. Used by `fleet publish` and `fleet promote`.
-// Invariant: see fleet_document.h.
 #include "cli/fleet/document.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A document on its way to a ring: verified, read, and put there. Included by `fleet publish` and `fleet promote`.
+// A document on its way to a ring: verified, read, and put there.
 // Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, that is older than
 // what the ring has, or that every host would refuse for its guards' sake.
 #pragma once

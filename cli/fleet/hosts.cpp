@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Judges a fleet's reports. Used by `fleet status` and `fleet promote`.
-// Invariant: see fleet_hosts.h.
 #include "cli/fleet/hosts.h"
 
 #include <algorithm>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The hosts of a fleet as they report themselves, and who of a ring does not have what it should.
-// Included by `fleet status` and `fleet promote`. Invariant: pure functions; a host that is silent or whose report
-// cannot be read counts as one that has nothing.
+// Invariant: pure functions; a host that is silent or whose report cannot be read counts as one that has nothing.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Shows stragglers. Used by `fleet status` and `fleet promote`.
-// Invariant: see fleet_text.h.
 #include "cli/fleet/text.h"
 
 #include <fmt/format.h>

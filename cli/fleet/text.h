@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Stragglers for people and for programs. Included by `fleet status` and `fleet promote`.
+// Stragglers for people and for programs.
 // Invariant: people see at most max_stragglers of them and how many more there are; programs see all.
 #pragma once
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Reads a fleet from its message server. Used by `fleet status` and `fleet promote`.
-// Invariant: see fleet_view.h.
 #include "cli/fleet/view.h"
 
 #include <algorithm>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A fleet as its message server shows it: who has reported, and what stands in each ring.
-// Included by `fleet status` and `fleet promote`. Invariant: reading only; nothing here has been verified, and all
-// texts are printable.
+// Invariant: reading only; nothing here has been verified, and all texts are printable.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Finds the rules in use and talks about regions. Used by enable, explain and the ranges commands.
-// Invariant: see current_rules.h.
 #include "cli/ranges/current_rules.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which range map and options are in use, as far as whoever asks may know.
-// Included by the commands that read the rules. Invariant: reading only; needs no capability.
+// Invariant: reading only; needs no capability.
 #pragma once
 
 #include <string>

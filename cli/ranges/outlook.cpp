@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Asks the rules of acceptance without taking anything in. Used by ranges check and ranges diff.
-// Invariant: see ranges_outlook.h.
 #include "cli/ranges/outlook.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What would become of a range map that this host is offered. Included by ranges check and ranges diff.
+// What would become of a range map that this host is offered.
 // Invariant: the words are those of the acceptance of maps; nothing is changed, and no capability is needed.
 #pragma once
 

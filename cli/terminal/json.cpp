@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The pieces that several JSON answers share. Used by the commands.
-// Invariant: see json.h.
 #include "cli/terminal/json.h"
 
 #include <fmt/format.h>

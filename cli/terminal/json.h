@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // JSON for programs: stable names in a stable order.
-// Included by every command that prints facts. Invariant: whatever bytes a name holds, the text is valid JSON in UTF-8.
+// Invariant: whatever bytes a name holds, the text is valid JSON in UTF-8.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Writing to standard output, colour and tables. Used by every command.
-// Invariant: see output.h.
 #include "cli/terminal/output.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How things reach standard output: whole, aligned, and in colour only where a person sees it.
-// Included by every command. Invariant: output that could not be written is an Error, never silence and never a signal.
+// Invariant: output that could not be written is an Error, never silence and never a signal.
 #pragma once
 
 #include <string>

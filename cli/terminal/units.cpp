@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Scales numbers to units. Used by the commands that print tables.
+// Scales numbers to units.
 // Invariant: a number that rounds up to 1000 is written in the next unit.
 #include "cli/terminal/units.h"
 

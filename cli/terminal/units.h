@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Numbers in units that people think in. Exact ones are what --json is for.
-// Included by the commands that print tables. Invariant: at most four characters of digits, then the unit.
+// Invariant: at most four characters of digits, then the unit.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What changes from one range map to another, as text and as JSON. Included by ranges diff, ranges show and status.
+// What changes from one range map to another, as text and as JSON.
 #pragma once
 
 #include <string>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Writes what a change did. Used by enable and ranges apply.
-// Invariant: see report.h.
 #include "cli/views/report.h"
 
 #include <fmt/format.h>

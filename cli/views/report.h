@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a change did, as text and as JSON.
-// Included by enable, ranges apply and the tests. Invariant: says what is in force now, also where nothing changed.
+// Invariant: says what is in force now, also where nothing changed.
 #pragma once
 
 #include <string>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Rows that are all zero are left out, but for a service's first.
 #include "cli/views/stats_text.h"
 
 #include <algorithm>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Writes a Status. Used by the status command.
-// Invariant: see status_view.h.
 #include "cli/views/status_view.h"
 
 #include <algorithm>

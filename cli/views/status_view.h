@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A Status as JSON and as text.
-// Included by the status command, demo and the tests. Invariant: pure; the JSON's names are a contract (DESIGN: command
-// line).
+// Invariant: pure; the JSON's names are a contract (DESIGN: command line).
 #pragma once
 
 #include <string>

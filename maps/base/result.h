@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Result<T>: a value or an Error. Used by every function that can fail; exceptions are for programmer error only.
-// Included by maps, agent and cli. Invariant: an Error says what, where and, if the system said it, errno;
-// it is printed once, in cli/main.cpp.
+// Result<T>: a value or an Error.
+// Invariant: an Error says what, where and, if the system said it, errno; it is printed once, in cli/main.cpp.
 #pragma once
 
 #include <cerrno>

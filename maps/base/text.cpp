@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Small helpers for the text of messages. Used by the files of maps/ that report errors.
-// Invariant: see text.h.
 #include "maps/base/text.h"
 
 #include <algorithm>

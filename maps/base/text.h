@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Small helpers for the text of messages.
-// Included by the files of maps/ that report errors.
 // Invariant: whatever a document holds, a message made from it is one printable ASCII line of bounded length.
 #pragma once
 

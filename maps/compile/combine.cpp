@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Appends to the map in effect what others allow. Used by the agent and `explain`.
+// Appends to the map in effect what others allow.
 // Invariant: the services of the map in effect stay as they are, first and in their order.
 #include "maps/compile/combine.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is honoured while maps change: the map in effect, additions of maps that lie ahead, and what older maps had and
-// the newest has not, for a grace period. Included by the agent and `explain`.
+// the newest has not, for a grace period.
 // Invariant: the result obeys every rule of a range map but one: service names may have the suffixes below, so that
 // what is early or retiring is counted apart and never mistaken for a rule of the map in effect.
 #pragma once

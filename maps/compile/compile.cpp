@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Compiles a range map and the admin's options into one generation's policy. Used by the agent and `explain`.
-// Invariant: see compile.h; nothing here depends on anything but the arguments.
 #include "maps/compile/compile.h"
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Compiles a range map and the admin's options into what the kernel's programs read: one generation's policy.
-// Included by the agent, `explain` and the parity tests.
 // Invariant: compile() is a pure function; equal inputs give equal policies, byte for byte.
 #pragma once
 

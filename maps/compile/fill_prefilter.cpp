@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Fills the prefilters of a policy. Used by the compiler of policies.
-// Invariant: see fill_prefilter.h. A bit depends on the address's first bits only, so the outermost prefixes suffice.
+// A bit depends on the address's first bits only, so the outermost prefixes suffice.
 #include "maps/compile/fill_prefilter.h"
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Fills the prefilters of a policy.
-// Included by the compiler of policies.
 // Invariant: for every address of every given prefix its bit is set (bpf/prefilter.h says which).
 #pragma once
 

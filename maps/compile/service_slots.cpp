@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Gives services their slots in the kernel's table. Used by the compiler of policies.
-// Invariant: see service_slots.h.
 #include "maps/compile/service_slots.h"
 
 #include <array>

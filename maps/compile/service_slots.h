@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Gives services their slots in the kernel's table.
-// Included by the compiler of policies and by who takes slots back.
 // Invariant: a name keeps its slot until no slot is free, and for as long as a service has that name; slot 0 is never
 // given.
 #pragma once

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Turns overlapping ranges of several services into trie entries. Used by the compiler of policies.
-// Invariant: see trie_entries.h.
 #include "maps/compile/trie_entries.h"
 
 #include <algorithm>

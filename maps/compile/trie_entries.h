@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Turns overlapping ranges of several services into trie entries that need one lookup.
-// Included by the compiler of policies.
 // Invariant: the longest entry that holds an address lists every service whose ranges hold it, most specific first.
 #pragma once
 

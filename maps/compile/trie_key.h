@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Prefixes as the kernel's LPM-trie keys, and the order of keys.
-// Included by the compiler of policies and the search in its result.
 // Invariant: keys sort as their prefixes do: by address, then by length.
 #pragma once
 

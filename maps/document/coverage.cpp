@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a list of ranges covers, by merging intervals. Used by the guards and by what combines range maps.
-// Invariant: see coverage.h. IPv4 sorts before IPv6, so that one list serves both families.
+// IPv4 sorts before IPv6, so that one list serves both families.
 #include "maps/document/coverage.h"
 
 #include <algorithm>

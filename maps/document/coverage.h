@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // What a list of ranges covers, as a whole: it does not matter how the list is cut into prefixes.
-// Included by the guards and by what combines range maps.
 // Invariant: intervals are sorted and neither overlap nor touch; building is one sort, a question one binary search.
 #pragma once
 

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Checks the syntax of a domain name, and compares names. Used by the reader of services, the compiler of policies and
-// the drift.
-// Invariant: see domain.h.
 #include "maps/document/domain.h"
 
 #include <algorithm>

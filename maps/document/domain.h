@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Which domain names a range map may hold, and which names they stand for.
-// Included by the reader of services, the compiler of policies and the drift.
 // Invariant: an accepted domain is canonical: lower case, no final dot; equal names are equal strings.
 #pragma once
 

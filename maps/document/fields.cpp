@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Takes typed fields out of a JSON object. Used by the readers of range maps and vendor lists.
-// Invariant: see fields.h.
 #include "maps/document/fields.h"
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Takes typed fields out of a JSON object.
-// Included by the readers of range maps and vendor lists.
 // Invariant: every error begins with the JSON path of the field that is wrong.
 #pragma once
 

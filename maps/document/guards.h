@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Guards against disaster: what a range map may not do to a host unless its signer says in the map that it is meant.
-// Included by the acceptance of maps and the commands. Invariant: pure functions; a map without violations cannot take
-// addresses that are certainly not KUDO's, nor withdraw most of KUDO's.
+// Invariant: pure functions; a map without violations cannot take addresses that are certainly not KUDO's, nor withdraw
+// most of KUDO's.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads JSON text strictly. Used by the readers of range maps and vendor lists.
-// Invariant: see json_document.h. The library alone would keep the last of two equal keys, and take a NUL byte as the
-// end of the text.
+// The library alone would keep the last of two equal keys, and take a NUL byte as the end of the text.
 #include "maps/document/json_document.h"
 
 #include <algorithm>

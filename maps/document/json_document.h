@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Reads JSON text strictly: the whole of it, no key twice in an object, bounded depth.
-// Included by the readers of range maps and vendor lists.
 // Invariant: no exception of the JSON library gets out; an error says where, but not yet in which document.
 #pragma once
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Reads one service of a range map. Used by the reader of range maps.
-// Invariant: see parse_service.h.
 #include "maps/document/parse_service.h"
 
 #include <array>

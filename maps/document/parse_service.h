@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Reads one service of a range map.
-// Included by the reader of range maps.
 // Invariant: a Service that parse_service() returned obeys every rule that needs no look at other services.
 #pragma once
 

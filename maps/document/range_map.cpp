@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Questions to a range map. Used by the compiler of policies and the commands.
+// Questions to a range map.
 // Invariant: regions() is sorted, each once, without "*".
 #include "maps/document/range_map.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Addresses and prefixes: from text, to text, containment. Used by everything that handles ranges.
+// Addresses and prefixes: from text, to text, containment.
 // Invariant: one value has one text, and parse(text()) gives the value back (IPv4-mapped prefixes excepted: refused).
 #include "maps/net/prefix.h"
 

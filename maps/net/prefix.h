@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // An IP address or prefix, IPv4 or IPv6, as value and as text.
-// Included by the range map, the policy compiler and the commands.
 // Invariant: a Prefix that parse() returned has no host bits set.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The table of special blocks. Used by the guards.
+// The table of special blocks.
 // Invariant: every block of https://www.iana.org/assignments/iana-ipv4-special-registry and
 // https://www.iana.org/assignments/iana-ipv6-special-registry, as of 2025; what is not of them stands at the end of its
 // family.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Blocks of addresses that are nobody's on the Internet, or everybody's: the IANA registries of special-purpose IPv4
-// and IPv6 addresses (RFC 6890), and multicast. Included by the guards. Invariant: every block names its RFC.
+// and IPv6 addresses (RFC 6890), and multicast.
+// Invariant: every block names its RFC.
 #pragma once
 
 #include <span>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Joins and splits a document and its signatures. Used by the fleet's source and commands.
-// Invariant: see bundle.h.
 #include "maps/trust/bundle.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A document and its signatures as one value: the signature files one behind the other, an empty line, then the raw
-// bytes of the document. Included by the fleet's source and commands.
+// bytes of the document.
 // Invariant: split(join(b)) == b, byte for byte in the document; the document is not looked at.
 #pragma once
 

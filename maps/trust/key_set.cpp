@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads key sets, counts whose signatures a document has. Used by the agent and the fleet commands.
+// Reads key sets, counts whose signatures a document has.
 // Invariant: a key counts once, however often it has signed; no key set is satisfied by no signatures, whatever its
 // threshold says.
 #include "maps/trust/key_set.h"

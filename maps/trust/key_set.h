@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Whose signatures count, how many are needed, and how that changes. Included by the agent and the fleet commands.
+// Whose signatures count, how many are needed, and how that changes.
 // Invariant: a document counts as signed only if `threshold` different keys of the set have signed its bytes; a key set
 // is followed only by one that the old and the new keys have signed.
 #pragma once

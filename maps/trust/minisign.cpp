@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads and verifies minisign's format with libsodium. Used by key sets and the commands.
-// Invariant: see minisign.h. One value has one text: base64 without stray characters, unused bits or missing padding.
+// One value has one text: base64 without stray characters, unused bits or missing padding.
 #include "maps/trust/minisign.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What fills the line: TCP flows or a flood of datagrams between the host and a stranger.
-// Included by the contention benchmark. Invariant: nothing of it is KUDO's; what is counted is what arrived.
+// Invariant: nothing of it is KUDO's; what is counted is what arrived.
 #pragma once
 
 #include <atomic>

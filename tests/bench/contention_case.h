@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One case of the contention benchmark: a fresh line, with the agent or without, media, and what fills the line.
-// Included by the contention benchmark. Invariant: nothing of a case is left for the next one.
+// Invariant: nothing of a case is left for the next one.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What became of packets: how many came, and how long they took. Included by the contention benchmark.
+// What became of packets: how many came, and how long they took.
 // Invariant: a packet belongs to the window in which it was sent, whenever it came.
 #pragma once
 

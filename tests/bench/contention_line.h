@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A line that is narrower than what stands on both of its ends: a host, its modem, and a server on the other side.
-// Included by the contention benchmark. Invariant: the bottleneck is the modem's, both ways: one FIFO of half a second,
-// out of the host's reach.
+// Invariant: the bottleneck is the modem's, both ways: one FIFO of half a second, out of the host's reach.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Media flows shaped as KUDO's: Opus-like and VP8-like RTP inside TURN ChannelData, paced, numbered and timed.
-// Included by the contention benchmark. Invariant: a packet's send time is taken right before it is handed to the
-// kernel, and a packet is lost only when it has not come long after the last one did.
+// Invariant: a packet's send time is taken right before it is handed to the kernel, and a packet is lost only when it
+// has not come long after the last one did.
 #pragma once
 
 #include <atomic>

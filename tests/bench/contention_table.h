@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The contention benchmark's figures, for people and as JSON, beside what they are compared with and what we want.
-// Included by the contention benchmark. Invariant: a comparison is with a case of the same run and direction.
+// Invariant: a comparison is with a case of the same run and direction.
 #pragma once
 
 #include <string>

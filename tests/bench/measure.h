@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Measuring and reporting: medians over rounds, always beside what they are compared with. Included by tests/bench.
+// Measuring and reporting: medians over rounds, always beside what they are compared with.
 // Invariant: a figure and its comparison come from the same rounds, taken in turns.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parts of the benchmark, one file each. Included by main.
+// The parts of the benchmark, one file each.
 #pragma once
 
 #include "tests/bench/measure.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A data path to measure: real maps and programs of the agent in a bpffs of a test host, the benchmark's own programs
-// on the same maps. Included by tests/bench. Invariant: nothing is attached to anything but the test host's line.
+// on the same maps.
+// Invariant: nothing is attached to anything but the test host's line.
 #pragma once
 
 #include <memory>

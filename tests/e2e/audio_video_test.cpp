@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A bundle of one Opus-like and one VP8-like stream on one flow: which DSCP each packet has when it arrives. Run by
-// ctest, label e2e. Invariant: sent as real senders do, in TURN ChannelData, in Send indications or bare; judged by
-// whole frames on the far end.
+// A bundle of one Opus-like and one VP8-like stream on one flow: which DSCP each packet has when it arrives.
+// Invariant: sent as real senders do, in TURN ChannelData, in Send indications or bare; judged by whole frames on the
+// far end.
 #include "tests/e2e/link_fixture.h"
 
 #include <netinet/in.h>

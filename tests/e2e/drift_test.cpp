@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What says that the range map is stale: what `status` and `stats` say after real STUN and DNS between real sockets.
-// Run by ctest, label e2e. Invariant: every datagram has arrived before the command is asked.
+// Invariant: every datagram has arrived before the command is asked.
 #include "tests/e2e/link_fixture.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The fixture of the tests of a whole fleet of one: a host with the agent enabled, a message server on its loopback,
-// and an operator with a key, all in the host's network namespace. Included by tests/e2e. Invariant: the test's thread
-// is in that namespace too, so whatever it starts or connects is.
+// and an operator with a key, all in the host's network namespace.
+// Invariant: the test's thread is in that namespace too, so whatever it starts or connects is.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The whole way: an operator publishes a signed map, the service of a host takes it in over a real message server, the
-// kernel judges by it, and the operator sees that. Run by ctest, label e2e.
+// kernel judges by it, and the operator sees that.
 #include <gtest/gtest.h>
 
 #include <fstream>

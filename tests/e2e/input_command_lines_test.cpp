@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Wrong command lines: what a person reads, exit status 2, and a running data path that is left alone.
-// Run by ctest, label e2e. Invariant: one line on standard error that names what is wrong, nothing on standard output.
+// Invariant: one line on standard error that names what is wrong, nothing on standard output.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The program without the capabilities it needs: what still works, and one line that names what is missing.
-// Run by ctest, label e2e. Invariant: exit status 5 for what needs them, 0 for what only reads files and explains.
+// Invariant: exit status 5 for what needs them, 0 for what only reads files and explains.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Broken range maps through the real program: what it says, and that the running data path is left alone.
-// Run by ctest, label e2e. Invariant: every refusal is exit status 2 and one line that names the file, the field and
-// what was expected; nothing on standard output.
+// Invariant: every refusal is exit status 2 and one line that names the file, the field and what was expected; nothing
+// on standard output.
 #include <gtest/gtest.h>
 
 #include <bpf/bpf.h>

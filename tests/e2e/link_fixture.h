@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A host on a line whose every packet is known, somebody else's programs on it, and how to find a flow in the
-// statistics. Included by the end-to-end tests of counts, marks, super-packets and kinds of links. Invariant: what is
-// attached here as somebody else's stays attached until the namespaces end.
+// statistics.
+// Invariant: what is attached here as somebody else's stays attached until the namespaces end.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is ours and what is not: filters without an owner, two instances on one interface, another state directory, a
-// mount that will not last, a disk that cannot be written. Run by ctest, label e2e.
+// mount that will not last, a disk that cannot be written.
 // Invariant: exit 0 of `status` means exactly one counting program on each side.
 #include "tests/e2e/link_fixture.h"
 

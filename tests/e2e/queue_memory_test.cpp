@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The memory of what stood at a root, in maps of a real bpffs: read back as written, and refused where it is not what
-// we wrote. Run by ctest, label e2e. Invariant: pins only in the test's own bpffs.
+// we wrote.
+// Invariant: pins only in the test's own bpffs.
 #include <gtest/gtest.h>
 
 #include <bpf/bpf.h>

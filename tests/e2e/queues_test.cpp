@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The queues: which one is made, that disable puts back what stood there, also after a kill, and that an admin's queue
-// is left alone. Run by ctest, label e2e. Invariant: what tc shows before enable and after disable is compared whole.
+// is left alone.
+// Invariant: what tc shows before enable and after disable is compared whole.
 #include <gtest/gtest.h>
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Range maps that must not come in, by hand and through the service. Run by ctest, label e2e.
+// Range maps that must not come in, by hand and through the service.
 // Invariant: after every refusal the last good map judges on, its content hash read back from the kernel.
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A disk that is full or broken at every single call with which a range map is accepted. Run by ctest, label e2e.
+// A disk that is full or broken at every single call with which a range map is accepted.
 // Invariant: the kernel judges by the old map or the new, whole; a serial never goes down; once the disk is well the
 // same command does its work.
 #include <gtest/gtest.h>

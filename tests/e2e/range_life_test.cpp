@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Range maps through their life on one host: staged, early, activated by date, retiring, rolled back, expired; with the
-// real service and a clock that the test sets. Run by ctest, label e2e.
+// real service and a clock that the test sets.
 #include <gtest/gtest.h>
 
 #include <sys/wait.h>

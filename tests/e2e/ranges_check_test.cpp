@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What `ranges check` and `ranges diff` say would become of a map on this host. Run by ctest, label e2e.
+// What `ranges check` and `ranges diff` say would become of a map on this host.
 // Invariant: nothing is changed; what they say is what `ranges apply` then does.
 #include <gtest/gtest.h>
 

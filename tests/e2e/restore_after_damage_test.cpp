@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What somebody else broke: pins, links, state file, another version's folder. What status says, what heals it, and
-// that instances side by side do not disturb each other. Run by ctest, label e2e. Invariant: after the damage
-// `disable`, or an `enable` and a `disable`, leave nothing of ours.
+// that instances side by side do not disturb each other.
+// Invariant: after the damage `disable`, or an `enable` and a `disable`, leave nothing of ours.
 #include <gtest/gtest.h>
 
 #include <algorithm>

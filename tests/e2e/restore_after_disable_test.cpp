@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // disable puts everything back: ours is gone from the kernel, what others have put there stands as it stood.
-// Run by ctest, label e2e. Invariant: the interface is compared before enable and after disable with what tc and ip
-// say of it, and between them ours is seen to be there.
+// Invariant: the interface is compared before enable and after disable with what tc and ip say of it, and between them
+// ours is seen to be there.
 #include <gtest/gtest.h>
 
 #include <bpf/bpf.h>

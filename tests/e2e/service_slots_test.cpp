@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A life of range maps with more service names than the kernel's table has slots. Run by ctest, label e2e.
+// A life of range maps with more service names than the kernel's table has slots.
 // Invariant: every packet is counted for the service that its map names, whoever had that slot before.
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// When a source's problem becomes an alarm that `status` shows. Run by ctest, label e2e.
+// When a source's problem becomes an alarm that `status` shows.
 // Invariant: what heals by itself never does.
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The service speaks TLS 1.2 or later with message servers and web servers, also where OpenSSL's configuration on the
-// machine would allow less. Run by ctest, label e2e.
+// machine would allow less.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which DNS questions and answers the programs note, on every hook and in every wrapping, and which not. Run by ctest,
-// label kernel. Invariant: expectations are written out by hand.
+// Which DNS questions and answers the programs note, on every hook and in every wrapping, and which not.
+// Invariant: expectations are written out by hand.
 #include <algorithm>
 
 #include "agent/inspect/dns_message.h"

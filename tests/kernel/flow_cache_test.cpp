@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The CPUs' flow caches: counts stay exact while flows push each other out of them, while policies change, while
-// somebody reads, and when the flow table is full. Run by ctest, label kernel.
+// somebody reads, and when the flow table is full.
 // Invariant: what is expected was counted by the sender.
 #include <sched.h>
 

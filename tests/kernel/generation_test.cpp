@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which generation judges a packet, and what becomes of flows when it changes. Run by ctest, label kernel.
+// Which generation judges a packet, and what becomes of flows when it changes.
 // Invariant: each expectation follows from the packet and the active generation alone.
 #include "tests/kernel/kernel_test.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What each hook does with single, well-known packets: marks, counts, fragments, roles. Run by ctest, label kernel.
+// What each hook does with single, well-known packets: marks, counts, fragments, roles.
 // Invariant: expectations are written out by hand; the parity tests have the oracle.
 #include "tests/kernel/kernel_test.h"
 

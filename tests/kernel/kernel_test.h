@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The fixture of the kernel tests, and the range map that they judge by.
-// Included by every file of tests/kernel. Invariant: each test has a data path of its own; without BPF it is skipped.
+// Invariant: each test has a data path of its own; without BPF it is skipped.
 #pragma once
 
 #include <cstring>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernel and native decision agree: odd packets through the programs, each checked against the oracle, counters and
-// all. Run by ctest, label kernel. Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
+// all.
+// Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
 #include "tests/kernel/kernel_test.h"
 #include "tests/support/packet_generator.h"
 

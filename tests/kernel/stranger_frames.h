@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Datagrams between this host and a stranger in every wrapping, the hooks that they come by, and the fixture that sends
-// them. Included by the tests of what is noted of strangers. Invariant: the remote is in no range of map_here().
+// them.
+// Invariant: the remote is in no range of map_here().
 #pragma once
 
 #include "tests/kernel/kernel_test.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Strays: which STUN messages of strangers the programs note, on every hook and in every wrapping, and which not. Run
-// by ctest, label kernel. Invariant: expectations are written out by hand.
+// Strays: which STUN messages of strangers the programs note, on every hook and in every wrapping, and which not.
+// Invariant: expectations are written out by hand.
 #include "bpf/stun.h"
 #include "tests/kernel/stranger_frames.h"
 #include "tests/support/stun_message.h"

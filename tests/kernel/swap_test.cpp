@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Swaps of the policy while packets are judged on other threads: old or new, never a mix, never an empty one.
-// Run by ctest, label kernel. Invariant: the two policies share one range; any mix of them, and an empty one, gives a
-// reason or a verdict that neither gives.
+// Invariant: the two policies share one range; any mix of them, and an empty one, gives a reason or a verdict that
+// neither gives.
 #include <atomic>
 #include <chrono>
 #include <cstdlib>

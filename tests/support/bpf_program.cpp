@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// A private copy of the data path. Used through bpf_program.h by the kernel tests.
-// Invariant: see bpf_program.h. The skeleton is included here and nowhere else in the tests.
 #include "tests/support/bpf_program.h"
 
 #include <cerrno>

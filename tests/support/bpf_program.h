@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A private copy of the data path: loaded, filled with policies and run through BPF_PROG_TEST_RUN, attached nowhere.
-// Included by the kernel tests. Invariant: nothing is pinned; all of it ends with the object.
+// Invariant: nothing is pinned; all of it ends with the object.
 #pragma once
 
 #include <cstdint>

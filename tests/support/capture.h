@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What goes over an interface, seen by an AF_PACKET socket, and what the frames say. Included by the end-to-end tests.
+// What goes over an interface, seen by an AF_PACKET socket, and what the frames say.
 // Invariant: nothing of the product's own parser is used here; a capture that lost a frame throws instead of reporting.
 #pragma once
 

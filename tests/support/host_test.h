@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The fixture of the end-to-end tests: a TestHost of its own for every test. Included by tests/e2e.
+// The fixture of the end-to-end tests: a TestHost of its own for every test.
 // Invariant: a test whose host cannot be built is skipped with the reason, which continuous integration takes as a
 // failure.
 #pragma once

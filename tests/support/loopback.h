@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Addresses and free ports of 127.0.0.1. Included by what starts servers for the tests.
+// Addresses and free ports of 127.0.0.1.
 #pragma once
 
 #include <netinet/in.h>

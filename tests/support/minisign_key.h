@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A key pair made by the real minisign, and files signed with it. Included by the end-to-end tests.
+// A key pair made by the real minisign, and files signed with it.
 // Invariant: the files live in the folder that was given.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The fleet's source with a loop around it as the service has one, and the operator's hand on the same server. Included
-// by the tests of the fleet. Invariant: every delivery is kept, in its order.
+// The fleet's source with a loop around it as the service has one, and the operator's hand on the same server.
+// Invariant: every delivery is kept, in its order.
 #pragma once
 
 #include <chrono>

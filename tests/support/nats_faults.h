@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the tests of a message server's faults have in common: how often and for how long, a server that lets hosts in
-// or not, and the times that healing took. Included by tests/e2e. Invariant: the waits of what is tested are shortened,
-// to a 300th where five minutes are allowed.
+// or not, and the times that healing took.
+// Invariant: the waits of what is tested are shortened, to a 300th where five minutes are allowed.
 #pragma once
 
 #include <chrono>

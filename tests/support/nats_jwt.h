@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What nsc makes for a message server in operator mode: an operator, an account with JetStream, users with tokens.
-// Included by tests/e2e. Invariant: minted here from the format's description
-// (https://docs.nats.io/running-a-nats-service/nats_admin/security/jwt), not by the code under test.
+// Invariant: minted here from the format's description (https://docs.nats.io/running-a-nats-
+// service/nats_admin/security/jwt), not by the code under test.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A real nats-server with JetStream in a folder of its own, and all that can befall one. Included by the tests and the
-// benchmark of the fleet. Invariant: listens on the loopback of the thread's network namespace unless told otherwise;
-// gone, with its folder, when the owner is.
+// A real nats-server with JetStream in a folder of its own, and all that can befall one.
+// Invariant: listens on the loopback of the thread's network namespace unless told otherwise; gone, with its folder,
+// when the owner is.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Says what must become of a packet. Used through oracle.h by the kernel tests.
-// Invariant: see oracle.h.
 #include "tests/support/oracle.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Says what must become of a packet, and keeps the books that the kernel must have kept.
-// Included by the kernel tests. Invariant: matches come from the range map's own ranges, one after the other, never
-// from what compile() made of them; a judgement depends on packet and policy only, never on the packets before.
+// Invariant: matches come from the range map's own ranges, one after the other, never from what compile() made of them;
+// a judgement depends on packet and policy only, never on the packets before.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Packets that read like the wire: Ethernet{} / Vlan{.id = 5} / IPv4{.destination = "3.123.12.129"} / Udp{} /
-// Payload(100). Included by the unit, kernel and fuzz tests and by the generator of odd packets. Invariant: lengths,
-// protocol numbers and checksums that nobody gave are right; those that somebody gave stand as given.
+// Payload(100).
+// Invariant: lengths, protocol numbers and checksums that nobody gave are right; those that somebody gave stand as
+// given.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A seeded source of odd packets: every link shape, tags, PPPoE, options, fragments, extension chains, wrong lengths,
-// cuts, padding, garbage; addresses at the edges of a range map's ranges. Included by the kernel tests. Invariant: the
-// same seed, map, link layer and direction give the same packets.
+// cuts, padding, garbage; addresses at the edges of a range map's ranges.
+// Invariant: the same seed, map, link layer and direction give the same packets.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Puts the calling thread, and what it starts, into a private network namespace. Included by tests whose servers and
-// clients are to be cut off from each other. Invariant: the thread is back where it was when the owner is gone.
+// Puts the calling thread, and what it starts, into a private network namespace.
+// Invariant: the thread is back where it was when the owner is gone.
 #pragma once
 
 #include <string>

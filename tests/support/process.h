@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs a program to its end and keeps what it printed. Included by the end-to-end tests.
+// Runs a program to its end and keeps what it printed.
 // Invariant: no shell; a program that does not end in time is killed and reported as status -1.
 #pragma once
 

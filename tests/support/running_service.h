@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent run` as a child process of a test. Included by the end-to-end tests.
+// `kudo-agent run` as a child process of a test.
 // Invariant: it is gone when the object is, however the test ends.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The fixture of the tests of sources: serves one as the service does, and keeps what it delivers. Included by
-// tests/e2e. Invariant: the source is only called when its descriptor is readable, as in the service.
+// The fixture of the tests of sources: serves one as the service does, and keeps what it delivers.
+// Invariant: the source is only called when its descriptor is readable, as in the service.
 #pragma once
 
 #include <gtest/gtest.h>

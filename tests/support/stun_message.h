@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// STUN messages as they are on the wire. Included by the tests of strays, unit to end-to-end.
+// STUN messages as they are on the wire.
 // Invariant: length and cookie are right; who wants them wrong changes the bytes.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A folder in the temporary directory that goes with its owner. Included by the tests that need files of their own.
+// A folder in the temporary directory that goes with its owner.
 #pragma once
 
 #include <cstdlib>

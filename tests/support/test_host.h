@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A host under test and the far end of its line, in private network namespaces, with a private bpffs and state
-// directory. Included by the end-to-end tests. Invariant: unreachable from the machine's own network; all of it is gone
-// when the test process ends, however it ends, except one empty folder in the temporary directory after a kill.
+// directory.
+// Invariant: unreachable from the machine's own network; all of it is gone when the test process ends, however it ends,
+// except one empty folder in the temporary directory after a kill.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The template of test_host.h. Included by it only.
+// The template of test_host.h.
 #pragma once
 
 #include <exception>

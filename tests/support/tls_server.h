@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A server that speaks one version of TLS and nothing after the handshake, in python3, and a configuration of OpenSSL
-// that forbids nothing. Included by tests/e2e. Invariant: it listens on 127.0.0.1 of the thread's network namespace and
-// ends with its object.
+// that forbids nothing.
+// Invariant: it listens on 127.0.0.1 of the thread's network namespace and ends with its object.
 #pragma once
 
 #include <filesystem>

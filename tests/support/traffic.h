@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Traffic whose amount is known: datagrams, raw frames and TCP transfers between two namespaces. Included by the
-// end-to-end tests. Invariant: what is sent towards a receiver is waited for in small bursts, so that no queue between
-// the two overflows; what cannot be sent throws.
+// Traffic whose amount is known: datagrams, raw frames and TCP transfers between two namespaces.
+// Invariant: what is sent towards a receiver is waited for in small bursts, so that no queue between the two overflows;
+// what cannot be sent throws.
 #pragma once
 
 #include <chrono>

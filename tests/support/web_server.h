@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Web servers for the tests of sources: nginx, and one that misbehaves in python3; certificates for them by openssl.
-// Included by tests/e2e. Invariant: they listen on 127.0.0.1 alone, keep all their files in the given folder, and end
-// with their object, or with the test's process if that is killed.
+// Invariant: they listen on 127.0.0.1 alone, keep all their files in the given folder, and end with their object, or
+// with the test's process if that is killed.
 #pragma once
 
 #include <filesystem>

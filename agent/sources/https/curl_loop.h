@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libcurl's transfers driven by an epoll and a timer, without a thread of ours. Included by the HTTPS source.
+// libcurl's transfers driven by an epoll and a timer, without a thread of ours.
 // Invariant: nothing waits; all of its descriptors are in the epoll it was given, and gone from it when it is gone.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One document of a web server, asked for again and again, sent only if it has changed. Included by the HTTPS source.
+// One document of a web server, asked for again and again, sent only if it has changed.
 // Invariant: body() is always one whole document that the server sent with status 200, or empty; a transfer that fails
 // leaves it as it was.
 #pragma once

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Bells by number. Used by the connection to the message server.
-// Invariant: see nats_bell.h. libnats calls back after natsConnection_Destroy() and natsSubscription_Destroy() have
-// returned; a number that is no longer there is harmless, a pointer would not be.
+// libnats calls back after natsConnection_Destroy() and natsSubscription_Destroy() have returned; a number that is no
+// longer there is harmless, a pointer would not be.
 #include "agent/sources/nats/callbacks.h"
 
 #include <cstdint>

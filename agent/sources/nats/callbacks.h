@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The number that libnats's threads carry instead of a pointer. Included by the connection to the message server.
+// The number that libnats's threads carry instead of a pointer.
 // Invariant: once a bell is destroyed nothing rings it, however late a thread of libnats comes.
 #pragma once
 

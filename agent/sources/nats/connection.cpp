@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Connections to the message server through libnats. Used by the fleet's source and commands.
-// Invariant: see nats_connection.h. libnats's own reconnecting is off: it gives up after a credential was refused
-// twice, whatever its options say.
+// libnats's own reconnecting is off: it gives up after a credential was refused twice, whatever its options say.
 #include "agent/sources/nats/connection.h"
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One connection to a fleet's message server. Included by the fleet's source and
-// commands. Invariant: a connection that is lost stays lost, whoever wants another opens it; every call ends within the
-// options' waits. Nothing that the server says is believed.
+// One connection to a fleet's message server.
+// Invariant: a connection that is lost stays lost, whoever wants another opens it; every call ends within the options'
+// waits. Nothing that the server says is believed.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Reads credentials for the message server. Used by the connection.
-// Invariant: see nats_credentials.h. libnats wants the public key of a seed to be named, which nobody keeps in a file:
-// it is derived here (https://docs.nats.io/using-nats/developer/connecting/nkey: prefix, key, CRC-16, in base32).
 #include "agent/sources/nats/credentials.h"
 
 #include <array>

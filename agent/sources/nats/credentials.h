@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who we are to the message server: a file with one of three kinds of credentials. Included by the connection.
+// Who we are to the message server: a file with one of three kinds of credentials.
 // Invariant: the file is read anew for every connection, so that a replaced one counts without a restart; no secret
 // gets into a message.
 #pragma once

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Owners of libnats's objects. Included by the files that speak to libnats, and by no others.
+// Owners of libnats's objects.
 // Invariant: what libnats made is destroyed once, subscriptions before their connection.
 #pragma once
 

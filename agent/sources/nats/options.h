@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How to reach a fleet's message server, and how patient to be with it. Included by the fleet's source and commands.
+// How to reach a fleet's message server, and how patient to be with it.
 // Invariant: nothing of libnats shows here.
 #pragma once
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The service's side of the message server: hands over, never waits. Used by the service.
-// Invariant: see nats_source.h.
 #include "agent/sources/nats/source.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A fleet's message server as a source of range maps and key sets, and where the host reports. Included by the service.
+// A fleet's message server as a source of range maps and key sets, and where the host reports.
 // Invariant: the server is a doorbell that nobody trusts: what rings makes us read, what is read is only delivered, and
 // whatever happens to server, network, store or credentials, everything is read anew at least every `read_again`.
 #pragma once

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The life of the message server's source. Used by nats_source.cpp.
-// Invariant: see nats_worker.h. Every failure ends in a moment at which it is tried again.
 #include "agent/sources/nats/worker.h"
 
 #include <algorithm>

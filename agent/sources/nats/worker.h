@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The thread of the message server's source: connects, reads, reports, for ever. Included by nats_source.cpp.
+// The thread of the message server's source: connects, reads, reports, for ever.
 // Invariant: it alone touches the connection; whatever fails is tried again, after a wait that never exceeds the
 // options' longest.
 #pragma once

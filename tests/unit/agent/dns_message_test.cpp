@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is read of a name server's answer. Run by ctest, label unit.
+// What is read of a name server's answer.
 // Invariant: each test names one behaviour.
 #include <algorithm>
 #include <random>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which strays and names say that the range map is stale. Run by ctest, label unit.
+// Which strays and names say that the range map is stale.
 // Invariant: each test names one behaviour.
 #include <gtest/gtest.h>
 

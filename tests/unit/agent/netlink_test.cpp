@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Dumps that something interrupts are asked for again. Run by ctest, label unit. Invariant: each test names one
-// behaviour; no kernel.
+// Dumps that something interrupts are asked for again.
+// Invariant: each test names one behaviour; no kernel.
 #include <gtest/gtest.h>
 
 #include "agent/netlink/netlink.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which queue a wish comes to. Run by ctest, label unit. Invariant: each test names one behaviour; no kernel.
+// Which queue a wish comes to.
+// Invariant: each test names one behaviour; no kernel.
 #include <gtest/gtest.h>
 
 #include <algorithm>

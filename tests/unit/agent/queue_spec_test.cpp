@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rates as people write them. Run by ctest, label unit. Invariant: each test names one behaviour.
+// Rates as people write them.
+// Invariant: each test names one behaviour.
 #include <gtest/gtest.h>
 
 #include "agent/queues/spec.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The queues that we make, as the bytes that the kernel is told. Run by ctest, label unit. Invariant: no kernel; what
-// the kernel demands of them is written here a second time, with where it does.
+// The queues that we make, as the bytes that the kernel is told.
+// Invariant: no kernel; what the kernel demands of them is written here a second time, with where it does.
 #include <gtest/gtest.h>
 
 #include <linux/pkt_sched.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The life of range maps as pure functions on the ledger. Run by ctest, label unit.
+// The life of range maps as pure functions on the ledger.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

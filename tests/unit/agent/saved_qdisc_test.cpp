@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What of the memory of queues needs no kernel: the fingerprint, and the names in its folder. Run by ctest, label unit.
+// What of the memory of queues needs no kernel: the fingerprint, and the names in its folder.
 // Invariant: each test names one behaviour.
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the service tells systemd, and that it never waits for it. Run by ctest, label unit.
+// What the service tells systemd, and that it never waits for it.
 // Invariant: each test has a socket of its own, and the environment is as before afterwards.
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which DNS questions the data path takes note of, and what it knows of their names. Run by ctest, label unit.
+// Which DNS questions the data path takes note of, and what it knows of their names.
 // Invariant: each test names one behaviour; what lies behind the bytes that were seen is never looked at.
 #include <algorithm>
 #include <optional>

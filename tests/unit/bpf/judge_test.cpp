@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one decision function: match, port, mode. Run by ctest, label unit.
+// The one decision function: match, port, mode.
 // Invariant: only enforce drops, only a rule prioritises, and the most specific service that lists the port decides.
 #include <cstring>
 #include <initializer_list>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Marks: DSCP, skb->priority and the checksum's update. Run by ctest, label unit.
+// Marks: DSCP, skb->priority and the checksum's update.
 // Invariant: every updated checksum is compared with one computed from the whole header anew.
 #include <array>
 #include <cstring>

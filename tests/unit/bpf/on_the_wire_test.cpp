@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How many packets and bytes a frame is on the wire. Run by ctest, label unit.
+// How many packets and bytes a frame is on the wire.
 // Invariant: each expectation is the sum over segments that the test has built one by one, as a card would cut them.
 #include <gtest/gtest.h>
 

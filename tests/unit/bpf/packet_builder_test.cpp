@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The packet builder itself: known packets byte by byte, and checksums as a receiver checks them. Run by ctest, label
-// unit. Invariant: nothing here is computed by the code that it checks, but for the plain RFC 1071 sum, which has its
-// own vector.
+// The packet builder itself: known packets byte by byte, and checksums as a receiver checks them.
+// Invariant: nothing here is computed by the code that it checks, but for the plain RFC 1071 sum, which has its own
+// vector.
 #include <gtest/gtest.h>
 
 #include "tests/support/packet_builder.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The short way through the parser: where it is sure, it gives what the long way gives; and it is sure of the packets
-// that matter. Run by ctest, label unit. Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
+// that matter.
+// Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
 #include <cstring>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kudo_parse() makes of whole, odd and impossible packets. Run by ctest, label unit.
+// What kudo_parse() makes of whole, odd and impossible packets.
 // Invariant: every reason that the parser can give is reached here.
 #include <cstring>
 #include <initializer_list>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which bit of the prefilter an address falls on. Run by ctest, label unit.
+// Which bit of the prefilter an address falls on.
 // Invariant: a clear bit is a certain "not KUDO"; what the compiler of policies sets is checked with the maps' tests.
 #include <memory>
 #include <random>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a media datagram carries, and which RTP streams are audio or video. Run by ctest, label unit.
+// What a media datagram carries, and which RTP streams are audio or video.
 // Invariant: each test names one behaviour; streams are built as real senders make them.
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is a STUN message, and of which class. Run by ctest, label unit.
+// What is a STUN message, and of which class.
 // Invariant: each test names one behaviour; messages lie at the very end of their memory, where reading on is an error.
 #include <algorithm>
 #include <memory>

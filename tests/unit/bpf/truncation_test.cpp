@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A deep packet cut at every byte: the right reason at each, and never a read beyond the end. Run by ctest, label unit.
+// A deep packet cut at every byte: the right reason at each, and never a read beyond the end.
 // Invariant: each packet ends where its memory page does, and the next page cannot be read: one byte too far is a
 // crash.
 #include <cstring>

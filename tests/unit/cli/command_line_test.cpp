@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Command lines and config files, and what people are told about wrong ones.
-// Run by ctest, label unit. Invariant: nothing here runs a command that changes anything.
+// Invariant: nothing here runs a command that changes anything.
 #include <filesystem>
 #include <fstream>
 

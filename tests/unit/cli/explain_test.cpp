@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What explain says of packets: the decision of the data path, and the line of the map behind it.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <algorithm>
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Marks as people write them: --mark, --firewall-mark, DSCP names.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <gtest/gtest.h>
 
 #include "cli/arguments/mark_option.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What people read: units, tables, colour; and the pieces of JSON.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <chrono>
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Statistics and Status as JSON and as text: the names are a contract with programs.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <chrono>
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The built-in map against the vendor's figures, the vendor's bare list, and the hash of documents.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <algorithm>
 #include <cstring>
 #include <set>

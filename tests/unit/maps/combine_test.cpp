@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is honoured while maps change: single cases, and random maps address by address against a naive oracle.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <algorithm>
 #include <random>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small range maps to compile, and what a match says by name. Included by the tests of compile().
+// Small range maps to compile, and what a match says by name.
 // Invariant: a sample asks for nothing but what its arguments say.
 #pragma once
 

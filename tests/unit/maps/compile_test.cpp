@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What compile() makes of a range map: slots, ports, trie entries, prefilters, hash, refusals.
-// Run by ctest, label unit. Invariant: each test names one behaviour; random input is in maps_oracle_test.cpp.
+// Invariant: each test names one behaviour; random input is in maps_oracle_test.cpp.
 #include <algorithm>
 #include <bit>
 #include <chrono>

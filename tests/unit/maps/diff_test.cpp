@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What changes between two range maps, and which ranges overlap inside one.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <chrono>
 
 #include <fmt/format.h>

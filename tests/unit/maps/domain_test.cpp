@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which names a domain of a range map stands for. Run by ctest, label unit.
+// Which names a domain of a range map stands for.
 // Invariant: each test names one behaviour.
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the guards let through and what not, and the arithmetic of intervals behind them, against a naive oracle.
-// Run by ctest, label unit. Invariant: each test names one behaviour; both sides of every limit are tried.
+// Invariant: each test names one behaviour; both sides of every limit are tried.
 #include <algorithm>
 #include <bitset>
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Key sets: whose signatures count, how many are needed, how one set follows another.
-// Run by ctest, label unit. Invariant: each test names one behaviour; every refusal's text is checked, so that nothing
-// is refused for another reason.
+// Invariant: each test names one behaviour; every refusal's text is checked, so that nothing is refused for another
+// reason.
 #include <algorithm>
 
 #include <fmt/format.h>

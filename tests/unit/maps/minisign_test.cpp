@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Signatures in minisign's format: what the real program writes is verified, and nothing else is.
-// Run by ctest, label unit. Invariant: the forgeries are made with the right key's own signatures: only the rule under
-// test can refuse them.
+// Invariant: the forgeries are made with the right key's own signatures: only the rule under test can refuse them.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>

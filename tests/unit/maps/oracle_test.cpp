@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Compiled policies against a naive oracle on random nested ranges, and the prefilter's promise.
-// Run by ctest, label unit. Invariant: the oracle looks at the ranges only, never at what compile() built.
+// Invariant: the oracle looks at the ranges only, never at what compile() built.
 #include <algorithm>
 #include <bit>
 #include <cstring>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reading and writing range maps: which documents are refused, with which words; writing is the inverse of reading.
-// Run by ctest, label unit. Invariant: each test names one behaviour; broken documents differ from a good one by one
-// edit.
+// Invariant: each test names one behaviour; broken documents differ from a good one by one edit.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Addresses and prefixes: what is accepted, what is refused and with which words, and what contains what.
-// Run by ctest, label unit. Invariant: each test names one behaviour.
+// Invariant: each test names one behaviour.
 #include <random>
 
 #include <gtest/gtest.h>

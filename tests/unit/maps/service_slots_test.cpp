@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which slots service names get, keep and lose. Run by ctest, label unit.
+// Which slots service names get, keep and lose.
 // Invariant: each test names one behaviour.
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Keys that sign in both formats, from libsodium alone, and the four lines of a signature file to take apart.
-// Included by the tests of signatures and key sets. Invariant: the same number gives the same key on every run; what is
-// signed here the real minisign accepts as well, as maps_minisign_test.cpp shows.
+// Invariant: the same number gives the same key on every run; what is signed here the real minisign accepts as well, as
+// maps_minisign_test.cpp shows.
 #pragma once
 
 #include <array>
