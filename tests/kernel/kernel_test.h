@@ -14,8 +14,8 @@
 #include <netinet/in.h>
 
 #include "maps/compile/compile.h"
-#include "tests/support/bpf_program.h"
-#include "tests/support/oracle.h"
+#include "tests/kernel/bpf_program.h"
+#include "tests/kernel/oracle.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::test {

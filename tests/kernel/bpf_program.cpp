@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/support/bpf_program.h"
+#include "tests/kernel/bpf_program.h"
 
 #include <cerrno>
 #include <cstring>

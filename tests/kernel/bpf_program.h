@@ -12,7 +12,7 @@
 
 #include "bpf/parse.h"
 #include "maps/compile/compile.h"
-#include "tests/support/oracle.h"
+#include "tests/kernel/oracle.h"
 
 namespace kudo::test {
 

@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
+#include "tests/e2e/service/tls_server.h"
 #include "tests/support/host_test.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/private_network.h"
 #include "tests/support/running_service.h"
-#include "tests/support/tls_server.h"
 
 namespace kudo::test {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/support/oracle.h"
+#include "tests/kernel/oracle.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/support/nats_jwt.h"
+#include "tests/component/nats_jwt.h"
 
 #include <ctime>
 #include <stdexcept>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/e2e/fleet_fixture.h"
+#include "tests/e2e/fleet/fixture.h"
 
 #include <fmt/format.h>
 

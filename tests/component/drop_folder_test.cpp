@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A folder of range maps: what is delivered, when, and what never is.
-// Run by ctest, label e2e; only the test that mounts needs root. Invariant: real files and the kernel's own events;
-// what must not be delivered is waited for longer than it would take.
+// Only the test that mounts needs root. Invariant: real files and the kernel's own events; what must not be delivered is
+// waited for longer than it would take.
 #include <gtest/gtest.h>
 
 #include <sched.h>
@@ -16,7 +16,7 @@
 
 #include "agent/sources/drop_folder.h"
 #include "maps/trust/minisign.h"
-#include "tests/support/source_test.h"
+#include "tests/component/source_test.h"
 #include "tests/support/temporary_folder.h"
 
 namespace kudo::test {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What befalls a message server, its store, its network and our credentials: each heals without anybody's help.
-// Waits are shorter than in earnest; the logic is the same. fleet_faults_test.cpp has the same for the whole agent.
+// Waits are shorter than in earnest; the logic is the same. e2e/fleet/faults_test.cpp has the same for the whole agent.
 #include <gtest/gtest.h>
 #include <signal.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What befalls a message server, its store, its network and our credentials, seen from the kernel: after each fault the
 // agent comes by itself to the map that was published last, judges by it, and says so; it never judges by anything
-// else. nats_faults_test.cpp has the same for the source alone.
+// else. component/nats_faults_test.cpp has the same for the source alone.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "tests/e2e/fleet_fixture.h"
+#include "tests/e2e/fleet/fixture.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_faults.h"
 #include "tests/support/running_service.h"

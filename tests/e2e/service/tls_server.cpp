@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/support/tls_server.h"
+#include "tests/e2e/service/tls_server.h"
 
 #include <unistd.h>
 

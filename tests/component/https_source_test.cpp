@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A range map on a web server: what is asked for, what is delivered, and what a bad server cannot do to us.
-// Run by ctest, label e2e; needs no root. Invariant: real servers on 127.0.0.1, real TLS with an authority of the
+// Needs no root. Invariant: real servers on 127.0.0.1, real TLS with an authority of the
 // test's own; what was asked for is read from the servers' logs.
 #include <gtest/gtest.h>
 
@@ -15,8 +15,8 @@
 #include <fmt/format.h>
 
 #include "agent/sources/https/source.h"
+#include "tests/component/source_test.h"
 #include "tests/support/loopback.h"
-#include "tests/support/source_test.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/web_server.h"
 

@@ -11,9 +11,9 @@
 
 #include "agent/sources/nats/connection.h"
 #include "agent/system/fd.h"
+#include "tests/component/nats_jwt.h"
 #include "tests/support/loopback.h"
 #include "tests/support/nats_agent.h"
-#include "tests/support/nats_jwt.h"
 #include "tests/support/nats_server.h"
 
 namespace kudo::test {

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "tests/e2e/fleet_fixture.h"
+#include "tests/e2e/fleet/fixture.h"
 #include "tests/support/running_service.h"
 
 namespace kudo::test {
