@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// libFuzzer target: any bytes as the payload of a DNS datagram, on its way out and in. Seeds: questions and answers of
-// any capture. Built with -fsanitize=fuzzer,address,undefined.
+// libFuzzer target: any bytes as the payload of a DNS datagram, on its way out and in.
+// Built with -fsanitize=fuzzer,address,undefined.
 // Invariant: nothing is read behind the bytes; the data path and the reader agree on whose question it is; a name that
 // is read has only the characters of names.
 #include <algorithm>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libFuzzer target: any bytes as a range map and as a vendor's list. Seeds: maps/data/.
-// Built with -fsanitize=fuzzer,address,undefined.
+// libFuzzer target: any bytes as a range map and as a vendor's list. Built with -fsanitize=fuzzer,address,undefined.
 // Invariant: what the reader accepts is written and read back unchanged, compiles without a crash, and every range's
 // first address is found again in the trie and in the prefilter.
 #include <cstdint>
@@ -18,6 +17,7 @@
 #include "maps/document/parse_range_map.h"
 #include "maps/document/range_map.h"
 #include "maps/document/vendor_list.h"
+#include "maps/document/write_range_map.h"
 
 namespace {
 

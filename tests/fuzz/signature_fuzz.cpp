@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // libFuzzer target: any bytes as signatures, as a public key, as a key set, and as a document with its signatures.
-// Seeds: key and signature files of minisign, of any other key. Built with -fsanitize=fuzzer,address,undefined.
+// Built with -fsanitize=fuzzer,address,undefined. None of the keys in the corpus has a secret half any more.
 // Invariant: what was made without the secret key never verifies; a key and a key set that are read are written and
 // read back unchanged; a refusal is one printable line.
 #include <cstdint>
