@@ -32,7 +32,7 @@ protected:
         operator_.answer_wait = operator_.connect_wait = 10s;
     }
     std::string problem(NatsAgent& agent) {
-        agent.serve_until([&] { return !agent.source.health().problem.empty(); }, 10s);
+        agent.serve_until([&] { return !agent.source.health().problem.empty(); }, 20s);
         return agent.source.health().problem;
     }
 
@@ -53,7 +53,7 @@ TEST_F(NatsSourceTest, DeliversWhatTheRingHasKeysBeforeMap) {
     EXPECT_EQ(agent.deliveries[1].signatures, "the signature\n");
     EXPECT_EQ(agent.deliveries[1].source, server_.url() + " kudo-acme-maps ring.canary.map");
     EXPECT_FALSE(agent.deliveries[1].trust_transport);
-    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().last_read.has_value(); }, 5s));
+    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().last_read.has_value(); }, 20s));
     EXPECT_EQ(agent.source.health().problem, "");
 }
 
@@ -67,7 +67,7 @@ TEST_F(NatsSourceTest, DeliversTheSameAgainOnlyWhenAskedToReadAgain) {
     agent.serve(2500ms); // two readings of everything, and a ring
     EXPECT_EQ(agent.deliveries.size(), 1U);
     agent.source.read_again([](Delivery) {});
-    EXPECT_TRUE(agent.serve_until([&] { return agent.deliveries.size() == 2; }, 5s));
+    EXPECT_TRUE(agent.serve_until([&] { return agent.deliveries.size() == 2; }, 20s));
 }
 
 TEST_F(NatsSourceTest, IsWokenByTheDoorbell) {
@@ -81,7 +81,7 @@ TEST_F(NatsSourceTest, IsWokenByTheDoorbell) {
     for (int i = 0; i < 20; ++i) {
         const std::string document = "after " + std::to_string(i);
         put_document(operator_, document);
-        ASSERT_TRUE(agent.serve_until_delivered(document, 5s)) << i;
+        ASSERT_TRUE(agent.serve_until_delivered(document)) << i;
     }
     EXPECT_EQ(agent.deliveries.size(), 21U);
 }
@@ -97,7 +97,7 @@ TEST_F(NatsSourceTest, NeedsNoDoorbell) {
     NatsAgent agent(agent_);
     ASSERT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
     put_document(operator_, "two");
-    EXPECT_TRUE(agent.serve_until_delivered("two", 5s)) << agent.source.health().problem;
+    EXPECT_TRUE(agent.serve_until_delivered("two")) << agent.source.health().problem;
 }
 
 TEST_F(NatsSourceTest, SaysWhatIsMissing) {
@@ -107,11 +107,11 @@ TEST_F(NatsSourceTest, SaysWhatIsMissing) {
     make_buckets(operator_);
     EXPECT_TRUE(agent.serve_until(
         [&] { return agent.source.health().problem.ends_with("ring.canary.map: nothing has been published there"); },
-        10s))
+        20s))
         << agent.source.health().problem;
     put_document(operator_, "one");
     ASSERT_TRUE(agent.serve_until_delivered("one"));
-    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 10s));
+    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 20s));
 }
 
 TEST_F(NatsSourceTest, DeliversNothingThatIsNoBundleAndGoesOn) {
@@ -124,7 +124,7 @@ TEST_F(NatsSourceTest, DeliversNothingThatIsNoBundleAndGoesOn) {
     put_value(operator_, "ring.canary.map", "\n" + std::string(range_map_max_bytes + 1, 'x'));
     EXPECT_TRUE(agent.serve_until(
         [&] { return agent.source.health().problem.find("ring.canary.map: the document has") != std::string::npos; },
-        10s))
+        20s))
         << agent.source.health().problem;
     agent.serve(1s);
     EXPECT_EQ(agent.documents(), std::vector<std::string>{"the keys"});
@@ -143,14 +143,14 @@ TEST_F(NatsSourceTest, StoresTheLatestReport) {
         const auto report = parse_host_report(stored_report(operator_), "report");
         return report ? report->serial : 0;
     };
-    EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 10s));
+    EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 20s));
 }
 
 TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
     start();
     make_buckets(operator_);
     put_document(operator_, "one");
-    agent_.answer_wait = agent_.connect_wait = 2s;
+    agent_.answer_wait = agent_.connect_wait = 4s;
     for (const auto silence : {0ms, 300ms}) {
         std::optional<NatsAgent> agent(std::in_place, agent_);
         ASSERT_TRUE(agent->serve_until_delivered("one"));
@@ -160,7 +160,7 @@ TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
         agent->serve(silence);
         const auto begin = std::chrono::steady_clock::now();
         agent.reset();
-        EXPECT_LT(std::chrono::steady_clock::now() - begin, 3500ms) << "silent for " << silence.count() << " ms";
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 7500ms) << "silent for " << silence.count() << " ms";
         server_.send(SIGCONT);
     }
 }
@@ -186,12 +186,12 @@ private:
 TEST_F(NatsSourceTest, EndsAfterOneOfManySilentServers) {
     const SilentServer first, second;
     NatsOptions options = quick_nats_options(first.url() + "," + second.url());
-    options.answer_wait = options.connect_wait = 2s;
+    options.answer_wait = options.connect_wait = 4s;
     std::optional<NatsAgent> agent(std::in_place, options);
     agent->serve(300ms);
     const auto begin = std::chrono::steady_clock::now();
     agent.reset();
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 7s);
 }
 
 TEST_F(NatsSourceTest, FindsTheOneServerOfManyThatAnswers) {
@@ -248,8 +248,8 @@ TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
     ASSERT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
     put_document(operator_, "two");
     EXPECT_TRUE(agent.serve_until_delivered("two"));
-    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 5s));
-    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 5s));
+    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 20s));
+    EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 20s));
     EXPECT_THROW(put_document(agent_, "three"), std::runtime_error) << "a host publishes to its ring";
     EXPECT_EQ(server_.log().find("Violation - User \"web-1\", Subject \"$JS"), std::string::npos) << server_.log();
 }
@@ -263,12 +263,12 @@ TEST_F(NatsSourceTest, WorksThroughALeafNode) {
     agent_.read_again = 1h; // from the leaf come the doorbell, the document, and the way for the report
     NatsAgent agent(agent_);
     agent.report(7);
-    agent.serve_until([&] { return agent.source.health().problem.ends_with("nothing has been published there"); }, 10s);
+    agent.serve_until([&] { return agent.source.health().problem.ends_with("nothing has been published there"); }, 20s);
     put_document(operator_, "one");
     EXPECT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
     put_document(operator_, "two");
     EXPECT_TRUE(agent.serve_until_delivered("two")) << agent.source.health().problem;
-    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 5s));
+    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 20s));
 }
 
 TEST_F(NatsSourceTest, KnowsItselfByAnNKey) {

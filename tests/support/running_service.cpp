@@ -47,6 +47,15 @@ RunningService::~RunningService() {
     waitpid(pid_, nullptr, 0);
 }
 
+bool RunningService::has_looked(int times) {
+    const auto looks = [&] {
+        const auto all = notifications();
+        return std::ranges::count(all, "WATCHDOG=1");
+    };
+    const auto enough = looks() + times;
+    return eventually([&] { return looks() >= enough; }, std::chrono::minutes(1));
+}
+
 void RunningService::wait_until_ready() {
     const auto is_ready = [&] {
         const auto said = notifications();

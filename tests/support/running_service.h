@@ -29,6 +29,10 @@ public:
     int wait();
     // Everything that it has told systemd so far: "READY=1", "STATUS=..." and so on.
     std::vector<std::string> notifications();
+    // Until its loop has been round this many times more: at least every --reconcile-every it looks at all there is.
+    // False: it has not within a minute, or was started without this in its environment.
+    static constexpr const char* tells_of_its_rounds = "WATCHDOG_USEC=3600000000";
+    [[nodiscard]] bool has_looked(int times);
     [[nodiscard]] std::string log() const;
 
 private:
@@ -40,8 +44,10 @@ private:
     int pid_ = -1;
 };
 
-// Looks every 20 ms until `condition` holds, at most `timeout`. False: it never did.
-template <typename Condition> bool eventually(Condition condition, std::chrono::milliseconds timeout);
+// Looks every 20 ms until `condition` holds, at most `timeout`, which is long: the machine may be busy. False: it never
+// did.
+template <typename Condition>
+bool eventually(Condition condition, std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
 } // namespace kudo::test
 

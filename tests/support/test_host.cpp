@@ -94,8 +94,13 @@ std::vector<std::string> TestHost::agent_argv(std::vector<std::string> arguments
     return argv;
 }
 
-Outcome TestHost::agent(std::vector<std::string> arguments) const {
-    return inside<Outcome>(host, [&] { return run_program(agent_argv(std::move(arguments))); });
+Outcome TestHost::agent(std::vector<std::string> arguments, std::vector<std::string> environment) const {
+    std::vector<std::string> argv = agent_argv(std::move(arguments));
+    if (!environment.empty()) {
+        environment.insert(environment.begin(), "env");
+        argv.insert(argv.begin(), environment.begin(), environment.end());
+    }
+    return inside<Outcome>(host, [&] { return run_program(argv); });
 }
 
 nlohmann::json TestHost::stats() const {

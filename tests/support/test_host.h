@@ -33,8 +33,9 @@ public:
     Instance instance;
     std::string folder; // for files of the test
 
-    // The real program, in `host`, with this instance's folders: agent({"enable", "--region", "ca"}).
-    Outcome agent(std::vector<std::string> arguments) const;
+    // The real program, in `host`, with this instance's folders: agent({"enable", "--region", "ca"}). `environment`:
+    // "NAME=value", besides the test's own.
+    Outcome agent(std::vector<std::string> arguments, std::vector<std::string> environment = {}) const;
     [[nodiscard]] std::vector<std::string> agent_argv(std::vector<std::string> arguments) const;
     // `stats --json --flows`; throws if it fails.
     [[nodiscard]] nlohmann::json stats() const;

@@ -231,7 +231,7 @@ TEST_F(Fleet, ANewMapReachesAHostWhoseReportLetsItBePromoted) {
     NatsAgent agent(options_);
     ASSERT_TRUE(agent.serve_until_delivered(map_text(10)));
     agent.report(10);
-    ASSERT_TRUE(agent.serve_until([&] { return !stored_report(options_).empty(); }, 10s));
+    ASSERT_TRUE(agent.serve_until([&] { return !stored_report(options_).empty(); }, 20s));
     const Outcome outcome = promote();
     EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
     EXPECT_EQ(outcome.out, "promoted range map 10 from ring canary to stable: 1 of 1 hosts are healthy and have it\n");
@@ -271,9 +271,9 @@ TEST_F(Fleet, PromoteRefusesARingThatIsNotWell) {
 TEST_F(Fleet, PromoteRefusesWhenSilentHostsMakeItImpossibleToKnow) {
     ASSERT_EQ(publish(document("map.json", map_text(10))).status, 0);
     put_report("silent", 10);
-    std::this_thread::sleep_for(3s);
+    std::this_thread::sleep_for(9s);
     put_report("good", 10);
-    const Outcome outcome = promote({"--silent-after", "2s", "--json"});
+    const Outcome outcome = promote({"--silent-after", "8s", "--json"});
     EXPECT_EQ(outcome.status, 4);
     const auto json = nlohmann::json::parse(outcome.out);
     EXPECT_EQ(json.at("promoted"), false);
@@ -281,7 +281,7 @@ TEST_F(Fleet, PromoteRefusesWhenSilentHostsMakeItImpossibleToKnow) {
     EXPECT_EQ(json.at("stragglers").size(), 1U);
     EXPECT_EQ(json.at("stragglers").at(0).at("host"), "silent");
     EXPECT_EQ(json.at("reasons").at(1), "of 1 nobody knows: silent, or with a report that cannot be read");
-    EXPECT_EQ(status({"--silent-after", "2s"}).at("rings").at(0).at("silent"), 1);
+    EXPECT_EQ(status({"--silent-after", "8s"}).at("rings").at(0).at("silent"), 1);
 }
 
 TEST_F(Fleet, AStagedMapCountsUntilItsDateAndNotAfterwards) {

@@ -29,7 +29,7 @@ TEST_F(FleetService, WhatIsPublishedIsInTheKernelAndReportedAndPromoted) {
         return text.find("web-1") != std::string::npos && text.find("2100000001") != std::string::npos &&
                status.at("healthy") == true;
     };
-    EXPECT_TRUE(eventually(is_reported, 10s)) << status.dump(1) << service.log();
+    EXPECT_TRUE(eventually(is_reported)) << status.dump(1) << service.log();
     const Outcome promoted = fleet({"promote", "--from", "canary", "--to", "stable"});
     EXPECT_EQ(promoted.status, 0) << promoted.err;
     // The next one is pushed: nobody asks the host.
@@ -54,7 +54,7 @@ TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
     std::filesystem::copy(bad + ".minisig", folder + "/bad.json.minisig");
     std::filesystem::copy(bad, folder + "/bad.json");
     ASSERT_TRUE(eventually([&] { return !test_->status().at("alarms").empty(); }, 20s)) << service.log();
-    EXPECT_TRUE(eventually([&] { return fleet({"promote", "--from", "canary", "--to", "stable"}).status == 4; }, 10s));
+    EXPECT_TRUE(eventually([&] { return fleet({"promote", "--from", "canary", "--to", "stable"}).status == 4; }, 20s));
 }
 
 TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {

@@ -56,7 +56,7 @@ private:
         MinisignKey(test_->folder + "/keys", "operator");
         arguments.insert(arguments.end(), {"--keys", test_->folder + "/keys"});
         const RunningService service(*test_, arguments, {environment_});
-        eventually([&] { return !server.handshakes().empty(); }, 10s);
+        eventually([&] { return !server.handshakes().empty(); });
         return server.handshakes();
     }
 
