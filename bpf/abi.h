@@ -341,10 +341,4 @@ struct kudo_service_name {
 };
 KUDO_ASSERT(sizeof(struct kudo_service_name) == 68, "service name");
 
-/* Answer of kudo_clock: both clocks at one moment, to turn jiffies into wall time. */
-struct kudo_clock_reading {
-	__u64 jiffies;
-	__u64 monotonic_ns; /* CLOCK_MONOTONIC */
-};
-
 #endif /* KUDO_ABI_H */
