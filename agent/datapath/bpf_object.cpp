@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -33,6 +35,23 @@ Result<uint32_t> map_size(int map_fd) {
     uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(map_fd, &info, &size) != 0) return fail_errno("cannot read a map's size");
     return info.max_entries;
+}
+
+Result<void> for_each_entry(int map_fd, const std::string& what, std::size_t key_size, std::size_t value_size,
+                            const std::function<void(const char* key, const char* value)>& visit) {
+    const uint32_t batch = std::min<uint32_t>(KUDO_TRY(map_size(map_fd)), 16384);
+    std::vector<char> keys(batch * key_size), values(batch * value_size);
+    uint32_t position = 0; // a bucket's number
+    for (bool first = true, last = false; !last; first = false) {
+        uint32_t count = batch;
+        LIBBPF_OPTS(bpf_map_batch_opts, options);
+        last = bpf_map_lookup_batch(map_fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count,
+                                    &options) != 0;
+        if (last && errno != ENOENT) return fail_errno("cannot read " + what);
+        for (uint32_t i = 0; i < count; i++)
+            visit(&keys[i * key_size], &values[i * value_size]);
+    }
+    return {};
 }
 
 Result<LinkInfo> link_info(int link_fd) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small owners and calls around libbpf: pinned objects, mapped arrays.
+// Small owners and calls around libbpf: pinned objects, mapped arrays, walks over hash maps.
 // Invariant: every call reports failure as an Error that names the object.
 #pragma once
 
@@ -7,7 +7,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
 #include <string>
+#include <type_traits>
 
 #include "agent/system/fd.h"
 #include "maps/base/result.h"
@@ -30,30 +34,42 @@ struct LinkInfo {
 };
 Result<LinkInfo> link_info(int link_fd);
 
-// An array map's memory, shared with the programs. `T` is the map's whole value.
+// Calls visit(key, value) for the entries of a hash map, while programs go on adding and evicting them. The kernel
+// copies one bucket after the other under its lock, and an entry never changes its bucket: so the walk ends, each key
+// is visited at most once, and an entry that stays is visited. One that is added or evicted meanwhile may be visited or
+// not; programs may be in the middle of writing to the value. `what` names the map in errors.
+Result<void> for_each_entry(int map_fd, const std::string& what, std::size_t key_size, std::size_t value_size,
+                            const std::function<void(const char* key, const char* value)>& visit);
+
+template <typename Key, typename Value, typename Visit>
+Result<void> for_each_entry(int map_fd, const std::string& what, Visit visit) {
+    return for_each_entry(map_fd, what, sizeof(Key), sizeof(Value), [&visit](const char* key, const char* value) {
+        visit(*reinterpret_cast<const Key*>(key), *reinterpret_cast<const Value*>(value));
+    });
+}
+
+// The memory of an array map with BPF_F_MMAPABLE, shared with the programs: all elements, of which `T` is one. A const
+// `T` is mapped for reading only.
 template <typename T> class Mapped {
 public:
     static Result<Mapped> map(int fd, const std::string& name) {
-        void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        const std::size_t count = KUDO_TRY(map_size(fd));
+        constexpr int protection = std::is_const_v<T> ? PROT_READ : PROT_READ | PROT_WRITE;
+        void* memory = mmap(nullptr, sizeof(T) * count, protection, MAP_SHARED, fd, 0);
         if (memory == MAP_FAILED) return fail_errno("cannot map " + name);
-        return Mapped(static_cast<T*>(memory));
+        return Mapped(static_cast<T*>(memory), count);
     }
-    Mapped(Mapped&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
-    Mapped& operator=(Mapped&& other) noexcept {
-        std::swap(memory_, other.memory_);
-        return *this;
-    }
-    Mapped(const Mapped&) = delete;
-    Mapped& operator=(const Mapped&) = delete;
-    ~Mapped() {
-        if (memory_) munmap(memory_, sizeof(T));
-    }
-    T* operator->() const { return memory_; }
+    T* operator->() const { return memory_.get(); }
     T& operator*() const { return *memory_; }
+    [[nodiscard]] std::span<T> elements() const { return {memory_.get(), memory_.get_deleter().count}; }
 
 private:
-    explicit Mapped(T* memory) : memory_(memory) {}
-    T* memory_;
+    struct Unmap {
+        std::size_t count;
+        void operator()(T* memory) const { munmap(const_cast<std::remove_const_t<T>*>(memory), sizeof(T) * count); }
+    };
+    Mapped(T* memory, std::size_t count) : memory_(memory, Unmap{count}) {}
+    std::unique_ptr<T, Unmap> memory_;
 };
 
 } // namespace kudo

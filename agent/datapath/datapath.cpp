@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cstdarg>
@@ -27,6 +28,10 @@ struct SkeletonDestroy {
 };
 using Skeleton = std::unique_ptr<kudo_bpf, SkeletonDestroy>;
 
+bpf_program* program_of(const kudo_bpf& skeleton, const char* name) {
+    return bpf_object__find_program_by_name(skeleton.obj, name);
+}
+
 // libbpf's own words: to the log, and the last warning into our error.
 thread_local std::string last_libbpf_warning;
 
@@ -44,10 +49,13 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
 // From the start of the program: every file of agent/ calls libbpf.
 [[maybe_unused]] const auto before_us = libbpf_set_print(log_libbpf);
 
+// None of its programs is to be loaded yet.
 Result<Skeleton> open_skeleton() {
     last_libbpf_warning.clear();
     Skeleton skeleton(kudo_bpf::open());
     if (!skeleton) return fail_errno("cannot open the BPF object");
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton->obj) bpf_program__set_autoload(program, false);
     return skeleton;
 }
 
@@ -63,12 +71,12 @@ Result<void> load_skeleton(kudo_bpf& skeleton) {
 struct PinnedMap {
     const char* name;
     Fd& (*fd)(DataPath::Maps&);
-    bpf_map* (*map)(kudo_bpf&);
+    bpf_map* (*map)(const kudo_bpf&);
 };
 #define KUDO_PINNED(field, member)                                                                                     \
     PinnedMap {                                                                                                        \
 #member, [](DataPath::Maps &                                                                                   \
-                    maps) -> Fd& { return maps.field; }, [](kudo_bpf & skeleton) { return skeleton.maps.member; }      \
+                    maps) -> Fd& { return maps.field; }, [](const kudo_bpf& skeleton) { return skeleton.maps.member; } \
     }
 const PinnedMap pinned_maps[] = {
     KUDO_PINNED(lpm4[0], kudo_lpm4_0),      KUDO_PINNED(lpm4[1], kudo_lpm4_1),
@@ -100,33 +108,23 @@ struct Copy {
     struct Entry {
         Program which;
         const char* pin;
-        bpf_program* (*program)(kudo_bpf&);
+        const char* name; // in the object
     };
     std::vector<Entry> programs;
 };
-bpf_program* xdp_of(kudo_bpf& skeleton) {
-    return skeleton.progs.kudo_xdp;
-}
-bpf_program* ingress_of(kudo_bpf& skeleton) {
-    return skeleton.progs.kudo_tc_ingress;
-}
-bpf_program* egress_of(kudo_bpf& skeleton) {
-    return skeleton.progs.kudo_tc_egress;
-}
-bpf_program* clock_of(kudo_bpf& skeleton) {
-    return skeleton.progs.kudo_clock;
-}
-
 const Copy copies[] = {
     {KUDO_LINK_ETHERNET,
      true,
-     {{Program::Xdp, "xdp", xdp_of}, {Program::TcEgress, "tc_egress", egress_of}, {Program::Clock, "clock", clock_of}}},
-    {KUDO_LINK_ETHERNET, true, {{Program::TcIngress, "tc_ingress", ingress_of}}},
-    {KUDO_LINK_ETHERNET, false, {{Program::XdpGeneric, "xdp_generic", xdp_of}}},
-    {KUDO_LINK_ETHERNET, false, {{Program::TcIngressMark, "tc_ingress_mark", ingress_of}}},
+     {{Program::Xdp, "xdp", "kudo_xdp"},
+      {Program::TcEgress, "tc_egress", "kudo_tc_egress"},
+      {Program::Clock, "clock", "kudo_clock"}}},
+    {KUDO_LINK_ETHERNET, true, {{Program::TcIngress, "tc_ingress", "kudo_tc_ingress"}}},
+    {KUDO_LINK_ETHERNET, false, {{Program::XdpGeneric, "xdp_generic", "kudo_xdp"}}},
+    {KUDO_LINK_ETHERNET, false, {{Program::TcIngressMark, "tc_ingress_mark", "kudo_tc_ingress"}}},
     {KUDO_LINK_NONE,
      true,
-     {{Program::IpTcIngress, "ip_tc_ingress", ingress_of}, {Program::IpTcEgress, "ip_tc_egress", egress_of}}},
+     {{Program::IpTcIngress, "ip_tc_ingress", "kudo_tc_ingress"},
+      {Program::IpTcEgress, "ip_tc_egress", "kudo_tc_egress"}}},
 };
 
 std::pair<const Copy*, const Copy::Entry*> find_copy(Program which) {
@@ -167,9 +165,6 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
                                   const std::function<Result<void>(DataPath&)>& prepare) {
     const auto staging = instance.layout().string() + "_new";
     auto skeleton = KUDO_TRY(open_skeleton());
-    for (const Copy& copy : copies)
-        for (const Copy::Entry& entry : copy.programs)
-            bpf_program__set_autoload(entry.program(*skeleton), false);
     const int cpus = libbpf_num_possible_cpus();
     if (cpus < 1) return fail_errno("cannot count the CPUs", -cpus);
     bpf_map__set_max_entries(skeleton->maps.kudo_cpus, static_cast<uint32_t>(cpus));
@@ -182,13 +177,22 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     for (const PinnedMap& pinned : pinned_maps)
         KUDO_TRY(pin(bpf_map__fd(pinned.map(*skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
     KUDO_TRY(write_owner(instance, staging));
-    auto maps = KUDO_TRY(open_maps(staging));
-    DataPath data_path(staging, std::move(maps));
+    DataPath data_path(staging, KUDO_TRY(maps_of(*skeleton)));
     KUDO_TRY(prepare(data_path));
     if (rename(staging.c_str(), instance.layout().c_str()) != 0)
         return fail_errno(instance.layout().string() + ": cannot put the data path in place");
     data_path.folder_ = instance.layout();
     return data_path;
+}
+
+Result<DataPath::Maps> DataPath::maps_of(const kudo_bpf& skeleton) {
+    Maps maps;
+    for (const PinnedMap& pinned : pinned_maps) {
+        Fd fd(fcntl(bpf_map__fd(pinned.map(skeleton)), F_DUPFD_CLOEXEC, 0));
+        if (!fd) return fail_errno(std::string("cannot duplicate the descriptor of ") + pinned.name);
+        pinned.fd(maps) = std::move(fd);
+    }
+    return maps;
 }
 
 Result<Fd> DataPath::pinned_program(Program which) const {
@@ -205,11 +209,8 @@ Result<Fd> DataPath::program(Program which) {
 Result<void> DataPath::load_programs(Program which) {
     const Copy& copy = *find_copy(which).first;
     auto skeleton = KUDO_TRY(open_skeleton());
-    for (const Copy& other : copies)
-        for (const Copy::Entry& entry : other.programs)
-            bpf_program__set_autoload(entry.program(*skeleton), false);
     for (const Copy::Entry& entry : copy.programs)
-        bpf_program__set_autoload(entry.program(*skeleton), true);
+        bpf_program__set_autoload(program_of(*skeleton, entry.name), true);
     for (const PinnedMap& pinned : pinned_maps)
         if (bpf_map__reuse_fd(pinned.map(*skeleton), pinned.fd(maps_).get()) != 0)
             return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
@@ -222,7 +223,7 @@ Result<void> DataPath::load_programs(Program which) {
     for (const Copy::Entry& entry : copy.programs) {
         const auto path = folder / entry.pin;
         if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
-        KUDO_TRY(pin(bpf_program__fd(entry.program(*skeleton)), path));
+        KUDO_TRY(pin(bpf_program__fd(program_of(*skeleton, entry.name)), path));
     }
     return {};
 }

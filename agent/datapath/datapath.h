@@ -13,6 +13,8 @@
 #include "bpf/abi.h"
 #include "maps/base/result.h"
 
+struct kudo_bpf; // bpftool's skeleton of bpf/kudo.bpf.c
+
 namespace kudo {
 
 // The programs as they are pinned: what each copy of the object serves.
@@ -52,6 +54,8 @@ public:
             active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }
+    // Of a loaded object.
+    static Result<Maps> maps_of(const kudo_bpf& skeleton);
 
 private:
     DataPath(std::filesystem::path folder, Maps maps) : folder_(std::move(folder)), maps_(std::move(maps)) {}

@@ -2,7 +2,6 @@
 #include "agent/datapath/flow_table.h"
 
 #include <bpf/bpf.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +10,6 @@
 #include <optional>
 #include <thread>
 
-#include "agent/datapath/bpf_object.h"
 #include "bpf/flow_cache.h"
 
 namespace kudo {
@@ -72,7 +70,8 @@ public:
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2)
                 moves_[cpu * KUDO_CACHE_SLOTS + slot] = moves_of(cpus_[cpu].cache[slot]);
         std::vector<std::pair<Key, kudo_flow>> flows;
-        KUDO_TRY(read_rows(flows));
+        const auto take = [&flows](const Key& key, const kudo_flow& flow) { flows.emplace_back(key, flow); };
+        KUDO_TRY(for_each_entry<Key, kudo_flow>(fd_, "the flows", take));
         read_caches();
         for (auto& [key, flow] : flows)
             KUDO_TRY(complete(key, flow));
@@ -91,23 +90,6 @@ public:
     }
 
 private:
-    Result<void> read_rows(std::vector<std::pair<Key, kudo_flow>>& flows) {
-        constexpr uint32_t batch_size = 16384;
-        std::vector<Key> keys(batch_size);
-        std::vector<kudo_flow> values(batch_size);
-        uint32_t position = 0;
-        for (bool first = true;; first = false) {
-            uint32_t count = batch_size;
-            LIBBPF_OPTS(bpf_map_batch_opts, options);
-            const int error = bpf_map_lookup_batch(fd_, first ? nullptr : &position, &position, keys.data(),
-                                                   values.data(), &count, &options);
-            if (error != 0 && errno != ENOENT) return fail_errno("cannot read the flows");
-            for (uint32_t i = 0; i < count; i++)
-                flows.emplace_back(keys[i], values[i]);
-            if (error != 0) return {};
-        }
-    }
-
     void read_caches() {
         by_slot_.assign(KUDO_CACHE_SLOTS, {});
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
@@ -179,17 +161,6 @@ private:
 
 } // namespace
 
-Result<CpuBlocks> CpuBlocks::map(int cpus_fd) {
-    auto count = KUDO_TRY(map_size(cpus_fd));
-    void* memory = mmap(nullptr, sizeof(kudo_cpu) * count, PROT_READ, MAP_SHARED, cpus_fd, 0);
-    if (memory == MAP_FAILED) return fail_errno("cannot map the counters");
-    return CpuBlocks({static_cast<const kudo_cpu*>(memory), count});
-}
-
-CpuBlocks::~CpuBlocks() {
-    if (!blocks_.empty()) munmap(const_cast<kudo_cpu*>(blocks_.data()), blocks_.size_bytes());
-}
-
 kudo_counters sum_counters(std::span<const kudo_cpu> cpus) {
     constexpr std::size_t words = sizeof(kudo_counters) / sizeof(uint64_t);
     kudo_counters sum{};
@@ -203,12 +174,9 @@ kudo_counters sum_counters(std::span<const kudo_cpu> cpus) {
 }
 
 Result<FlowTable> read_flow_table(int flows4_fd, int flows6_fd, std::span<const kudo_cpu> cpus) {
-    FlowTable table;
     auto flows4 = KUDO_TRY(Reader<IPv4Flows>(flows4_fd, cpus).read());
     auto flows6 = KUDO_TRY(Reader<IPv6Flows>(flows6_fd, cpus).read());
-    table.flows4 = std::move(flows4);
-    table.flows6 = std::move(flows6);
-    return table;
+    return FlowTable{std::move(flows4), std::move(flows6)};
 }
 
 } // namespace kudo

@@ -13,26 +13,7 @@
 
 namespace kudo {
 
-// kudo_cpus, mapped: one element for each possible CPU. The programs go on writing.
-class CpuBlocks {
-public:
-    static Result<CpuBlocks> map(int cpus_fd);
-    CpuBlocks(CpuBlocks&& other) noexcept : blocks_(std::exchange(other.blocks_, {})) {}
-    CpuBlocks& operator=(CpuBlocks&& other) noexcept {
-        std::swap(blocks_, other.blocks_);
-        return *this;
-    }
-    CpuBlocks(const CpuBlocks&) = delete;
-    CpuBlocks& operator=(const CpuBlocks&) = delete;
-    ~CpuBlocks();
-    [[nodiscard]] std::span<const kudo_cpu> blocks() const { return blocks_; }
-
-private:
-    explicit CpuBlocks(std::span<const kudo_cpu> blocks) : blocks_(blocks) {}
-    std::span<const kudo_cpu> blocks_;
-};
-
-// Summed over the CPUs.
+// Summed over the CPUs: kudo_cpus, mapped; the programs go on writing.
 kudo_counters sum_counters(std::span<const kudo_cpu> cpus);
 
 struct FlowTable {

@@ -24,16 +24,20 @@ void store(uint32_t& word, uint32_t value) {
     std::atomic_ref(word).store(value, std::memory_order_release);
 }
 
+// Not by batches, which kernels before 5.13 do not have for tries and later ones give up while entries go. In a trie
+// that is emptied and filled meanwhile the walk may begin again, so it is bounded; the caller throws away what it read
+// then.
 template <typename Key> Result<std::vector<std::pair<Key, kudo_match>>> read_trie(int fd) {
     std::vector<std::pair<Key, kudo_match>> entries;
     Key key{};
-    const Key* previous = nullptr;
-    while (bpf_map_get_next_key(fd, previous, &key) == 0) {
+    for (const Key* previous = nullptr; entries.size() <= KUDO_MAX_PREFIXES; previous = &key) {
+        if (bpf_map_get_next_key(fd, previous, &key) != 0) {
+            if (errno != ENOENT) return fail_errno("cannot read a trie");
+            break;
+        }
         kudo_match match{};
         if (bpf_map_lookup_elem(fd, &key, &match) == 0) entries.emplace_back(key, match);
-        previous = &key;
     }
-    if (errno != ENOENT) return fail_errno("cannot read a trie");
     return entries;
 }
 
@@ -79,58 +83,65 @@ template <typename Key> void sort_entries(std::vector<std::pair<Key, kudo_match>
     });
 }
 
-Result<void> empty_slot(const DataPath& data_path, Policies& policies, uint32_t slot) {
-    KUDO_TRY(empty_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get()));
-    KUDO_TRY(empty_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get()));
-    store(policies[slot].generation, 0);
+Result<Mapped<Policies>> map_policies(const DataPath::Maps& maps) {
+    return Mapped<Policies>::map(maps.policies.get(), "the policies");
+}
+
+Result<void> empty_slot(const DataPath::Maps& maps, uint32_t slot) {
+    auto policies = KUDO_TRY(map_policies(maps));
+    KUDO_TRY(empty_trie<kudo_lpm4_key>(maps.lpm4[slot].get()));
+    KUDO_TRY(empty_trie<kudo_lpm6_key>(maps.lpm6[slot].get()));
+    store((*policies)[slot].generation, 0);
     return {};
 }
 
 } // namespace
 
-Result<uint32_t> active_generation(const DataPath& data_path) {
-    auto active = KUDO_TRY(Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation"));
+Result<uint32_t> active_generation(const DataPath::Maps& maps) {
+    auto active = KUDO_TRY(Mapped<uint32_t>::map(maps.active.get(), "the active generation"));
     return load(*active);
 }
 
-Result<void> wait_for_readers(const DataPath& data_path) {
+Result<void> wait_for_readers(const DataPath::Maps& maps) {
     // See kudo_grace in bpf/maps.bpf.h: the update itself returns only after an RCU grace period.
     LIBBPF_OPTS(bpf_map_create_opts, options);
     const Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_grace_v", sizeof(uint32_t), sizeof(uint32_t), 1, &options));
     if (!inner) return fail_errno("cannot create a map");
     const uint32_t key = 0;
     const int fd = inner.get();
-    if (bpf_map_update_elem(data_path.maps().grace.get(), &key, &fd, BPF_ANY) != 0)
+    if (bpf_map_update_elem(maps.grace.get(), &key, &fd, BPF_ANY) != 0)
         return fail_errno("cannot wait for the programs");
     return {};
 }
 
-Result<uint32_t> publish(const DataPath& data_path, const CompiledPolicy& compiled) {
-    auto active = KUDO_TRY(Mapped<uint32_t>::map(data_path.maps().active.get(), "the active generation"));
-    auto policies = KUDO_TRY(Mapped<Policies>::map(data_path.maps().policies.get(), "the policies"));
-
-    const uint32_t old = load(*active);
-    const uint32_t next = old == UINT32_MAX ? 2 : old + 1; // never 0, and the slots always alternate
-    const uint32_t slot = next & 1;
+Result<void> fill_slot(const DataPath::Maps& maps, const CompiledPolicy& compiled, uint32_t generation) {
+    auto policies = KUDO_TRY(map_policies(maps));
+    const uint32_t slot = generation & 1;
     kudo_policy& target = (*policies)[slot];
-    if (load(target.generation) != 0) {
-        // A writer was killed after it made the other slot active or while it filled this one.
-        KUDO_TRY(wait_for_readers(data_path));
-        KUDO_TRY(empty_slot(data_path, *policies, slot));
+    if (load(target.generation) != 0) { // G4
+        KUDO_TRY(wait_for_readers(maps));
+        KUDO_TRY(empty_slot(maps, slot));
     }
-
-    store(target.generation, next); // from here on this slot counts as dirty
-    KUDO_TRY(fill_trie(data_path.maps().lpm4[slot].get(), compiled.entries4));
-    KUDO_TRY(fill_trie(data_path.maps().lpm6[slot].get(), compiled.entries6));
+    store(target.generation, generation);
+    KUDO_TRY(fill_trie(maps.lpm4[slot].get(), compiled.entries4));
+    KUDO_TRY(fill_trie(maps.lpm6[slot].get(), compiled.entries6));
     constexpr std::size_t behind_generation = sizeof target.generation;
     std::memcpy(reinterpret_cast<char*>(&target) + behind_generation,
                 reinterpret_cast<const char*>(compiled.policy.get()) + behind_generation,
                 sizeof target - behind_generation);
-    KUDO_TRY(write_service_names(data_path, compiled.slots, next));
+    return {};
+}
 
-    store(*active, next);
-    KUDO_TRY(wait_for_readers(data_path));
-    if (old != 0) KUDO_TRY(empty_slot(data_path, *policies, slot ^ 1));
+Result<uint32_t> publish(const DataPath::Maps& maps, const CompiledPolicy& compiled) {
+    auto active = KUDO_TRY(Mapped<uint32_t>::map(maps.active.get(), "the active generation"));
+    const uint32_t old = load(*active);
+    const uint32_t next = old == UINT32_MAX ? 2 : old + 1; // never 0, and the slots always alternate
+    KUDO_TRY(fill_slot(maps, compiled, next));
+    KUDO_TRY(write_service_names(maps, compiled.slots, next));
+
+    store(*active, next); // G1
+    KUDO_TRY(wait_for_readers(maps));
+    if (old != 0) KUDO_TRY(empty_slot(maps, old & 1));
     return next;
 }
 
@@ -138,29 +149,29 @@ std::array<uint8_t, 32> ActivePolicy::hash() const {
     return policy_hash(*compiled.policy, compiled.entries4, compiled.entries6);
 }
 
-Result<kudo_policy> read_active_policy(const DataPath& data_path) {
-    auto policies = KUDO_TRY(Mapped<Policies>::map(data_path.maps().policies.get(), "the policies"));
+Result<kudo_policy> read_active_policy(const DataPath::Maps& maps) {
+    auto policies = KUDO_TRY(map_policies(maps));
     for (int attempt = 0; attempt < 100; attempt++) {
-        auto before = KUDO_TRY(active_generation(data_path));
+        auto before = KUDO_TRY(active_generation(maps));
         const kudo_policy policy = (*policies)[before & 1];
-        auto after = KUDO_TRY(active_generation(data_path));
+        auto after = KUDO_TRY(active_generation(maps));
         if (before == after && policy.generation == before) return policy;
     }
     return fail("the policy changes too quickly to be read; try again");
 }
 
-Result<ActivePolicy> read_active(const DataPath& data_path) {
+Result<ActivePolicy> read_active(const DataPath::Maps& maps) {
     // A swap may empty the slot under a reader without the lock; what was read then is thrown away.
     for (int attempt = 0; attempt < 100; attempt++) {
-        auto policy = KUDO_TRY(read_active_policy(data_path));
+        auto policy = KUDO_TRY(read_active_policy(maps));
         ActivePolicy result;
         result.generation = policy.generation;
         result.compiled.policy = std::make_unique<kudo_policy>(policy);
         if (result.generation == 0) return result;
         const uint32_t slot = result.generation & 1;
-        auto entries4 = KUDO_TRY(read_trie<kudo_lpm4_key>(data_path.maps().lpm4[slot].get()));
-        auto entries6 = KUDO_TRY(read_trie<kudo_lpm6_key>(data_path.maps().lpm6[slot].get()));
-        auto after = KUDO_TRY(active_generation(data_path));
+        auto entries4 = KUDO_TRY(read_trie<kudo_lpm4_key>(maps.lpm4[slot].get()));
+        auto entries6 = KUDO_TRY(read_trie<kudo_lpm6_key>(maps.lpm6[slot].get()));
+        auto after = KUDO_TRY(active_generation(maps));
         if (after != result.generation) continue;
         result.compiled.entries4 = std::move(entries4);
         result.compiled.entries6 = std::move(entries6);

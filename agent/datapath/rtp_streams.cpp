@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "agent/datapath/rtp_streams.h"
 
-#include <bpf/bpf.h>
-
 #include <algorithm>
 #include <tuple>
 
 #include <fmt/format.h>
 
+#include "agent/datapath/bpf_object.h"
 #include "bpf/rtp.h"
 
 namespace kudo {
@@ -15,20 +14,11 @@ namespace kudo {
 namespace {
 
 template <typename Key> Result<void> read(int fd, RtpStreams& streams) {
-    Key key{}, next{};
-    const Key* previous = nullptr;
-    while (bpf_map_get_next_key(fd, previous, &next) == 0) {
-        key = next;
-        previous = &key;
-        RtpStream stream{.ssrc = key.ssrc, .direction = static_cast<kudo_direction>(key.direction)};
-        if (bpf_map_lookup_elem(fd, &key, &stream.what) != 0) {
-            if (errno == ENOENT) continue; // it had to go meanwhile
-            return fail_errno("cannot read the RTP streams");
-        }
+    return for_each_entry<Key, kudo_rtp_stream>(fd, "the RTP streams", [&](const Key& key, const auto& stream) {
         const auto* bytes = reinterpret_cast<const char*>(&key.flow);
-        streams[std::string(bytes, sizeof key.flow)].push_back(stream);
-    }
-    return {};
+        streams[std::string(bytes, sizeof key.flow)].push_back(
+            {.ssrc = key.ssrc, .direction = static_cast<kudo_direction>(key.direction), .what = stream});
+    });
 }
 
 } // namespace

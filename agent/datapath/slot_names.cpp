@@ -2,12 +2,10 @@
 #include "agent/datapath/slot_names.h"
 
 #include <bpf/bpf.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bitset>
 #include <cstring>
-#include <span>
 
 #include <fmt/format.h>
 
@@ -22,26 +20,25 @@ using SlotSet = std::bitset<KUDO_MAX_SERVICES>;
 // No service has this name. A slot that still has it was being taken from its name when its writer was killed.
 constexpr std::string_view being_emptied = "~";
 
-Result<SlotName> read_name(const DataPath& data_path, uint32_t slot) {
+Result<SlotName> read_name(const DataPath::Maps& maps, uint32_t slot) {
     kudo_service_name value{};
-    if (bpf_map_lookup_elem(data_path.maps().services.get(), &slot, &value) != 0)
-        return fail_errno("cannot read a service's name");
+    if (bpf_map_lookup_elem(maps.services.get(), &slot, &value) != 0) return fail_errno("cannot read a service's name");
     value.name[sizeof value.name - 1] = '\0';
     return SlotName{value.name, value.since};
 }
 
-Result<void> write_name(const DataPath& data_path, uint32_t slot, std::string_view name, uint32_t since) {
+Result<void> write_name(const DataPath::Maps& maps, uint32_t slot, std::string_view name, uint32_t since) {
     kudo_service_name value{};
     value.since = since;
     name.copy(value.name, sizeof value.name - 1);
-    if (bpf_map_update_elem(data_path.maps().services.get(), &slot, &value, BPF_ANY) != 0)
+    if (bpf_map_update_elem(maps.services.get(), &slot, &value, BPF_ANY) != 0)
         return fail_errno("cannot write a service's name");
     return {};
 }
 
 // Those that the active generation's ranges name: no packet is counted for any other.
-Result<SlotSet> counted_slots(const DataPath& data_path) {
-    const auto active = KUDO_TRY(read_active(data_path));
+Result<SlotSet> counted_slots(const DataPath::Maps& maps) {
+    const auto active = KUDO_TRY(read_active(maps));
     SlotSet slots;
     const auto add = [&](const auto& entries) {
         for (const auto& [key, match] : entries)
@@ -53,60 +50,30 @@ Result<SlotSet> counted_slots(const DataPath& data_path) {
     return slots;
 }
 
-// kudo_cpus, to be written to.
-class WritableCpus {
-public:
-    static Result<WritableCpus> map(int fd) {
-        const auto count = KUDO_TRY(map_size(fd));
-        void* memory = mmap(nullptr, sizeof(kudo_cpu) * count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory == MAP_FAILED) return fail_errno("cannot map the counters");
-        return WritableCpus({static_cast<kudo_cpu*>(memory), count});
-    }
-    WritableCpus(WritableCpus&& other) noexcept : cpus_(std::exchange(other.cpus_, {})) {}
-    WritableCpus& operator=(WritableCpus&& other) noexcept {
-        std::swap(cpus_, other.cpus_);
-        return *this;
-    }
-    WritableCpus(const WritableCpus&) = delete;
-    WritableCpus& operator=(const WritableCpus&) = delete;
-    ~WritableCpus() {
-        if (!cpus_.empty()) munmap(cpus_.data(), cpus_.size_bytes());
-    }
-    [[nodiscard]] std::span<kudo_cpu> operator*() const { return cpus_; }
-
-private:
-    explicit WritableCpus(std::span<kudo_cpu> cpus) : cpus_(cpus) {}
-    std::span<kudo_cpu> cpus_;
-};
-
-void forget_counters(std::span<kudo_cpu> cpus, const SlotSet& slots) {
-    for (kudo_cpu& cpu : cpus)
+// Nothing is counted for these slots by any program.
+Result<void> empty_slots(const DataPath::Maps& maps, const SlotSet& slots) {
+    auto cpus = KUDO_TRY(Mapped<kudo_cpu>::map(maps.cpus.get(), "the counters"));
+    for (uint32_t slot = 1; slot < slots.size(); slot++)
+        if (slots.test(slot)) KUDO_TRY(write_name(maps, slot, being_emptied, 0));
+    for (kudo_cpu& cpu : cpus.elements())
         for (std::size_t slot = 0; slot < slots.size(); slot++)
             if (slots.test(slot)) std::memset(cpu.counters.services[slot], 0, sizeof cpu.counters.services[slot]);
-}
-
-// Nothing is counted for these slots by any program.
-Result<void> empty_slots(const DataPath& data_path, const SlotSet& slots) {
-    auto cpus = KUDO_TRY(WritableCpus::map(data_path.maps().cpus.get()));
-    for (uint32_t slot = 1; slot < slots.size(); slot++)
-        if (slots.test(slot)) KUDO_TRY(write_name(data_path, slot, being_emptied, 0));
-    forget_counters(*cpus, slots);
     return {};
 }
 
 } // namespace
 
-Result<SlotNames> read_slot_names(const DataPath& data_path) {
+Result<SlotNames> read_slot_names(const DataPath::Maps& maps) {
     SlotNames names;
     for (uint32_t slot = 1; slot < KUDO_MAX_SERVICES; slot++) {
-        auto name = KUDO_TRY(read_name(data_path, slot));
+        auto name = KUDO_TRY(read_name(maps, slot));
         if (name.name != being_emptied) names[slot] = std::move(name);
     }
     return names;
 }
 
-Result<ServiceSlots> read_service_slots(const DataPath& data_path) {
-    const auto names = KUDO_TRY(read_slot_names(data_path));
+Result<ServiceSlots> read_service_slots(const DataPath::Maps& maps) {
+    const auto names = KUDO_TRY(read_slot_names(maps));
     return slots_of(names);
 }
 
@@ -117,30 +84,30 @@ ServiceSlots slots_of(const SlotNames& names) {
     return slots;
 }
 
-Result<std::vector<uint8_t>> idle_slots(const DataPath& data_path, const ServiceSlots& slots) {
-    const auto counted = KUDO_TRY(counted_slots(data_path));
+Result<std::vector<uint8_t>> idle_slots(const DataPath::Maps& maps, const ServiceSlots& slots) {
+    const auto counted = KUDO_TRY(counted_slots(maps));
     std::vector<uint8_t> idle;
     for (const auto& [name, slot] : slots)
         if (!counted.test(slot)) idle.push_back(slot);
     return idle;
 }
 
-Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots, uint32_t generation) {
+Result<void> write_service_names(const DataPath::Maps& maps, const ServiceSlots& slots, uint32_t generation) {
     std::vector<std::pair<uint32_t, std::string>> changed;
     SlotSet taken;
     for (const auto& [name, slot] : slots) {
-        const auto present = KUDO_TRY(read_name(data_path, slot));
+        const auto present = KUDO_TRY(read_name(maps, slot));
         if (present.name == name) continue;
         changed.emplace_back(slot, name);
         if (!present.name.empty()) taken.set(slot);
     }
     if (taken.any()) {
-        const auto counted = KUDO_TRY(counted_slots(data_path));
+        const auto counted = KUDO_TRY(counted_slots(maps));
         if ((counted & taken).any()) return fail("a service that is in use would lose its counters; try again");
-        KUDO_TRY(empty_slots(data_path, taken));
+        KUDO_TRY(empty_slots(maps, taken));
     }
     for (const auto& [slot, name] : changed)
-        KUDO_TRY(write_name(data_path, slot, name, generation));
+        KUDO_TRY(write_name(maps, slot, name, generation));
     return {};
 }
 

@@ -21,17 +21,17 @@ struct SlotName {
 };
 using SlotNames = std::array<SlotName, KUDO_MAX_SERVICES>; // by slot
 
-Result<SlotNames> read_slot_names(const DataPath& data_path);
+Result<SlotNames> read_slot_names(const DataPath::Maps& maps);
 ServiceSlots slots_of(const SlotNames& names);
 // Both.
-Result<ServiceSlots> read_service_slots(const DataPath& data_path);
+Result<ServiceSlots> read_service_slots(const DataPath::Maps& maps);
 
 // The slots that no packet can be counted for now. The caller holds the lock.
-Result<std::vector<uint8_t>> idle_slots(const DataPath& data_path, const ServiceSlots& slots);
+Result<std::vector<uint8_t>> idle_slots(const DataPath::Maps& maps, const ServiceSlots& slots);
 
 // Writes the names, new ones as of this generation, which is not active yet. What was counted for another name that a
 // slot had is forgotten first. An Error, and nothing is changed, if packets are counted for such a slot now. The caller
 // holds the lock and has waited for the readers of older generations than the active one.
-Result<void> write_service_names(const DataPath& data_path, const ServiceSlots& slots, uint32_t generation);
+Result<void> write_service_names(const DataPath::Maps& maps, const ServiceSlots& slots, uint32_t generation);
 
 } // namespace kudo

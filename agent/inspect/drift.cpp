@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "agent/inspect/drift.h"
 
-#include <bpf/bpf.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
 #include <optional>
-#include <set>
 #include <tuple>
 
+#include "agent/datapath/bpf_object.h"
 #include "agent/datapath/clock.h"
 #include "agent/datapath/generation.h"
 #include "agent/inspect/dns_message.h"
@@ -23,26 +21,14 @@ namespace kudo {
 
 namespace {
 
-// Of a hash that programs change meanwhile: an entry that goes may make the walk begin anew.
 template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {
-    auto capacity = KUDO_TRY(map_size(fd));
-    Key key{}, next{};
-    const Key* previous = nullptr;
-    for (uint32_t steps = 0; steps < 4 * capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
-        key = next;
-        previous = &key;
-        kudo_stray stray{};
-        if (bpf_map_lookup_elem(fd, &key, &stray) != 0) {
-            if (errno == ENOENT) continue; // it had to go meanwhile
-            return fail_errno("cannot read the strays");
-        }
-        if (stray.answers == 0) continue;
+    return for_each_entry<Key, kudo_stray>(fd, "the strays", [&](const Key& key, const kudo_stray& stray) {
+        if (stray.answers == 0) return;
         Address remote;
         remote.family = family;
         std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
         rows[remote] = stray;
-    }
-    return {};
+    });
 }
 
 // By the hash of the question, which the message must have as well.
@@ -56,21 +42,10 @@ bool answers_question(uint64_t hash, const kudo_answer& row) {
 
 Result<std::vector<kudo_answer>> read_answers(int fd) {
     std::vector<kudo_answer> answers;
-    auto capacity = KUDO_TRY(map_size(fd));
-    uint64_t key = 0, next = 0;
-    const uint64_t* previous = nullptr;
-    std::set<uint64_t> read;
-    for (uint32_t steps = 0; steps < 4 * capacity && bpf_map_get_next_key(fd, previous, &next) == 0; steps++) {
-        key = next;
-        previous = &key;
-        if (!read.insert(key).second) continue;
-        kudo_answer row{};
-        if (bpf_map_lookup_elem(fd, &key, &row) != 0) {
-            if (errno == ENOENT) continue; // it had to go meanwhile
-            return fail_errno("cannot read the answers of name servers");
-        }
-        if (row.length <= sizeof row.message && answers_question(key, row)) answers.push_back(row);
-    }
+    const auto take = [&answers](uint64_t hash, const kudo_answer& row) {
+        if (row.length <= sizeof row.message && answers_question(hash, row)) answers.push_back(row);
+    };
+    KUDO_TRY(for_each_entry<uint64_t, kudo_answer>(fd, "the answers of name servers", take));
     return answers;
 }
 
@@ -89,7 +64,7 @@ bool has(const RangeMap& map, const Address& address) {
 class Reader {
 public:
     static Result<Reader> make(DataPath& data_path) {
-        auto active = KUDO_TRY(read_active(data_path));
+        auto active = KUDO_TRY(read_active(data_path.maps()));
         auto clock = KUDO_TRY(TickClock::read(data_path));
         auto interfaces = KUDO_TRY(list_interfaces());
         Reader reader(std::move(active), clock);

@@ -52,7 +52,8 @@ void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Sta
     }
 }
 
-Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNames& names, Statistics& statistics) {
+Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, const SlotNames& names,
+                        Statistics& statistics) {
     auto clock = KUDO_TRY(TickClock::read(data_path));
     auto interfaces = KUDO_TRY(list_interfaces());
     std::map<uint32_t, std::string> interface_names;
@@ -90,7 +91,7 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNa
         }
         return record;
     };
-    auto table = KUDO_TRY(read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.blocks()));
+    auto table = KUDO_TRY(read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus));
     // Busiest first, by light handles: a record is ten times as heavy.
     const std::size_t flows4 = table.flows4.size();
     std::vector<std::pair<uint64_t, uint32_t>> order;
@@ -117,16 +118,16 @@ Result<void> read_flows(DataPath& data_path, const CpuBlocks& cpus, const SlotNa
 // What was counted for the names of these slots.
 Result<Statistics> read_counted(DataPath& data_path, const SlotNames& names) {
     Statistics statistics;
-    auto generation = KUDO_TRY(active_generation(data_path));
+    auto generation = KUDO_TRY(active_generation(data_path.maps()));
     statistics.generation = generation;
     statistics.read_at = std::chrono::system_clock::now();
-    auto cpus = KUDO_TRY(CpuBlocks::map(data_path.maps().cpus.get()));
-    take_counters(sum_counters(cpus.blocks()), slots_of(names), statistics);
+    auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
+    take_counters(sum_counters(cpus.elements()), slots_of(names), statistics);
     for (const Fd* flows : {&data_path.maps().flows4, &data_path.maps().flows6}) {
         auto size = KUDO_TRY(map_size(flows->get()));
         statistics.flow_capacity += size;
     }
-    KUDO_TRY(read_flows(data_path, cpus, names, statistics));
+    KUDO_TRY(read_flows(data_path, cpus.elements(), names, statistics));
     return statistics;
 }
 
@@ -172,9 +173,9 @@ Result<Statistics> read_statistics(const Instance& instance) {
     auto data_path = KUDO_TRY(DataPath::open(instance));
     // A slot may go to another name while we read what was counted for it.
     for (int attempt = 0; attempt < 10; attempt++) {
-        const auto names = KUDO_TRY(read_slot_names(data_path));
+        const auto names = KUDO_TRY(read_slot_names(data_path.maps()));
         auto statistics = KUDO_TRY(read_counted(data_path, names));
-        const auto after = KUDO_TRY(read_slot_names(data_path));
+        const auto after = KUDO_TRY(read_slot_names(data_path.maps()));
         if (after != names) continue;
         KUDO_TRY(read_queues(data_path, statistics));
         KUDO_TRY(read_stale(instance, data_path, statistics));

@@ -29,7 +29,7 @@ template <typename Bytes> std::string hex(const Bytes& bytes) {
 
 // `maps`: null if the one in effect cannot be read.
 Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
-    auto active = KUDO_TRY(read_active(data_path));
+    auto active = KUDO_TRY(read_active(data_path.maps()));
     const kudo_policy& policy = *active.compiled.policy;
     const auto hash = active.hash();
     status.generation = active.generation;
@@ -40,7 +40,7 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     status.content_hash = hex(hash);
 
     if (!maps) return {};
-    auto slots = KUDO_TRY(read_service_slots(data_path));
+    auto slots = KUDO_TRY(read_service_slots(data_path.maps()));
     auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
     if (!status.policy_matches)

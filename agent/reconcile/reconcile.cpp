@@ -36,15 +36,15 @@ Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& des
         KUDO_TRY(prepare_pin_folder(instance));
         report.changed = true;
         return DataPath::create(instance, desired.max_flows, [&](DataPath& fresh) -> Result<void> {
-            KUDO_TRY(publish(fresh, compiled));
+            KUDO_TRY(publish(fresh.maps(), compiled));
             return {};
         });
     }
-    if (auto active = read_active(*data_path); active && active->generation != 0) {
+    if (auto active = read_active(data_path->maps()); active && active->generation != 0) {
         const auto hash = active->hash();
         if (std::equal(hash.begin(), hash.end(), compiled.policy->content_hash)) return data_path;
     }
-    KUDO_TRY(publish(*data_path, compiled));
+    KUDO_TRY(publish(data_path->maps(), compiled));
     report.changed = true;
     return data_path;
 }
@@ -87,7 +87,7 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
     std::vector<uint8_t> reusable;
     const auto data_path = DataPath::open(instance);
     if (data_path) {
-        auto taken = KUDO_TRY(read_service_slots(*data_path));
+        auto taken = KUDO_TRY(read_service_slots(data_path->maps()));
         slots = std::move(taken);
         auto size = KUDO_TRY(map_size(data_path->maps().flows4.get()));
         if (size != desired.max_flows)
@@ -117,7 +117,7 @@ Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& 
     auto data_path = KUDO_TRY(ensure_policy(instance, desired, plan.compiled, report));
     KUDO_TRY(ensure_attachments(data_path, desired, plan.wanted.present, report));
     data_path.remove_foreign_programs();
-    auto generation = KUDO_TRY(active_generation(data_path));
+    auto generation = KUDO_TRY(active_generation(data_path.maps()));
     report.generation = generation;
     return report;
 }

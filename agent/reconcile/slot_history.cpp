@@ -30,7 +30,7 @@ std::map<std::string, std::size_t, std::less<>> last_asked_for(const Instance& i
 
 Result<std::vector<uint8_t>> reusable_slots(const Instance& instance, const RangeLedger& ledger,
                                             const DataPath& data_path, const ServiceSlots& slots) {
-    auto idle = KUDO_TRY(idle_slots(data_path, slots));
+    auto idle = KUDO_TRY(idle_slots(data_path.maps(), slots));
     const auto last = last_asked_for(instance, ledger);
     std::map<uint8_t, std::size_t> asked;
     for (const auto& [name, slot] : slots)

@@ -63,9 +63,9 @@ void measure_flows(const TestHost& host, Report& report) {
         const int ours = stage.bench_program("flows"), empty = stage.bench_program("flows_empty"),
                   one_lookup = stage.bench_program("flows_lookup");
         test_run(ours, media, count); // all of them are known now
-        const auto cpus = value_of(CpuBlocks::map(stage.data_path().maps().cpus.get()));
+        const auto cpus = value_of(Mapped<const kudo_cpu>::map(stage.data_path().maps().cpus.get(), "the counters"));
         const auto table = value_of(read_flow_table(stage.data_path().maps().flows4.get(),
-                                                    stage.data_path().maps().flows6.get(), cpus.blocks()));
+                                                    stage.data_path().maps().flows6.get(), cpus.elements()));
         if (table.flows4.size() != count)
             throw std::runtime_error(fmt::format("{} flows instead of {}", table.flows4.size(), count));
         std::vector<double> packet, lookup, time, memory;

@@ -77,7 +77,7 @@ void measure_prefixes(const TestHost& host, Report& report) {
             for (int side = 0; side < 2; side++) {
                 CompiledPolicy policy;
                 compile_time = time_of([&] { policy = compiled(map, side ? KUDO_PRIORITISE : KUDO_OBSERVE); });
-                swap_time = time_of([&] { value_of(publish(stage.data_path(), policy)); });
+                swap_time = time_of([&] { value_of(publish(stage.data_path().maps(), policy)); });
             }
             compiling.push_back(compile_time / 1e6);
             swapping.push_back(swap_time / 1e6);

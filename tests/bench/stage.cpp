@@ -34,7 +34,7 @@ Stage::Stage(const test::TestHost& host, const std::string& name, const RangeMap
     value_of(prepare_pin_folder(instance_));
     data_path_ = std::make_unique<DataPath>(
         value_of(DataPath::create(instance_, max_flows, [&](DataPath& fresh) -> Result<void> {
-            auto generation = kudo::publish(fresh, compiled(map, mode));
+            auto generation = kudo::publish(fresh.maps(), compiled(map, mode));
             if (!generation) return fail(std::move(generation.error()));
             return {};
         })));
@@ -60,7 +60,7 @@ Stage::~Stage() {
 }
 
 void Stage::publish(const RangeMap& map, kudo_mode mode) {
-    value_of(kudo::publish(*data_path_, compiled(map, mode)));
+    value_of(kudo::publish(data_path_->maps(), compiled(map, mode)));
 }
 
 int Stage::program(Program which) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/datapath/flow_table.h"
+#include "agent/datapath/generation.h"
 #include "kudo_bpf.skel.h"
 
 namespace kudo::test {
@@ -30,34 +31,27 @@ int print_warnings(libbpf_print_level level, const char* format, va_list argumen
     return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
 }
 
-template <typename Key> void empty_map(int fd) {
-    Key key;
-    while (bpf_map_get_next_key(fd, nullptr, &key) == 0)
-        require(bpf_map_delete_elem(fd, &key) == 0, "cannot delete a map's element");
-}
-
-template <typename Key> void fill_map(int fd, const std::vector<std::pair<Key, kudo_match>>& entries) {
-    empty_map<Key>(fd);
-    for (const auto& [key, match] : entries)
-        require(bpf_map_update_elem(fd, &key, &match, BPF_NOEXIST) == 0, "cannot enter a prefix");
+// What a Result gives; throws what it says.
+template <typename T> T got(Result<T>&& result) {
+    if (!result) throw std::runtime_error(result.error().message);
+    if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 template <typename Key> void read_strays(int fd, Family family, std::map<std::string, kudo_stray>& strays) {
-    Key key{};
-    for (const Key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key) {
+    got(for_each_entry<Key, kudo_stray>(fd, "strays", [&](const Key& key, const kudo_stray& stray) {
         Address remote;
         remote.family = family;
         std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
-        require(bpf_map_lookup_elem(fd, &key, &strays[remote.text()]) == 0, "cannot read a stray");
-    }
+        strays[remote.text()] = stray;
+    }));
 }
 
 } // namespace
 
 struct Datapath::State {
     Skeleton skeleton;
-    int lpm4[2]{}, lpm6[2]{};
-    std::optional<CpuBlocks> cpus;
+    DataPath::Maps maps;
+    std::optional<Mapped<const kudo_cpu>> cpus;
 };
 
 std::string Datapath::missing() {
@@ -87,25 +81,15 @@ Datapath::Datapath(Options options) : state_(std::make_unique<State>()) {
     bpf_map__set_max_entries(skeleton->maps.kudo_flows4, options.max_flows);
     require(kudo_bpf::load(skeleton.get()) == 0, "cannot load the BPF object");
     State& state = *state_;
-    auto cpus = CpuBlocks::map(bpf_map__fd(skeleton->maps.kudo_cpus));
-    if (!cpus) throw std::runtime_error(cpus.error().message);
-    state.cpus.emplace(std::move(*cpus));
-    state.lpm4[0] = bpf_map__fd(skeleton->maps.kudo_lpm4_0);
-    state.lpm4[1] = bpf_map__fd(skeleton->maps.kudo_lpm4_1);
-    state.lpm6[0] = bpf_map__fd(skeleton->maps.kudo_lpm6_0);
-    state.lpm6[1] = bpf_map__fd(skeleton->maps.kudo_lpm6_1);
+    state.maps = got(DataPath::maps_of(*skeleton));
+    state.cpus.emplace(got(Mapped<const kudo_cpu>::map(state.maps.cpus.get(), "the counters")));
     state.skeleton = std::move(skeleton);
 }
 
 Datapath::~Datapath() = default;
 
 void Datapath::fill(const CompiledPolicy& policy, uint32_t generation) {
-    const uint32_t slot = generation & 1;
-    fill_map(state_->lpm4[slot], policy.entries4);
-    fill_map(state_->lpm6[slot], policy.entries6);
-    kudo_policy& place = state_->skeleton->data_policies->kudo_policies[slot];
-    place = *policy.policy;
-    place.generation = generation;
+    got(fill_slot(state_->maps, policy, generation));
 }
 
 void Datapath::activate(uint32_t generation) {
@@ -120,28 +104,13 @@ bool Datapath::has_type_information() const {
     return bpf_object__btf_fd(state_->skeleton->obj) >= 0;
 }
 
-void Datapath::wait_for_readers() {
-    const uint32_t zero = 0;
-    const int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_grace_new", 4, 4, 1, nullptr);
-    require(inner >= 0, "cannot make an inner map");
-    const int result = bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.kudo_grace), &zero, &inner, BPF_ANY);
-    const int number = errno;
-    close(inner);
-    errno = number;
-    require(result == 0, "cannot wait for a grace period");
-}
-
-void Datapath::clear(uint32_t slot) {
-    empty_map<kudo_lpm4_key>(state_->lpm4[slot]);
-    empty_map<kudo_lpm6_key>(state_->lpm6[slot]);
-    state_->skeleton->data_policies->kudo_policies[slot] = {};
-}
-
 void Datapath::publish(const CompiledPolicy& policy, uint32_t generation) {
-    fill(policy, generation);
-    activate(generation);
-    wait_for_readers();
-    clear((generation & 1) ^ 1);
+    const uint32_t published = got(kudo::publish(state_->maps, policy));
+    if (published != generation) throw std::logic_error("generation " + std::to_string(published) + " was published");
+}
+
+const DataPath::Maps& Datapath::maps() const {
+    return state_->maps;
 }
 
 RunResult Datapath::run_xdp(std::span<const uint8_t> frame) const {
@@ -178,64 +147,63 @@ RunResult Datapath::run_tc(kudo_direction direction, std::span<const uint8_t> fr
 }
 
 std::unique_ptr<kudo_counters> Datapath::counters() const {
-    return std::make_unique<kudo_counters>(sum_counters(state_->cpus->blocks()));
+    return std::make_unique<kudo_counters>(sum_counters(state_->cpus->elements()));
 }
 
 FlowBook Datapath::flows() const {
-    const auto table = read_flow_table(bpf_map__fd(state_->skeleton->maps.kudo_flows4),
-                                       bpf_map__fd(state_->skeleton->maps.kudo_flows6), state_->cpus->blocks());
-    if (!table) throw std::runtime_error(table.error().message);
+    const FlowTable table =
+        got(read_flow_table(state_->maps.flows4.get(), state_->maps.flows6.get(), state_->cpus->elements()));
     FlowBook book;
     const auto enter = [&](const auto& rows) {
         for (const auto& [key, flow] : rows)
             book[std::string(reinterpret_cast<const char*>(&key), sizeof key)] = flow;
     };
-    enter(table->flows4);
-    enter(table->flows6);
+    enter(table.flows4);
+    enter(table.flows6);
     return book;
 }
 
 kudo_flow Datapath::row(const std::string& key) const {
     kudo_flow flow{};
-    require(bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.kudo_flows4), key.data(), &flow) == 0,
-            "no such row");
+    require(bpf_map_lookup_elem(state_->maps.flows4.get(), key.data(), &flow) == 0, "no such row");
     return flow;
 }
 
 std::map<std::string, kudo_stray> Datapath::strays() const {
     std::map<std::string, kudo_stray> strays;
-    read_strays<kudo_stray4_key>(bpf_map__fd(state_->skeleton->maps.kudo_strays4), Family::IPv4, strays);
-    read_strays<kudo_stray6_key>(bpf_map__fd(state_->skeleton->maps.kudo_strays6), Family::IPv6, strays);
+    read_strays<kudo_stray4_key>(state_->maps.strays4.get(), Family::IPv4, strays);
+    read_strays<kudo_stray6_key>(state_->maps.strays6.get(), Family::IPv6, strays);
     return strays;
 }
 
 std::vector<kudo_answer> Datapath::answers() const {
-    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_answers);
     std::vector<kudo_answer> answers;
-    uint64_t key = 0;
-    for (const uint64_t* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key)
-        require(bpf_map_lookup_elem(fd, &key, &answers.emplace_back()) == 0, "cannot read an answer");
+    got(for_each_entry<uint64_t, kudo_answer>(state_->maps.answers.get(), "answers",
+                                              [&](uint64_t, const kudo_answer& answer) { answers.push_back(answer); }));
     return answers;
 }
 
 void Datapath::age_questions(uint64_t nanoseconds) const {
-    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_questions);
-    kudo_question_key key{};
-    for (const kudo_question_key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key) {
-        kudo_question question{};
-        require(bpf_map_lookup_elem(fd, &key, &question) == 0, "cannot read a question");
+    const int fd = state_->maps.questions.get();
+    const auto age = [&](const kudo_question_key& key, kudo_question question) {
         question.asked -= nanoseconds;
         require(bpf_map_update_elem(fd, &key, &question, BPF_EXIST) == 0, "cannot change a question");
-    }
+    };
+    got(for_each_entry<kudo_question_key, kudo_question>(fd, "questions", age));
 }
 
 std::size_t Datapath::open_questions() const {
-    const int fd = bpf_map__fd(state_->skeleton->maps.kudo_questions);
     std::size_t count = 0;
-    kudo_question_key key{};
-    for (const kudo_question_key* previous = nullptr; bpf_map_get_next_key(fd, previous, &key) == 0; previous = &key)
-        ++count;
+    got(for_each_entry<kudo_question_key, kudo_question>(state_->maps.questions.get(), "questions",
+                                                         [&](const auto&, const auto&) { ++count; }));
     return count;
+}
+
+uint64_t Datapath::jiffies() const {
+    char frame[64] = {};
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof frame, .repeat = 1);
+    require(bpf_prog_test_run_opts(bpf_program__fd(state_->skeleton->progs.kudo_clock), &options) == 0, "kudo_clock");
+    return __atomic_load_n(&state_->skeleton->data_clock->kudo_now, __ATOMIC_RELAXED);
 }
 
 } // namespace kudo::test

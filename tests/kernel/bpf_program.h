@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "agent/datapath/datapath.h"
 #include "bpf/parse.h"
 #include "maps/compile/compile.h"
 #include "tests/kernel/oracle.h"
@@ -47,14 +48,12 @@ public:
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
 
-    // fill() empties slot generation & 1 and writes the policy there; activate() flips the word; wait_for_readers()
-    // returns when no program reads the other slot any more; clear() empties it. publish() is all of it in the agent's
-    // order.
+    // The agent's own publish(), which must give this generation; and two steps of it: fill_slot(), and the store that
+    // makes a generation active.
+    void publish(const CompiledPolicy& policy, uint32_t generation);
     void fill(const CompiledPolicy& policy, uint32_t generation);
     void activate(uint32_t generation);
-    void wait_for_readers();
-    void clear(uint32_t slot);
-    void publish(const CompiledPolicy& policy, uint32_t generation);
+    [[nodiscard]] const DataPath::Maps& maps() const;
     [[nodiscard]] uint32_t active() const;
     // Did the kernel take the object's type information? libbpf goes on without, with a page of complaints.
     [[nodiscard]] bool has_type_information() const;
@@ -73,6 +72,7 @@ public:
     [[nodiscard]] std::vector<kudo_answer> answers() const;
     [[nodiscard]] std::size_t open_questions() const;
     void age_questions(uint64_t nanoseconds) const; // as if they had been asked so much earlier
+    [[nodiscard]] uint64_t jiffies() const;         // jiffies64, as kudo_clock tells it
 
 private:
     struct State;

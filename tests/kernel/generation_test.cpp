@@ -68,6 +68,18 @@ TEST_F(Generation, TheSlotOfTheActiveGenerationJudges) {
     EXPECT_EQ(packets(KUDO_REASON_STRANGER), 2u);
 }
 
+// Killed before it made its generation active: the old one goes on judging, and nothing of the other comes back.
+TEST_F(Generation, WhatAKilledWriterLeftIsEmptiedFirst) {
+    datapath_->publish(policy_of(map_with("3.7.161.0/26")), 1);
+    datapath_->fill(policy_of(map_with("9.9.9.0/24")), 2);
+    EXPECT_EQ(run(from("3.7.161.1")), uint32_t{XDP_PASS});
+    EXPECT_EQ(run(from("9.9.9.9")), uint32_t{XDP_DROP});
+    datapath_->publish(policy_of(map_with("9.9.8.0/24")), 2);
+    EXPECT_EQ(run(from("3.7.161.1")), uint32_t{XDP_DROP});
+    EXPECT_EQ(run(from("9.9.9.9")), uint32_t{XDP_DROP});
+    EXPECT_EQ(run(from("9.9.8.9")), uint32_t{XDP_PASS});
+}
+
 TEST_F(Generation, AFlowOfAnOlderGenerationIsJudgedAgain) {
     datapath_->publish(policy_of(map_with("3.7.161.0/26", "udp/3478")), 1);
     EXPECT_EQ(run(from("3.7.161.1")), uint32_t{XDP_PASS});

@@ -154,7 +154,7 @@ TEST_F(Hook, AStrangerInAKnownSixteenIsInNoFlow) {
 
 TEST_F(Hook, ARangeOfEverythingKnowsEveryAddress) {
     const RangeMap everything = map_of({service("all", KUDO_CLASS_CONTROL, {"udp/3478"}, {"0.0.0.0/0", "::/0"})});
-    datapath_->publish(compile(everything, options_for(KUDO_ENFORCE), {}).value(), 2);
+    datapath_->publish(compile(everything, options_for(KUDO_ENFORCE), {{"all", 100}}).value(), 2);
     for (const char* source : {"0.0.0.0", "8.8.8.8", "255.255.255.255"})
         EXPECT_EQ(datapath_->run_xdp((Ethernet{} / IPv4{.source = source} / Udp{}).bytes()).returned,
                   uint32_t{XDP_PASS});

@@ -136,12 +136,12 @@ TEST_F(ServiceSlotsOfAHost, OneThatWasBeingEmptiedIsEmptiedBeforeItIsGiven) {
     send(address_of(0), 3);
     ASSERT_EQ(apply(1).status, 0);
     const auto data_path = DataPath::open(test_->instance).value();
-    const uint32_t slot = read_service_slots(data_path).value().at(name_of(0));
+    const uint32_t slot = read_service_slots(data_path.maps()).value().at(name_of(0));
     const kudo_service_name being_emptied{"~", 0};
     ASSERT_EQ(bpf_map_update_elem(data_path.maps().services.get(), &slot, &being_emptied, BPF_ANY), 0);
     EXPECT_FALSE(test_->stats().at("services").contains("~"));
     ASSERT_EQ(apply(2).status, 0);
-    EXPECT_EQ(read_service_slots(data_path).value().at(name_of(2)), slot);
+    EXPECT_EQ(read_service_slots(data_path.maps()).value().at(name_of(2)), slot);
     const auto stats = test_->stats();
     EXPECT_EQ(packets_of(stats, name_of(2)), 0U);
     EXPECT_TRUE(flow_to(stats, address_of(0)).at("service").is_null());

@@ -235,14 +235,14 @@ protected:
         options.mode = KUDO_ENFORCE;
         options.marks = default_marks();
         std::array<CompiledPolicy, maps> policies;
-        ServiceSlots slots = read_service_slots(host.data_path).value();
+        ServiceSlots slots = read_service_slots(host.data_path.maps()).value();
         for (unsigned map = 0; map < maps; map++) {
             policies[map] = compile(parse_range_map(map_text(map), "map").value(), options, slots).value();
             slots = policies[map].slots;
         }
-        const auto first = publish(host.data_path, policies[0]).value();
+        const auto first = publish(host.data_path.maps(), policies[0]).value();
         host.run(swaps, first, [&](unsigned i) {
-            const auto published = publish(host.data_path, policies[(i + 1) % maps]);
+            const auto published = publish(host.data_path.maps(), policies[(i + 1) % maps]);
             ASSERT_TRUE(published) << published.error().message;
             ASSERT_EQ(*published, first + i + 1);
         });
