@@ -105,24 +105,24 @@ kudo_inline int kudo_may_be_known(const struct kudo_policy *policy, const struct
 	return kudo_may_hold6(policy, kudo_swap64(first));
 }
 
-kudo_inline struct kudo_flow *kudo_find_flow(const struct kudo_packet *packet)
+/* `key`: struct kudo_flow4_key or kudo_flow6_key. */
+kudo_inline struct kudo_flow *kudo_find_flow(const void *key, int ipv6)
 {
-	if (packet->family == 4)
-		return bpf_map_lookup_elem(&kudo_flows4, &packet->key4);
-	return bpf_map_lookup_elem(&kudo_flows6, &packet->key6);
+	if (ipv6)
+		return bpf_map_lookup_elem(&kudo_flows6, key);
+	return bpf_map_lookup_elem(&kudo_flows4, key);
 }
 
-/* A new flow, or the one that another CPU entered a moment before. Null: the table gave no room. */
-kudo_inline struct kudo_flow *kudo_enter_flow(const struct kudo_packet *packet, __u64 judgement)
+/* A new flow, or the one that another CPU has just entered. Null: the table gave no room. */
+kudo_inline struct kudo_flow *kudo_enter_flow(const void *key, int ipv6, __u64 judgement, __u64 now)
 {
-	__u64 now = bpf_jiffies64();
 	struct kudo_flow flow = {.judgement = judgement, .first_seen = now, .last_seen = now};
 
-	if (packet->family == 4)
-		bpf_map_update_elem(&kudo_flows4, &packet->key4, &flow, BPF_NOEXIST);
+	if (ipv6)
+		bpf_map_update_elem(&kudo_flows6, key, &flow, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&kudo_flows6, &packet->key6, &flow, BPF_NOEXIST);
-	return kudo_find_flow(packet);
+		bpf_map_update_elem(&kudo_flows4, key, &flow, BPF_NOEXIST);
+	return kudo_find_flow(key, ipv6);
 }
 
 kudo_inline void kudo_add_to_flow(struct kudo_flow *flow, __u32 direction, __u64 packets, __u64 bytes)
@@ -138,24 +138,13 @@ kudo_apart int kudo_write_back(__u32 slot)
 
 	if (!cpu)
 		return 0;
-	__u32 ipv6 = slot & 1;
+	int ipv6 = slot & 1;
 	struct kudo_cached_flow *cached = &cpu->cache[slot & (KUDO_CACHE_SLOTS - 1)];
-	struct kudo_flow *flow = ipv6 ? bpf_map_lookup_elem(&kudo_flows6, &cached->key6)
-				      : bpf_map_lookup_elem(&kudo_flows4, &cached->key4);
+	struct kudo_flow *flow = kudo_find_flow(&cached->key6, ipv6);
 
 	__sync_fetch_and_add(&cached->moves, 1);
-	if (!flow) {
-		struct kudo_flow again = {.judgement = cached->judgement,
-					  .first_seen = cached->last_seen,
-					  .last_seen = cached->last_seen};
-		if (ipv6) {
-			bpf_map_update_elem(&kudo_flows6, &cached->key6, &again, BPF_NOEXIST);
-			flow = bpf_map_lookup_elem(&kudo_flows6, &cached->key6);
-		} else {
-			bpf_map_update_elem(&kudo_flows4, &cached->key4, &again, BPF_NOEXIST);
-			flow = bpf_map_lookup_elem(&kudo_flows4, &cached->key4);
-		}
-	}
+	if (!flow)
+		flow = kudo_enter_flow(&cached->key6, ipv6, cached->judgement, cached->last_seen);
 	if (flow) {
 		kudo_add_to_flow(flow, KUDO_INGRESS, cached->packets[KUDO_INGRESS], cached->bytes[KUDO_INGRESS]);
 		kudo_add_to_flow(flow, KUDO_EGRESS, cached->packets[KUDO_EGRESS], cached->bytes[KUDO_EGRESS]);
@@ -220,8 +209,8 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 	struct kudo_work *work = kudo_work_of(cpu);
 	const struct kudo_packet *packet = &work->packet;
 	const struct kudo_seen *seen = &work->seen;
-	__u32 ipv6 = packet->family == 6;
-	struct kudo_flow *flow = kudo_find_flow(packet);
+	int ipv6 = packet->family == 6;
+	struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
 	union kudo_judgement_word judged = {.word = 0};
 
 	if (flow)
@@ -251,7 +240,7 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 	if (flow)
 		*(volatile __u64 *)&flow->judgement = judged.word;
 	else
-		flow = kudo_enter_flow(packet, judged.word);
+		flow = kudo_enter_flow(&packet->key6, ipv6, judged.word, bpf_jiffies64());
 	if (!flow) {
 		cpu->counters.unrecorded_flows += seen->wire.packets;
 		return 0;
@@ -296,7 +285,7 @@ kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_pa
 			struct kudo_flow *flow = 0;
 
 			if (now - cached->last_seen < KUDO_CACHE_IDLE_TICKS)
-				flow = kudo_find_flow(packet);
+				flow = kudo_find_flow(&packet->key6, packet->family == 6);
 			if (flow) {
 				judged.word = *(volatile __u64 *)&flow->judgement;
 				if (judged.judgement.generation == generation) {

@@ -33,61 +33,44 @@ KUDO_LPM_MAP(kudo_lpm4_1, kudo_lpm4_key);
 KUDO_LPM_MAP(kudo_lpm6_0, kudo_lpm6_key);
 KUDO_LPM_MAP(kudo_lpm6_1, kudo_lpm6_key);
 
-/* Flows of KUDO's addresses; strangers never get in. The longest unused go first when it is full. The agent sets the
- * sizes before it loads. */
-#define KUDO_FLOW_MAP(NAME, KEY, SIZE)                                                                                 \
+/* Hashes that programs enter into: when one is full, the least recently used entries are evicted. */
+#define KUDO_LRU_MAP(NAME, KEY, VALUE, SIZE)                                                                           \
 	struct {                                                                                                       \
 		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
 		__uint(max_entries, SIZE);                                                                             \
-		__type(key, struct KEY);                                                                               \
-		__type(value, struct kudo_flow);                                                                       \
+		__type(key, KEY);                                                                                      \
+		__type(value, VALUE);                                                                                  \
 	} NAME SEC(".maps")
 
-KUDO_FLOW_MAP(kudo_flows4, kudo_flow4_key, 131072);
-KUDO_FLOW_MAP(kudo_flows6, kudo_flow6_key, 32768);
+/* The key's entry, made of `fresh` if there is none; null: the table gave no room, or there is none and no `fresh`. */
+kudo_inline void *kudo_find_or_enter(void *map, const void *key, const void *fresh)
+{
+	void *entry = bpf_map_lookup_elem(map, key);
 
-/* The RTP streams of media flows; the longest unused go first. */
-#define KUDO_RTP_MAP(NAME, KEY, SIZE)                                                                                  \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
-		__uint(max_entries, SIZE);                                                                             \
-		__type(key, struct KEY);                                                                               \
-		__type(value, struct kudo_rtp_stream);                                                                 \
-	} NAME SEC(".maps")
+	if (entry || !fresh)
+		return entry;
+	bpf_map_update_elem(map, key, fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
 
-KUDO_RTP_MAP(kudo_rtp4, kudo_rtp4_key, 16384);
-KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_key, 4096);
+/* Flows of KUDO's addresses; strangers never get in. The agent sets the sizes before it loads. */
+KUDO_LRU_MAP(kudo_flows4, struct kudo_flow4_key, struct kudo_flow, 131072);
+KUDO_LRU_MAP(kudo_flows6, struct kudo_flow6_key, struct kudo_flow, 32768);
 
-/* Addresses outside of the map that this host asks by STUN; the longest unused go first. */
-#define KUDO_STRAY_MAP(NAME, KEY)                                                                                      \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
-		__uint(max_entries, 1024);                                                                             \
-		__type(key, struct KEY);                                                                               \
-		__type(value, struct kudo_stray);                                                                      \
-	} NAME SEC(".maps")
+/* The RTP streams of media flows. */
+KUDO_LRU_MAP(kudo_rtp4, struct kudo_rtp4_key, struct kudo_rtp_stream, 16384);
+KUDO_LRU_MAP(kudo_rtp6, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
 
-KUDO_STRAY_MAP(kudo_strays4, kudo_stray4_key);
-KUDO_STRAY_MAP(kudo_strays6, kudo_stray6_key);
+/* Addresses in no range of the map that this host sends STUN requests to. */
+KUDO_LRU_MAP(kudo_strays4, struct kudo_stray4_key, struct kudo_stray, 1024);
+KUDO_LRU_MAP(kudo_strays6, struct kudo_stray6_key, struct kudo_stray, 1024);
 
 /* When the last question was noted in kudo_questions, in jiffies64; 0: never. Written by the programs. */
 __u64 kudo_asked SEC(".data.asked") = 0;
 
-/* What this host asks name servers about the policy's names, and the last answer to each; the longest unused go first.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct kudo_question_key);
-	__type(value, struct kudo_question);
-} kudo_questions SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
-	__type(key, __u64);
-	__type(value, struct kudo_answer);
-} kudo_answers SEC(".maps");
+/* What this host asks name servers about the policy's names, and the last answer to each. */
+KUDO_LRU_MAP(kudo_questions, struct kudo_question_key, struct kudo_question, 1024);
+KUDO_LRU_MAP(kudo_answers, __u64, struct kudo_answer, 512);
 
 /* Where an answer is put together: too large for the stack. Each loaded object has its own, and nobody else reads it.
  */

@@ -14,22 +14,14 @@ struct kudo_rtp_window {
 kudo_inline struct kudo_rtp_stream *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction,
 						     int enter)
 {
-	struct kudo_rtp_stream fresh = {};
+	struct kudo_rtp_stream none = {}, *fresh = enter ? &none : 0;
 
 	if (packet->family == 4) {
 		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
-		struct kudo_rtp_stream *stream = bpf_map_lookup_elem(&kudo_rtp4, &key);
-		if (stream || !enter)
-			return stream;
-		bpf_map_update_elem(&kudo_rtp4, &key, &fresh, BPF_NOEXIST);
-		return bpf_map_lookup_elem(&kudo_rtp4, &key);
+		return kudo_find_or_enter(&kudo_rtp4, &key, fresh);
 	}
 	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
-	struct kudo_rtp_stream *stream = bpf_map_lookup_elem(&kudo_rtp6, &key);
-	if (stream || !enter)
-		return stream;
-	bpf_map_update_elem(&kudo_rtp6, &key, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&kudo_rtp6, &key);
+	return kudo_find_or_enter(&kudo_rtp6, &key, fresh);
 }
 
 /* Enum kudo_treatment of the media datagram in hand, whose packet is in kudo_work. */

@@ -9,24 +9,13 @@
 #include "flow.bpf.h"
 #include "stun.h"
 
-kudo_inline struct kudo_stray *kudo_find_stray(const struct kudo_packet *packet)
+kudo_inline struct kudo_stray *kudo_find_stray(const struct kudo_packet *packet, int enter)
 {
-	if (packet->family == 4)
-		return bpf_map_lookup_elem(&kudo_strays4, &packet->key4.remote);
-	return bpf_map_lookup_elem(&kudo_strays6, packet->key6.remote);
-}
+	struct kudo_stray none = {}, *fresh = enter ? &none : 0;
 
-kudo_inline struct kudo_stray *kudo_enter_stray(const struct kudo_packet *packet)
-{
-	struct kudo_stray *stray = kudo_find_stray(packet), fresh = {};
-
-	if (stray)
-		return stray;
 	if (packet->family == 4)
-		bpf_map_update_elem(&kudo_strays4, &packet->key4.remote, &fresh, BPF_NOEXIST);
-	else
-		bpf_map_update_elem(&kudo_strays6, packet->key6.remote, &fresh, BPF_NOEXIST);
-	return kudo_find_stray(packet);
+		return kudo_find_or_enter(&kudo_strays4, &packet->key4.remote, fresh);
+	return kudo_find_or_enter(&kudo_strays6, packet->key6.remote, fresh);
 }
 
 /* The datagram in hand, of kudo_work: the packet and the beginning of its payload, which is `length` long. Two CPUs
@@ -44,7 +33,7 @@ kudo_apart int kudo_note_stun(__u32 direction, __u32 length)
 
 	__builtin_memcpy(transaction, work->payload + KUDO_STUN_TRANSACTION, sizeof(transaction));
 	if (direction == KUDO_EGRESS && kind == KUDO_STUN_REQUEST) {
-		stray = kudo_enter_stray(packet);
+		stray = kudo_find_stray(packet, 1);
 		if (!stray)
 			return 0;
 		__builtin_memcpy(stray->transaction, transaction, sizeof(transaction));
@@ -52,7 +41,7 @@ kudo_apart int kudo_note_stun(__u32 direction, __u32 length)
 		stray->awaits = 1;
 		__sync_fetch_and_add(&stray->requests, 1);
 	} else if (direction == KUDO_INGRESS && kind == KUDO_STUN_RESPONSE) {
-		stray = kudo_find_stray(packet);
+		stray = kudo_find_stray(packet, 0);
 		if (!stray || !stray->awaits ||
 		    ((stray->transaction[0] ^ transaction[0]) | (stray->transaction[1] ^ transaction[1]) |
 		     (stray->transaction[2] ^ transaction[2])))
