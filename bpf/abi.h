@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Every struct and constant that crosses between the kernel's programs and the agent. Invariant: sizes and offsets
- * are asserted by both compilers; a change here is a change of KUDO_LAYOUT_VERSION, which names the folder of the
- * pins. */
+/* Every struct and constant that crosses between the kernel's programs and the agent. Compiles as C for the BPF target,
+ * and as C and as C++20 natively.
+ * Invariant: sizes and offsets are asserted by all three; a change here is a change of KUDO_LAYOUT_VERSION, which names
+ * the folder of the pins. */
 #ifndef KUDO_ABI_H
 #define KUDO_ABI_H
 
@@ -18,7 +19,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 5
+#define KUDO_LAYOUT_VERSION 6
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -84,7 +85,7 @@ struct kudo_candidate {
 	__u8 prefix_length; /* of that service's most specific range here, in bits */
 };
 
-/* Value of the LPM tries: the services whose ranges cover the prefix, most specific first. A service stands in it
+/* Value of the LPM tries: the services whose ranges cover the prefix, most specific first. A service is in it
  * once. The compiler has already added the covering, shorter prefixes' services, so one lookup tells all. */
 struct kudo_match {
 	struct kudo_candidate candidates[KUDO_MAX_CANDIDATES];
@@ -116,7 +117,7 @@ struct kudo_mark {
 };
 KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 
-/* The prefilters are bitmaps in which a clear bit is a certain "not KUDO": a coarse one that sends most strangers away
+/* The prefilters are bitmaps in which a clear bit is a certain "not KUDO": a coarse one that rejects most strangers
  * with one load, and a fine one for their neighbours. See prefilter.h. */
 #define KUDO_PREFILTER_BITS 65536
 #define KUDO_PREFILTER_WORDS (KUDO_PREFILTER_BITS / 64)
@@ -124,8 +125,8 @@ KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 #define KUDO_PREFILTER_FINE_WORDS (KUDO_PREFILTER_FINE_BITS / 64)
 
 /* The same for names: a clear bit says that a name certainly ends in no domain of the policy's services. See dns.h. */
-#define KUDO_NAME_FILTER_BITS 4096
-#define KUDO_NAME_FILTER_WORDS (KUDO_NAME_FILTER_BITS / 64)
+#define KUDO_DOMAIN_BLOOM_BITS 4096
+#define KUDO_DOMAIN_BLOOM_WORDS (KUDO_DOMAIN_BLOOM_BITS / 64)
 
 /* One generation's policy, all but its two LPM tries. Two of these and two pairs of tries exist; generation g lives
  * in slot g & 1. A slot is written only while no program can be reading it. */
@@ -137,21 +138,21 @@ struct kudo_policy {
 	__u32 prefixes4;       /* entries in the IPv4 trie */
 	__u32 prefixes6;
 	__u32 firewall_mark;      /* bits set in skb->mark on ingress for prioritised packets */
-	__u32 firewall_mark_mask; /* bits of skb->mark that are ours; 0: leave skb->mark alone */
+	__u32 firewall_mark_mask; /* bits of skb->mark that are kudo-agent's; 0: leave skb->mark alone */
 	struct kudo_mark marks[KUDO_TREATMENTS];
 	struct kudo_service services[KUDO_MAX_SERVICES];
 	__u64 prefilter4[KUDO_PREFILTER_WORDS];
 	__u64 prefilter6[KUDO_PREFILTER_WORDS];
 	__u64 prefilter4_fine[KUDO_PREFILTER_FINE_WORDS];
 	__u64 prefilter6_fine[KUDO_PREFILTER_FINE_WORDS];
-	__u64 name_filter[KUDO_NAME_FILTER_WORDS];
+	__u64 domain_bloom[KUDO_DOMAIN_BLOOM_WORDS];
 };
 KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 16, "policy hash");
 KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 64, "policy marks");
 KUDO_ASSERT(offsetof(struct kudo_policy, services) == 96, "policy services");
 KUDO_ASSERT(sizeof(struct kudo_policy) == 96 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512, "policy");
 
-/* What was decided for a packet. Eight bytes, stored and loaded as one word, so nobody ever sees half of one. */
+/* What was decided for a packet. Eight bytes, stored and loaded as one word, so it is never seen torn. */
 struct kudo_judgement {
 	__u32 generation;
 	__u8 verdict_and_class; /* enum kudo_verdict in the low nibble, enum kudo_class in the high one */
@@ -174,9 +175,9 @@ struct kudo_flow4_key {
 	__be32 local;
 	__u16 remote_port;
 	__u16 local_port;
-	__u32 interface;     /* ifindex */
-	__u8 protocol;       /* IPPROTO_* after the extension headers */
-	__u8 later_fragment; /* 1: these packets carry no ports because they are fragments after the first */
+	__u32 interface;         /* ifindex */
+	__u8 protocol;           /* IPPROTO_* after the extension headers */
+	__u8 non_first_fragment; /* 1: these packets carry no ports because they are fragments after the first */
 	__u8 pad[2];
 };
 struct kudo_flow6_key {
@@ -186,7 +187,7 @@ struct kudo_flow6_key {
 	__u16 local_port;
 	__u32 interface;
 	__u8 protocol;
-	__u8 later_fragment;
+	__u8 non_first_fragment;
 	__u8 pad[2];
 };
 KUDO_ASSERT(sizeof(struct kudo_flow4_key) == 20, "flow4 key");
@@ -204,21 +205,20 @@ KUDO_ASSERT(sizeof(struct kudo_flow) == 56, "flow");
 struct kudo_counters {
 	struct kudo_counter reasons[KUDO_MAX_REASONS][KUDO_DIRECTIONS];
 	struct kudo_counter services[KUDO_MAX_SERVICES][KUDO_CLASSES][KUDO_DIRECTIONS];
-	/* packets whose flow could not be entered into the flow table; counted everywhere else */
-	__u64 unrecorded_flows;
+	/* whose flow could not be entered into the flow table; counted everywhere else */
+	__u64 untracked_packets;
 	__u64 pad;
 };
 KUDO_ASSERT(sizeof(struct kudo_counters) == 1024 + 16384 + 16, "counters");
 
 /* One slot of a CPU's flow cache: a flow's judgement, and what this CPU has counted for it since it last wrote back to
- * the flow table. The flow's count is the table's row and all CPUs' slots of it together. What an IPv4 packet touches
- * is one cache line. */
+ * the flow table. States and invariants F1 to F8: flow_cache.h. What an IPv4 packet touches is one cache line. */
 struct kudo_cached_flow {
 	__u64 judgement;                /* struct kudo_judgement as one word; 0: the slot is empty */
 	__u32 packets[KUDO_DIRECTIONS]; /* not yet in the flow table */
 	__u64 bytes[KUDO_DIRECTIONS];
 	__u64 last_seen; /* jiffies64 */
-	__u32 moves;     /* odd while counts move to the flow table or the slot to another flow; never goes back */
+	__u32 seq;       /* sequence counter: odd while counts move, see F3 in flow_cache.h */
 	union {          /* by family: see kudo_cache_slot() */
 		struct kudo_flow4_key key4;
 		struct kudo_flow6_key key6;
@@ -234,7 +234,7 @@ KUDO_ASSERT(sizeof(struct kudo_cached_flow) == 128, "cached flow");
 struct kudo_cpu {
 	struct kudo_cached_flow cache[KUDO_CACHE_SLOTS];
 	struct kudo_counters counters;
-	__u64 work[62]; /* the programs' own: what they know of the packet in hand */
+	__u64 scratch[62]; /* the programs' own: what they know of the current packet, struct kudo_scratch */
 };
 KUDO_ASSERT(sizeof(struct kudo_cpu) % 128 == 0, "cpu");
 
@@ -271,7 +271,7 @@ enum kudo_rtp_kind {
 
 /* What is known of an RTP stream: see rtp.h. */
 struct kudo_rtp_stream {
-	__u64 packets;   /* a GSO super-packet is one: its first is looked at */
+	__u64 packets;   /* a GSO packet is one: its first is inspected */
 	__u32 timestamp; /* of the newest packet */
 	__u32 step;      /* ticks between the newest and the one before it with another timestamp */
 	__u16 sequence;
@@ -283,8 +283,8 @@ struct kudo_rtp_stream {
 };
 KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 24, "rtp stream");
 
-/* A stray: a remote address in no range of the map that this host asks by STUN. The last request's transaction is what
- * an answer must repeat. */
+/* A stray: a remote address in no range of the map that this host sends STUN requests to. The last request's
+ * transaction is what a response must repeat. */
 struct kudo_stray4_key {
 	__be32 remote;
 };
@@ -293,47 +293,47 @@ struct kudo_stray6_key {
 };
 struct kudo_stray {
 	__u64 requests;
-	__u64 answers;        /* at most one for each request; 0: not answered yet */
-	__u64 first_answer;   /* jiffies64 */
-	__u64 last_answer;    /* jiffies64 */
+	__u64 responses;      /* at most one for each request; 0: none yet */
+	__u64 first_response; /* jiffies64 */
+	__u64 last_response;  /* jiffies64 */
 	__u32 transaction[3]; /* of the last request, as on the wire */
 	__u32 interface;      /* ifindex where the last request went out */
-	__u32 awaits;         /* 1: the last request is not answered yet */
+	__u32 pending;        /* 1: the last request has no response yet */
 	__u32 pad;
 };
 KUDO_ASSERT(sizeof(struct kudo_stray6_key) == 16, "stray6 key");
 KUDO_ASSERT(sizeof(struct kudo_stray) == 56, "stray");
 
-/* A question that this host has asked a name server, about a name that may be one of the policy's. An answer must
- * repeat the identifier and come from that server to that port. */
-struct kudo_question_key {
+/* A DNS query of this host for a name that may be one of the policy's. A response must repeat the identifier and come
+ * from that server to that port. */
+struct kudo_query_key {
 	__u8 server[16]; /* IPv4: the first 4 bytes */
 	__u32 family;    /* 4 or 6 */
 	__u16 local_port;
 	__u16 id; /* host order, as the port */
 };
-struct kudo_question {
+struct kudo_query {
 	__u64 hash;      /* of the name in lower case and the type */
-	__u64 asked;     /* CLOCK_MONOTONIC, in ns */
+	__u64 sent;      /* CLOCK_MONOTONIC, in ns */
 	__u32 interface; /* ifindex where it went out */
 	__u32 pad;
 };
-#define KUDO_QUESTION_LIFE 10000000000ull /* ns for which it is waited for: longer than resolvers do */
-#define KUDO_QUESTION_TICKS 12000         /* jiffies that are at least as long, with up to 1000 a second */
-KUDO_ASSERT(sizeof(struct kudo_question_key) == 24, "question key");
-KUDO_ASSERT(sizeof(struct kudo_question) == 24, "question");
+#define KUDO_QUERY_LIFETIME 10000000000ull /* ns for which it is waited for: longer than resolvers do */
+#define KUDO_QUERY_LIFETIME_TICKS 12000    /* jiffies that are at least as long, with up to 1000 a second */
+KUDO_ASSERT(sizeof(struct kudo_query_key) == 24, "query key");
+KUDO_ASSERT(sizeof(struct kudo_query) == 24, "query");
 
-/* The last answer to such a question that gave something; the key is the question's hash. Longer ones are not kept. */
-#define KUDO_ANSWER_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
-struct kudo_answer {
+/* The last response to such a query that had any records; the key is the query's hash. Longer ones are not kept. */
+#define KUDO_RESPONSE_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
+struct kudo_response {
 	__u64 received;  /* jiffies64 */
-	__u32 interface; /* of the question */
+	__u32 interface; /* of the query */
 	__u32 length;    /* of the message */
-	__u8 message[KUDO_ANSWER_BYTES];
+	__u8 message[KUDO_RESPONSE_BYTES];
 };
-KUDO_ASSERT(sizeof(struct kudo_answer) == 1248, "answer");
+KUDO_ASSERT(sizeof(struct kudo_response) == 1248, "response");
 
-/* Which service name a slot stands for. A name keeps its slot across generations; what an older generation than `since`
+/* Which service a slot counts for. A name keeps its slot across generations; what an older generation than `since`
  * judged was for another name. */
 struct kudo_service_name {
 	char name[64]; /* zero-terminated; empty: free slot */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What of DNS messages the data path looks at: the header and the one question (RFC 1035 section 4.1). No helpers, no
- * maps, no clock. Invariant: reads KUDO_DNS_WINDOW bytes at most; a name that ends in a domain of the policy is never
- * taken for another. */
+/* What the data path reads of DNS messages: the header and the one question (RFC 1035 section 4.1). No helpers, no
+ * maps, no clock.
+ * Invariant: reads KUDO_DNS_WINDOW bytes at most; a name that ends in a domain of the policy is never taken for
+ * another. */
 #ifndef KUDO_DNS_H
 #define KUDO_DNS_H
 
@@ -20,9 +21,9 @@
 #define KUDO_DNS_TYPE_AAAA 28 /* RFC 3596 */
 #define KUDO_DNS_CLASS_IN 1
 
-struct kudo_dns_question {
+struct kudo_dns_query {
 	__u64 hash;   /* of the name in lower case and the type */
-	__u64 ending; /* of the last two labels: see kudo_may_name() */
+	__u64 ending; /* of the last two labels: see kudo_domain_maybe() */
 	__u16 id;
 };
 
@@ -42,22 +43,22 @@ kudo_inline __u64 kudo_name_ending(__u64 last_but_one, __u64 last)
 	return both ^ both >> 32;
 }
 
-/* An ending's bits in the filter of names (a Bloom filter): with ten domains one other name of 10^8 passes. */
-#define KUDO_NAME_FILTER_HASHES 4
-kudo_inline __u32 kudo_name_filter_bit(__u64 ending, __u32 hash)
+/* An ending's bits in the Bloom filter: with ten domains one other name of 10^8 passes. */
+#define KUDO_DOMAIN_BLOOM_HASHES 4
+kudo_inline __u32 kudo_domain_bloom_bit(__u64 ending, __u32 hash)
 {
-	return (__u32)(ending >> hash * 12) & (KUDO_NAME_FILTER_BITS - 1);
+	return (__u32)(ending >> hash * 12) & (KUDO_DOMAIN_BLOOM_BITS - 1);
 }
 
 /* 0: no service of the policy has a domain that such a name could be under. */
-kudo_inline int kudo_may_name(const struct kudo_policy *policy, __u64 ending)
+kudo_inline int kudo_domain_maybe(const struct kudo_policy *policy, __u64 ending)
 {
 	__u32 hash;
 
-	for (hash = 0; hash < KUDO_NAME_FILTER_HASHES; hash++) {
-		__u32 bit = kudo_name_filter_bit(ending, hash);
+	for (hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++) {
+		__u32 bit = kudo_domain_bloom_bit(ending, hash);
 
-		if (!((policy->name_filter[bit >> 6] >> (bit & 63)) & 1))
+		if (!((policy->domain_bloom[bit >> 6] >> (bit & 63)) & 1))
 			return 0;
 	}
 	return 1;
@@ -68,18 +69,18 @@ kudo_inline __u8 kudo_dns_lower(__u8 byte)
 	return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
 }
 
-/* 1: behind the header stands a question for addresses; `question` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory,
- * of which the first `seen` are the beginning of a datagram's payload. */
-kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 seen, struct kudo_dns_question *question)
+/* 1: the header is followed by a question for addresses; `query` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory,
+ * of which the first `available` are the beginning of a datagram's payload. */
+kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 available, struct kudo_dns_query *query)
 {
 	__u64 hash = KUDO_FNV_BASIS, label = KUDO_FNV_BASIS, last_but_one = KUDO_FNV_BASIS;
 	__u32 left = 0; /* bytes of this label */
 	int i;
 
-	if (seen < KUDO_DNS_HEADER || seen > KUDO_DNS_WINDOW)
+	if (available < KUDO_DNS_HEADER || available > KUDO_DNS_WINDOW)
 		return 0;
 	for (i = 0; i < KUDO_DNS_MAX_NAME; i++) {
-		if (KUDO_DNS_HEADER + (__u32)i >= seen)
+		if (KUDO_DNS_HEADER + (__u32)i >= available)
 			return 0;
 		__u8 byte = bytes[KUDO_DNS_HEADER + i];
 
@@ -99,34 +100,34 @@ kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 seen, struct kudo_dn
 		label = kudo_fnv(label, byte);
 		hash = kudo_fnv(hash, byte);
 	}
-	if (i == KUDO_DNS_MAX_NAME || KUDO_DNS_HEADER + (__u32)i + 5 > seen)
+	if (i == KUDO_DNS_MAX_NAME || KUDO_DNS_HEADER + (__u32)i + 5 > available)
 		return 0;
 	__u16 type = kudo_load16(bytes + KUDO_DNS_HEADER + i + 1);
 
 	if ((type != KUDO_DNS_TYPE_A && type != KUDO_DNS_TYPE_AAAA) ||
 	    kudo_load16(bytes + KUDO_DNS_HEADER + i + 3) != KUDO_DNS_CLASS_IN)
 		return 0;
-	question->hash = kudo_fnv(hash, (__u8)type);
-	question->ending = kudo_name_ending(last_but_one, label);
-	question->id = kudo_load16(bytes);
+	query->hash = kudo_fnv(hash, (__u8)type);
+	query->ending = kudo_name_ending(last_but_one, label);
+	query->id = kudo_load16(bytes);
 	return 1;
 }
 
-/* 1: the datagram asks one standard question for addresses. As above. */
-kudo_inline int kudo_read_dns_question(const __u8 *bytes, __u32 seen, struct kudo_dns_question *question)
+/* 1: the datagram is a standard query with one question, for addresses. As above. */
+kudo_inline int kudo_read_dns_query(const __u8 *bytes, __u32 available, struct kudo_dns_query *query)
 {
-	if (seen < KUDO_DNS_HEADER)
+	if (available < KUDO_DNS_HEADER)
 		return 0;
-	/* One question, no answer: the other counts do not matter. */
+	/* QDCOUNT 1, ANCOUNT 0: the other counts do not matter. */
 	if ((kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) || kudo_load16(bytes + 4) != 1 ||
 	    kudo_load16(bytes + 6) != 0)
 		return 0;
-	return kudo_read_dns_name(bytes, seen, question);
+	return kudo_read_dns_name(bytes, available, query);
 }
 
-/* 1: the header says that this answers one question, whole and with something. `bytes`: KUDO_DNS_HEADER bytes of a
- * datagram's payload. */
-kudo_inline int kudo_is_dns_answer(const __u8 *bytes)
+/* 1: the header says that this is a response to one question, not truncated, without error, with records. `bytes`:
+ * KUDO_DNS_HEADER bytes of a datagram's payload. */
+kudo_inline int kudo_is_dns_response(const __u8 *bytes)
 {
 	__u16 flags = kudo_load16(bytes + 2);
 

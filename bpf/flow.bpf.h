@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Steps 2 to 5 and 7 of the way of a packet, the same for every hook: read the generation, prefilter, find the flow
- * (in this CPU's cache, else in the flow table), judge, count. Invariant: the generation is read once per packet and
- * everything hangs off it; every packet is counted under exactly one reason. */
+/* Steps 2 to 5 and 7 of a packet's path, the same for every hook: read the generation, prefilter, find the flow (in
+ * this CPU's cache, else in the flow table), judge, count.
+ * Invariant: the generation is read once per packet and everything depends on it; every packet is counted under exactly
+ * one reason. */
 #ifndef KUDO_FLOW_BPF_H
 #define KUDO_FLOW_BPF_H
 
@@ -11,7 +12,7 @@
 #include "maps.bpf.h"
 #include "on_the_wire.h"
 #include "parse.h"
-#include "parse_common.h"
+#include "parse_fast.h"
 #include "prefilter.h"
 #include "rtp.h"
 
@@ -21,26 +22,26 @@ union kudo_judgement_word {
 };
 
 /* What one packet adds to the counters. */
-struct kudo_seen {
+struct kudo_tally {
 	struct kudo_counter wire;
 	__u32 direction;
-	__u32 counting; /* 0: another program on this packet's way counts it */
+	__u32 counting; /* 0: another program on this packet's path counts it */
 };
 
-/* The packet in hand, for the functions that are not inlined, in kudo_cpu.work: with no other arguments than numbers
- * the verifier looks at each of them once and not once for every way that leads to it. Softirqs are off, so no other
- * packet is in hand on this CPU meanwhile; not so on PREEMPT_RT kernels without CONFIG_PREEMPT_RT_NEEDS_BH_LOCK. */
-struct kudo_work {
+/* The current packet, for the functions that are not inlined, in kudo_cpu.scratch: with no arguments but numbers the
+ * verifier checks each of them once and not once for every path that leads to it. Softirqs are off, so there is no
+ * other packet on this CPU meanwhile; not so on PREEMPT_RT kernels without CONFIG_PREEMPT_RT_NEEDS_BH_LOCK. */
+struct kudo_scratch {
 	struct kudo_packet packet;
-	struct kudo_seen seen;
+	struct kudo_tally tally;
 	union kudo_judgement_word judged;
-	/* The beginning of a media datagram's payload, or of a stranger's that is looked into. */
+	/* The beginning of a media datagram's payload, or of a stranger's that is inspected. */
 	__u8 payload[KUDO_DNS_WINDOW];
 };
 KUDO_ASSERT(KUDO_RTP_WINDOW <= KUDO_DNS_WINDOW && KUDO_STUN_HEADER <= KUDO_DNS_WINDOW, "payload");
-KUDO_ASSERT(sizeof(struct kudo_work) <= sizeof(((struct kudo_cpu *)0)->work), "work");
+KUDO_ASSERT(sizeof(struct kudo_scratch) <= sizeof(((struct kudo_cpu *)0)->scratch), "scratch");
 
-#define kudo_apart __attribute__((noinline)) /* and not static: verified by itself, kernel >= 5.6 */
+#define kudo_noinline __attribute__((noinline)) /* and not static: verified by itself, kernel >= 5.6 */
 
 kudo_inline struct kudo_cpu *kudo_this_cpu(void)
 {
@@ -49,27 +50,27 @@ kudo_inline struct kudo_cpu *kudo_this_cpu(void)
 	return bpf_map_lookup_elem(&kudo_cpus, &id); /* never null: there is one for each possible CPU */
 }
 
-kudo_inline struct kudo_work *kudo_work_of(struct kudo_cpu *cpu)
+kudo_inline struct kudo_scratch *kudo_scratch_of(struct kudo_cpu *cpu)
 {
-	return (struct kudo_work *)cpu->work;
+	return (struct kudo_scratch *)cpu->scratch;
 }
 
-/* The one door through which every packet is counted. Each CPU has its own and softirqs are off: plain additions are
+/* The only place that counts a packet. Each CPU has its own counters and softirqs are off: plain additions are
  * exact. */
 kudo_inline void kudo_count(struct kudo_counters *counters, struct kudo_judgement judgement,
-			    const struct kudo_seen *seen)
+			    const struct kudo_tally *tally)
 {
 	struct kudo_counter *reason =
-		&counters->reasons[judgement.reason & (KUDO_MAX_REASONS - 1)][seen->direction & 1];
-	reason->packets += seen->wire.packets;
-	reason->bytes += seen->wire.bytes;
+		&counters->reasons[judgement.reason & (KUDO_MAX_REASONS - 1)][tally->direction & 1];
+	reason->packets += tally->wire.packets;
+	reason->bytes += tally->wire.bytes;
 	if (judgement.service == 0)
 		return;
 	struct kudo_counter *service =
 		&counters->services[judgement.service & (KUDO_MAX_SERVICES - 1)]
-				   [kudo_class_of(judgement) & (KUDO_CLASSES - 1)][seen->direction & 1];
-	service->packets += seen->wire.packets;
-	service->bytes += seen->wire.bytes;
+				   [kudo_class_of(judgement) & (KUDO_CLASSES - 1)][tally->direction & 1];
+	service->packets += tally->wire.packets;
+	service->bytes += tally->wire.bytes;
 }
 
 kudo_inline void kudo_set_interface(struct kudo_packet *packet, __u32 interface)
@@ -95,14 +96,14 @@ kudo_inline struct kudo_match *kudo_longest_match(const struct kudo_packet *pack
 	return bpf_map_lookup_elem(&kudo_lpm6_0, &key);
 }
 
-kudo_inline int kudo_may_be_known(const struct kudo_policy *policy, const struct kudo_packet *packet)
+kudo_inline int kudo_prefilter_maybe(const struct kudo_policy *policy, const struct kudo_packet *packet)
 {
 	__be64 first;
 
 	if (packet->family == 4)
-		return kudo_may_hold4(policy, kudo_swap32(packet->key4.remote));
+		return kudo_prefilter4_maybe(policy, kudo_swap32(packet->key4.remote));
 	__builtin_memcpy(&first, packet->key6.remote, 8);
-	return kudo_may_hold6(policy, kudo_swap64(first));
+	return kudo_prefilter6_maybe(policy, kudo_swap64(first));
 }
 
 /* `key`: struct kudo_flow4_key or kudo_flow6_key. */
@@ -131,8 +132,8 @@ kudo_inline void kudo_add_to_flow(struct kudo_flow *flow, __u32 direction, __u64
 	__sync_fetch_and_add(&flow->directions[direction & 1].bytes, bytes);
 }
 
-/* Moves a cache slot's counts to the flow table, where the flow is entered again if it had to go meanwhile. */
-kudo_apart int kudo_write_back(__u32 slot)
+/* Moves a cache slot's counts to the flow table, where the flow is entered again if it was evicted meanwhile (F6). */
+kudo_noinline int kudo_write_back(__u32 slot)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
@@ -142,35 +143,35 @@ kudo_apart int kudo_write_back(__u32 slot)
 	struct kudo_cached_flow *cached = &cpu->cache[slot & (KUDO_CACHE_SLOTS - 1)];
 	struct kudo_flow *flow = kudo_find_flow(&cached->key6, ipv6);
 
-	__sync_fetch_and_add(&cached->moves, 1);
+	__sync_fetch_and_add(&cached->seq, 1);
 	if (!flow)
 		flow = kudo_enter_flow(&cached->key6, ipv6, cached->judgement, cached->last_seen);
 	if (flow) {
 		kudo_add_to_flow(flow, KUDO_INGRESS, cached->packets[KUDO_INGRESS], cached->bytes[KUDO_INGRESS]);
 		kudo_add_to_flow(flow, KUDO_EGRESS, cached->packets[KUDO_EGRESS], cached->bytes[KUDO_EGRESS]);
-		/* A slot that this CPU has not used for long may be older than what another has written. */
+		/* F7: a slot that this CPU has not used for long may be older than what another has written. */
 		if (flow->last_seen < cached->last_seen)
 			flow->last_seen = cached->last_seen;
 	} else {
-		cpu->counters.unrecorded_flows += (__u64)cached->packets[0] + cached->packets[1];
+		cpu->counters.untracked_packets += (__u64)cached->packets[0] + cached->packets[1];
 	}
 	cached->packets[0] = cached->packets[1] = 0;
 	cached->bytes[0] = cached->bytes[1] = 0;
-	__sync_fetch_and_add(&cached->moves, 1);
+	__sync_fetch_and_add(&cached->seq, 1);
 	return 0;
 }
 
 kudo_inline int kudo_is_cached(const struct kudo_cached_flow *cached, const struct kudo_packet *packet)
 {
-	return packet->family == 4 ? kudo_same_flow4(&cached->key4, &packet->key4)
-				   : kudo_same_flow6(&cached->key6, &packet->key6);
+	return packet->family == 4 ? kudo_flow4_equal(&cached->key4, &packet->key4)
+				   : kudo_flow6_equal(&cached->key6, &packet->key6);
 }
 
-kudo_inline void kudo_count_cached(struct kudo_cached_flow *cached, __u64 now, const struct kudo_seen *seen)
+kudo_inline void kudo_count_cached(struct kudo_cached_flow *cached, __u64 now, const struct kudo_tally *tally)
 {
 	cached->last_seen = now;
-	cached->packets[seen->direction & 1] += (__u32)seen->wire.packets;
-	cached->bytes[seen->direction & 1] += seen->wire.bytes;
+	cached->packets[tally->direction & 1] += (__u32)tally->wire.packets;
+	cached->bytes[tally->direction & 1] += tally->wire.bytes;
 }
 
 /* All that kudo_judge_flow() reads. */
@@ -181,10 +182,10 @@ kudo_inline void kudo_put_packet(struct kudo_packet *to, const struct kudo_packe
 	else
 		to->key6 = packet->key6;
 	to->family = packet->family;
-	to->later_fragment = packet->later_fragment;
+	to->non_first_fragment = packet->non_first_fragment;
 }
 
-/* And what looking into the datagram takes. */
+/* And what inspecting the datagram takes. */
 kudo_inline void kudo_put_datagram(struct kudo_packet *to, const struct kudo_packet *packet)
 {
 	kudo_put_packet(to, packet);
@@ -198,17 +199,17 @@ kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)
 	return packet->family == 4 ? kudo_cache_slot4(&packet->key4) : kudo_cache_slot6(&packet->key6);
 }
 
-/* The packet in hand's flow is not in its slot, or was judged by an older generation there. */
-kudo_apart int kudo_judge_flow(__u32 generation)
+/* The current packet's flow is not in its slot, or was judged by an older generation there. */
+kudo_noinline int kudo_judge_flow(__u32 generation)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
 	if (!cpu)
 		return 0;
 	const struct kudo_policy *policy = &kudo_policies[generation & 1];
-	struct kudo_work *work = kudo_work_of(cpu);
-	const struct kudo_packet *packet = &work->packet;
-	const struct kudo_seen *seen = &work->seen;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_packet *packet = &scratch->packet;
+	const struct kudo_tally *tally = &scratch->tally;
 	int ipv6 = packet->family == 6;
 	struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
 	union kudo_judgement_word judged = {.word = 0};
@@ -220,17 +221,17 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 		__u8 protocol = ipv6 ? packet->key6.protocol : packet->key4.protocol;
 		__u16 port = ipv6 ? packet->key6.remote_port : packet->key4.remote_port;
 
-		judged.judgement = kudo_judge(policy, match, protocol, port, packet->later_fragment);
+		judged.judgement = kudo_judge(policy, match, protocol, port, packet->non_first_fragment);
 	}
-	work->judged = judged;
-	if (!seen->counting)
+	scratch->judged = judged;
+	if (!tally->counting)
 		return 0;
 
 	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
 	struct kudo_cached_flow *cached = &cpu->cache[slot];
 	int is_cached = cached->judgement != 0 && kudo_is_cached(cached, packet);
 	if (judged.judgement.reason == KUDO_REASON_STRANGER) {
-		/* What an older map called KUDO's is not counted as a flow any more. */
+		/* A flow of an older range map's is not counted as one any more. */
 		if (is_cached) {
 			kudo_write_back(slot);
 			cached->judgement = 0;
@@ -242,45 +243,45 @@ kudo_apart int kudo_judge_flow(__u32 generation)
 	else
 		flow = kudo_enter_flow(&packet->key6, ipv6, judged.word, bpf_jiffies64());
 	if (!flow) {
-		cpu->counters.unrecorded_flows += seen->wire.packets;
+		cpu->counters.untracked_packets += tally->wire.packets;
 		return 0;
 	}
 
 	__u64 now = bpf_jiffies64();
 	if (!is_cached) {
 		if (cached->judgement != 0 && now - cached->last_seen < KUDO_CACHE_IDLE_TICKS) {
-			kudo_add_to_flow(flow, seen->direction, seen->wire.packets, seen->wire.bytes);
+			kudo_add_to_flow(flow, tally->direction, tally->wire.packets, tally->wire.bytes);
 			flow->last_seen = now;
 			return 0;
 		}
 		if (cached->judgement != 0)
 			kudo_write_back(slot);
-		__sync_fetch_and_add(&cached->moves, 1);
+		__sync_fetch_and_add(&cached->seq, 1);
 		if (ipv6)
 			cached->key6 = packet->key6;
 		else
 			cached->key4 = packet->key4;
 		cached->judgement = judged.word;
 		cached->last_seen = now;
-		__sync_fetch_and_add(&cached->moves, 1);
+		__sync_fetch_and_add(&cached->seq, 1);
 	}
 	*(volatile __u64 *)&cached->judgement = judged.word;
-	kudo_count_cached(cached, now, seen);
+	kudo_count_cached(cached, now, tally);
 	return 0;
 }
 
-kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_packet *packet,
-				      const struct kudo_seen *seen, __u32 generation)
+kudo_inline __u64 kudo_flow_judgement(struct kudo_cpu *cpu, const struct kudo_packet *packet,
+				      const struct kudo_tally *tally, __u32 generation)
 {
 	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
 	struct kudo_cached_flow *cached = &cpu->cache[slot];
 	union kudo_judgement_word judged = {.word = cached->judgement};
 
 	if (judged.judgement.generation != generation || !kudo_is_cached(cached, packet)) {
-		struct kudo_work *work = kudo_work_of(cpu);
+		struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 
 		/* Where another flow keeps the slot, the table's row is all there is to change. */
-		if (judged.word != 0 && seen->counting) {
+		if (judged.word != 0 && tally->counting) {
 			__u64 now = bpf_jiffies64();
 			struct kudo_flow *flow = 0;
 
@@ -289,24 +290,25 @@ kudo_inline __u64 kudo_find_judgement(struct kudo_cpu *cpu, const struct kudo_pa
 			if (flow) {
 				judged.word = *(volatile __u64 *)&flow->judgement;
 				if (judged.judgement.generation == generation) {
-					kudo_add_to_flow(flow, seen->direction, seen->wire.packets, seen->wire.bytes);
+					kudo_add_to_flow(flow, tally->direction, tally->wire.packets,
+							 tally->wire.bytes);
 					flow->last_seen = now;
 					return judged.word;
 				}
 			}
 		}
-		if (packet != &work->packet)
-			kudo_put_packet(&work->packet, packet);
-		work->seen = *seen;
+		if (packet != &scratch->packet)
+			kudo_put_packet(&scratch->packet, packet);
+		scratch->tally = *tally;
 		kudo_judge_flow(generation);
-		return work->judged.word;
+		return scratch->judged.word;
 	}
-	if (seen->counting) {
+	if (tally->counting) {
 		__u64 now = bpf_jiffies64();
 
 		if ((now ^ cached->last_seen) >> KUDO_CACHE_WRITE_BACK_SHIFT)
 			kudo_write_back(slot);
-		kudo_count_cached(cached, now, seen);
+		kudo_count_cached(cached, now, tally);
 	}
 	return judged.word;
 }
@@ -316,44 +318,44 @@ kudo_inline __u32 kudo_read_generation(void)
 	return *(volatile __u32 *)&kudo_active;
 }
 
-/* A packet that kudo_parse() gave a reason for, or the prefilter sends away. */
-kudo_inline struct kudo_judgement kudo_handle_without_flow(struct kudo_cpu *cpu, __u32 generation, __u32 reason,
-							   const struct kudo_seen *seen)
+/* A packet that kudo_parse() gave a reason for, or that the prefilter rejects. */
+kudo_inline struct kudo_judgement kudo_handle_untracked(struct kudo_cpu *cpu, __u32 generation, __u32 reason,
+							const struct kudo_tally *tally)
 {
 	union kudo_judgement_word judged = {.word = 0}; /* reason no_policy, verdict pass */
 
 	if (generation != 0)
 		judged.judgement = kudo_judge_unparsed(&kudo_policies[generation & 1], reason);
-	if (seen->counting)
-		kudo_count(&cpu->counters, judged.judgement, seen);
+	if (tally->counting)
+		kudo_count(&cpu->counters, judged.judgement, tally);
 	return judged.judgement;
 }
 
 /* A packet of which the prefilter says that it may be KUDO's. */
-kudo_inline struct kudo_judgement kudo_handle_with_flow(struct kudo_cpu *cpu, __u32 generation,
-							const struct kudo_packet *packet, const struct kudo_seen *seen)
+kudo_inline struct kudo_judgement kudo_handle_tracked(struct kudo_cpu *cpu, __u32 generation,
+						      const struct kudo_packet *packet, const struct kudo_tally *tally)
 {
-	union kudo_judgement_word judged = {.word = kudo_find_judgement(cpu, packet, seen, generation)};
+	union kudo_judgement_word judged = {.word = kudo_flow_judgement(cpu, packet, tally, generation)};
 
-	if (seen->counting)
-		kudo_count(&cpu->counters, judged.judgement, seen);
+	if (tally->counting)
+		kudo_count(&cpu->counters, judged.judgement, tally);
 	return judged.judgement;
 }
 
 kudo_inline int kudo_has_flow(__u32 generation, const struct kudo_packet *packet)
 {
-	return generation != 0 && kudo_may_be_known(&kudo_policies[generation & 1], packet);
+	return generation != 0 && kudo_prefilter_maybe(&kudo_policies[generation & 1], packet);
 }
 
 /* Judges a packet, parsed with this `reason`, and counts it. */
 kudo_inline struct kudo_judgement kudo_handle(struct kudo_cpu *cpu, __u32 generation, const struct kudo_packet *packet,
-					      __u32 reason, const struct kudo_seen *seen)
+					      __u32 reason, const struct kudo_tally *tally)
 {
 	if (reason)
-		return kudo_handle_without_flow(cpu, generation, reason, seen);
+		return kudo_handle_untracked(cpu, generation, reason, tally);
 	if (!kudo_has_flow(generation, packet))
-		return kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, seen);
-	return kudo_handle_with_flow(cpu, generation, packet, seen);
+		return kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, tally);
+	return kudo_handle_tracked(cpu, generation, packet, tally);
 }
 
 #endif /* KUDO_FLOW_BPF_H */

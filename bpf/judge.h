@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What we decide: step 5 of the way of a packet, a pure function. No helpers, no maps, no clock. Invariant: verdict
- * and reason depend on nothing but the arguments; only `enforce` ever drops. */
+/* The decision: step 5 of a packet's path, a pure function. No helpers, no maps, no clock.
+ * Invariant: verdict and reason depend on nothing but the arguments; only `enforce` ever drops. */
 #ifndef KUDO_JUDGE_H
 #define KUDO_JUDGE_H
 
@@ -44,8 +44,8 @@ kudo_inline __u8 kudo_class_of(struct kudo_judgement judgement)
 	return judgement.verdict_and_class >> 4;
 }
 
-/* The class of a port of the service, NONE if it does not list it. A port stands in a list once. Without branches, each
- * of which would double the verifier's ways. */
+/* The class of a port of the service, NONE if it does not list it. A port is in a list once. Without branches, each
+ * of which would double the verifier's paths. */
 kudo_inline __u8 kudo_class_of_port(const struct kudo_service *service, __u8 protocol, __u16 port)
 {
 	__u32 class_ = KUDO_CLASS_NONE;
@@ -62,13 +62,13 @@ kudo_inline __u8 kudo_class_of_port(const struct kudo_service *service, __u8 pro
  * match: what the longest-prefix match of the remote address gave; null or empty: no range.
  * The most specific service that lists the port decides; if none does, the most specific service is named. */
 kudo_inline struct kudo_judgement kudo_judge(const struct kudo_policy *policy, const struct kudo_match *match,
-					     __u8 protocol, __u16 remote_port, __u8 later_fragment)
+					     __u8 protocol, __u16 remote_port, __u8 non_first_fragment)
 {
-	struct kudo_candidate nobody = {0, 0};
+	struct kudo_candidate none = {0, 0};
 
 	if (!match || match->candidates[0].service == 0)
-		return kudo_judgement_of(policy, KUDO_REASON_STRANGER, nobody, KUDO_CLASS_NONE);
-	if (later_fragment)
+		return kudo_judgement_of(policy, KUDO_REASON_STRANGER, none, KUDO_CLASS_NONE);
+	if (non_first_fragment)
 		return kudo_judgement_of(policy, KUDO_REASON_LATER_FRAGMENT, match->candidates[0], KUDO_CLASS_NONE);
 	if (protocol == KUDO_PROTOCOL_ICMP || protocol == KUDO_PROTOCOL_ICMPV6)
 		return kudo_judgement_of(policy, KUDO_REASON_ICMP, match->candidates[0], KUDO_CLASS_NONE);
@@ -90,8 +90,8 @@ kudo_inline struct kudo_judgement kudo_judge(const struct kudo_policy *policy, c
 /* Judges a frame that kudo_parse() gave a reason for. */
 kudo_inline struct kudo_judgement kudo_judge_unparsed(const struct kudo_policy *policy, __u32 reason)
 {
-	struct kudo_candidate nobody = {0, 0};
-	return kudo_judgement_of(policy, reason, nobody, KUDO_CLASS_NONE);
+	struct kudo_candidate none = {0, 0};
+	return kudo_judgement_of(policy, reason, none, KUDO_CLASS_NONE);
 }
 
 #endif /* KUDO_JUDGE_H */

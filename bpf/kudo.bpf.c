@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* The programs: thin adapters between a hook and kudo_handle(). kudo_xdp judges ingress; kudo_tc_egress judges and
  * marks egress; kudo_tc_ingress takes over from XDP where that cannot attach, or only sets the firewall mark beside it.
- * Loaded by agent/datapath.cpp once per link layer and role, with these constants set.
+ * Loaded by agent/datapath once per link layer and role, with these constants set.
  * Invariant: of the programs on one interface and direction exactly one counts. */
 #include <linux/bpf.h>
 
@@ -16,7 +16,7 @@ char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
 const volatile __u32 kudo_link = KUDO_LINK_ETHERNET; /* enum kudo_link_layer of the interfaces this copy serves */
 /* 0 where another program on the same ingress counts: in tc beside native XDP, which then only sets the firewall mark;
- * in generic XDP, which stands behind GRO and cannot know how many packets a frame was: it counts only what it drops.
+ * in generic XDP, which runs after GRO and cannot know how many packets a frame was: it counts only what it drops.
  */
 const volatile __u32 kudo_ingress_counts = 1;
 
@@ -35,8 +35,8 @@ kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *en
 	return frame;
 }
 
-/* The second half of the parser, of the packet in kudo_work: enum kudo_reason. */
-kudo_apart int kudo_parse_frames_network(struct xdp_md *context, __u32 ethertype)
+/* The second half of the parser, of the packet in kudo_scratch: enum kudo_reason. */
+kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 ethertype)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
@@ -44,11 +44,11 @@ kudo_apart int kudo_parse_frames_network(struct xdp_md *context, __u32 ethertype
 
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
-	return (int)kudo_parse_network(data, end, &frame, (__u16)ethertype, &kudo_work_of(cpu)->packet);
+	return (int)kudo_parse_network(data, end, &frame, (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
 }
 
-/* Judges and counts any frame: the packet and its judgement are in kudo_work then. */
-kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
+/* Judges and counts any frame: the packet and its judgement are in kudo_scratch then. */
+kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
@@ -56,25 +56,26 @@ kudo_apart int kudo_handle_any_frame(struct xdp_md *context)
 		return 0;
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
-	struct kudo_work *work = kudo_work_of(cpu);
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	__u16 ethertype = 0;
-	__u32 reason = kudo_parse_link(data, end, &frame, &work->packet, &ethertype);
+	__u32 reason = kudo_parse_link(data, end, &frame, &scratch->packet, &ethertype);
 
 	if (!reason)
-		reason = (__u32)kudo_parse_frames_network(context, ethertype);
-	struct kudo_seen seen = {
-		.wire = {1, work->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
+		reason = (__u32)kudo_parse_frame_network(context, ethertype);
+	struct kudo_tally tally = {
+		.wire = {1, scratch->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
-	kudo_set_interface(&work->packet, context->ingress_ifindex);
+	kudo_set_interface(&scratch->packet, context->ingress_ifindex);
 	__u32 generation = kudo_read_generation();
-	union kudo_judgement_word judged = {.judgement = kudo_handle(cpu, generation, &work->packet, reason, &seen)};
+	union kudo_judgement_word judged = {
+		.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, &tally)};
 	if (!kudo_ingress_counts && kudo_verdict_of(judged.judgement) == KUDO_DROP) {
 		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
-		seen.counting = 1;
-		kudo_handle(cpu, generation, &work->packet, reason, &seen);
+		tally.counting = 1;
+		kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
 	}
-	work->judged = judged;
-	if (kudo_ingress_counts && kudo_is_watched(judged.judgement, &work->packet))
+	scratch->judged = judged;
+	if (kudo_ingress_counts && kudo_is_watched(judged.judgement, &scratch->packet))
 		kudo_note_frame(context);
 	return 0;
 }
@@ -94,25 +95,26 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 
 	if (!cpu)
 		return XDP_PASS;
-	if (kudo_ingress_counts && kudo_parse_common_head(data, end, &frame, &packet, &datagram_port)) {
-		const struct kudo_seen seen = {.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
+	if (kudo_ingress_counts && kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
+		const struct kudo_tally tally = {
+			.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
 		__u32 generation = kudo_read_generation();
 
 		if (kudo_has_flow(generation, &packet)) {
-			kudo_parse_common_key(data, end, &frame, &packet);
+			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, context->ingress_ifindex);
-			struct kudo_judgement judgement = kudo_handle_with_flow(cpu, generation, &packet, &seen);
+			struct kudo_judgement judgement = kudo_handle_tracked(cpu, generation, &packet, &tally);
 			if (kudo_is_watched(judgement, &packet)) {
-				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				kudo_note_frame(context);
 			}
 			return kudo_xdp_action(judgement);
 		}
 		if (!kudo_is_watched_port(datagram_port, KUDO_INGRESS))
-			return kudo_xdp_action(kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen));
+			return kudo_xdp_action(kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally));
 	}
 	kudo_handle_any_frame(context);
-	return kudo_xdp_action(kudo_work_of(cpu)->judged.judgement);
+	return kudo_xdp_action(kudo_scratch_of(cpu)->judged.judgement);
 }
 
 SEC("xdp")
@@ -126,12 +128,12 @@ kudo_inline struct kudo_frame kudo_frame_of(const struct __sk_buff *skb, __u32 d
 	struct kudo_frame frame = {.wire_length = skb->len,
 				   .link = kudo_link,
 				   .direction = direction,
-				   .super_packet = skb->gso_size != 0,
-				   .hidden_tags = skb->vlan_present != 0};
+				   .is_gso = skb->gso_size != 0,
+				   .vlan_accel = skb->vlan_present != 0};
 	return frame;
 }
 
-kudo_apart int kudo_parse_skbs_network(struct __sk_buff *skb, __u32 direction, __u32 ethertype)
+kudo_noinline int kudo_parse_skb_network(struct __sk_buff *skb, __u32 direction, __u32 ethertype)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
@@ -139,11 +141,11 @@ kudo_apart int kudo_parse_skbs_network(struct __sk_buff *skb, __u32 direction, _
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
 	return (int)kudo_parse_network((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
-				       (__u16)ethertype, &kudo_work_of(cpu)->packet);
+				       (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
 }
 
 /* Enum kudo_reason or KUDO_PARSE_PULL. */
-kudo_apart int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
+kudo_noinline int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
@@ -152,13 +154,13 @@ kudo_apart int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 		return KUDO_REASON_NOT_IP;
 	__u16 ethertype = 0;
 	__u32 reason = kudo_parse_link((const void *)(long)skb->data, (const void *)(long)skb->data_end, &frame,
-				       &kudo_work_of(cpu)->packet, &ethertype);
+				       &kudo_scratch_of(cpu)->packet, &ethertype);
 
-	return reason ? (int)reason : kudo_parse_skbs_network(skb, direction, ethertype);
+	return reason ? (int)reason : kudo_parse_skb_network(skb, direction, ethertype);
 }
 
-/* Judges and counts any skb: the packet and its judgement are in kudo_work then. */
-kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
+/* Judges and counts any skb: the packet and its judgement are in kudo_scratch then. */
+kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
 {
 	__u32 reason = (__u32)kudo_parse_any_skb(skb, direction);
 
@@ -171,14 +173,14 @@ kudo_apart int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	if (!cpu)
 		return 0;
-	struct kudo_work *work = kudo_work_of(cpu);
-	const struct kudo_seen seen = {.wire = kudo_on_the_wire(&work->packet, skb->gso_size, skb->gso_segs),
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_tally tally = {.wire = kudo_on_the_wire(&scratch->packet, skb->gso_size, skb->gso_segs),
 				       .direction = direction,
 				       .counting = counting};
-	kudo_set_interface(&work->packet, skb->ifindex);
-	work->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &work->packet, reason, &seen);
-	if (counting && kudo_is_watched(work->judged.judgement, &work->packet))
-		kudo_note_skb(skb, direction, work->judged.judgement.generation);
+	kudo_set_interface(&scratch->packet, skb->ifindex);
+	scratch->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &scratch->packet, reason, &tally);
+	if (counting && kudo_is_watched(scratch->judged.judgement, &scratch->packet))
+		kudo_note_skb(skb, direction, scratch->judged.judgement.generation);
 	return 0;
 }
 
@@ -228,34 +230,34 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	if (!cpu)
 		return outcome;
 	const void *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
-	if (kudo_parse_common_head(data, end, &frame, &packet, &datagram_port)) {
-		const struct kudo_seen seen = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
+	if (kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
+		const struct kudo_tally tally = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
 					       .direction = direction,
 					       .counting = counting};
 		__u32 generation = kudo_read_generation();
 
 		if (kudo_has_flow(generation, &packet)) {
-			kudo_parse_common_key(data, end, &frame, &packet);
+			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, skb->ifindex);
-			outcome = kudo_outcome_of(kudo_handle_with_flow(cpu, generation, &packet, &seen), &packet);
+			outcome = kudo_outcome_of(kudo_handle_tracked(cpu, generation, &packet, &tally), &packet);
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
-				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
 			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
-				kudo_put_datagram(&kudo_work_of(cpu)->packet, &packet);
+				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				kudo_note_skb(skb, direction, outcome.judgement.generation);
 			}
 			return outcome;
 		}
 		if (!counting || !kudo_is_watched_port(datagram_port, direction)) {
-			outcome.judgement = kudo_handle_without_flow(cpu, generation, KUDO_REASON_STRANGER, &seen);
+			outcome.judgement = kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally);
 			return outcome;
 		}
 	}
 	kudo_handle_any_skb(skb, direction, counting);
-	const struct kudo_work *work = kudo_work_of(cpu);
-	outcome = kudo_outcome_of(work->judged.judgement, &work->packet);
-	if (treats && kudo_may_be_rtp(outcome.judgement, &work->packet))
+	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	outcome = kudo_outcome_of(scratch->judged.judgement, &scratch->packet);
+	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
 		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
 	return outcome;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* The kernel's tables: every BPF map of the data path and who writes it. Invariant: names and sizes are those of
- * agent/datapath.cpp's pins; a change is a change of KUDO_LAYOUT_VERSION. */
+/* Every BPF map of the data path, and who writes it.
+ * Invariant: names and sizes are those of the pins in agent/datapath/datapath.cpp; a change is a change of
+ * KUDO_LAYOUT_VERSION. */
 #ifndef KUDO_MAPS_BPF_H
 #define KUDO_MAPS_BPF_H
 
@@ -10,15 +11,17 @@
 
 #include "abi.h"
 
-/* Which generation judges: written by the agent with one aligned store, read once per packet. 0: none yet. */
+/* The generations' two slots. Their states and invariants, G1 to G6: agent/datapath/generation.h.
+ *
+ * Which generation judges: written by the agent with one aligned store, read once per packet (G1). 0: none yet. */
 __u32 kudo_active SEC(".data.active") = 0;
 
-/* Generation g's policy is kudo_policies[g & 1]. Written by the agent while the other one is active and nobody can
- * still be reading this one. */
+/* Generation g's policy is kudo_policies[g & 1]. Written by the agent while the other one is active and no program can
+ * be reading this one (G2, G3). */
 struct kudo_policy kudo_policies[2] SEC(".data.policies") = {};
 
-/* The tries, in the same two slots. Not maps in a map: a slot is refilled in place while nobody reads it, which saves
- * every packet the outer lookup. */
+/* The tries, in the same two slots. Not maps in a map: a slot is refilled in place while no program reads it, which
+ * saves every packet the outer lookup. */
 #define KUDO_LPM_MAP(NAME, KEY)                                                                                        \
 	struct {                                                                                                       \
 		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                   \
@@ -65,21 +68,21 @@ KUDO_LRU_MAP(kudo_rtp6, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
 KUDO_LRU_MAP(kudo_strays4, struct kudo_stray4_key, struct kudo_stray, 1024);
 KUDO_LRU_MAP(kudo_strays6, struct kudo_stray6_key, struct kudo_stray, 1024);
 
-/* When the last question was noted in kudo_questions, in jiffies64; 0: never. Written by the programs. */
-__u64 kudo_asked SEC(".data.asked") = 0;
+/* When the last query was noted in kudo_queries, in jiffies64; 0: never. Written by the programs. */
+__u64 kudo_last_query SEC(".data.last_query") = 0;
 
-/* What this host asks name servers about the policy's names, and the last answer to each. */
-KUDO_LRU_MAP(kudo_questions, struct kudo_question_key, struct kudo_question, 1024);
-KUDO_LRU_MAP(kudo_answers, __u64, struct kudo_answer, 512);
+/* This host's DNS queries for the policy's names that have no response yet, and the last response to each query. */
+KUDO_LRU_MAP(kudo_queries, struct kudo_query_key, struct kudo_query, 1024);
+KUDO_LRU_MAP(kudo_responses, __u64, struct kudo_response, 512);
 
-/* Where an answer is put together: too large for the stack. Each loaded object has its own, and nobody else reads it.
+/* Where a response is put together: too large for the stack. Each loaded object has its own; only it reads that.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct kudo_answer);
-} kudo_answer_work SEC(".maps");
+	__type(value, struct kudo_response);
+} kudo_response_scratch SEC(".maps");
 
 /* How to mark for each interface's queue. Written by the agent. */
 struct {
@@ -108,8 +111,8 @@ struct {
 } kudo_services SEC(".maps");
 
 /* No program uses it. An update of a map of maps returns only when every program that was running has ended
- * (kernel/bpf/syscall.c, maybe_wait_bpf_programs, since 4.20): the agent's way to wait until nobody reads a generation.
- */
+ * (kernel/bpf/syscall.c, maybe_wait_bpf_programs, since 4.20): the agent's way to wait until no program reads a slot
+ * (G3). */
 struct kudo_grace_inner {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

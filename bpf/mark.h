@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What an outgoing packet is marked with, and how its header changes. No helpers, no maps. Invariant: ECN is never
- * touched; a higher mark set by the application stays; the IPv4 checksum stays as right, or as wrong, as it was. */
+/* How an outgoing packet is marked, and how its header changes. No helpers, no maps.
+ * Invariant: ECN is never touched; a higher mark set by the application stays; a valid IPv4 checksum stays valid, an
+ * invalid one invalid. */
 #ifndef KUDO_MARK_H
 #define KUDO_MARK_H
 
@@ -19,7 +20,7 @@ kudo_inline __u8 kudo_marked_dsfield(__u8 dsfield, struct kudo_mark mark)
 	return (__u8)(mark.dscp << 2 | (dsfield & KUDO_ECN_BITS));
 }
 
-#define KUDO_LOWEST_CLASS_ID 0x10000u
+#define KUDO_MIN_CLASS_ID 0x10000u
 
 /* skb->priority after marking. `queues`: what this interface's queue wants to see, see struct kudo_interface; 0: no
  * more than the mark says. What the application has set stays if it is higher; a class id of the queue in front of us
@@ -30,7 +31,7 @@ kudo_inline __u32 kudo_marked_priority(__u32 priority, struct kudo_mark mark, __
 
 	if (!(mark.flags & KUDO_MARK_PRIORITY))
 		return priority;
-	return wanted >= KUDO_LOWEST_CLASS_ID || priority < wanted ? wanted : priority;
+	return wanted >= KUDO_MIN_CLASS_ID || priority < wanted ? wanted : priority;
 }
 
 /* RFC 1624 equation 3: the header checksum after one 16-bit word changed. All in network order. */

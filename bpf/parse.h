@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a packet is: the parser of steps 1 of the way of a packet. No helpers, no maps, no clock. Invariant: never
- * reads at or beyond `end`; a header that ends exactly at `end` is whole; what is cut short has its own reason. */
+/* The parser, step 1 of a packet's path. No helpers, no maps, no clock.
+ * Invariant: never reads at or beyond data_end; a header that ends exactly there is complete; a truncated one has its
+ * own reason. */
 #ifndef KUDO_PARSE_H
 #define KUDO_PARSE_H
 
@@ -18,7 +19,7 @@ enum kudo_link_layer {
 };
 
 /* kudo_parse() returns 0 for an IP packet whose addresses and, where it has them, ports are known; a reason for one
- * that is none; or this: the header lies in the packet, but beyond `end`; make more of it linear and parse again. */
+ * that is none; or this: the header lies in the packet, but beyond data_end; make more of it linear and parse again. */
 #define KUDO_PARSE_PULL 255
 
 /* What the caller knows of a frame besides its bytes. */
@@ -26,8 +27,8 @@ struct kudo_frame {
 	__u32 wire_length; /* all of it, at least its linear part, as the link carries it */
 	__u32 link;        /* enum kudo_link_layer */
 	__u32 direction;   /* enum kudo_direction: decides which side is the remote */
-	__u8 super_packet; /* 1: a GSO or GRO packet, whose IP length field may be zero (BIG TCP) */
-	__u8 hidden_tags;  /* 1: the kernel has taken the outermost VLAN tag out of the bytes (skb->vlan_present) */
+	__u8 is_gso;       /* 1: a GSO or GRO packet, whose IP length field may be zero (BIG TCP) */
+	__u8 vlan_accel;   /* 1: the kernel has taken the outermost VLAN tag out of the bytes (skb->vlan_present) */
 };
 
 struct kudo_packet {
@@ -36,8 +37,8 @@ struct kudo_packet {
 		struct kudo_flow6_key key6;
 	} __attribute__((aligned(8))); /* all but `interface`, which the caller sets */
 	__u8 family;                   /* 4, 6, or 0: not an IP packet */
-	__u8 later_fragment;
-	__u8 has_jumbo_header; /* IPv6 payload length 0 behind a hop-by-hop header: a BIG TCP super-packet, RFC 2675 */
+	__u8 non_first_fragment;
+	__u8 has_jumbo_header; /* IPv6 payload length 0 behind a hop-by-hop header: BIG TCP, RFC 2675 */
 	__u8 dsfield;          /* DSCP and ECN */
 	__u32 l3_offset;       /* of the IP header, from the frame's beginning */
 	__u32 header_length;   /* IP header, extension headers and TCP or UDP header together */
@@ -58,7 +59,7 @@ kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
 
 /* Offsets stay below this; telling the verifier so where paths meet lets it see that they are the same from here on. */
 #define KUDO_OFFSET_MASK 0xfff
-#define kudo_forget_offset(offset)                                                                                     \
+#define kudo_bound_offset(offset)                                                                                      \
 	do {                                                                                                           \
 		kudo_opaque(offset);                                                                                   \
 		(offset) &= KUDO_OFFSET_MASK;                                                                          \
@@ -77,7 +78,7 @@ kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, const 
 	__u32 size;
 
 	packet->header_length = offset - packet->l3_offset;
-	if (packet->later_fragment)
+	if (packet->non_first_fragment)
 		return 0;
 	if (protocol == KUDO_PROTOCOL_UDP)
 		size = sizeof(struct kudo_udp_header);
@@ -119,7 +120,7 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, const struc
 		return offset + sizeof(*ip) <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_IP;
 	__u32 header_length = (__u32)(ip->version_and_ihl & 15) * 4;
 	__u32 total_length = kudo_swap16(ip->total_length);
-	if (frame->super_packet && total_length == 0) /* BIG TCP over IPv4, kernel >= 6.3 */
+	if (frame->is_gso && total_length == 0) /* BIG TCP over IPv4, kernel >= 6.3 */
 		total_length = frame->wire_length - offset;
 	if (ip->version_and_ihl >> 4 != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return KUDO_REASON_BAD_IP;
@@ -131,13 +132,13 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, const struc
 	packet->family = 4;
 	packet->dsfield = ip->dsfield;
 	packet->l3_length = total_length;
-	packet->later_fragment = (fragment & KUDO_IPV4_FRAGMENT_OFFSET) != 0;
+	packet->non_first_fragment = (fragment & KUDO_IPV4_FRAGMENT_OFFSET) != 0;
 	key->remote = frame->direction == KUDO_INGRESS ? ip->source : ip->destination;
 	key->local = frame->direction == KUDO_INGRESS ? ip->destination : ip->source;
 	key->remote_port = 0;
 	key->local_port = 0;
 	key->protocol = ip->protocol;
-	key->later_fragment = packet->later_fragment;
+	key->non_first_fragment = packet->non_first_fragment;
 	key->pad[0] = key->pad[1] = 0;
 	return kudo_parse_transport(data, end, frame, offset + header_length, ip->protocol, &key->remote_port,
 				    &key->local_port, packet);
@@ -173,7 +174,7 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, const struc
 	__u8 protocol = ip->next_header;
 	if (version_class_flow >> 28 != 6)
 		return KUDO_REASON_BAD_IP;
-	if (frame->super_packet && ip->payload_length == 0) {
+	if (frame->is_gso && ip->payload_length == 0) {
 		length = frame->wire_length - offset;
 		packet->has_jumbo_header = protocol == KUDO_PROTOCOL_HOP_BY_HOP;
 	}
@@ -210,27 +211,27 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, const struc
 			return KUDO_REASON_TOO_MANY_EXTENSIONS;
 		protocol = extension->next_header;
 		if (kudo_swap16(extension->fragment) & 0xfff8 & (0 - is_fragment)) {
-			packet->later_fragment = 1; /* what follows is not a header but the middle of the payload */
+			packet->non_first_fragment = 1; /* what follows is not a header but the middle of the payload */
 			break;
 		}
 	}
-	kudo_forget_offset(offset);
+	kudo_bound_offset(offset);
 	key->protocol = protocol;
-	key->later_fragment = packet->later_fragment;
+	key->non_first_fragment = packet->non_first_fragment;
 	return kudo_parse_transport(data, end, frame, offset, protocol, &key->remote_port, &key->local_port, packet);
 }
 
 /* The link's headers: where the network's begin (packet->l3_offset), and their EtherType. The data path calls the two
- * halves of the parser apart, so that the verifier does not walk the second for every way through the first. */
-kudo_inline __u32 kudo_parse_link(const void *start, const void *limit, const struct kudo_frame *frame,
+ * halves of the parser separately, so that the verifier does not walk the second for every path through the first. */
+kudo_inline __u32 kudo_parse_link(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				  struct kudo_packet *packet, __u16 *ethertype)
 {
-	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
+	const __u8 *data = (const __u8 *)data_start, *end = (const __u8 *)data_end;
 	__u32 offset = 0;
 	__u16 type;
 
 	packet->family = 0;
-	packet->later_fragment = 0;
+	packet->non_first_fragment = 0;
 	packet->has_jumbo_header = 0;
 	packet->dsfield = 0;
 	packet->header_length = 0;
@@ -251,7 +252,7 @@ kudo_inline __u32 kudo_parse_link(const void *start, const void *limit, const st
 		for (int i = 0; kudo_is_tag(type); i++) {
 			packet->l3_offset = offset;
 			packet->l3_length = frame->wire_length - offset;
-			if (i + frame->hidden_tags >= KUDO_MAX_TAGS)
+			if (i + frame->vlan_accel >= KUDO_MAX_TAGS)
 				return KUDO_REASON_TOO_MANY_TAGS;
 			const struct kudo_vlan_tag *tag = (const struct kudo_vlan_tag *)(data + offset);
 			if ((const __u8 *)(tag + 1) > end)
@@ -260,7 +261,7 @@ kudo_inline __u32 kudo_parse_link(const void *start, const void *limit, const st
 			type = kudo_swap16(tag->type);
 			offset += sizeof(*tag);
 		}
-		kudo_forget_offset(offset);
+		kudo_bound_offset(offset);
 		packet->l3_offset = offset;
 		packet->l3_length = frame->wire_length - offset;
 
@@ -275,7 +276,7 @@ kudo_inline __u32 kudo_parse_link(const void *start, const void *limit, const st
 			       : protocol == KUDO_PPP_IPV6                         ? KUDO_ETHERTYPE_IPV6
 										   : 0;
 			offset += sizeof(*pppoe);
-			kudo_forget_offset(offset);
+			kudo_bound_offset(offset);
 			packet->l3_offset = offset;
 			packet->l3_length = frame->wire_length - offset;
 		}
@@ -285,10 +286,10 @@ kudo_inline __u32 kudo_parse_link(const void *start, const void *limit, const st
 	return 0;
 }
 
-kudo_inline __u32 kudo_parse_network(const void *start, const void *limit, const struct kudo_frame *frame,
+kudo_inline __u32 kudo_parse_network(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				     __u16 ethertype, struct kudo_packet *packet)
 {
-	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
+	const __u8 *data = (const __u8 *)data_start, *end = (const __u8 *)data_end;
 	__u32 offset = packet->l3_offset & KUDO_OFFSET_MASK;
 
 	if (ethertype == KUDO_ETHERTYPE_IPV4)
@@ -298,16 +299,16 @@ kudo_inline __u32 kudo_parse_network(const void *start, const void *limit, const
 	return KUDO_REASON_NOT_IP;
 }
 
-/* Parses one frame, whose linear part is start to limit.
+/* Parses one frame, whose linear part is data_start to data_end.
  * Returns 0, an enum kudo_reason, or KUDO_PARSE_PULL. l3_offset and l3_length are always set; the rest as documented.
  */
-kudo_inline __u32 kudo_parse(const void *start, const void *limit, const struct kudo_frame *frame,
+kudo_inline __u32 kudo_parse(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 			     struct kudo_packet *packet)
 {
 	__u16 ethertype = 0;
-	__u32 reason = kudo_parse_link(start, limit, frame, packet, &ethertype);
+	__u32 reason = kudo_parse_link(data_start, data_end, frame, packet, &ethertype);
 
-	return reason ? reason : kudo_parse_network(start, limit, frame, ethertype, packet);
+	return reason ? reason : kudo_parse_network(data_start, data_end, frame, ethertype, packet);
 }
 
 #endif /* KUDO_PARSE_H */

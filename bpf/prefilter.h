@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Which bits of the prefilters an address falls on. Shared by the data path, the compiler of policies and the tests.
+/* Which bits of the prefilters an address maps to. Shared by the data path, the compiler of policies and the tests.
  * Invariant: all addresses of a prefix of at least KUDO_PREFILTER*_EXACT (or _FINE) bits share one bit; the compiler
  * sets every bit that a shorter prefix can reach, so a clear bit is never a false "not KUDO". */
 #ifndef KUDO_PREFILTER_H
@@ -48,13 +48,13 @@ kudo_inline int kudo_prefilter_fine_hit(const __u64 *words, __u32 bit)
 }
 
 /* Both bits of an address; 0: it is certainly not KUDO's. `high` as above. */
-kudo_inline int kudo_may_hold4(const struct kudo_policy *policy, __u32 high)
+kudo_inline int kudo_prefilter4_maybe(const struct kudo_policy *policy, __u32 high)
 {
 	return kudo_prefilter_hit(policy->prefilter4, kudo_prefilter4_bit(high)) &&
 	       kudo_prefilter_fine_hit(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high));
 }
 
-kudo_inline int kudo_may_hold6(const struct kudo_policy *policy, __u64 high)
+kudo_inline int kudo_prefilter6_maybe(const struct kudo_policy *policy, __u64 high)
 {
 	return kudo_prefilter_hit(policy->prefilter6, kudo_prefilter6_bit((__u32)(high >> 32))) &&
 	       kudo_prefilter_fine_hit(policy->prefilter6_fine, kudo_prefilter6_fine_bit(high));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* The one list of reasons: why a packet got its verdict. Invariant: every packet that reaches a program is counted
- * under exactly one of these, so the totals are the sum over this list. A reason never changes its meaning; new ones
- * are added before `end`. */
+/* The one list of reasons: why a packet got its verdict.
+ * Invariant: every packet that reaches a program is counted under exactly one of these, so the totals are the sum over
+ * this list. A reason never changes its meaning; new ones are added before `end`. */
 #ifndef KUDO_REASONS_H
 #define KUDO_REASONS_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Audio or video? One media flow carries both (BUNDLE, RFC 9143), next to STUN and DTLS. What a datagram carries, and
  * what the packets of one SSRC are, seen from outside of the encryption (SRTP leaves RTP's header in clear, RFC 3711
- * section 3.1). No helpers, no maps, no clock. Invariant: an SSRC is called audio or video only after several packets
- * in sequence agree; until then it is unknown. */
+ * section 3.1). No helpers, no maps, no clock.
+ * Invariant: an SSRC is called audio or video only after several packets in sequence agree; until then it is unknown.
+ */
 #ifndef KUDO_RTP_H
 #define KUDO_RTP_H
 
@@ -10,7 +11,7 @@
 #include "parse.h"
 #include "stun.h"
 
-/* How much of a datagram's payload is looked at: an RTP header behind a STUN indication with an IPv6 peer address and
+/* How much of a datagram's payload is read: an RTP header behind a STUN indication with an IPv6 peer address and
  * two small attributes. */
 #define KUDO_RTP_WINDOW 96
 
@@ -37,12 +38,12 @@ struct kudo_rtp_packet {
 #define KUDO_STUN_DATA 0x0013 /* the attribute, RFC 8656 section 18.4 */
 #define KUDO_CHANNEL_HEADER 4 /* RFC 8656 section 12.4: channel number, length */
 #define KUDO_RTP_HEADER 12
-#define KUDO_RTP_RESTART 3000 /* so many back: the sender has begun anew */
+#define KUDO_RTP_RESTART 3000 /* so many back: the sender has restarted */
 
-/* What begins at `bytes`, of which `seen` can be read and which is `length` long. */
-kudo_inline __u32 kudo_content_of(const __u8 *bytes, __u32 seen, __u32 length)
+/* What begins at `bytes`, of which `available` can be read and which is `length` long. */
+kudo_inline __u32 kudo_content_of(const __u8 *bytes, __u32 available, __u32 length)
 {
-	if (seen < KUDO_RTP_HEADER)
+	if (available < KUDO_RTP_HEADER)
 		return KUDO_CONTENT_UNKNOWN;
 	__u8 first = bytes[0];
 	if (first >> 6 == 2) /* 128 to 191: RTP's version 2 */
@@ -64,14 +65,14 @@ kudo_inline int kudo_is_indication(const __u8 *bytes)
 	return type == KUDO_STUN_SEND_INDICATION || type == KUDO_STUN_DATA_INDICATION;
 }
 
-/* Where the data of an indication begins; 0: it has none, or it is not seen. */
-kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 seen, __u32 *length)
+/* Where the data of an indication begins; 0: it has none, or it is not available. */
+kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 available, __u32 *length)
 {
 	__u32 offset = KUDO_STUN_HEADER;
 
 	for (int i = 0; i < 4; i++) {
 		kudo_opaque(offset); /* so that what is compared is what is read with */
-		if (offset > KUDO_RTP_WINDOW - 4 || offset + 4 > seen)
+		if (offset > KUDO_RTP_WINDOW - 4 || offset + 4 > available)
 			return 0;
 		kudo_opaque(offset);
 		offset &= 127; /* changes nothing: verifiers before 6.8 lose what was compared with a copy */
@@ -87,16 +88,16 @@ kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 seen, __u32 *len
 	return 0;
 }
 
-/* `bytes`: KUDO_RTP_WINDOW bytes of memory, of which the first `seen` are the beginning of a datagram's payload, which
- * is `length` long. */
-kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 seen, __u32 length, struct kudo_rtp_packet *packet)
+/* `bytes`: KUDO_RTP_WINDOW bytes of memory, of which the first `available` are the beginning of a datagram's payload,
+ * which is `length` long. */
+kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 available, __u32 length, struct kudo_rtp_packet *packet)
 {
 	__u32 begin = 0;
 
 	packet->content = KUDO_CONTENT_UNKNOWN;
-	if (seen > KUDO_RTP_WINDOW)
-		seen = KUDO_RTP_WINDOW;
-	if (seen < KUDO_RTP_HEADER || seen > length)
+	if (available > KUDO_RTP_WINDOW)
+		available = KUDO_RTP_WINDOW;
+	if (available < KUDO_RTP_HEADER || available > length)
 		return;
 	if (bytes[0] >> 4 == 4) { /* ChannelData; padding behind it is optional over UDP, so its length counts */
 		begin = KUDO_CHANNEL_HEADER;
@@ -104,20 +105,21 @@ kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 seen, __u32 length, stru
 		if (inner + KUDO_CHANNEL_HEADER > length)
 			return;
 		length = inner;
-	} else if (kudo_content_of(bytes, seen, length) == KUDO_CONTENT_STUN) {
+	} else if (kudo_content_of(bytes, available, length) == KUDO_CONTENT_STUN) {
 		if (!kudo_is_indication(bytes)) {
 			packet->content = KUDO_CONTENT_STUN;
 			return;
 		}
-		begin = kudo_indication_data(bytes, seen, &length);
+		begin = kudo_indication_data(bytes, available, &length);
 		if (begin == 0)
 			return;
 	}
 	kudo_opaque(begin);
-	if (begin > KUDO_RTP_WINDOW - KUDO_RTP_HEADER || begin + KUDO_RTP_HEADER > seen || length < KUDO_RTP_HEADER)
+	if (begin > KUDO_RTP_WINDOW - KUDO_RTP_HEADER || begin + KUDO_RTP_HEADER > available ||
+	    length < KUDO_RTP_HEADER)
 		return;
 	const __u8 *inner = bytes + begin;
-	packet->content = kudo_content_of(inner, seen - begin, length);
+	packet->content = kudo_content_of(inner, available - begin, length);
 	packet->size = length;
 	packet->payload_type = inner[1] & 0x7f;
 	packet->sequence = kudo_load16(inner + 2);
@@ -136,7 +138,7 @@ enum kudo_rtp_evidence {
 /* Codecs' frames last 2.5 to 120 ms (RFC 6716 section 2.1.4 for Opus), mostly 20. In ticks of the clocks of 8, 16 and
  * 48 kHz (RFC 3551 table 4, RFC 7587 section 4.1). Pictures come 5 to 60 times a second by a clock of 90 kHz: steps of
  * 1500, 3000, 3600, 6000, 9000 and their like, none of which is here. */
-#define KUDO_RTP_LONGEST_FRAME 5760
+#define KUDO_RTP_MAX_FRAME 5760
 /* Larger than audio gets, but for music above 400 kbit/s; smaller than a part of a picture. */
 #define KUDO_RTP_LARGE 1000
 /* Pictures whose clock counts whole milliseconds may come a multiple of 1440 ticks apart (16, 32, 48 or 64 ms at 90
@@ -147,7 +149,7 @@ enum kudo_rtp_evidence {
 
 kudo_inline int kudo_is_audio_frame(__u32 ticks)
 {
-	return ticks <= KUDO_RTP_LONGEST_FRAME && (ticks % 480 == 0 || ticks == 80 || ticks == 120 || ticks == 160 ||
+	return ticks <= KUDO_RTP_MAX_FRAME && (ticks % 480 == 0 || ticks == 80 || ticks == 120 || ticks == 160 ||
 						   ticks == 240 || ticks == 320 || ticks == 640);
 }
 
@@ -170,12 +172,12 @@ kudo_inline __u32 kudo_rtp_evidence_of(const struct kudo_rtp_stream *stream, con
 	return KUDO_RTP_VIDEO_FRAME;
 }
 
-/* The score: evidence for audio adds one, for video takes two; who reaches the mark is believed until the other does.
+/* The score: evidence for audio adds one, for video takes two; who reaches the mark decides until the other does.
  */
 #define KUDO_RTP_AUDIO_SCORE 4
 #define KUDO_RTP_VIDEO_SCORE (-4)
-#define KUDO_RTP_HIGHEST_SCORE 8
-#define KUDO_RTP_LOWEST_SCORE (-8)
+#define KUDO_RTP_MAX_SCORE 8
+#define KUDO_RTP_MIN_SCORE (-8)
 
 /* Adds a packet to what is known of its SSRC. */
 kudo_inline void kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
@@ -183,10 +185,10 @@ kudo_inline void kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct k
 	__u32 evidence = kudo_rtp_evidence_of(stream, packet);
 	int score = stream->score;
 
-	if (evidence == KUDO_RTP_AUDIO_FRAME && score < KUDO_RTP_HIGHEST_SCORE)
+	if (evidence == KUDO_RTP_AUDIO_FRAME && score < KUDO_RTP_MAX_SCORE)
 		score++;
 	if (evidence >= KUDO_RTP_SHARED_TIMESTAMP)
-		score = score - 2 < KUDO_RTP_LOWEST_SCORE ? KUDO_RTP_LOWEST_SCORE : score - 2;
+		score = score - 2 < KUDO_RTP_MIN_SCORE ? KUDO_RTP_MIN_SCORE : score - 2;
 	stream->score = (__s8)score;
 	if (score >= KUDO_RTP_AUDIO_SCORE && stream->kind != KUDO_RTP_AUDIO) {
 		stream->kind = KUDO_RTP_AUDIO;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Which datagrams of strangers are looked into, for the drift of the range map: STUN (stun.bpf.h) and DNS
- * (dns.bpf.h), told by the remote's UDP port. Each step is a function of its own, so that nothing else is slower for
- * it. Invariant: nothing here decides over pass or drop, and no packet is changed. */
+/* Which datagrams of strangers are inspected, for the drift of the range map: STUN (stun.bpf.h) and DNS (dns.bpf.h),
+ * told by the remote's UDP port. Each step is a function of its own, so that nothing else is slower for it.
+ * Invariant: nothing here decides over pass or drop, and no packet is changed. */
 #ifndef KUDO_STRANGERS_BPF_H
 #define KUDO_STRANGERS_BPF_H
 
 #include "dns.bpf.h"
 #include "stun.bpf.h"
 
-/* The headers of both: a DNS answer that says anything is longer than its own. */
+/* The headers of both: a DNS response with records is longer than its own. */
 struct kudo_stranger_window {
 	__u32 words[KUDO_STUN_HEADER / 4];
 } KUDO_WIRE(4);
 KUDO_ASSERT(KUDO_DNS_HEADER <= sizeof(struct kudo_stranger_window), "window");
 
-/* Could a stranger's packet, of which kudo_parse_common_head() gave the port, be one to look into? */
+/* Could a stranger's packet, of which kudo_parse_fast_head() gave the port, be one to inspect? */
 kudo_inline int kudo_is_watched_port(__u32 datagram_port, __u32 direction)
 {
 	if (datagram_port == kudo_swap16(KUDO_STUN_PORT))
 		return 1;
-	return datagram_port == kudo_swap16(KUDO_DNS_PORT) && (direction == KUDO_EGRESS || kudo_awaits_answer());
+	return datagram_port == kudo_swap16(KUDO_DNS_PORT) && (direction == KUDO_EGRESS || kudo_awaits_response());
 }
 
 kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
@@ -37,8 +37,8 @@ kudo_inline int kudo_is_watched(struct kudo_judgement judgement, const struct ku
 	       (port == KUDO_STUN_PORT || port == KUDO_DNS_PORT);
 }
 
-/* Where the datagram in hand's payload begins and, of a super-packet's first datagram, how long it is; 0: it has less
- * than the header of what is looked for. */
+/* Where the datagram's payload begins and, of a GSO packet's first datagram, how long it is; 0: it has less than the
+ * header of what is looked for. */
 kudo_inline __u32 kudo_stranger_payload(const struct kudo_packet *packet, __u32 segment_size, __u32 *length)
 {
 	__u32 offset = packet->l3_offset + packet->header_length;
@@ -53,54 +53,54 @@ kudo_inline __u32 kudo_stranger_payload(const struct kudo_packet *packet, __u32 
 	return offset;
 }
 
-/* Looks into the datagram in hand, whose packet is in kudo_work. */
-kudo_apart int kudo_note_frame(struct xdp_md *context)
+/* Inspects the datagram whose packet is in kudo_scratch. */
+kudo_noinline int kudo_note_frame(struct xdp_md *context)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	__u32 length = 0;
 
 	if (!cpu)
 		return 0;
-	struct kudo_work *work = kudo_work_of(cpu);
-	__u32 offset = kudo_stranger_payload(&work->packet, 0, &length);
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	__u32 offset = kudo_stranger_payload(&scratch->packet, 0, &length);
 	if (offset == 0)
 		return 0;
-	kudo_forget_offset(offset);
+	kudo_bound_offset(offset);
 	const struct kudo_stranger_window *payload = (const void *)((const __u8 *)(long)context->data + offset);
 	if ((const __u8 *)(payload + 1) > (const __u8 *)(long)context->data_end)
 		return 0;
-	*(struct kudo_stranger_window *)work->payload = *payload;
-	if (kudo_remote_port_of(&work->packet) == KUDO_DNS_PORT)
-		return kudo_keep_frames_answer(context, offset, length);
+	*(struct kudo_stranger_window *)scratch->payload = *payload;
+	if (kudo_remote_port_of(&scratch->packet) == KUDO_DNS_PORT)
+		return kudo_keep_frame_response(context, offset, length);
 	return kudo_note_stun(KUDO_INGRESS, length);
 }
 
 /* `generation`: that the packet was judged by. */
-kudo_apart int kudo_note_skb(struct __sk_buff *skb, __u32 direction, __u32 generation)
+kudo_noinline int kudo_note_skb(struct __sk_buff *skb, __u32 direction, __u32 generation)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	__u32 length = 0;
 
 	if (!cpu)
 		return 0;
-	struct kudo_work *work = kudo_work_of(cpu);
-	__u32 offset = kudo_stranger_payload(&work->packet, skb->gso_size, &length);
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	__u32 offset = kudo_stranger_payload(&scratch->packet, skb->gso_size, &length);
 	if (offset == 0)
 		return 0;
-	int dns = kudo_remote_port_of(&work->packet) == KUDO_DNS_PORT;
-	__u32 seen = sizeof(struct kudo_stranger_window);
+	int dns = kudo_remote_port_of(&scratch->packet) == KUDO_DNS_PORT;
+	__u32 available = sizeof(struct kudo_stranger_window);
 
 	if (dns && direction == KUDO_EGRESS)
-		seen = length < KUDO_DNS_WINDOW ? length : KUDO_DNS_WINDOW;
-	kudo_opaque(seen);
-	if (seen < KUDO_DNS_HEADER || seen > KUDO_DNS_WINDOW ||
-	    bpf_skb_load_bytes(skb, offset, work->payload, seen) != 0)
+		available = length < KUDO_DNS_WINDOW ? length : KUDO_DNS_WINDOW;
+	kudo_opaque(available);
+	if (available < KUDO_DNS_HEADER || available > KUDO_DNS_WINDOW ||
+	    bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
 		return 0;
 	if (!dns)
 		return kudo_note_stun(direction, length);
 	if (direction == KUDO_EGRESS)
-		return kudo_note_question(seen, generation);
-	return kudo_keep_skbs_answer(skb, offset, length);
+		return kudo_note_query(available, generation);
+	return kudo_keep_skb_response(skb, offset, length);
 }
 
 #endif /* KUDO_STRANGERS_BPF_H */

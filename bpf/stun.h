@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What a STUN message is, by its header alone (RFC 8489 section 5). No helpers, no maps, no clock. Invariant: reads
- * KUDO_STUN_HEADER bytes at most; only what has the cookie and a possible length is a message. */
+/* What a STUN message is, by its header alone (RFC 8489 section 5). No helpers, no maps, no clock.
+ * Invariant: reads KUDO_STUN_HEADER bytes at most; only what has the cookie and a possible length is a message. */
 #ifndef KUDO_STUN_H
 #define KUDO_STUN_H
 
@@ -17,7 +17,7 @@ enum kudo_stun_kind {
 	KUDO_STUN_NONE = 0,
 	KUDO_STUN_REQUEST = 1,
 	KUDO_STUN_INDICATION = 2,
-	KUDO_STUN_RESPONSE = 3, /* success or error: both say that somebody answers there */
+	KUDO_STUN_RESPONSE = 3, /* success or error: both say that a server is there */
 };
 
 /* `bytes`: a datagram's payload, which is `length` long; the header of it can be read, if it has one. */

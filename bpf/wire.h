@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Protocol numbers and fixed headers as they stand on the wire, multi-byte fields in network order. Invariant: packed
- * to the byte, sizes asserted. */
+/* Protocol numbers and fixed headers as they are on the wire, multi-byte fields in network order.
+ * Invariant: packed to the byte, sizes asserted. */
 #ifndef KUDO_WIRE_H
 #define KUDO_WIRE_H
 

@@ -79,16 +79,26 @@ struct PinnedMap {
                     maps) -> Fd& { return maps.field; }, [](const kudo_bpf& skeleton) { return skeleton.maps.member; } \
     }
 const PinnedMap pinned_maps[] = {
-    KUDO_PINNED(lpm4[0], kudo_lpm4_0),      KUDO_PINNED(lpm4[1], kudo_lpm4_1),
-    KUDO_PINNED(lpm6[0], kudo_lpm6_0),      KUDO_PINNED(lpm6[1], kudo_lpm6_1),
-    KUDO_PINNED(flows4, kudo_flows4),       KUDO_PINNED(flows6, kudo_flows6),
-    KUDO_PINNED(rtp4, kudo_rtp4),           KUDO_PINNED(rtp6, kudo_rtp6),
-    KUDO_PINNED(strays4, kudo_strays4),     KUDO_PINNED(strays6, kudo_strays6),
-    KUDO_PINNED(questions, kudo_questions), KUDO_PINNED(answers, kudo_answers),
-    KUDO_PINNED(asked, data_asked),         KUDO_PINNED(interfaces, kudo_interfaces),
-    KUDO_PINNED(cpus, kudo_cpus),           KUDO_PINNED(services, kudo_services),
-    KUDO_PINNED(grace, kudo_grace),         KUDO_PINNED(active, data_active),
-    KUDO_PINNED(policies, data_policies),   KUDO_PINNED(clock, data_clock),
+    KUDO_PINNED(lpm4[0], kudo_lpm4_0),
+    KUDO_PINNED(lpm4[1], kudo_lpm4_1),
+    KUDO_PINNED(lpm6[0], kudo_lpm6_0),
+    KUDO_PINNED(lpm6[1], kudo_lpm6_1),
+    KUDO_PINNED(flows4, kudo_flows4),
+    KUDO_PINNED(flows6, kudo_flows6),
+    KUDO_PINNED(rtp4, kudo_rtp4),
+    KUDO_PINNED(rtp6, kudo_rtp6),
+    KUDO_PINNED(strays4, kudo_strays4),
+    KUDO_PINNED(strays6, kudo_strays6),
+    KUDO_PINNED(queries, kudo_queries),
+    KUDO_PINNED(responses, kudo_responses),
+    KUDO_PINNED(last_query, data_last_query),
+    KUDO_PINNED(interfaces, kudo_interfaces),
+    KUDO_PINNED(cpus, kudo_cpus),
+    KUDO_PINNED(services, kudo_services),
+    KUDO_PINNED(grace, kudo_grace),
+    KUDO_PINNED(active, data_active),
+    KUDO_PINNED(policies, data_policies),
+    KUDO_PINNED(clock, data_clock),
 };
 #undef KUDO_PINNED
 

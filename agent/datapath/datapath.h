@@ -50,8 +50,8 @@ public:
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
-        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, questions, answers, asked, interfaces, cpus, services, grace,
-            active, policies, clock;
+        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, queries, responses, last_query, interfaces, cpus, services,
+            grace, active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }
     // Of a loaded object.

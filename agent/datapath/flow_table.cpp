@@ -10,6 +10,7 @@
 #include <optional>
 #include <thread>
 
+#include "agent/datapath/bpf_object.h"
 #include "bpf/flow_cache.h"
 
 namespace kudo {
@@ -30,20 +31,20 @@ struct IPv6Flows {
     static constexpr uint32_t first_slot = 1;
 };
 
-uint32_t moves_of(const kudo_cached_flow& cached) {
-    return std::atomic_ref(const_cast<uint32_t&>(cached.moves)).load(std::memory_order_acquire);
+uint32_t seq_of(const kudo_cached_flow& cached) {
+    return std::atomic_ref(const_cast<uint32_t&>(cached.seq)).load(std::memory_order_acquire);
 }
 
 // A slot as it was at one moment; nothing if a program was moving its counts for longer than we look.
 std::optional<kudo_cached_flow> read_slot(const kudo_cached_flow& cached) {
     for (int attempt = 0; attempt < 1000; attempt++) {
-        const uint32_t before = moves_of(cached);
+        const uint32_t before = seq_of(cached);
         if (before & 1) continue;
         kudo_cached_flow copy;
         std::memcpy(&copy, &cached, sizeof copy);
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (moves_of(cached) == before) {
-            copy.moves = before;
+        if (seq_of(cached) == before) {
+            copy.seq = before;
             return copy;
         }
     }
@@ -62,13 +63,13 @@ template <typename Family> class Reader {
 public:
     using Key = typename Family::Key;
 
-    Reader(int fd, std::span<const kudo_cpu> cpus) : fd_(fd), cpus_(cpus), moves_(cpus.size() * KUDO_CACHE_SLOTS) {}
+    Reader(int fd, std::span<const kudo_cpu> cpus) : fd_(fd), cpus_(cpus), seqs_(cpus.size() * KUDO_CACHE_SLOTS) {}
 
     Result<std::vector<std::pair<Key, kudo_flow>>> read() {
         // What moves after this is read again, flow by flow.
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2)
-                moves_[cpu * KUDO_CACHE_SLOTS + slot] = moves_of(cpus_[cpu].cache[slot]);
+                seqs_[cpu * KUDO_CACHE_SLOTS + slot] = seq_of(cpus_[cpu].cache[slot]);
         std::vector<std::pair<Key, kudo_flow>> flows;
         const auto take = [&flows](const Key& key, const kudo_flow& flow) { flows.emplace_back(key, flow); };
         KUDO_TRY(for_each_entry<Key, kudo_flow>(fd_, "the flows", take));
@@ -95,7 +96,7 @@ private:
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2) {
                 const auto cached = read_slot(cpus_[cpu].cache[slot]);
-                if (!cached || cached->moves != moves_[cpu * KUDO_CACHE_SLOTS + slot]) {
+                if (!cached || cached->seq != seqs_[cpu * KUDO_CACHE_SLOTS + slot]) {
                     moved_[slot] = true;
                     continue;
                 }
@@ -132,14 +133,14 @@ private:
             if (!first) std::this_thread::sleep_for(std::chrono::microseconds(20));
             bool rests = true;
             for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++) {
-                before[cpu] = moves_of(cpus_[cpu].cache[slot]);
+                before[cpu] = seq_of(cpus_[cpu].cache[slot]);
                 rests &= (before[cpu] & 1) == 0;
             }
             kudo_flow sum = flow;
             if (!rests || (bpf_map_lookup_elem(fd_, &key, &sum) != 0 && errno != ENOENT)) continue;
             for (std::size_t cpu = 0; cpu < cpus_.size() && rests; cpu++) {
                 const auto cached = read_slot(cpus_[cpu].cache[slot]);
-                rests = cached && cached->moves == before[cpu];
+                rests = cached && cached->seq == before[cpu];
                 if (rests && cached->judgement != 0 && std::memcmp(&Family::key(*cached), &key, sizeof key) == 0)
                     add(sum, *cached);
             }
@@ -153,7 +154,7 @@ private:
 
     int fd_;
     std::span<const kudo_cpu> cpus_;
-    std::vector<uint32_t> moves_;
+    std::vector<uint32_t> seqs_;
     std::vector<std::pair<kudo_cached_flow, bool>> cached_; // and whether its row was found
     std::vector<std::vector<std::size_t>> by_slot_;         // indices into cached_
     std::vector<bool> moved_ = std::vector<bool>(KUDO_CACHE_SLOTS);

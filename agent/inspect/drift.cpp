@@ -23,7 +23,7 @@ namespace {
 
 template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {
     return for_each_entry<Key, kudo_stray>(fd, "the strays", [&](const Key& key, const kudo_stray& stray) {
-        if (stray.answers == 0) return;
+        if (stray.responses == 0) return;
         Address remote;
         remote.family = family;
         std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
@@ -32,20 +32,20 @@ template <typename Key> Result<void> read_rows(int fd, Family family, std::map<A
 }
 
 // By the hash of the question, which the message must have as well.
-bool answers_question(uint64_t hash, const kudo_answer& row) {
+bool answers_question(uint64_t hash, const kudo_response& row) {
     std::array<uint8_t, KUDO_DNS_WINDOW> window{};
     const uint32_t seen = std::min<uint32_t>(row.length, KUDO_DNS_WINDOW);
     std::copy_n(row.message, seen, window.begin());
-    kudo_dns_question question{};
-    return kudo_read_dns_name(window.data(), seen, &question) && question.hash == hash;
+    kudo_dns_query query{};
+    return kudo_read_dns_name(window.data(), seen, &query) && query.hash == hash;
 }
 
-Result<std::vector<kudo_answer>> read_answers(int fd) {
-    std::vector<kudo_answer> answers;
-    const auto take = [&answers](uint64_t hash, const kudo_answer& row) {
+Result<std::vector<kudo_response>> read_answers(int fd) {
+    std::vector<kudo_response> answers;
+    const auto take = [&answers](uint64_t hash, const kudo_response& row) {
         if (row.length <= sizeof row.message && answers_question(hash, row)) answers.push_back(row);
     };
-    KUDO_TRY(for_each_entry<uint64_t, kudo_answer>(fd, "the answers of name servers", take));
+    KUDO_TRY(for_each_entry<uint64_t, kudo_response>(fd, "the answers of name servers", take));
     return answers;
 }
 
@@ -75,17 +75,17 @@ public:
 
     // Nothing: too old, or the active policy has it.
     [[nodiscard]] std::optional<StrayRemote> stray(const Address& remote, const kudo_stray& row) const {
-        const auto last_seen = clock_.wall_time(row.last_answer);
+        const auto last_seen = clock_.wall_time(row.last_response);
         if (last_seen < oldest_ || is_known(active_.compiled, remote)) return std::nullopt;
         return StrayRemote{.remote = remote,
                            .requests = row.requests,
-                           .answers = row.answers,
-                           .first_seen = clock_.wall_time(row.first_answer),
+                           .answers = row.responses,
+                           .first_seen = clock_.wall_time(row.first_response),
                            .last_seen = last_seen,
                            .interface = interface_name(row.interface),
                            .name = {}};
     }
-    void add_names(const kudo_answer& row, std::vector<NamedAddress>& names) const {
+    void add_names(const kudo_response& row, std::vector<NamedAddress>& names) const {
         const auto last_seen = clock_.wall_time(row.received);
         if (last_seen < oldest_) return;
         const auto answer = read_dns_answer({row.message, row.length});
@@ -133,12 +133,12 @@ Result<Drift> read_drift(DataPath& data_path) {
     std::map<Address, kudo_stray> rows;
     KUDO_TRY(read_rows<kudo_stray4_key>(data_path.maps().strays4.get(), Family::IPv4, rows));
     KUDO_TRY(read_rows<kudo_stray6_key>(data_path.maps().strays6.get(), Family::IPv6, rows));
-    auto answers = KUDO_TRY(read_answers(data_path.maps().answers.get()));
+    auto answers = KUDO_TRY(read_answers(data_path.maps().responses.get()));
     Drift drift;
     if (rows.empty() && answers.empty()) return drift; // mostly so; the rest takes its time
 
     auto reader = KUDO_TRY(Reader::make(data_path));
-    for (const kudo_answer& row : answers)
+    for (const kudo_response& row : answers)
         reader.add_names(row, drift.moved_names);
     std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
         return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);

@@ -40,7 +40,7 @@ Address address_of(const uint8_t (&address)[16]) {
 }
 
 void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Statistics& statistics) {
-    statistics.unrecorded_flow_packets = counters.unrecorded_flows;
+    statistics.unrecorded_flow_packets = counters.untracked_packets;
     for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
         for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++) {
             add(statistics.reasons[reason][direction], counters.reasons[reason][direction]);

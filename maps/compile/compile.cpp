@@ -80,13 +80,13 @@ void set_options(kudo_policy& policy, const CompileOptions& options) {
     std::ranges::copy(options.marks, policy.marks);
 }
 
-void fill_name_filter(kudo_policy& policy, const std::vector<const Service*>& services) {
+void fill_domain_bloom(kudo_policy& policy, const std::vector<const Service*>& services) {
     for (const Service* service : services) {
         for (const std::string& domain : service->domains) {
             const uint64_t ending = name_ending(domain);
-            for (uint32_t hash = 0; hash < KUDO_NAME_FILTER_HASHES; hash++) {
-                const uint32_t bit = kudo_name_filter_bit(ending, hash);
-                policy.name_filter[bit / 64] |= 1ull << bit % 64;
+            for (uint32_t hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++) {
+                const uint32_t bit = kudo_domain_bloom_bit(ending, hash);
+                policy.domain_bloom[bit / 64] |= 1ull << bit % 64;
             }
         }
     }
@@ -134,7 +134,7 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     const auto entries = KUDO_TRY(trie_entries(services));
     add_entries(compiled, entries);
     fill_prefilters(policy, entries);
-    fill_name_filter(policy, chosen);
+    fill_domain_bloom(policy, chosen);
     std::ranges::copy(policy_hash(policy, compiled.entries4, compiled.entries6), policy.content_hash);
     return compiled;
 }

@@ -79,7 +79,7 @@ int kudo_bench_parse(struct xdp_md *context)
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
 
-	if (!kudo_parse_common(data, end, &frame, &packet))
+	if (!kudo_parse_fast(data, end, &frame, &packet))
 		return XDP_DROP;
 	/* All of the key, or the compiler leaves out what is not used. */
 	kudo_bench_sink = packet.key4.remote ^ packet.key4.local ^ packet.key4.remote_port ^
@@ -89,7 +89,7 @@ int kudo_bench_parse(struct xdp_md *context)
 
 /* The long way through the parser, which a plain packet does not take. */
 SEC("xdp")
-int kudo_bench_parse_long(struct xdp_md *context)
+int kudo_bench_parse_slow(struct xdp_md *context)
 {
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
@@ -98,8 +98,8 @@ int kudo_bench_parse_long(struct xdp_md *context)
 
 	if (!cpu)
 		return XDP_PASS;
-	if (!kudo_parse_link(data, end, &frame, &kudo_work_of(cpu)->packet, &ethertype))
-		kudo_parse_frames_network(context, ethertype);
+	if (!kudo_parse_link(data, end, &frame, &kudo_scratch_of(cpu)->packet, &ethertype))
+		kudo_parse_frame_network(context, ethertype);
 	return XDP_PASS;
 }
 
@@ -110,7 +110,7 @@ kudo_inline int kudo_bench_look_up(struct xdp_md *context)
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
 
-	if (!kudo_parse_common(data, end, &frame, &packet))
+	if (!kudo_parse_fast(data, end, &frame, &packet))
 		return XDP_DROP;
 	kudo_set_interface(&packet, context->ingress_ifindex);
 	if (packet.family != 4)

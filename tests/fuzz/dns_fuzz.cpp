@@ -31,8 +31,8 @@ std::unique_ptr<uint8_t[]> exact(const uint8_t* data, std::size_t size, std::siz
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     const std::size_t seen = std::min<std::size_t>(size, KUDO_DNS_WINDOW);
     const auto window = exact(data, seen, KUDO_DNS_WINDOW);
-    kudo_dns_question question{};
-    const bool asks = kudo_read_dns_question(window.get(), static_cast<uint32_t>(seen), &question) != 0;
+    kudo_dns_query question{};
+    const bool asks = kudo_read_dns_query(window.get(), static_cast<uint32_t>(seen), &question) != 0;
     require(!asks || seen > KUDO_DNS_HEADER + 4);
 
     const auto message = exact(data, size, size);
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     window[2] = 1;
     window[3] = window[4] = window[6] = window[7] = 0;
     window[5] = 1;
-    if (kudo_read_dns_question(window.get(), static_cast<uint32_t>(seen), &question))
+    if (kudo_read_dns_query(window.get(), static_cast<uint32_t>(seen), &question))
         require(question.ending == kudo::name_ending(answer->name));
     return 0;
 }

@@ -10,7 +10,7 @@
 #include "bpf/judge.h"
 #include "bpf/mark.h"
 #include "bpf/on_the_wire.h"
-#include "bpf/parse_common.h"
+#include "bpf/parse_fast.h"
 
 namespace {
 
@@ -42,7 +42,7 @@ bool same(const Parsed& a, const Parsed& b) {
     kudo_packet first = a.packet, second = b.packet; // the callers set the interface
     (first.family == 4 ? first.key4.interface : first.key6.interface) = 0;
     (second.family == 4 ? second.key4.interface : second.key6.interface) = 0;
-    return first.family == second.family && first.later_fragment == second.later_fragment &&
+    return first.family == second.family && first.non_first_fragment == second.non_first_fragment &&
            first.has_jumbo_header == second.has_jumbo_header && first.dsfield == second.dsfield &&
            first.header_length == second.header_length &&
            std::memcmp(&first.key4, &second.key4, first.family == 4 ? sizeof first.key4 : sizeof first.key6) == 0;
@@ -57,14 +57,14 @@ Parsed parse(const uint8_t* frame, std::size_t linear, std::size_t wire_length, 
     const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(wire_length),
                              .link = how.flags & 1 ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET,
                              .direction = static_cast<uint32_t>(how.flags >> 1 & 1),
-                             .super_packet = static_cast<uint8_t>(how.flags >> 2 & 1),
-                             .hidden_tags = static_cast<uint8_t>(how.flags >> 4 & 1)};
+                             .is_gso = static_cast<uint8_t>(how.flags >> 2 & 1),
+                             .vlan_accel = static_cast<uint8_t>(how.flags >> 4 & 1)};
     result.reason = kudo_parse(block.get(), block.get() + linear, &as_seen, &result.packet);
     // The short way, where it is sure, gives the same.
     Parsed common;
     std::memset(&common, 0x5a, sizeof common);
     common.reason = 0;
-    if (kudo_parse_common(block.get(), block.get() + linear, &as_seen, &common.packet)) require(same(common, result));
+    if (kudo_parse_fast(block.get(), block.get() + linear, &as_seen, &common.packet)) require(same(common, result));
     return result;
 }
 
@@ -79,8 +79,8 @@ void check_shape(const Parsed& parsed, std::size_t linear, std::size_t wire_leng
     require(packet.header_length >= (packet.family == 4 ? 20u : 40u));
     require(packet.l3_offset <= 14 + 4 * KUDO_MAX_TAGS + 8);
     require(packet.l3_offset + packet.header_length <= KUDO_MAX_EXTENSION_BYTES + 60);
-    const uint8_t fragment = packet.family == 4 ? packet.key4.later_fragment : packet.key6.later_fragment;
-    require(fragment == packet.later_fragment);
+    const uint8_t fragment = packet.family == 4 ? packet.key4.non_first_fragment : packet.key6.non_first_fragment;
+    require(fragment == packet.non_first_fragment);
     const uint8_t* pad = packet.family == 4 ? packet.key4.pad : packet.key6.pad;
     static_assert(sizeof packet.key4.pad == 2 && sizeof packet.key6.pad == 2);
     require(pad[0] == 0 && pad[1] == 0);
@@ -106,7 +106,7 @@ void check_judgement(const kudo_packet& packet, const Circumstances& how) {
     kudo_match match;
     std::memcpy(match.candidates, how.candidates, sizeof match.candidates);
 
-    const kudo_judgement judgement = kudo_judge(policy.get(), &match, protocol, port, packet.later_fragment);
+    const kudo_judgement judgement = kudo_judge(policy.get(), &match, protocol, port, packet.non_first_fragment);
     const uint8_t verdict = kudo_verdict_of(judgement);
     require(judgement.reason < KUDO_REASON_END && judgement.generation == 1);
     require((judgement.reason == KUDO_REASON_STRANGER) == (how.candidates[0].service == 0));
@@ -115,7 +115,7 @@ void check_judgement(const kudo_packet& packet, const Circumstances& how) {
     require((verdict == KUDO_PRIORITISED) == (judgement.reason == KUDO_REASON_RULE && policy->mode != KUDO_OBSERVE));
     require((kudo_class_of(judgement) != KUDO_CLASS_NONE) == (judgement.reason == KUDO_REASON_RULE));
     const bool has_ports = protocol == KUDO_PROTOCOL_TCP || protocol == KUDO_PROTOCOL_UDP;
-    if (how.candidates[0].service != 0 && has_ports && !packet.later_fragment)
+    if (how.candidates[0].service != 0 && has_ports && !packet.non_first_fragment)
         require(judgement.reason == KUDO_REASON_RULE && judgement.service == how.candidates[0].service);
     rule = saved;
 }

@@ -176,26 +176,27 @@ std::map<std::string, kudo_stray> Datapath::strays() const {
     return strays;
 }
 
-std::vector<kudo_answer> Datapath::answers() const {
-    std::vector<kudo_answer> answers;
-    got(for_each_entry<uint64_t, kudo_answer>(state_->maps.answers.get(), "answers",
-                                              [&](uint64_t, const kudo_answer& answer) { answers.push_back(answer); }));
+std::vector<kudo_response> Datapath::answers() const {
+    std::vector<kudo_response> answers;
+    got(for_each_entry<uint64_t, kudo_response>(
+        state_->maps.responses.get(), "answers",
+        [&](uint64_t, const kudo_response& answer) { answers.push_back(answer); }));
     return answers;
 }
 
-void Datapath::age_questions(uint64_t nanoseconds) const {
-    const int fd = state_->maps.questions.get();
-    const auto age = [&](const kudo_question_key& key, kudo_question question) {
-        question.asked -= nanoseconds;
+void Datapath::age_queries(uint64_t nanoseconds) const {
+    const int fd = state_->maps.queries.get();
+    const auto age = [&](const kudo_query_key& key, kudo_query question) {
+        question.sent -= nanoseconds;
         require(bpf_map_update_elem(fd, &key, &question, BPF_EXIST) == 0, "cannot change a question");
     };
-    got(for_each_entry<kudo_question_key, kudo_question>(fd, "questions", age));
+    got(for_each_entry<kudo_query_key, kudo_query>(fd, "questions", age));
 }
 
-std::size_t Datapath::open_questions() const {
+std::size_t Datapath::open_queries() const {
     std::size_t count = 0;
-    got(for_each_entry<kudo_question_key, kudo_question>(state_->maps.questions.get(), "questions",
-                                                         [&](const auto&, const auto&) { ++count; }));
+    got(for_each_entry<kudo_query_key, kudo_query>(state_->maps.queries.get(), "questions",
+                                                   [&](const auto&, const auto&) { ++count; }));
     return count;
 }
 

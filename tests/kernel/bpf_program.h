@@ -69,10 +69,10 @@ public:
     // What is known of addresses that the host asks by STUN, answered or not: by the address as text.
     [[nodiscard]] std::map<std::string, kudo_stray> strays() const;
     // What name servers have answered to questions that were noted, and how many are not answered yet.
-    [[nodiscard]] std::vector<kudo_answer> answers() const;
-    [[nodiscard]] std::size_t open_questions() const;
-    void age_questions(uint64_t nanoseconds) const; // as if they had been asked so much earlier
-    [[nodiscard]] uint64_t jiffies() const;         // jiffies64, as kudo_clock tells it
+    [[nodiscard]] std::vector<kudo_response> answers() const;
+    [[nodiscard]] std::size_t open_queries() const;
+    void age_queries(uint64_t nanoseconds) const; // as if they had been asked so much earlier
+    [[nodiscard]] uint64_t jiffies() const;       // jiffies64, as kudo_clock tells it
 
 private:
     struct State;

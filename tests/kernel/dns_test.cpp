@@ -27,7 +27,7 @@ TEST_P(DnsWay, AQuestionIsNotedAndItsAnswerKeptWhole) {
     receive(answer_of(), way);
     EXPECT_TRUE(datapath_->answers().empty()) << "an answer to nothing";
     send(dns_question(name), way);
-    EXPECT_EQ(datapath_->open_questions(), 1u);
+    EXPECT_EQ(datapath_->open_queries(), 1u);
     receive(answer_of(8), way);
     EXPECT_TRUE(datapath_->answers().empty()) << "another question's";
     receive(answer_of(), way);
@@ -36,7 +36,7 @@ TEST_P(DnsWay, AQuestionIsNotedAndItsAnswerKeptWhole) {
     EXPECT_EQ(Bytes(answers[0].message, answers[0].message + answers[0].length), answer_of());
     EXPECT_GT(answers[0].received, 0u);
     EXPECT_EQ(answers[0].interface, 1u); // the test run's, lo
-    EXPECT_EQ(datapath_->open_questions(), 0u);
+    EXPECT_EQ(datapath_->open_queries(), 0u);
     // Judged and counted once each, as any stranger's.
     const auto counters = datapath_->counters();
     EXPECT_EQ(counters->reasons[KUDO_REASON_STRANGER][KUDO_EGRESS].packets, 1u);
@@ -51,7 +51,7 @@ TEST_F(DnsTest, QuestionsAboutOtherNamesLeaveNoTrace) {
         send(dns_question(other), plain_);
         receive(answer_of(7, other), plain_);
     }
-    EXPECT_EQ(datapath_->open_questions(), 0u);
+    EXPECT_EQ(datapath_->open_queries(), 0u);
     EXPECT_TRUE(datapath_->answers().empty());
 }
 
@@ -59,7 +59,7 @@ TEST_F(DnsTest, EachQuestionIsAnsweredOnceAndTheLastAnswerStands) {
     send(dns_question(name, 1), plain_);
     receive(answer_of(1), plain_);
     receive(dns_answer(name, {{name, "192.0.2.66"}}, 1), plain_);
-    const kudo_answer first = datapath_->answers().at(0);
+    const kudo_response first = datapath_->answers().at(0);
     EXPECT_EQ(Bytes(first.message, first.message + first.length), answer_of(1));
     send(dns_question("LIVE.kudoway.ca", 2), plain_);
     receive(dns_answer("LIVE.kudoway.ca", {{name, "203.0.113.66"}}, 2), plain_);
@@ -84,7 +84,7 @@ TEST_F(DnsTest, AnAnswerFromAnotherAddressOrPortIsNone) {
     receive(answer_of(), plain_, 5353);
     receive(dns_question(name), plain_);
     EXPECT_TRUE(datapath_->answers().empty());
-    EXPECT_EQ(datapath_->open_questions(), 1u);
+    EXPECT_EQ(datapath_->open_queries(), 1u);
     const Bytes elsewhere = (Ethernet{} / IPv4{.source = plain_.remote, .destination = local4} /
                              Udp{.source_port = KUDO_DNS_PORT, .destination_port = local_port + 1} / Raw{answer_of()})
                                 .bytes();
@@ -97,17 +97,17 @@ TEST_F(DnsTest, AnAnswerLongerThanUsualIsNotKept) {
         load({});
         const Way way{"", plain_.remote, by_xdp, Shape::Plain};
         for (const std::size_t size :
-             {std::size_t{KUDO_ANSWER_BYTES} + 1, std::size_t{1400}, std::size_t{KUDO_ANSWER_BYTES}}) {
+             {std::size_t{KUDO_RESPONSE_BYTES} + 1, std::size_t{1400}, std::size_t{KUDO_RESPONSE_BYTES}}) {
             Bytes message = answer_of();
             for (std::size_t i = message.size(); i < size; ++i)
                 message.push_back(static_cast<uint8_t>(i));
             send(dns_question(name), way);
             receive(message, way);
-            if (size > KUDO_ANSWER_BYTES) {
+            if (size > KUDO_RESPONSE_BYTES) {
                 EXPECT_TRUE(datapath_->answers().empty()) << size;
                 continue;
             }
-            const kudo_answer kept = datapath_->answers().at(0);
+            const kudo_response kept = datapath_->answers().at(0);
             EXPECT_EQ(Bytes(kept.message, kept.message + kept.length), message);
         }
     }
@@ -120,18 +120,18 @@ TEST_F(DnsTest, AnAnswerThatGivesNothingChangesNothing) {
     receive(dns_answer(name, {}, 2), plain_);
     receive(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8182), plain_); // the server has failed
     receive(dns_answer(name, {{name, "203.0.113.66"}}, 2, KUDO_DNS_TYPE_A, 0x8380), plain_); // cut short
-    const kudo_answer kept = datapath_->answers().at(0);
+    const kudo_response kept = datapath_->answers().at(0);
     EXPECT_EQ(Bytes(kept.message, kept.message + kept.length), answer_of(1));
-    EXPECT_EQ(datapath_->open_questions(), 1u) << "it may yet be answered";
+    EXPECT_EQ(datapath_->open_queries(), 1u) << "it may yet be answered";
 }
 
 TEST_F(DnsTest, AnAnswerThatComesTooLateIsNone) {
     send(dns_question(name), plain_);
-    datapath_->age_questions(KUDO_QUESTION_LIFE + 1);
+    datapath_->age_queries(KUDO_QUERY_LIFETIME + 1);
     receive(answer_of(), plain_);
     EXPECT_TRUE(datapath_->answers().empty());
     send(dns_question(name), plain_);
-    datapath_->age_questions(KUDO_QUESTION_LIFE / 2);
+    datapath_->age_queries(KUDO_QUERY_LIFETIME / 2);
     receive(answer_of(), plain_);
     EXPECT_EQ(datapath_->answers().size(), 1u);
 }
@@ -146,9 +146,9 @@ TEST_F(DnsTest, WhatIsNoQuestionIsNotNoted) {
     const Packet tcp = Ethernet{} / IPv4{.source = local4, .destination = plain_.remote} /
                        Tcp{.source_port = local_port, .destination_port = KUDO_DNS_PORT} / Raw{whole};
     EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, tcp.bytes()).error, 0);
-    EXPECT_EQ(datapath_->open_questions(), 0u);
+    EXPECT_EQ(datapath_->open_queries(), 0u);
     send(whole, plain_);
-    EXPECT_EQ(datapath_->open_questions(), 1u);
+    EXPECT_EQ(datapath_->open_queries(), 1u);
 }
 
 TEST_F(DnsTest, WhoDoesNotCountKeepsNothing) {
@@ -170,7 +170,7 @@ TEST_F(DnsTest, TheNewestStayWhenTheTablesAreFull) {
     const auto answers = datapath_->answers();
     EXPECT_LE(answers.size(), 512u);
     EXPECT_GT(answers.size(), 200u);
-    EXPECT_TRUE(std::ranges::any_of(answers, [](const kudo_answer& kept) {
+    EXPECT_TRUE(std::ranges::any_of(answers, [](const kudo_response& kept) {
         return read_dns_answer({kept.message, kept.length})->name == "host-3999.kudoway.ca";
     }));
 }

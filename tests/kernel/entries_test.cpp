@@ -85,7 +85,7 @@ TEST_F(Entries, WhatStaysIsVisitedWhileOthersComeAndGo) {
         const uint32_t old = key - 1000;
         bpf_map_delete_elem(map_.get(), &old);
     };
-    walk_meanwhile(churn, [](const std::set<uint32_t>& keys) {
+    walk_meanwhile(churn, [&](const std::set<uint32_t>& keys) {
         EXPECT_EQ(std::distance(keys.begin(), keys.lower_bound(staying)), staying);
     });
 }

@@ -53,8 +53,8 @@ protected:
         const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(frame.size()),
                                  .link = KUDO_LINK_ETHERNET,
                                  .direction = KUDO_INGRESS,
-                                 .super_packet = 0,
-                                 .hidden_tags = 0};
+                                 .is_gso = 0,
+                                 .vlan_accel = 0};
         EXPECT_EQ(kudo_parse(frame.data(), frame.data() + frame.size(), &as_seen, &packet), 0u);
         (packet.family == 4 ? packet.key4.interface : packet.key6.interface) = 1;
         return flow_key(packet);
@@ -98,7 +98,7 @@ TEST_F(FlowCache, CountsStayExactWhileFlowsPushEachOtherOut) {
     for (const auto& [key, packets] : expected)
         total += packets;
     EXPECT_EQ(datapath_->counters()->reasons[KUDO_REASON_RULE][KUDO_INGRESS].packets, total);
-    EXPECT_EQ(datapath_->counters()->unrecorded_flows, 0u);
+    EXPECT_EQ(datapath_->counters()->untracked_packets, 0u);
 }
 
 // Two CPUs write, with pauses in which slots change hands, and a third thread adds up all the while.

@@ -92,7 +92,8 @@ inline std::string counter_difference(const kudo_counters& kernel, const kudo_co
                         kernel.services[slot][class_][direction], expected.services[slot][class_][direction]);
         }
     }
-    if (kernel.unrecorded_flows != expected.unrecorded_flows) text << "unrecorded " << kernel.unrecorded_flows << "\n";
+    if (kernel.untracked_packets != expected.untracked_packets)
+        text << "unrecorded " << kernel.untracked_packets << "\n";
     return text.str();
 }
 

@@ -75,8 +75,8 @@ Decision Oracle::decide(const Frame& frame) const {
     const kudo_frame as_seen{.wire_length = size,
                              .link = frame.link,
                              .direction = frame.direction,
-                             .super_packet = frame.segment_size != 0,
-                             .hidden_tags = 0};
+                             .is_gso = frame.segment_size != 0,
+                             .vlan_accel = 0};
     decision.parsed = kudo_parse(frame.bytes.data(), frame.bytes.data() + size, &as_seen, &packet);
     decision.wire = kudo_on_the_wire(&packet, frame.segment_size, frame.segments);
     if (decision.parsed) {
@@ -87,7 +87,7 @@ Decision Oracle::decide(const Frame& frame) const {
     const kudo_match found = match(remote_of(packet));
     const uint8_t protocol = packet.family == 4 ? packet.key4.protocol : packet.key6.protocol;
     const uint16_t port = packet.family == 4 ? packet.key4.remote_port : packet.key6.remote_port;
-    decision.judgement = kudo_judge(policy_.get(), &found, protocol, port, packet.later_fragment);
+    decision.judgement = kudo_judge(policy_.get(), &found, protocol, port, packet.non_first_fragment);
     return decision;
 }
 

@@ -24,18 +24,18 @@ TEST_P(StrayWay, ARequestIsNotedAndItsAnswerToo) {
     ASSERT_TRUE(strays.contains(way.remote)) << strays.begin()->first;
     kudo_stray stray = strays.at(way.remote);
     EXPECT_EQ(stray.requests, 1u);
-    EXPECT_EQ(stray.answers, 0u);
-    EXPECT_EQ(stray.first_answer, 0u);
-    EXPECT_EQ(stray.last_answer, 0u);
+    EXPECT_EQ(stray.responses, 0u);
+    EXPECT_EQ(stray.first_response, 0u);
+    EXPECT_EQ(stray.last_response, 0u);
     EXPECT_EQ(stray.interface, 1u); // the test run's, lo
     receive(stun_message(binding_success, 8), way);
     EXPECT_EQ(datapath_->strays().at(way.remote).answers, 0u) << "another transaction's";
     receive(stun_message(binding_success), way);
     stray = datapath_->strays().at(way.remote);
     EXPECT_EQ(stray.requests, 1u);
-    EXPECT_EQ(stray.answers, 1u);
-    EXPECT_GT(stray.first_answer, 0u);
-    EXPECT_EQ(stray.first_answer, stray.last_answer);
+    EXPECT_EQ(stray.responses, 1u);
+    EXPECT_GT(stray.first_response, 0u);
+    EXPECT_EQ(stray.first_response, stray.last_response);
     // Judged and counted once each, as any stranger's.
     const auto counters = datapath_->counters();
     EXPECT_EQ(counters->reasons[KUDO_REASON_STRANGER][KUDO_EGRESS].packets, 1u);
@@ -57,7 +57,7 @@ TEST_F(StrayTest, AnAnswerCountsOnceAndOnlyThatToTheLastRequest) {
     receive(stun_message(allocate_error, 3), plain_); // TURN asks for a password first
     const kudo_stray stray = datapath_->strays().at(plain_.remote);
     EXPECT_EQ(stray.requests, 3u);
-    EXPECT_EQ(stray.answers, 2u);
+    EXPECT_EQ(stray.responses, 2u);
 }
 
 TEST_F(StrayTest, EveryBitOfTheTransactionCounts) {

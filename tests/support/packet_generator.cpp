@@ -107,7 +107,7 @@ void PacketGenerator::add_link(Packet& packet) {
     packet.add(pppoe);
 }
 
-void PacketGenerator::add_ipv4(Packet& packet, bool super_packet) {
+void PacketGenerator::add_ipv4(Packet& packet, bool is_gso) {
     IPv4 ip{.dsfield = static_cast<uint8_t>(random_()), .id = static_cast<uint16_t>(random_())};
     const std::string local = chance(70) ? "192.0.2.10" : one_of(remotes4_);
     const bool swapped = chance(5);
@@ -118,7 +118,7 @@ void PacketGenerator::add_ipv4(Packet& packet, bool super_packet) {
     if (chance(4)) ip.ihl = static_cast<uint8_t>(below(16));
     if (chance(2)) ip.version = static_cast<uint8_t>(below(16));
     if (chance(5)) ip.total_length = static_cast<uint16_t>(chance(50) ? below(80) : random_());
-    if (super_packet && chance(20)) ip.total_length = 0;
+    if (is_gso && chance(20)) ip.total_length = 0;
     if (chance(3)) ip.checksum = static_cast<uint16_t>(chance(50) ? 0xffff : random_());
     ip.more_fragments = chance(12);
     if (chance(10)) ip.fragment_offset = static_cast<uint16_t>(below(8192));
@@ -143,7 +143,7 @@ void PacketGenerator::add_extension(Packet& packet) {
     packet.add(extension);
 }
 
-void PacketGenerator::add_ipv6(Packet& packet, bool super_packet) {
+void PacketGenerator::add_ipv6(Packet& packet, bool is_gso) {
     IPv6 ip{.dsfield = static_cast<uint8_t>(random_()), .flow_label = static_cast<uint32_t>(random_())};
     const std::string local = chance(70) ? "2001:db8:ffff::10" : one_of(remotes6_);
     const bool swapped = chance(5);
@@ -152,9 +152,9 @@ void PacketGenerator::add_ipv6(Packet& packet, bool super_packet) {
     ip.destination = remote_is_source ? local : one_of(remotes6_);
     if (chance(2)) ip.version = static_cast<uint8_t>(below(16));
     if (chance(5)) ip.payload_length = static_cast<uint16_t>(chance(50) ? below(80) : random_());
-    if (super_packet && chance(20)) ip.payload_length = 0;
+    if (is_gso && chance(20)) ip.payload_length = 0;
     packet.add(ip);
-    if (super_packet && chance(20)) packet.add(Extension{}); // where BIG TCP has its jumbo option
+    if (is_gso && chance(20)) packet.add(Extension{}); // where BIG TCP has its jumbo option
     const uint32_t extensions = chance(50) ? 0 : chance(70) ? 1 + below(3) : below(11);
     for (uint32_t i = 0; i < extensions; ++i)
         add_extension(packet);

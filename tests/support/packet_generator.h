@@ -39,8 +39,8 @@ private:
     Bytes noise(uint32_t size);
     uint16_t port();
     void add_link(Packet& packet);
-    void add_ipv4(Packet& packet, bool super_packet);
-    void add_ipv6(Packet& packet, bool super_packet);
+    void add_ipv4(Packet& packet, bool is_gso);
+    void add_ipv6(Packet& packet, bool is_gso);
     void add_extension(Packet& packet);
     void add_transport(Packet& packet);
     void spoil(Bytes& bytes);

@@ -15,12 +15,12 @@ namespace kudo::test {
 namespace {
 
 // Nothing: no question for addresses. Behind the message stands what would end any name at once.
-std::optional<kudo_dns_question> read(const Bytes& message) {
+std::optional<kudo_dns_query> read(const Bytes& message) {
     Bytes window(KUDO_DNS_WINDOW, 0);
     std::copy_n(message.begin(), std::min<std::size_t>(message.size(), KUDO_DNS_WINDOW), window.begin());
-    kudo_dns_question question{};
+    kudo_dns_query question{};
     const auto seen = static_cast<uint32_t>(std::min<std::size_t>(message.size(), KUDO_DNS_WINDOW));
-    if (!kudo_read_dns_question(window.data(), seen, &question)) return std::nullopt;
+    if (!kudo_read_dns_query(window.data(), seen, &question)) return std::nullopt;
     return question;
 }
 
@@ -117,27 +117,27 @@ TEST(DnsQuestion, TheEndOfAnyNameIsTheSameForDomainAndQuestion) {
 }
 
 TEST(DnsAnswer, IsAWholeResponseThatGivesSomething) {
-    EXPECT_TRUE(kudo_is_dns_answer(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "203.0.113.9"}}).data()));
-    EXPECT_FALSE(kudo_is_dns_answer(dns_answer("live.kudoway.ca", {}).data()));
-    EXPECT_FALSE(kudo_is_dns_answer(dns_question("live.kudoway.ca").data()));
-    EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8180, 0, 1).data()));
-    EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0xa980, 1, 1).data())); // of an update
-    EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8380, 1, 1).data())); // cut short
+    EXPECT_TRUE(kudo_is_dns_response(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "203.0.113.9"}}).data()));
+    EXPECT_FALSE(kudo_is_dns_response(dns_answer("live.kudoway.ca", {}).data()));
+    EXPECT_FALSE(kudo_is_dns_response(dns_question("live.kudoway.ca").data()));
+    EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8180, 0, 1).data()));
+    EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0xa980, 1, 1).data())); // of an update
+    EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8380, 1, 1).data())); // cut short
     for (unsigned code = 1; code < 16; ++code)
-        EXPECT_FALSE(kudo_is_dns_answer(dns_header(1, 0x8180 + code, 1, 1).data())) << code;
+        EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8180 + code, 1, 1).data())) << code;
 }
 
 TEST(NameFilter, LetsHardlyAnyOtherNamePass) {
     kudo_policy policy{};
     for (const char* domain : {"kudoway.com", "kudoway.eu", "kudoway.ca", "tokbox.com", "opentok.com"})
-        for (uint32_t hash = 0; hash < KUDO_NAME_FILTER_HASHES; ++hash) {
-            const uint32_t bit = kudo_name_filter_bit(name_ending(domain), hash);
-            policy.name_filter[bit / 64] |= 1ull << bit % 64;
+        for (uint32_t hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; ++hash) {
+            const uint32_t bit = kudo_domain_bloom_bit(name_ending(domain), hash);
+            policy.domain_bloom[bit / 64] |= 1ull << bit % 64;
         }
-    EXPECT_TRUE(kudo_may_name(&policy, name_ending("tokbox.com")));
+    EXPECT_TRUE(kudo_domain_maybe(&policy, name_ending("tokbox.com")));
     unsigned passed = 0;
     for (unsigned i = 0; i < 300'000; ++i)
-        passed += kudo_may_name(&policy, name_ending("name-" + std::to_string(i) + (i % 2 ? ".com" : ".ca"))) != 0;
+        passed += kudo_domain_maybe(&policy, name_ending("name-" + std::to_string(i) + (i % 2 ? ".com" : ".ca"))) != 0;
     EXPECT_EQ(passed, 0u);
 }
 

@@ -25,8 +25,8 @@ protected:
             policy_->services[127].ports[i] = {
                 .port = static_cast<uint16_t>(1000 + i), .protocol = udp, .class_ = KUDO_CLASS_CONTROL};
     }
-    kudo_judgement judge(const kudo_match& match, uint8_t protocol, uint16_t port, uint8_t later_fragment = 0) {
-        return kudo_judge(policy_.get(), &match, protocol, port, later_fragment);
+    kudo_judgement judge(const kudo_match& match, uint8_t protocol, uint16_t port, uint8_t non_first_fragment = 0) {
+        return kudo_judge(policy_.get(), &match, protocol, port, non_first_fragment);
     }
     std::unique_ptr<kudo_policy> policy_ = std::make_unique<kudo_policy>();
     const kudo_match media_{{{1, 26}}};

@@ -9,14 +9,11 @@
 namespace kudo::test {
 namespace {
 
-kudo_packet parse(const Bytes& frame, bool super_packet = true) {
+kudo_packet parse(const Bytes& frame, bool is_gso = true) {
     kudo_packet packet{};
     const auto size = static_cast<uint32_t>(frame.size());
-    const kudo_frame as_seen{.wire_length = size,
-                             .link = KUDO_LINK_ETHERNET,
-                             .direction = KUDO_EGRESS,
-                             .super_packet = super_packet,
-                             .hidden_tags = 0};
+    const kudo_frame as_seen{
+        .wire_length = size, .link = KUDO_LINK_ETHERNET, .direction = KUDO_EGRESS, .is_gso = is_gso, .vlan_accel = 0};
     EXPECT_EQ(kudo_parse(frame.data(), frame.data() + size, &as_seen, &packet), 0u);
     return packet;
 }

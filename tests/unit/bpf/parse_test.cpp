@@ -19,14 +19,14 @@ struct Parsed {
 };
 
 Parsed parse(const Bytes& frame, kudo_link_layer link = KUDO_LINK_ETHERNET, kudo_direction direction = KUDO_INGRESS,
-             bool super_packet = false, uint8_t hidden_tags = 0) {
+             bool is_gso = false, uint8_t vlan_accel = 0) {
     Parsed result;
     std::memset(&result.packet, 0xff, sizeof result.packet);
     const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(frame.size()),
                              .link = link,
                              .direction = direction,
-                             .super_packet = super_packet,
-                             .hidden_tags = hidden_tags};
+                             .is_gso = is_gso,
+                             .vlan_accel = vlan_accel};
     static const uint8_t nothing = 0; // an empty vector may have no place at all
     const uint8_t* data = frame.empty() ? &nothing : frame.data();
     result.reason = kudo_parse(data, data + frame.size(), &as_seen, &result.packet);
@@ -193,36 +193,36 @@ TEST(Parse, TransportHeadersBeyondTheIpLengthAreTruncated) {
 TEST(Parse, OnlyLaterFragmentsHaveNoPorts) {
     const Parsed first = parse(Ethernet{} / IPv4{.more_fragments = true} / Udp{.source_port = 5} / Payload(20));
     EXPECT_EQ(first.reason, 0u);
-    EXPECT_FALSE(first.packet.later_fragment);
+    EXPECT_FALSE(first.packet.non_first_fragment);
     EXPECT_EQ(first.packet.key4.remote_port, 5);
     for (const uint16_t offset : std::initializer_list<uint16_t>{1, 185, 8191}) {
         const Parsed later = parse(Ethernet{} / IPv4{.fragment_offset = offset, .protocol = 17} / Payload(3));
         EXPECT_EQ(later.reason, 0u);
-        EXPECT_TRUE(later.packet.later_fragment);
+        EXPECT_TRUE(later.packet.non_first_fragment);
         EXPECT_EQ(later.packet.key4.remote_port, 0);
         EXPECT_EQ(later.packet.key4.local_port, 0);
         EXPECT_EQ(later.packet.key4.protocol, 17);
-        EXPECT_EQ(later.packet.key4.later_fragment, 1); // so that its flow is not that of whole packets
+        EXPECT_EQ(later.packet.key4.non_first_fragment, 1); // so that its flow is not that of whole packets
     }
 }
 
 TEST(Parse, DontFragmentAndReservedFlagsAreNoFragment) {
     Bytes frame = (Ethernet{} / IPv4{} / Udp{.source_port = 5}).bytes();
     frame[14 + 6] = 0xc0;
-    EXPECT_FALSE(parse(frame).packet.later_fragment);
+    EXPECT_FALSE(parse(frame).packet.non_first_fragment);
     EXPECT_EQ(parse(frame).packet.key4.remote_port, 5);
 }
 
 TEST(Parse, Ipv6FragmentHeadersAreWalked) {
     const Parsed first = parse(Ethernet{} / IPv6{} / Fragment{.more_fragments = true} / Udp{.source_port = 5});
     EXPECT_EQ(first.reason, 0u);
-    EXPECT_FALSE(first.packet.later_fragment);
+    EXPECT_FALSE(first.packet.non_first_fragment);
     EXPECT_EQ(first.packet.key6.remote_port, 5);
     const Parsed later = parse(Ethernet{} / IPv6{} / Fragment{.offset = 1, .next_header = 17} / Payload(3));
     EXPECT_EQ(later.reason, 0u);
-    EXPECT_TRUE(later.packet.later_fragment);
+    EXPECT_TRUE(later.packet.non_first_fragment);
     EXPECT_EQ(later.packet.key6.protocol, 17);
-    EXPECT_EQ(later.packet.key6.later_fragment, 1);
+    EXPECT_EQ(later.packet.key6.non_first_fragment, 1);
     EXPECT_EQ(later.packet.header_length, 48u);
     Bytes reserved = (Ethernet{} / IPv6{} / Fragment{} / Udp{.source_port = 5}).bytes();
     reserved[14 + 40 + 1] = 0xff; // RFC 8200: reserved, ignored; not a length

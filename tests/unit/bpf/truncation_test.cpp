@@ -50,8 +50,8 @@ uint32_t parse_cut(const Bytes& frame, std::size_t linear, std::size_t wire_leng
     const kudo_frame as_seen{.wire_length = static_cast<uint32_t>(wire_length),
                              .link = link,
                              .direction = KUDO_INGRESS,
-                             .super_packet = 0,
-                             .hidden_tags = 0};
+                             .is_gso = 0,
+                             .vlan_accel = 0};
     const uint32_t reason = kudo_parse(start, start + linear, &as_seen, &packet);
     const auto heap = std::make_unique<uint8_t[]>(linear);
     std::memcpy(heap.get(), frame.data(), linear);

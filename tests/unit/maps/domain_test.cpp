@@ -38,7 +38,7 @@ TEST(NameFilter, HasTheDomainsOfChosenServicesOnly) {
     const auto compiled = compile(map_of({ca, us}), options({"ca"}));
     ASSERT_TRUE(compiled);
     const auto names = [&](std::string_view domain) {
-        return kudo_may_name(compiled->policy.get(), name_ending(domain)) != 0;
+        return kudo_domain_maybe(compiled->policy.get(), name_ending(domain)) != 0;
     };
     EXPECT_TRUE(names("kudoway.ca"));
     EXPECT_TRUE(names("example.org"));

@@ -54,8 +54,8 @@ bool prefilter_hit(const kudo_policy& policy, const Address& address) {
     uint64_t high = 0;
     for (std::size_t i = 0; i < 8; ++i)
         high = high << 8 | address.bytes[i]; // IPv4: the rest is zero
-    return address.family == Family::IPv4 ? kudo_may_hold4(&policy, static_cast<uint32_t>(high >> 32))
-                                          : kudo_may_hold6(&policy, high);
+    return address.family == Family::IPv4 ? kudo_prefilter4_maybe(&policy, static_cast<uint32_t>(high >> 32))
+                                          : kudo_prefilter6_maybe(&policy, high);
 }
 
 Address random_address(std::mt19937& random, Family family) {

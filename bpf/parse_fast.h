@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* The parser's short way for plain packets: Ethernet or a bare IP interface, no tags, no options, no fragments, TCP
- * or UDP. No helpers, no maps, no clock. Invariant: what it takes it parses as kudo_parse() does; everything else it
- * leaves to that. */
-#ifndef KUDO_PARSE_COMMON_H
-#define KUDO_PARSE_COMMON_H
+/* The parser's fast path for plain packets: Ethernet or a bare IP interface, no tags, no options, no fragments, TCP or
+ * UDP. No helpers, no maps, no clock.
+ * Invariant: what it takes it parses as kudo_parse(), the slow path, does; everything else it leaves to that. */
+#ifndef KUDO_PARSE_FAST_H
+#define KUDO_PARSE_FAST_H
 
 #include "parse.h"
 
 /* The last two words of a flow key's ports and protocol, each stored at once: they are soon read as words, and a load
  * that spans several stores waits for all of them. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define kudo_two_ports(remote, local) ((__u32)(remote) | (__u32)(local) << 16)
-#define kudo_first_byte(byte) ((__u32)(byte))
+#define kudo_port_word(remote, local) ((__u32)(remote) | (__u32)(local) << 16)
+#define kudo_byte_word(byte) ((__u32)(byte))
 #else
-#define kudo_two_ports(remote, local) ((__u32)(remote) << 16 | (__u32)(local))
-#define kudo_first_byte(byte) ((__u32)(byte) << 24)
+#define kudo_port_word(remote, local) ((__u32)(remote) << 16 | (__u32)(local))
+#define kudo_byte_word(byte) ((__u32)(byte) << 24)
 #endif
 #define kudo_put_ports(key, remote, local, protocol_)                                                                  \
 	do {                                                                                                           \
-		__u32 both_ = kudo_two_ports(remote, local), rest_ = kudo_first_byte(protocol_);                       \
+		__u32 both_ = kudo_port_word(remote, local), rest_ = kudo_byte_word(protocol_);                        \
 		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), remote_port), &both_, 4);      \
 		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), protocol), &rest_, 4);         \
 	} while (0)
 
-/* The shape that nearly all packets have, in one go: no tags, options, extension headers or later fragment, and all
+/* The shape that nearly all packets have, in one step: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
  * remote address, enough for the prefilter; `datagram_port` is UDP's remote port as on the wire, of TCP 0. 0: only
  * kudo_parse() can tell. */
-kudo_inline int kudo_parse_common_head(const void *start, const void *limit, const struct kudo_frame *frame,
+kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				       struct kudo_packet *packet, __u32 *datagram_port)
 {
-	const __u8 *data = (const __u8 *)start, *end = (const __u8 *)limit;
+	const __u8 *data = (const __u8 *)data_start, *end = (const __u8 *)data_end;
 	__u32 offset = frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
 	const __u8 *network = data + offset;
 	int ingress = frame->direction == KUDO_INGRESS;
@@ -41,7 +41,7 @@ kudo_inline int kudo_parse_common_head(const void *start, const void *limit, con
 	const struct kudo_ipv4_header *ip4 = (const struct kudo_ipv4_header *)network;
 	const struct kudo_ipv6_header *ip6 = (const struct kudo_ipv6_header *)network;
 
-	packet->later_fragment = 0;
+	packet->non_first_fragment = 0;
 	packet->has_jumbo_header = 0;
 	packet->l3_offset = offset;
 	*datagram_port = 0;
@@ -101,12 +101,12 @@ kudo_inline int kudo_parse_common_head(const void *start, const void *limit, con
 	return 0;
 }
 
-/* The rest of the key of a packet that has just gone through kudo_parse_common_head(). */
-kudo_inline void kudo_parse_common_key(const void *start, const void *limit, const struct kudo_frame *frame,
+/* The rest of the key of a packet that has just gone through kudo_parse_fast_head(). */
+kudo_inline void kudo_parse_fast_key(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				       struct kudo_packet *packet)
 {
-	const __u8 *network = (const __u8 *)start + (frame->link == KUDO_LINK_NONE ? 0 : 14);
-	const __u8 *end = (const __u8 *)limit;
+	const __u8 *network = (const __u8 *)data_start + (frame->link == KUDO_LINK_NONE ? 0 : 14);
+	const __u8 *end = (const __u8 *)data_end;
 	int ingress = frame->direction == KUDO_INGRESS;
 
 	if (packet->family == 4) {
@@ -131,15 +131,15 @@ kudo_inline void kudo_parse_common_key(const void *start, const void *limit, con
 }
 
 /* Both: 1: `packet` is what kudo_parse() gives, which returns 0. */
-kudo_inline int kudo_parse_common(const void *start, const void *limit, const struct kudo_frame *frame,
+kudo_inline int kudo_parse_fast(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				  struct kudo_packet *packet)
 {
 	__u32 datagram_port;
 
-	if (!kudo_parse_common_head(start, limit, frame, packet, &datagram_port))
+	if (!kudo_parse_fast_head(data_start, data_end, frame, packet, &datagram_port))
 		return 0;
-	kudo_parse_common_key(start, limit, frame, packet);
+	kudo_parse_fast_key(data_start, data_end, frame, packet);
 	return 1;
 }
 
-#endif /* KUDO_PARSE_COMMON_H */
+#endif /* KUDO_PARSE_FAST_H */

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bpf/parse_common.h"
+#include "bpf/parse_fast.h"
 #include "maps/document/built_in.h"
 #include "tests/support/packet_builder.h"
 #include "tests/support/packet_generator.h"
@@ -14,19 +14,19 @@
 namespace kudo::test {
 namespace {
 
-kudo_frame seen_as(const Bytes& frame, kudo_link_layer link, kudo_direction direction, uint8_t super_packet = 0) {
+kudo_frame seen_as(const Bytes& frame, kudo_link_layer link, kudo_direction direction, uint8_t is_gso = 0) {
     return {.wire_length = static_cast<uint32_t>(frame.size()),
             .link = link,
             .direction = direction,
-            .super_packet = super_packet,
-            .hidden_tags = 0};
+            .is_gso = is_gso,
+            .vlan_accel = 0};
 }
 
 bool is_common(const Packet& packet, kudo_link_layer link = KUDO_LINK_ETHERNET) {
     const Bytes frame = packet.bytes();
     const kudo_frame as_seen = seen_as(frame, link, KUDO_INGRESS);
     kudo_packet result;
-    return kudo_parse_common(frame.data(), frame.data() + frame.size(), &as_seen, &result) != 0;
+    return kudo_parse_fast(frame.data(), frame.data() + frame.size(), &as_seen, &result) != 0;
 }
 
 TEST(ParseCommon, GivesWhatTheLongWayGives) {
@@ -42,7 +42,7 @@ TEST(ParseCommon, GivesWhatTheLongWayGives) {
                 kudo_packet shortly, wholly;
                 std::memset(&shortly, 0xa5, sizeof shortly);
                 std::memset(&wholly, 0xa5, sizeof wholly);
-                if (!kudo_parse_common(frame.data(), frame.data() + frame.size(), &as_seen, &shortly)) continue;
+                if (!kudo_parse_fast(frame.data(), frame.data() + frame.size(), &as_seen, &shortly)) continue;
                 common++;
                 ASSERT_EQ(kudo_parse(frame.data(), frame.data() + frame.size(), &as_seen, &wholly), 0u)
                     << "packet " << i << " of KUDO_TEST_SEED=" << seed << "\n"
@@ -64,7 +64,7 @@ TEST(ParseCommon, KnowsOnlyADatagramsRemotePortFromTheStart) {
         const kudo_frame as_seen = seen_as(frame, KUDO_LINK_ETHERNET, direction);
         kudo_packet result;
         uint32_t port = 1;
-        EXPECT_TRUE(kudo_parse_common_head(frame.data(), frame.data() + frame.size(), &as_seen, &result, &port));
+        EXPECT_TRUE(kudo_parse_fast_head(frame.data(), frame.data() + frame.size(), &as_seen, &result, &port));
         return kudo_swap16(static_cast<uint16_t>(port));
     };
     for (const Packet& ip : {Ethernet{} / IPv4{}, Ethernet{} / IPv6{}}) {
