@@ -128,6 +128,11 @@ KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 #define KUDO_DOMAIN_BLOOM_BITS 4096
 #define KUDO_DOMAIN_BLOOM_WORDS (KUDO_DOMAIN_BLOOM_BITS / 64)
 
+kudo_inline int kudo_bit_is_set(const __u64 *words, __u32 bit)
+{
+	return (int)((words[bit >> 6] >> (bit & 63)) & 1);
+}
+
 /* One generation's policy, all but its two LPM tries. Two of these and two pairs of tries exist; generation g lives
  * in slot g & 1. A slot is written only while no program can be reading it. */
 struct kudo_policy {

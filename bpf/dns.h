@@ -55,12 +55,9 @@ kudo_inline int kudo_domain_maybe(const struct kudo_policy *policy, __u64 ending
 {
 	__u32 hash;
 
-	for (hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++) {
-		__u32 bit = kudo_domain_bloom_bit(ending, hash);
-
-		if (!((policy->domain_bloom[bit >> 6] >> (bit & 63)) & 1))
+	for (hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++)
+		if (!kudo_bit_is_set(policy->domain_bloom, kudo_domain_bloom_bit(ending, hash)))
 			return 0;
-	}
 	return 1;
 }
 

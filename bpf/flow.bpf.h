@@ -163,8 +163,8 @@ kudo_noinline int kudo_write_back(__u32 slot)
 
 kudo_inline int kudo_is_cached(const struct kudo_cached_flow *cached, const struct kudo_packet *packet)
 {
-	return packet->family == 4 ? kudo_flow4_equal(&cached->key4, &packet->key4)
-				   : kudo_flow6_equal(&cached->key6, &packet->key6);
+	return packet->family == 4 ? kudo_words_equal(&cached->key4, &packet->key4, sizeof(packet->key4) / 4)
+				   : kudo_words_equal(&cached->key6, &packet->key6, sizeof(packet->key6) / 4);
 }
 
 kudo_inline void kudo_count_cached(struct kudo_cached_flow *cached, __u64 now, const struct kudo_tally *tally)

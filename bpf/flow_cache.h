@@ -18,7 +18,7 @@
  *    Counting a packet and renewing the judgement are no moves and leave it alone.
  * F4 So a reader that finds the same even seq before and after has copied one flow's slot, and one that finds it so on
  *    every CPU, with the row read in between, has each packet once. `packets` and `bytes` may be one packet apart.
- *    [NobodyWhoReadsMeanwhileSeesAPacketTwiceOrLessThanBefore]
+ *    [AReaderNeverSeesAPacketTwiceOrLessThanBefore]
  * F5 Counts are written back before a slot goes to another flow, which it does only after KUDO_CACHE_IDLE_TICKS without
  *    a packet; before it is emptied; and with the first packet of a new write-back interval, so that the table's LRU
  *    sees that the flow is in use. [CountsStayExactWhileFlowsPushEachOtherOut, ABusyFlowSurvivesAFullFlowTable]
@@ -68,20 +68,15 @@ kudo_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
 			   remote[1] ^ ((__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol));
 }
 
-/* Without branches: they are nearly always equal. */
-kudo_inline int kudo_flow4_equal(const struct kudo_flow4_key *a, const struct kudo_flow4_key *b)
+/* Of two keys: without branches, as they are nearly always equal. */
+kudo_inline int kudo_words_equal(const void *a, const void *b, __u32 count)
 {
 	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	__u32 difference = 0;
 
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
-}
-
-kudo_inline int kudo_flow6_equal(const struct kudo_flow6_key *a, const struct kudo_flow6_key *b)
-{
-	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
-
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) |
-		(x[6] ^ y[6]) | (x[7] ^ y[7]) | (x[8] ^ y[8]) | (x[9] ^ y[9]) | (x[10] ^ y[10])) == 0;
+	for (__u32 i = 0; i < count; i++)
+		difference |= x[i] ^ y[i];
+	return difference == 0;
 }
 
 #endif /* KUDO_FLOW_CACHE_H */

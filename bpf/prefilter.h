@@ -37,27 +37,17 @@ kudo_inline __u32 kudo_prefilter6_fine_bit(__u64 high)
 		       (64 - KUDO_PREFILTER_FINE_SHIFT));
 }
 
-kudo_inline int kudo_prefilter_hit(const __u64 *words, __u32 bit)
-{
-	return (int)((words[(bit >> 6) & (KUDO_PREFILTER_WORDS - 1)] >> (bit & 63)) & 1);
-}
-
-kudo_inline int kudo_prefilter_fine_hit(const __u64 *words, __u32 bit)
-{
-	return (int)((words[(bit >> 6) & (KUDO_PREFILTER_FINE_WORDS - 1)] >> (bit & 63)) & 1);
-}
-
 /* Both bits of an address; 0: it is certainly not KUDO's. `high` as above. */
 kudo_inline int kudo_prefilter4_maybe(const struct kudo_policy *policy, __u32 high)
 {
-	return kudo_prefilter_hit(policy->prefilter4, kudo_prefilter4_bit(high)) &&
-	       kudo_prefilter_fine_hit(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high));
+	return kudo_bit_is_set(policy->prefilter4, kudo_prefilter4_bit(high)) &&
+	       kudo_bit_is_set(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high));
 }
 
 kudo_inline int kudo_prefilter6_maybe(const struct kudo_policy *policy, __u64 high)
 {
-	return kudo_prefilter_hit(policy->prefilter6, kudo_prefilter6_bit((__u32)(high >> 32))) &&
-	       kudo_prefilter_fine_hit(policy->prefilter6_fine, kudo_prefilter6_fine_bit(high));
+	return kudo_bit_is_set(policy->prefilter6, kudo_prefilter6_bit((__u32)(high >> 32))) &&
+	       kudo_bit_is_set(policy->prefilter6_fine, kudo_prefilter6_fine_bit(high));
 }
 
 KUDO_ASSERT(1 << KUDO_PREFILTER_FINE_SHIFT == KUDO_PREFILTER_FINE_BITS, "fine prefilter");

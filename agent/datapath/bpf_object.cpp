@@ -55,7 +55,7 @@ Result<void> for_each_entry(int map_fd, const std::string& what, std::size_t key
 }
 
 Result<LinkInfo> link_info(int link_fd) {
-    // linux/bpf.h of Debian 12 (6.1) does not know tcx; its ifindex stands where XDP's does (6.6, struct
+    // linux/bpf.h of Debian 12 (6.1) does not know tcx; its ifindex is where XDP's is (6.6, struct
     // bpf_link_info).
     bpf_link_info info{};
     uint32_t size = sizeof info;

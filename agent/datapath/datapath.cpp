@@ -32,7 +32,7 @@ bpf_program* program_of(const kudo_bpf& skeleton, const char* name) {
     return bpf_object__find_program_by_name(skeleton.obj, name);
 }
 
-// libbpf's own words: to the log, and the last warning into our error.
+// libbpf's messages: to the log, and the last warning into the error.
 thread_local std::string last_libbpf_warning;
 
 int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
@@ -46,7 +46,7 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
     return 0;
 }
 
-// From the start of the program: every file of agent/ calls libbpf.
+// From the start of the program: all of agent/ calls libbpf.
 [[maybe_unused]] const auto before_us = libbpf_set_print(log_libbpf);
 
 // None of its programs is to be loaded yet.
@@ -141,7 +141,7 @@ std::pair<const Copy*, const Copy::Entry*> find_copy(Program which) {
     for (const Copy& copy : copies)
         for (const Copy::Entry& entry : copy.programs)
             if (entry.which == which) return {&copy, &entry};
-    std::abort(); // every Program stands in the table
+    std::abort(); // every Program is in the table
 }
 
 // Named after the object's content: another build of the agent has another folder.
@@ -152,12 +152,6 @@ std::string program_folder_name() {
         return "programs_" + content_hash({static_cast<const char*>(bytes), size}).substr(0, 16);
     }();
     return name;
-}
-
-Result<void> make_pin_folder(const std::filesystem::path& path) {
-    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-        return fail_errno(path.string() + ": cannot make the folder");
-    return {};
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The data path's objects in the kernel: maps and programs, pinned in the layout's folder.
-// Invariant: the folder appears complete, by rename, or not at all; programs stand in a folder named after the object
+// Invariant: the folder appears complete, by rename, or not at all; programs are in a folder named after the object
 // they were loaded from, so another build's are recognised.
 #pragma once
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 
 #include "agent/datapath/bpf_object.h"
 #include "bpf/flow_cache.h"
@@ -35,33 +36,40 @@ uint32_t seq_of(const kudo_cached_flow& cached) {
     return std::atomic_ref(const_cast<uint32_t&>(cached.seq)).load(std::memory_order_acquire);
 }
 
-// A slot as it was at one moment; nothing if a program was moving its counts for longer than we look.
-std::optional<kudo_cached_flow> read_slot(const kudo_cached_flow& cached) {
-    for (int attempt = 0; attempt < 1000; attempt++) {
-        const uint32_t before = seq_of(cached);
-        if (before & 1) continue;
-        kudo_cached_flow copy;
-        std::memcpy(&copy, &cached, sizeof copy);
-        std::atomic_thread_fence(std::memory_order_acquire);
-        if (seq_of(cached) == before) {
-            copy.seq = before;
-            return copy;
-        }
-    }
-    return std::nullopt;
+// The slot as it has been since its seq was this; nothing if counts were moving then, or have moved since (F4).
+std::optional<kudo_cached_flow> read_slot(const kudo_cached_flow& cached, uint32_t seq) {
+    kudo_cached_flow copy;
+    std::memcpy(&copy, &cached, sizeof copy);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if ((seq & 1) != 0 || seq_of(cached) != seq) return std::nullopt;
+    return copy;
 }
 
-void add(kudo_flow& flow, const kudo_cached_flow& cached) {
+// What a slot adds to its flow's row.
+kudo_flow counted(const kudo_cached_flow& cached) {
+    return {.judgement = cached.judgement,
+            .first_seen = cached.last_seen,
+            .last_seen = cached.last_seen,
+            .directions = {{cached.packets[0], cached.bytes[0]}, {cached.packets[1], cached.bytes[1]}}};
+}
+
+void add(kudo_flow& flow, const kudo_flow& more) {
     for (int direction = 0; direction < KUDO_DIRECTIONS; direction++) {
-        flow.directions[direction].packets += cached.packets[direction];
-        flow.directions[direction].bytes += cached.bytes[direction];
+        flow.directions[direction].packets += more.directions[direction].packets;
+        flow.directions[direction].bytes += more.directions[direction].bytes;
     }
-    flow.last_seen = std::max(flow.last_seen, cached.last_seen);
+    flow.last_seen = std::max(flow.last_seen, more.last_seen);
 }
 
 template <typename Family> class Reader {
 public:
     using Key = typename Family::Key;
+    struct Hash {
+        std::size_t operator()(const Key& key) const { return Family::slot(key); }
+    };
+    struct Equal {
+        bool operator()(const Key& a, const Key& b) const { return std::memcmp(&a, &b, sizeof a) == 0; }
+    };
 
     Reader(int fd, std::span<const kudo_cpu> cpus) : fd_(fd), cpus_(cpus), seqs_(cpus.size() * KUDO_CACHE_SLOTS) {}
 
@@ -74,17 +82,22 @@ public:
         const auto take = [&flows](const Key& key, const kudo_flow& flow) { flows.emplace_back(key, flow); };
         KUDO_TRY(for_each_entry<Key, kudo_flow>(fd_, "the flows", take));
         read_caches();
-        for (auto& [key, flow] : flows)
-            KUDO_TRY(complete(key, flow));
-        // Rows that the table's LRU had to give up while a cache still holds the flow.
-        for (auto& [cached, found] : cached_) {
-            if (found || (cached.packets[0] == 0 && cached.packets[1] == 0)) continue;
-            kudo_flow flow{};
-            const Key key = Family::key(cached);
-            flow.judgement = cached.judgement;
-            flow.first_seen = cached.last_seen;
-            mark_found(key);
-            KUDO_TRY(complete(key, flow));
+        for (auto& [key, flow] : flows) {
+            const auto found = sums_.find(key);
+            if (moved_[Family::slot(key)])
+                KUDO_TRY(read_again(key, flow));
+            else if (found != sums_.end())
+                add(flow, found->second);
+            if (found != sums_.end()) sums_.erase(found);
+        }
+        // Rows that the table's LRU has evicted while a cache still holds the flow.
+        for (const auto& [key, sum] : sums_) {
+            if (sum.directions[0].packets == 0 && sum.directions[1].packets == 0) continue;
+            kudo_flow flow = sum;
+            if (moved_[Family::slot(key)]) {
+                flow = {.judgement = sum.judgement, .first_seen = sum.first_seen, .last_seen = 0, .directions = {}};
+                KUDO_TRY(read_again(key, flow));
+            }
             flows.emplace_back(key, flow);
         }
         return flows;
@@ -92,61 +105,35 @@ public:
 
 private:
     void read_caches() {
-        by_slot_.assign(KUDO_CACHE_SLOTS, {});
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2) {
-                const auto cached = read_slot(cpus_[cpu].cache[slot]);
-                if (!cached || cached->seq != seqs_[cpu * KUDO_CACHE_SLOTS + slot]) {
-                    moved_[slot] = true;
-                    continue;
-                }
-                if (cached->judgement == 0) continue;
-                by_slot_[slot].push_back(cached_.size());
-                cached_.emplace_back(*cached, false);
+                const auto cached = read_slot(cpus_[cpu].cache[slot], seqs_[cpu * KUDO_CACHE_SLOTS + slot]);
+                if (!cached) moved_[slot] = true;
+                if (!cached || cached->judgement == 0) continue;
+                const auto [entry, entered] = sums_.try_emplace(Family::key(*cached), counted(*cached));
+                if (!entered) add(entry->second, counted(*cached));
             }
     }
 
-    void mark_found(const Key& key) {
-        for (const std::size_t index : by_slot_[Family::slot(key)])
-            if (std::memcmp(&Family::key(cached_[index].first), &key, sizeof key) == 0) cached_[index].second = true;
-    }
-
-    // Adds the caches' part to a flow's row.
-    Result<void> complete(const Key& key, kudo_flow& flow) {
+    // Row and slots of a flow while no counts move between them. A move takes a program a microsecond, unless its CPU is
+    // interrupted meanwhile.
+    Result<void> read_again(const Key& key, kudo_flow& flow) {
         const uint32_t slot = Family::slot(key);
-        if (moved_[slot]) return read_again(key, slot, flow);
-        for (const std::size_t index : by_slot_[slot]) {
-            auto& [cached, found] = cached_[index];
-            if (std::memcmp(&Family::key(cached), &key, sizeof key) != 0) continue;
-            found = true;
-            add(flow, cached);
-        }
-        return {};
-    }
-
-    // Row and slots of a flow while no counts move between them. A program needs a microsecond for that, unless its CPU
-    // is taken away from it meanwhile.
-    Result<void> read_again(const Key& key, uint32_t slot, kudo_flow& flow) {
         std::vector<uint32_t> before(cpus_.size());
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
         for (bool first = true; first || std::chrono::steady_clock::now() < end; first = false) {
             if (!first) std::this_thread::sleep_for(std::chrono::microseconds(20));
-            bool rests = true;
-            for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++) {
+            for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
                 before[cpu] = seq_of(cpus_[cpu].cache[slot]);
-                rests &= (before[cpu] & 1) == 0;
-            }
             kudo_flow sum = flow;
-            if (!rests || (bpf_map_lookup_elem(fd_, &key, &sum) != 0 && errno != ENOENT)) continue;
+            bool rests = bpf_map_lookup_elem(fd_, &key, &sum) == 0 || errno == ENOENT;
             for (std::size_t cpu = 0; cpu < cpus_.size() && rests; cpu++) {
-                const auto cached = read_slot(cpus_[cpu].cache[slot]);
-                rests = cached && cached->seq == before[cpu];
-                if (rests && cached->judgement != 0 && std::memcmp(&Family::key(*cached), &key, sizeof key) == 0)
-                    add(sum, *cached);
+                const auto cached = read_slot(cpus_[cpu].cache[slot], before[cpu]);
+                rests = cached.has_value();
+                if (rests && cached->judgement != 0 && Equal()(Family::key(*cached), key)) add(sum, counted(*cached));
             }
             if (!rests) continue;
             flow = sum;
-            mark_found(key);
             return {};
         }
         return fail("a flow's counts were being moved for two seconds, so it cannot be read; try again");
@@ -155,8 +142,7 @@ private:
     int fd_;
     std::span<const kudo_cpu> cpus_;
     std::vector<uint32_t> seqs_;
-    std::vector<std::pair<kudo_cached_flow, bool>> cached_; // and whether its row was found
-    std::vector<std::vector<std::size_t>> by_slot_;         // indices into cached_
+    std::unordered_map<Key, kudo_flow, Hash, Equal> sums_; // of what the caches hold, but for slots that moved
     std::vector<bool> moved_ = std::vector<bool>(KUDO_CACHE_SLOTS);
 };
 

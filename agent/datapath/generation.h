@@ -12,7 +12,7 @@
 // G1 A packet is judged by one generation: the program reads kudo_active once, publish() writes it with one aligned
 //    store. 0: no policy yet, everything passes. [Swap.EveryPacketIsJudgedByTheOldPolicyOrTheNew,
 //    Swap.AMillionTimesInATightLoop, Generation.ZeroCountsNoPolicyAndPasses]
-// G2 The active slot is never written: its policy and its tries are whole and of one generation.
+// G2 The active slot is never written: its policy and its tries are complete and of one generation.
 //    [Generation.TheSlotOfTheActiveGenerationJudges, Swap.EveryPacketIsJudgedByTheOldPolicyOrTheNew]
 // G3 A slot is written only after every program that could have read it as the active one has ended: a grace period
 //    lies between the store that retired it and the first write. [Swap.EveryPacketIsJudgedByTheOldPolicyOrTheNew]
@@ -20,7 +20,7 @@
 //    what a killed writer left is seen, waited for (it may have been active) and emptied before the slot is used again;
 //    until then the other slot goes on judging. [Generation.WhatAKilledWriterLeftIsEmptiedFirst]
 // G5 A reader needs no lock: what it read between two loads of kudo_active that agree, from a slot whose `generation`
-//    is that number, is that generation's. [Swap.WhoReadsMeanwhileSeesOneWholePolicy]
+//    is that number, is that generation's. [Swap.AReaderSeesOneCompletePolicy]
 // G6 There is one writer: whoever holds the instance's lock.
 #pragma once
 
@@ -31,7 +31,7 @@
 
 namespace kudo {
 
-// Fills the idle slot with the whole next generation, makes it active with one store, waits until nobody reads the old
+// Fills the idle slot with the next generation, makes it active with one store, waits until no program reads the old
 // one and empties that. Returns the new generation's number. After an error the old generation is active. The caller
 // holds the lock.
 Result<uint32_t> publish(const DataPath::Maps& maps, const CompiledPolicy& compiled);
@@ -42,7 +42,7 @@ Result<void> fill_slot(const DataPath::Maps& maps, const CompiledPolicy& compile
 // The number of the active generation; 0: none yet.
 Result<uint32_t> active_generation(const DataPath::Maps& maps);
 
-// Everything of the active generation as it stands in the kernel's tables. `slots` is not filled. Needs no lock:
+// Everything of the active generation as it is in the kernel's tables. `slots` is not filled. Needs no lock:
 // reads again where a swap comes in between.
 struct ActivePolicy {
     uint32_t generation = 0;

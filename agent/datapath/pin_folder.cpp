@@ -15,13 +15,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// An empty folder in the bpffs that we mounted: the memory of it lives exactly as long as the mount.
-fs::path mounted_by_us(const Instance& instance) {
+// An empty folder in the bpffs that says that kudo-agent mounted it: it lives exactly as long as the mount.
+fs::path mount_marker(const Instance& instance) {
     return instance.pins() / "mounted_by_kudo_agent";
 }
 
-// The same for a folder that we made for `--bpffs`.
-fs::path made_by_us(const Instance& instance) {
+// The same for a folder that kudo-agent made for `--bpffs`.
+fs::path folder_marker(const Instance& instance) {
     return instance.pins() / "made_by_kudo_agent";
 }
 
@@ -37,9 +37,9 @@ Result<std::string> owner_text(const Instance& instance) {
     return fmt::format("{} {}", network.st_ino, state.string());
 }
 
-// A mount made in a mount namespace of its own is gone with it, and the pins with the mount. Whether it is one is seen
-// by comparing with the first process's, or our parent's where that may not be read.
-bool mounts_are_the_hosts() {
+// A mount made in another mount namespace than the host's is gone with it, and the pins with the mount. Which one this is
+// is told by comparing with the first process's, or the parent's where that may not be read.
+bool in_host_mount_namespace() {
     struct stat ours {
     }, theirs{};
     const std::string parent = fmt::format("/proc/{}/ns/mnt", getppid());
@@ -53,13 +53,6 @@ bool is_bpffs(const fs::path& path) {
     return statfs(path.c_str(), &about) == 0 && about.f_type == BPF_FS_MAGIC;
 }
 
-Result<void> make(const fs::path& path) {
-    if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
-    const int number = errno;
-    return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
-                      fmt::format("{}: cannot make the folder: {}", path.string(), strerror(number)), number});
-}
-
 Result<void> remove_tree(const fs::path& path) {
     std::error_code error;
     fs::remove_all(path, error);
@@ -68,7 +61,7 @@ Result<void> remove_tree(const fs::path& path) {
 }
 
 // Folders that a killed command was making or removing. Nothing in them is attached.
-Result<void> remove_halves(const Instance& instance) {
+Result<void> remove_leftovers(const Instance& instance) {
     for (const char* suffix : {"_new", "_old"})
         KUDO_TRY(remove_tree(instance.layout().string() + suffix));
     return {};
@@ -79,7 +72,7 @@ Result<void> remove_halves(const Instance& instance) {
 Result<void> prepare_pin_folder(const Instance& instance) {
     bool mounted = false, made = false;
     if (!is_bpffs(instance.bpffs) && instance.bpffs == default_bpffs) {
-        if (!mounts_are_the_hosts())
+        if (!in_host_mount_namespace())
             return bad_input(
                 fmt::format("{}: no bpffs, and one mounted in this mount namespace would end with it; enter "
                             "network namespaces with nsenter --net=FILE, or mount a bpffs that stays and "
@@ -92,15 +85,15 @@ Result<void> prepare_pin_folder(const Instance& instance) {
     // A custom folder is made if its parent is on a bpffs.
     if (!is_bpffs(instance.bpffs) && is_bpffs(instance.bpffs.parent_path())) {
         made = !fs::exists(instance.bpffs);
-        KUDO_TRY(make(instance.bpffs));
+        KUDO_TRY(make_pin_folder(instance.bpffs));
     }
     if (!is_bpffs(instance.bpffs))
         return bad_input(fmt::format("--bpffs {}: not a folder on a bpffs; mount one: mount -t bpf bpf {}",
                                      instance.bpffs.string(), instance.bpffs.string()));
-    KUDO_TRY(make(instance.pins()));
-    if (mounted) KUDO_TRY(make(mounted_by_us(instance)));
-    if (made) KUDO_TRY(make(made_by_us(instance)));
-    return remove_halves(instance);
+    KUDO_TRY(make_pin_folder(instance.pins()));
+    if (mounted) KUDO_TRY(make_pin_folder(mount_marker(instance)));
+    if (made) KUDO_TRY(make_pin_folder(folder_marker(instance)));
+    return remove_leftovers(instance);
 }
 
 Result<void> remove_pin_folder(const Instance& instance) {
@@ -109,21 +102,28 @@ Result<void> remove_pin_folder(const Instance& instance) {
     KUDO_TRY(remove_tree(old));
     if (rename(instance.layout().c_str(), old.c_str()) != 0 && errno != ENOENT)
         return fail_errno(instance.layout().string() + ": cannot remove");
-    KUDO_TRY(remove_halves(instance));
+    KUDO_TRY(remove_leftovers(instance));
 
-    const bool ours = fs::exists(mounted_by_us(instance)), made = fs::exists(made_by_us(instance));
-    rmdir(mounted_by_us(instance).c_str());
-    rmdir(made_by_us(instance).c_str());
-    // Another version's layout stays, and so does our folder then.
+    const bool ours = fs::exists(mount_marker(instance)), made = fs::exists(folder_marker(instance));
+    rmdir(mount_marker(instance).c_str());
+    rmdir(folder_marker(instance).c_str());
+    // Another version's layout stays, and with it the folder.
     if (rmdir(instance.pins().c_str()) != 0 && errno != ENOTEMPTY) return fail_errno(instance.pins().string());
     if (made) rmdir(instance.bpffs.c_str());
     if (ours && instance.bpffs == default_bpffs) {
-        // Only if nobody else has pinned anything since; the kernel's own two files are in every bpffs.
+        // Only if nothing else has been pinned there since; the kernel's own two files are in every bpffs.
         for (const auto& entry : fs::directory_iterator(default_bpffs))
             if (entry.path().filename() != "maps.debug" && entry.path().filename() != "progs.debug") return {};
         if (umount(default_bpffs) != 0) spdlog::debug("{} stays mounted: {}", default_bpffs, strerror(errno));
     }
     return {};
+}
+
+Result<void> make_pin_folder(const fs::path& path) {
+    if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+    const int number = errno;
+    return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
+                      fmt::format("{}: cannot make the folder: {}", path.string(), strerror(number)), number});
 }
 
 bool has_pins(const Instance& instance) {
@@ -150,7 +150,7 @@ Result<void> check_layout_is_ours(const Instance& instance) {
                                     entry.path().string()));
     }
     const std::string found = fs::read_symlink(owner_link(instance.layout()), error);
-    if (error) return {}; // no data path, or somebody has been at its pins: what reads them will say so
+    if (error) return {}; // no data path, or its pins were tampered with: what reads them will say so
     auto owner = KUDO_TRY(owner_text(instance));
     const auto split = [](const std::string& text) {
         return std::pair(text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1));

@@ -11,10 +11,12 @@
 namespace kudo {
 
 // The folder of pins: makes sure `instance.bpffs` is a bpffs (mounts the default one if nothing is mounted there, and
-// remembers), and removes what killed commands left half made.
+// remembers), and removes what killed commands left partially made.
 Result<void> prepare_pin_folder(const Instance& instance);
-// The opposite: removes the layout's pins and, if they are then empty, our folders; unmounts what we mounted.
+// The opposite: removes the layout's pins and, if they are then empty, the folders; unmounts what it mounted.
 Result<void> remove_pin_folder(const Instance& instance);
+// One folder in a bpffs, mode 0700, if there is none yet.
+Result<void> make_pin_folder(const std::filesystem::path& path);
 // Is there anything of this instance under its bpffs?
 bool has_pins(const Instance& instance);
 // Notes in a new layout whose it is: which state directory's and which network namespace's.

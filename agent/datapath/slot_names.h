@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The kernel's table of services: which name each slot stands for, and how a slot goes from one name to another.
+// The kernel's table of services: which name each slot has, and how a slot goes from one name to another.
 // Invariant: whoever reads the same names before and after the counters and flows has counters and flows of these
 // names; docs/decisions/2026-11-26-service-slots.md.
 #pragma once
@@ -15,7 +15,7 @@ namespace kudo {
 
 // A slot's name, and the first generation in which it has it: what an older one judged was for another name.
 struct SlotName {
-    std::string name; // empty: nobody's
+    std::string name; // empty: the slot is free
     uint32_t since = 0;
     bool operator==(const SlotName&) const = default;
 };

@@ -87,7 +87,7 @@ int kudo_bench_parse(struct xdp_md *context)
 	return XDP_PASS;
 }
 
-/* The long way through the parser, which a plain packet does not take. */
+/* The slow path through the parser, which a plain packet does not take. */
 SEC("xdp")
 int kudo_bench_parse_slow(struct xdp_md *context)
 {

@@ -92,7 +92,7 @@ void measure_packets(const TestHost& host, Report& report) {
     for (const Kind& kind : kinds)
         report.line("XDP: " + kind.name, "ns", compare(xdp, empty, frame_of(kind, false), options), kind.goal,
                     kind.goal == 0 ? 0 : unit * (kind.goal <= 12 ? 4 : 10));
-    // What the short way through the parser and the flow cache save, as ratios: without them both would be above 1.
+    // What the fast path through the parser and the flow cache save, as ratios: without them both would be above 1.
     // For the reader: on a busy machine they scatter too much to fail a run.
     const auto ratio = [&](const Kind& kind, const char* least) {
         const auto frame = frame_of(kind, false);

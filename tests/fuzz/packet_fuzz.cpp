@@ -60,7 +60,7 @@ Parsed parse(const uint8_t* frame, std::size_t linear, std::size_t wire_length, 
                              .is_gso = static_cast<uint8_t>(how.flags >> 2 & 1),
                              .vlan_accel = static_cast<uint8_t>(how.flags >> 4 & 1)};
     result.reason = kudo_parse(block.get(), block.get() + linear, &as_seen, &result.packet);
-    // The short way, where it is sure, gives the same.
+    // The fast path gives the same for what it takes.
     Parsed common;
     std::memset(&common, 0x5a, sizeof common);
     common.reason = 0;

@@ -60,8 +60,8 @@ void check_compiled(const kudo::RangeMap& map) {
             std::memcpy(&high, address.bytes.data(), sizeof high);
             high = ntohl(high);
             require(address.family == kudo::Family::IPv4
-                        ? kudo_prefilter_hit(compiled->policy->prefilter4, kudo_prefilter4_bit(high))
-                        : kudo_prefilter_hit(compiled->policy->prefilter6, kudo_prefilter6_bit(high)));
+                        ? kudo_bit_is_set(compiled->policy->prefilter4, kudo_prefilter4_bit(high))
+                        : kudo_bit_is_set(compiled->policy->prefilter6, kudo_prefilter6_bit(high)));
         }
     }
 }

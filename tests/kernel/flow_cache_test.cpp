@@ -102,7 +102,7 @@ TEST_F(FlowCache, CountsStayExactWhileFlowsPushEachOtherOut) {
 }
 
 // Two CPUs write, with pauses in which slots change hands, and a third thread adds up all the while.
-TEST_F(FlowCache, NobodyWhoReadsMeanwhileSeesAPacketTwiceOrLessThanBefore) {
+TEST_F(FlowCache, AReaderNeverSeesAPacketTwiceOrLessThanBefore) {
     constexpr uint32_t flows = 4000;
     std::vector<Bytes> frames;
     for (uint32_t flow = 0; flow < flows; ++flow)

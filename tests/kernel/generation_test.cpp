@@ -111,7 +111,7 @@ TEST_F(Generation, AFlowThatBothKnowKeepsItsCountersAndItsFirstSight) {
     EXPECT_EQ(datapath_->counters()->services[media_slot][KUDO_CLASS_MEDIA][KUDO_INGRESS].packets, 11u);
 }
 
-// In the same /16 the prefilter still says "maybe": it is the flow's row that must not be believed.
+// In the same /16 the prefilter still says "maybe": it is the flow's row that must not be trusted.
 TEST_F(Generation, AnAddressThatLeavesTheMapIsAStrangerAndItsFlowStopsGrowing) {
     for (const std::string_view other : {"3.7.200.0/24", "9.9.9.0/24"}) {
         datapath_.emplace();

@@ -93,7 +93,7 @@ Decision Oracle::decide(const Frame& frame) const {
 
 namespace {
 
-// As of a first packet: that of an RTP stream nobody has heard of before is not known to be audio.
+// As of a first packet: an RTP stream that is new is not known to be audio.
 kudo_treatment treatment_of(const Frame& frame, const Decision& decision) {
     const kudo_packet& packet = decision.packet;
     const auto class_ = static_cast<kudo_treatment>(kudo_class_of(decision.judgement));

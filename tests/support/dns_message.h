@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// DNS messages as they stand on the wire (RFC 1035).
+// DNS messages as they are on the wire (RFC 1035).
 // Invariant: nothing is checked: what a test asks for is what it gets.
 #pragma once
 

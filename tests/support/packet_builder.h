@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Packets that read like the wire: Ethernet{} / Vlan{.id = 5} / IPv4{.destination = "3.123.12.129"} / Udp{} /
 // Payload(100).
-// Invariant: lengths, protocol numbers and checksums that nobody gave are right; those that somebody gave stand as
-// given.
+// Invariant: lengths, protocol numbers and checksums are valid unless they are given; what is given is taken as it
+// is.
 #pragma once
 
 #include <cstdint>
@@ -133,7 +133,7 @@ template <LayerType A, LayerType B> Packet operator/(A first, B second) {
     return Packet(std::move(first)) / std::move(second);
 }
 
-// RFC 1071 over the bytes: 0 for a header or segment whose checksum is right.
+// RFC 1071 over the bytes: 0 for a header or segment whose checksum is valid.
 uint16_t internet_checksum(std::span<const uint8_t> bytes);
 
 // "45 00 00 1c ...", for messages of failed tests.

@@ -14,7 +14,7 @@
 namespace kudo::test {
 namespace {
 
-// Nothing: no question for addresses. Behind the message stands what would end any name at once.
+// Nothing: no question for addresses. The message is followed by what would end any name at once.
 std::optional<kudo_dns_query> read(const Bytes& message) {
     Bytes window(KUDO_DNS_WINDOW, 0);
     std::copy_n(message.begin(), std::min<std::size_t>(message.size(), KUDO_DNS_WINDOW), window.begin());
@@ -29,7 +29,7 @@ Bytes with(Bytes bytes, std::size_t place, uint8_t value) {
     return bytes;
 }
 
-TEST(DnsQuestion, IsReadWithItsIdentifierAndTheEndOfItsName) {
+TEST(DnsQuery, IsReadWithItsIdentifierAndTheEndOfItsName) {
     const auto question = read(dns_question("live.kudoway.ca", 0x1234));
     ASSERT_TRUE(question);
     EXPECT_EQ(question->id, 0x1234);
@@ -39,27 +39,27 @@ TEST(DnsQuestion, IsReadWithItsIdentifierAndTheEndOfItsName) {
     EXPECT_NE(question->ending, name_ending("*.kudoway.com"));
 }
 
-TEST(DnsQuestion, CapitalLettersAreTheSame) {
+TEST(DnsQuery, CapitalLettersAreTheSame) {
     EXPECT_EQ(read(dns_question("LiVe.KUDOWAY.cA"))->hash, read(dns_question("live.kudoway.ca"))->hash);
     EXPECT_EQ(read(dns_question("LiVe.KUDOWAY.cA"))->ending, name_ending("kudoway.ca"));
     EXPECT_NE(read(dns_question("live[.kudoway.ca"))->hash, read(dns_question("live{.kudoway.ca"))->hash);
 }
 
-TEST(DnsQuestion, NameAndTypeTellQuestionsApart) {
+TEST(DnsQuery, NameAndTypeTellQuestionsApart) {
     const auto hash = [](std::string_view name, unsigned type) { return read(dns_question(name, 7, type))->hash; };
     EXPECT_NE(hash("live.kudoway.ca", KUDO_DNS_TYPE_A), hash("live.kudoway.ca", KUDO_DNS_TYPE_AAAA));
     EXPECT_NE(hash("live.kudoway.ca", KUDO_DNS_TYPE_A), hash("api.kudoway.ca", KUDO_DNS_TYPE_A));
     EXPECT_NE(hash("ab.c.de", KUDO_DNS_TYPE_A), hash("a.bc.de", KUDO_DNS_TYPE_A)) << "where a label ends";
 }
 
-TEST(DnsQuestion, CutShortAnywhereIsNone) {
+TEST(DnsQuery, CutShortAnywhereIsNone) {
     const Bytes whole = dns_question("live.kudoway.ca");
     for (std::size_t size = 0; size < whole.size(); ++size)
         EXPECT_FALSE(read(Bytes(whole.begin(), whole.begin() + static_cast<long>(size)))) << size;
     EXPECT_TRUE(read(whole));
 }
 
-TEST(DnsQuestion, MayHaveExtensionsBehindIt) {
+TEST(DnsQuery, MayHaveExtensionsBehindIt) {
     Bytes message = dns_question("live.kudoway.ca");
     message.resize(message.size() + 11); // EDNS
     message[11] = 1;
@@ -68,7 +68,7 @@ TEST(DnsQuestion, MayHaveExtensionsBehindIt) {
     EXPECT_TRUE(read(message));
 }
 
-TEST(DnsQuestion, TheLongestNameIsWholeAndALongerOneIsNone) {
+TEST(DnsQuery, TheLongestNameIsWholeAndALongerOneIsNone) {
     const std::string label(63, 'x');
     const std::string longest = label + "." + label + "." + label + "." + std::string(61, 'y'); // 255 bytes
     ASSERT_EQ(dns_name(longest).size(), 255u);
@@ -77,7 +77,7 @@ TEST(DnsQuestion, TheLongestNameIsWholeAndALongerOneIsNone) {
     EXPECT_FALSE(read(dns_question(longest + "z")));
 }
 
-TEST(DnsQuestion, NeedsOneStandardQuestionForAddressesAndNoAnswer) {
+TEST(DnsQuery, NeedsOneStandardQuestionForAddressesAndNoAnswer) {
     const Bytes good = dns_question("live.kudoway.ca");
     EXPECT_FALSE(read(dns_question("live.kudoway.ca", 7, KUDO_DNS_TYPE_A, 0x8180))) << "a response";
     EXPECT_FALSE(read(dns_question("live.kudoway.ca", 7, KUDO_DNS_TYPE_A, 0x2900))) << "an update";
@@ -90,18 +90,18 @@ TEST(DnsQuestion, NeedsOneStandardQuestionForAddressesAndNoAnswer) {
     EXPECT_TRUE(read(good));
 }
 
-TEST(DnsQuestion, ACompressedNameIsNone) {
+TEST(DnsQuery, ACompressedNameIsNone) {
     for (const int length : {0x40, 0x80, 0xc0, 0xff})
         EXPECT_FALSE(read(with(dns_question("live.kudoway.ca"), KUDO_DNS_HEADER, static_cast<uint8_t>(length))));
 }
 
-TEST(DnsQuestion, ShortNamesHaveAnEndTheyShareWithNobody) {
+TEST(DnsQuery, ShortNamesHaveAnEndingOfTheirOwn) {
     EXPECT_TRUE(read(dns_question("")));
     EXPECT_TRUE(read(dns_question("ca")));
     EXPECT_NE(read(dns_question("ca"))->ending, name_ending("kudoway.ca"));
 }
 
-TEST(DnsQuestion, TheEndOfAnyNameIsTheSameForDomainAndQuestion) {
+TEST(DnsQuery, TheEndOfAnyNameIsTheSameForDomainAndQuestion) {
     std::mt19937 random(20261126);
     const auto letters = [&](std::size_t most) {
         std::string label;

@@ -125,7 +125,7 @@ TEST_F(Judge, EnforceLetsThroughWhatConnectionsNeed) {
         EXPECT_EQ(kudo_verdict_for(KUDO_ENFORCE, reason), KUDO_DROP) << reason;
 }
 
-TEST_F(Judge, AFrameThatIsNoPacketHasItsReasonAndNobodysService) {
+TEST_F(Judge, AFrameThatIsNoPacketHasItsReasonAndNoService) {
     policy_->mode = KUDO_ENFORCE;
     for (uint32_t reason = 0; reason < KUDO_REASON_END; ++reason) {
         const kudo_judgement judgement = kudo_judge_unparsed(policy_.get(), reason);

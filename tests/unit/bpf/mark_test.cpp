@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Marks: DSCP, skb->priority and the checksum's update.
-// Invariant: every updated checksum is compared with one computed from the whole header anew.
+// Invariant: every updated checksum is compared with one computed from the complete header again.
 #include <array>
 #include <cstring>
 #include <initializer_list>
@@ -118,7 +118,7 @@ TEST(Mark, ChecksumsAroundZeroComeOutAsASenderWritesThem) {
     }
 }
 
-// 0xffff is no checksum that a sender writes, but receivers take it where 0x0000 is right.
+// 0xffff is no checksum that a sender writes, but receivers take it where 0x0000 is valid.
 TEST(Mark, AChecksumOfAllOnesStaysAcceptable) {
     for (unsigned to = 0; to < 256; ++to) {
         Bytes header = Packet(IPv4{}).bytes();

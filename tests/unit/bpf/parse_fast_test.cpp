@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The short way through the parser: where it is sure, it gives what the long way gives; and it is sure of the packets
+// The fast path through the parser: what it takes it parses as the slow path does; and it takes the packets
 // that matter.
 // Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
 #include <cstring>

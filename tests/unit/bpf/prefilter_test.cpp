@@ -54,14 +54,14 @@ TEST(Prefilter, OnlyTheBitsThatAreSetAreHit) {
         Words words(KUDO_PREFILTER_WORDS);
         set_bit(words, bit);
         for (uint32_t other = 0; other < KUDO_PREFILTER_BITS; ++other)
-            ASSERT_EQ(kudo_prefilter_hit(words.data(), other), other == bit) << bit << " " << other;
+            ASSERT_EQ(kudo_bit_is_set(words.data(), other), other == bit) << bit << " " << other;
     }
 }
 
 TEST(Prefilter, AHitIsZeroOrOne) {
     const Words full(KUDO_PREFILTER_WORDS, ~0ull);
     for (uint32_t bit = 0; bit < KUDO_PREFILTER_BITS; ++bit)
-        ASSERT_EQ(kudo_prefilter_hit(full.data(), bit), 1);
+        ASSERT_EQ(kudo_bit_is_set(full.data(), bit), 1);
 }
 
 // Neighbouring /32s of one provider must not fall on each other: 2a05:d000::/32 to 2a05:dfff::/32.
@@ -69,7 +69,7 @@ TEST(Prefilter, NeighbouringIpv6PrefixesFallOnDifferentBits) {
     Words seen(KUDO_PREFILTER_WORDS);
     for (uint32_t i = 0; i < 4096; ++i) {
         const uint32_t bit = kudo_prefilter6_bit(0x2a05d000u + i);
-        EXPECT_FALSE(kudo_prefilter_hit(seen.data(), bit)) << i;
+        EXPECT_FALSE(kudo_bit_is_set(seen.data(), bit)) << i;
         set_bit(seen, bit);
     }
 }
