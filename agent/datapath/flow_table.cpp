@@ -115,8 +115,8 @@ private:
             }
     }
 
-    // Row and slots of a flow while no counts move between them. A move takes a program a microsecond, unless its CPU is
-    // interrupted meanwhile.
+    // Row and slots of a flow while no counts move between them. A move takes a program a microsecond, unless its CPU
+    // is interrupted meanwhile.
     Result<void> read_again(const Key& key, kudo_flow& flow) {
         const uint32_t slot = Family::slot(key);
         std::vector<uint32_t> before(cpus_.size());

@@ -29,7 +29,7 @@ TEST_P(StrayWay, ARequestIsNotedAndItsAnswerToo) {
     EXPECT_EQ(stray.last_response, 0u);
     EXPECT_EQ(stray.interface, 1u); // the test run's, lo
     receive(stun_message(binding_success, 8), way);
-    EXPECT_EQ(datapath_->strays().at(way.remote).answers, 0u) << "another transaction's";
+    EXPECT_EQ(datapath_->strays().at(way.remote).responses, 0u) << "another transaction's";
     receive(stun_message(binding_success), way);
     stray = datapath_->strays().at(way.remote);
     EXPECT_EQ(stray.requests, 1u);
@@ -49,10 +49,10 @@ TEST_F(StrayTest, AnAnswerCountsOnceAndOnlyThatToTheLastRequest) {
     send(stun_message(binding_request, 1), plain_);
     send(stun_message(binding_request, 2), plain_);
     receive(stun_message(binding_success, 1), plain_);
-    EXPECT_EQ(datapath_->strays().at(plain_.remote).answers, 0u);
+    EXPECT_EQ(datapath_->strays().at(plain_.remote).responses, 0u);
     for (int i = 0; i < 3; ++i)
         receive(stun_message(binding_success, 2), plain_);
-    EXPECT_EQ(datapath_->strays().at(plain_.remote).answers, 1u);
+    EXPECT_EQ(datapath_->strays().at(plain_.remote).responses, 1u);
     send(stun_message(allocate_request, 3), plain_);
     receive(stun_message(allocate_error, 3), plain_); // TURN asks for a password first
     const kudo_stray stray = datapath_->strays().at(plain_.remote);
@@ -67,7 +67,7 @@ TEST_F(StrayTest, EveryBitOfTheTransactionCounts) {
             static_cast<uint8_t>(answer[KUDO_STUN_TRANSACTION + bit / 8] ^ 1u << bit % 8);
         send(stun_message(binding_request), plain_);
         receive(answer, plain_);
-        ASSERT_EQ(datapath_->strays().at(plain_.remote).answers, 0u) << bit;
+        ASSERT_EQ(datapath_->strays().at(plain_.remote).responses, 0u) << bit;
     }
 }
 
@@ -79,7 +79,7 @@ TEST_F(StrayTest, OnlyRequestsGoOutAndOnlyAnswersComeIn) {
     send(stun_message(binding_request), plain_);
     for (const uint16_t type : {binding_indication, binding_request})
         receive(stun_message(type), plain_);
-    EXPECT_EQ(datapath_->strays().at(plain_.remote).answers, 0u);
+    EXPECT_EQ(datapath_->strays().at(plain_.remote).responses, 0u);
 }
 
 TEST_F(StrayTest, OtherTrafficOfThePortIsNotNoted) {
@@ -124,7 +124,7 @@ TEST_F(StrayTest, AnAnswerFromAnotherAddressOrPortIsNone) {
     receive(stun_message(binding_success), plain_, 3479);
     const auto strays = datapath_->strays();
     ASSERT_EQ(strays.size(), 1u);
-    EXPECT_EQ(strays.at(plain_.remote).answers, 0u);
+    EXPECT_EQ(strays.at(plain_.remote).responses, 0u);
 }
 
 TEST_F(StrayTest, OfASuperPacketTheFirstDatagramCounts) {
@@ -142,7 +142,7 @@ TEST_F(StrayTest, OfASuperPacketTheFirstDatagramCounts) {
         answers.resize(2 * answers.size());
         ASSERT_EQ(
             datapath_->run_tc(KUDO_INGRESS, frame_of(way, KUDO_INGRESS, answers, KUDO_STUN_PORT), segmented).error, 0);
-        EXPECT_EQ(datapath_->strays().at(way.remote).answers, 1u);
+        EXPECT_EQ(datapath_->strays().at(way.remote).responses, 1u);
         EXPECT_EQ(datapath_->counters()->reasons[KUDO_REASON_STRANGER][KUDO_EGRESS].packets, 2u);
     }
     load({}); // a message that would reach into the second datagram
@@ -175,7 +175,7 @@ TEST_F(StrayTest, WhoDoesNotCountDoesNotNote) {
             }
         }
         EXPECT_EQ(datapath_->strays().at(remote).requests, 4u);
-        EXPECT_EQ(datapath_->strays().at(remote).answers, 0u);
+        EXPECT_EQ(datapath_->strays().at(remote).responses, 0u);
     }
 }
 
@@ -198,7 +198,7 @@ TEST_F(StrayTest, TheNewestStayWhenTheTableIsFull) {
     const auto strays = datapath_->strays();
     EXPECT_LE(strays.size(), 1024u);
     EXPECT_GT(strays.size(), 500u);
-    EXPECT_EQ(strays.at(remote).answers, 1u);
+    EXPECT_EQ(strays.at(remote).responses, 1u);
 }
 
 } // namespace
