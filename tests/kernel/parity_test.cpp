@@ -47,7 +47,8 @@ protected:
         datapath_.emplace(Datapath::Options{.link = GetParam().link});
         auto compiled = compile(map_, options_, {});
         ASSERT_TRUE(compiled) << compiled.error().message;
-        datapath_->publish(*compiled, generation);
+        datapath_->fill(*compiled, generation);
+        datapath_->activate(generation);
         oracle_.emplace(map_, options_, *compiled, generation);
     }
 
