@@ -196,7 +196,7 @@ TEST_F(Swap, GenericXdpCountsWhatItDropsAndNothingElse) {
             for (uint32_t flow = 0; !stop; ++flow)
                 ++(datapath.run_xdp(packet("3.7.1.1", 1000, flow % 1024)).returned == XDP_DROP ? dropped : passed);
         });
-        for (uint32_t i = 0; i < 300'000; ++i) {
+        for (uint32_t i = 0; i < 1'000'000; ++i) {
             datapath.activate(1 + i % 2);
             for (int wait = 0; wait < 300; ++wait)
                 asm volatile("");

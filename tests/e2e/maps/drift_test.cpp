@@ -266,7 +266,7 @@ TEST_F(DriftTest, WhatWasLastHeardOfMoreThanAWeekAgoIsForgotten) {
     const auto grow_older = [&](uint64_t ticks) {
         kudo_stray stray{};
         ASSERT_EQ(bpf_map_lookup_elem(map.get(), &key, &stray), 0);
-        stray.last_answer -= ticks;
+        stray.last_response -= ticks;
         ASSERT_EQ(bpf_map_update_elem(map.get(), &key, &stray, BPF_ANY), 0);
     };
     constexpr uint64_t day = 24 * 3600;
