@@ -40,7 +40,7 @@ Result<bool> has_filters(uint32_t interface, uint32_t parent);
 // Makes it, in place of what is at its parent.
 Result<void> put(uint32_t interface, const TcObject& object);
 // Does the kernel have this kind of qdisc? Asked by trying to make one with options that are wrong, at the root of the
-// interface, which changes nothing. For cake, fq, htb, prio and tbf.
+// interface, which changes nothing. For cake, htb, prio and tbf.
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind);
 // Removes the root qdisc; the kernel puts its default one there. None there is no error.
 Result<void> remove_root_qdisc(uint32_t interface);

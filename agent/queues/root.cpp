@@ -14,6 +14,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// linux/pkt_sched.h >= 6.8: fq shows it if it looks at skb->priority.
+constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1;
+
 tl::unexpected<Error> made_by_admin(const Place& place, const std::string& kind) {
     return bad_input(fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable",
                                  place.name, kind));
@@ -49,10 +52,6 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
         if (!made && made.error().number == ENOENT && step.substitute) made = put(interface, *step.substitute);
         if (!made) return made;
     }
-    if (tree.kind != QueueKind::Fq) return {};
-    auto qdiscs = KUDO_TRY(list_qdiscs(interface));
-    if (std::ranges::none_of(qdiscs, [](const TcObject& qdisc) { return qdisc.kind == "fq" && has_bands(qdisc); }))
-        return fail("fq looks at marks since Linux 6.8 only", ENOENT);
     return {};
 }
 
@@ -136,7 +135,9 @@ FoundQueue QdiscTree::found() const {
     }
     result.honours_marks =
         result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake" ||
-        std::ranges::any_of(qdiscs, [](const TcObject& qdisc) { return qdisc.kind == "fq" && has_bands(qdisc); });
+        std::ranges::any_of(qdiscs, [](const TcObject& qdisc) {
+            return qdisc.kind == "fq" && !find_attribute(qdisc.options, tca_fq_priomap).empty();
+        });
     return result;
 }
 

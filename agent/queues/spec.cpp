@@ -51,7 +51,7 @@ std::string lower(std::string_view text) {
 } // namespace
 
 std::string_view queue_kind_name(QueueKind kind) {
-    static constexpr std::string_view names[] = {"cake", "htb", "prio", "fq", "pfifo_fast"};
+    static constexpr std::string_view names[] = {"cake", "htb", "prio", "pfifo_fast"};
     return names[static_cast<std::size_t>(kind)];
 }
 

@@ -12,10 +12,10 @@
 
 namespace kudo {
 
-enum class QueueKind { Cake, Htb, Prio, Fq, PfifoFast };
-inline constexpr QueueKind queue_kinds[] = {QueueKind::Cake, QueueKind::Htb, QueueKind::Prio, QueueKind::Fq,
+enum class QueueKind { Cake, Htb, Prio, PfifoFast };
+inline constexpr QueueKind queue_kinds[] = {QueueKind::Cake, QueueKind::Htb, QueueKind::Prio,
                                             QueueKind::PfifoFast}; // best first
-std::string_view queue_kind_name(QueueKind kind);                  // tc's: "cake", "htb", "prio", "fq", "pfifo_fast"
+std::string_view queue_kind_name(QueueKind kind);                  // tc's: "cake", "htb", "prio", "pfifo_fast"
 std::optional<QueueKind> queue_kind_of(std::string_view name);
 
 struct ShaperSpec {

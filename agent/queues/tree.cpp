@@ -9,10 +9,6 @@ namespace kudo {
 
 namespace {
 
-// linux/pkt_sched.h >= 6.8; a kernel that has the one has the other.
-constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1, tca_fq_weights = tca_fq_priomap + 1;
-constexpr int32_t fq_least_weight = 16384; // bytes, FQ_MIN_WEIGHT
-
 constexpr uint32_t usual_frame = 1514; // bytes
 constexpr uint32_t default_class = 2, video_class = 3, audio_class = 4, control_class = 5, line_class = 1;
 // cake's diffserv4 counts its tins from 1: bulk, best effort, video, voice.
@@ -189,21 +185,6 @@ QueueTree shaped_prio(const ShapedLine& line) {
     return tree;
 }
 
-// Three bands that take turns, each for as many bytes as its weight: audio, the rest of KUDO's, others. Whoever comes
-// to an idle band waits for the others' turns, so those are as short as the kernel lets them be. Audio's band gets
-// eight of ten bytes when all are full, which leaves the others a tenth each.
-TcObject fq(uint32_t handle, uint32_t parent) {
-    tc_prio_qopt bands{};
-    bands.bands = 3;
-    std::fill(std::begin(bands.priomap), std::end(bands.priomap), 2);
-    bands.priomap[first_priority] = 0;
-    bands.priomap[second_priority] = bands.priomap[third_priority] = 1;
-    Attributes attributes;
-    attributes.put(tca_fq_priomap, bands);
-    attributes.put(tca_fq_weights, std::array{8 * fq_least_weight, fq_least_weight, fq_least_weight});
-    return qdisc("fq", handle, parent, attributes.take());
-}
-
 // The names of cake's tins and of our classes, in order.
 const std::vector<std::string> audio{"audio"}, all_but_audio{"video", "fallback", "control"},
     video{"video", "fallback"}, control{"control"}, others{"other"};
@@ -252,12 +233,6 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line) {
         return htb(line);
     case QueueKind::Prio:
         return shaped_prio(line);
-    case QueueKind::Fq: {
-        QueueTree tree{.kind = kind};
-        tree.steps = {{token_bucket(line, handle(0), TC_H_ROOT, bits), {}}, {fq(handle(1), handle(0) | 1), {}}};
-        tree.priorities = prio_values();
-        return tree;
-    }
     case QueueKind::PfifoFast:
         break;
     }
@@ -290,8 +265,6 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
             // What others send waits in the same kind of queue as without us.
             for (uint32_t band = 1; band <= bands; band++)
                 tree.steps.push_back(leaf(next++, root | band, 1'000'000'000));
-        } else if (kind == QueueKind::Fq) {
-            tree.steps.push_back({fq(root, parent), {}});
         } else {
             tree.steps.push_back({qdisc("pfifo_fast", root, parent), {}});
         }
@@ -300,27 +273,16 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
     if (kind == QueueKind::Cake && transmit_queues == 0) {
         tree.priorities.fill(queue_handle | cake_video);
         tree.priorities[KUDO_TREATMENT_AUDIO] = queue_handle | cake_voice;
-    } else if (kind == QueueKind::Prio || kind == QueueKind::Fq) {
+    } else if (kind == QueueKind::Prio) {
         tree.priorities = prio_values();
     }
     return tree;
 }
 
 std::string_view caveat(QueueKind kind) {
-    switch (kind) {
-    case QueueKind::Fq: // net/sched/sch_fq.c: a flow is a FIFO, and its band the one of its last packet
-        return "fq keeps a flow in order, so that audio waits behind the video of its own flow, and is lost with it "
-               "where media alone is more than the line carries";
-    case QueueKind::PfifoFast:
-        return "pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
-               "carries, audio is lost as video is, and the rest gets nothing";
-    default:
-        return {};
-    }
-}
-
-bool has_bands(const TcObject& fq) {
-    return !find_attribute(fq.options, tca_fq_priomap).empty();
+    if (kind != QueueKind::PfifoFast) return {};
+    return "pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
+           "carries, audio is lost as video is, and the rest gets nothing";
 }
 
 std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes) {

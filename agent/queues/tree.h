@@ -48,9 +48,6 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
 // What a full line shows of this kind; empty: nothing that the others do better.
 std::string_view caveat(QueueKind kind);
 
-// Does what the kernel shows of this fq tell that it looks at skb->priority (6.8)?
-bool has_bands(const TcObject& fq);
-
 // One part of a queue and its numbers.
 struct QueueClass {
     std::vector<std::string> carries{};                         // treatments, and "other" for what is not KUDO's

@@ -105,7 +105,8 @@ DesiredState from_json(const nlohmann::json& json) {
     state.queues.downlink = line_from(json.at("downlink"));
     const std::string queue = json.at("queue");
     state.queues.kind = queue_kind_of(queue);
-    if (!state.queues.kind && queue != "auto") throw std::out_of_range("unknown queue");
+    // "fq": a kind of an earlier version; the next command or tick replaces that queue.
+    if (!state.queues.kind && queue != "auto" && queue != "fq") throw std::out_of_range("unknown queue");
     json.at("replace_qdisc").get_to(state.queues.replace_qdisc);
     const auto* mode = std::find_if(std::begin(modes), std::end(modes),
                                     [&](kudo_mode candidate) { return json.at("mode") == mode_name(candidate); });

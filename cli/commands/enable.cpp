@@ -52,7 +52,7 @@ Result<QueueSpec> parse_queues(const EnableOptions& options) {
     wish.downlink = downlink;
     wish.kind = queue_kind_of(options.queue);
     if (!wish.kind && options.queue != "auto")
-        return bad_input(fmt::format("--queue: {} is not a queue; write auto, cake, htb, prio, fq or pfifo_fast",
+        return bad_input(fmt::format("--queue: {} is not a queue; write auto, cake, htb, prio or pfifo_fast",
                                      quoted_text(options.queue)));
     wish.replace_qdisc = options.replace_qdisc;
     return wish;
@@ -149,7 +149,7 @@ Run setup_enable(CLI::App& app) {
     app.add_option("--downlink", options->downlink, "What the line carries in")
         ->type_name("RATE")
         ->capture_default_str();
-    app.add_option("--queue", options->queue, "auto, cake, htb, prio, fq or pfifo_fast")
+    app.add_option("--queue", options->queue, "auto, cake, htb, prio or pfifo_fast")
         ->type_name("KIND")
         ->capture_default_str();
     app.add_flag("--replace-qdisc", options->replace_qdisc,

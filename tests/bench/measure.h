@@ -18,7 +18,7 @@ struct Options {
     std::string json;   // file
     std::string only;   // one part
     // Of the contention benchmark:
-    std::string queues = "cake,htb,prio,fq,pfifo_fast"; // the agent's kinds to measure
+    std::string queues = "cake,htb,prio,pfifo_fast"; // the agent's kinds to measure
     double line = 20;                                   // Mbit/s, each way; less for an emulated machine
     std::string uplink, downlink;                       // the agent's rates; empty: 99 % and 95 % of the line
     std::string congestion_control = "cubic";           // of TCP; the default is not the same on every machine

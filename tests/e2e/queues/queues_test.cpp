@@ -187,7 +187,7 @@ TEST_F(Queues, WhatCouldNotBePutBackExactlyIsNotReplacedAtAll) {
 
 TEST_F(Queues, AKindThatTheKernelDoesNotHaveIsRefusedBeforeAnythingChanges) {
     const std::string before = picture();
-    for (const char* kind : {"cake", "prio", "fq", "htb"}) {
+    for (const char* kind : {"cake", "prio", "htb"}) {
         const bool present = make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", kind}});
         if (present) test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
         const Outcome outcome = test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--queue", kind});
@@ -308,7 +308,7 @@ TEST_F(Queues, ATightTokenBucketStillPassesWholeFramesWhenItComesBack) {
 TEST_F(Queues, LargeFramesPassThroughEveryKind) {
     for (const NetworkNamespace* space : {&test_->host, &test_->far})
         inside<int>(*space, [] { return run_program({"ip", "link", "set", "eth0", "mtu", "9000"}).status; });
-    for (const char* kind : {"auto", "htb", "pfifo_fast", "prio", "fq", "cake"}) {
+    for (const char* kind : {"auto", "htb", "pfifo_fast", "prio", "cake"}) {
         const Outcome enabled =
             test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--downlink", "20mbit", "--queue", kind});
         if (enabled.status == 2) continue; // not on this kernel
@@ -319,7 +319,7 @@ TEST_F(Queues, LargeFramesPassThroughEveryKind) {
 
 TEST_F(Queues, TheSlowestAndTheFastestRateCarryWholeFrames) {
     for (const char* rate : {"64kbit", "100gbit"})
-        for (const char* kind : {"htb", "pfifo_fast", "prio", "fq", "cake"}) {
+        for (const char* kind : {"htb", "pfifo_fast", "prio", "cake"}) {
             const Outcome enabled =
                 test_->agent({"enable", "--region", "ca", "--uplink", rate, "--downlink", rate, "--queue", kind});
             if (enabled.status == 2) continue; // not on this kernel
@@ -331,12 +331,12 @@ TEST_F(Queues, TheSlowestAndTheFastestRateCarryWholeFrames) {
 }
 
 TEST_F(Queues, EnableAndStatusSayWhereAudioLosesWithVideo) {
-    for (const char* kind : {"htb", "pfifo_fast", "prio", "fq", "cake"}) {
+    for (const char* kind : {"htb", "pfifo_fast", "prio", "cake"}) {
         const std::vector<std::string> enable = {"enable", "--region", "ca", "--uplink", "20mbit", "--queue", kind};
         const Outcome enabled = test_->agent(enable);
         if (enabled.status == 2) continue; // not on this kernel
         ASSERT_EQ(enabled.status, 0) << kind << enabled.err;
-        const bool weak = std::string(kind) == "pfifo_fast" || std::string(kind) == "fq";
+        const bool weak = std::string(kind) == "pfifo_fast";
         const std::string why = interface("eth0").at("uplink").at("why");
         EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
         EXPECT_NE(enabled.out.find(why), std::string::npos) << enabled.out;

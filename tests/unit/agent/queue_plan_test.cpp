@@ -119,7 +119,7 @@ TEST(QueuePlan, SaysOfAKindWhereAudioLosesWithVideo) {
     for (const QueueTree& tree : plan.candidates) {
         const std::string why = plan.why_with(tree);
         ASSERT_TRUE(why.starts_with(plan.why));
-        const bool weak = tree.kind == QueueKind::Fq || tree.kind == QueueKind::PfifoFast;
+        const bool weak = tree.kind == QueueKind::PfifoFast;
         EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
         EXPECT_EQ(why == plan.why, !weak) << why;
     }

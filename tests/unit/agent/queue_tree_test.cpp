@@ -18,7 +18,6 @@ namespace {
 constexpr uint64_t slowest = 64'000, usual = 20'000'000, fastest = 100'000'000'000;
 constexpr uint64_t rates[] = {slowest, usual, fastest};
 constexpr uint32_t mtus[] = {1280, 1500, 9000, 65535};
-constexpr uint16_t fq_priomap = 16, fq_weights = 17; // linux/pkt_sched.h of Linux 6.8
 
 template <typename T> T value_of(const std::vector<uint8_t>& bytes) {
     T value{};
@@ -158,7 +157,7 @@ TEST(QueueTree, EveryBurstHoldsAFrameAndIsNoLongPauseForOthers) {
                 EXPECT_GE((options.cbuffer + 1) * 64e-9 * ceiling, frame) << bits << " " << mtu;
                 EXPECT_LE(options.cbuffer * 64e-9, frame / ceiling + 60e-6) << bits << " " << mtu;
             }
-            for (const QueueKind kind : {QueueKind::Prio, QueueKind::Fq, QueueKind::PfifoFast})
+            for (const QueueKind kind : {QueueKind::Prio, QueueKind::PfifoFast})
                 for (const TcObject& one : of_kind(shaped_queue(kind, {bits, mtu}), "tbf", false)) {
                     const auto options = attribute<tc_tbf_qopt>(one, TCA_TBF_PARMS);
                     EXPECT_GE(attribute<uint32_t>(one, TCA_TBF_BURST), frame) << bits << " " << mtu;
@@ -184,7 +183,7 @@ TEST(QueueTree, CakeGetsTheRateInBytesAndAudioTheVoiceTin) {
         }
 }
 
-// The band that skb->priority leads to: sch_prio.c and sch_fq.c take its last four bits.
+// The band that skb->priority leads to: sch_prio.c takes its last four bits.
 uint8_t band(const tc_prio_qopt& map, uint32_t priority) {
     return map.priomap[priority & TC_PRIO_MAX];
 }
@@ -225,31 +224,6 @@ TEST(QueueTree, ShapedPrioSplitsMediaOnceMoreBelowNineTenthsOfTheLine) {
         EXPECT_EQ(band(outer, priority), 2) << priority;
 }
 
-TEST(QueueTree, FqsLowerBandsTakeTurnsAsShortAsTheKernelAllows) {
-    const auto check = [](const QueueTree& tree, const TcObject& fq) {
-        const auto map = attribute<tc_prio_qopt>(fq, fq_priomap);
-        EXPECT_EQ(map.bands, 3); // it takes no other number
-        EXPECT_EQ(band(map, tree.priorities[KUDO_TREATMENT_AUDIO]), 0);
-        EXPECT_EQ(band(map, tree.priorities[KUDO_TREATMENT_VIDEO]), 1);
-        EXPECT_EQ(band(map, tree.priorities[KUDO_TREATMENT_CONTROL]), 1);
-        for (uint32_t priority = 0; priority <= 6; priority++)
-            EXPECT_EQ(band(map, priority), 2) << priority;
-        const auto weights = attribute<std::array<int32_t, 3>>(fq, fq_weights);
-        constexpr int32_t least = 16384; // FQ_MIN_WEIGHT
-        EXPECT_EQ(weights[1], least);
-        EXPECT_EQ(weights[2], least);
-        EXPECT_GT(weights[0], least);
-        EXPECT_GE(weights[2] * 20, weights[0] + weights[1] + weights[2]) << "what is not KUDO's keeps a twentieth";
-        EXPECT_TRUE(has_bands(fq));
-    };
-    const auto shaped = shaped_queue(QueueKind::Fq, {usual});
-    check(shaped, shaped.steps[1].object);
-    const auto ordering = ordering_queue(QueueKind::Fq, 2);
-    for (const TcObject& one : of_kind(ordering, "fq", false))
-        check(ordering, one);
-    EXPECT_FALSE(has_bands({.kind = "fq"})) << "before Linux 6.8";
-}
-
 TEST(QueueTree, PfifoFastAndCakeBelowMqGoByTheMarkItself) {
     for (const QueueTree& tree : {shaped_queue(QueueKind::PfifoFast, {usual}), ordering_queue(QueueKind::PfifoFast, 0),
                                   ordering_queue(QueueKind::PfifoFast, 4), ordering_queue(QueueKind::Cake, 4)})
@@ -258,7 +232,7 @@ TEST(QueueTree, PfifoFastAndCakeBelowMqGoByTheMarkItself) {
 }
 
 TEST(QueueTree, BelowMqEachTransmitQueueHasOne) {
-    for (const QueueKind kind : {QueueKind::Cake, QueueKind::Prio, QueueKind::Fq, QueueKind::PfifoFast}) {
+    for (const QueueKind kind : {QueueKind::Cake, QueueKind::Prio, QueueKind::PfifoFast}) {
         const auto tree = ordering_queue(kind, 4);
         EXPECT_EQ(tree.steps[0].object.kind, "mq");
         std::set<uint32_t> parents;
