@@ -147,15 +147,13 @@ Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState&
     return report;
 }
 
-// Takes the lock and does `work`; where that leaves nothing to remember, no trace is left.
+// Does `work` under the lock.
 Result<ReconcileReport> locked(const Instance& instance, std::chrono::milliseconds timeout,
                                const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = KUDO_TRY(Lock::take(instance, timeout));
-    auto report = work();
-    lock.forget_if_unused(instance);
-    return report;
+    const auto lock = KUDO_TRY(Lock::take(instance, timeout));
+    return work();
 }
 
 Result<ReconcileReport> change_locked(const Instance& instance,
@@ -196,7 +194,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    auto lock = KUDO_TRY(Lock::take(instance, lock_timeout));
+    const auto lock = KUDO_TRY(Lock::take(instance, lock_timeout));
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : fresh_state(instance);
@@ -212,7 +210,6 @@ Result<bool> disable(const Instance& instance) {
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     KUDO_TRY(prune_range_maps(instance, desired));
     if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
-    lock.forget_if_unused(instance);
     return was_enabled;
 }
 

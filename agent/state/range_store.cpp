@@ -114,6 +114,7 @@ Result<void> prune_range_maps(const Instance& instance, const DesiredState& stat
         keep.insert(hash + ".json");
     for (const auto& file : files)
         if (!keep.contains(file.path().filename())) std::filesystem::remove(file.path(), error);
+    std::filesystem::remove(map_folder(instance), error); // if it is empty now
     return {};
 }
 

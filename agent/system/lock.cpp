@@ -4,83 +4,65 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "agent/system/files.h"
 
 namespace kudo {
 
-namespace fs = std::filesystem;
-
 namespace {
 
-// Whoever deletes the file holds the lock on it; a file that is no longer at its path locks nobody out.
-bool still_at(int fd, const std::filesystem::path& path) {
-    struct stat held {
-    }, named{};
-    return fstat(fd, &held) == 0 && lstat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
-           held.st_dev == named.st_dev;
-}
-
+// " (process 1234)", from /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF". Empty: not listed there, as on
+// a filesystem that shows files another device number than its own (btrfs), or in another PID namespace.
 std::string holder_of(int fd) {
-    char text[32] = {};
-    const ssize_t got = pread(fd, text, sizeof text - 1, 0);
-    return got > 0 ? std::string(text, static_cast<std::size_t>(got)) : "unknown";
+    struct stat about {};
+    if (fstat(fd, &about) != 0) return {};
+    const std::string locked =
+        fmt::format("{:02x}:{:02x}:{}", major(about.st_dev), minor(about.st_dev), about.st_ino);
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream words(line);
+        std::string id, type, advisory, mode, process, file;
+        words >> id >> type >> advisory >> mode >> process >> file;
+        if (type == "FLOCK" && file == locked) return fmt::format(" (process {})", process);
+    }
+    return {};
 }
 
 } // namespace
 
-Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds timeout) {
-    const auto path = instance.state_dir / "lock";
+Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::milliseconds timeout) {
+    KUDO_TRY(make_folder(folder));
+    Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) {
+        const int number = errno;
+        return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
+                          fmt::format("{}: cannot open: {}", folder.string(), strerror(number)), number});
+    }
     const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (true) {
-        KUDO_TRY(make_folder(instance.state_dir));
-        Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!fd && errno == ENOENT && std::chrono::steady_clock::now() < deadline) {
-            // The folder went away in between: its last user has just left.
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            continue;
-        }
-        // Read-only: what is there can still be locked.
-        if (!fd && (errno == EROFS || errno == ENOSPC))
-            fd = Fd(open(fs::exists(path) ? path.c_str() : instance.state_dir.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!fd) {
-            const int number = errno;
-            return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
-                              fmt::format("{}: cannot open: {}", path.string(), strerror(number)), number});
-        }
-        if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
-            if (fs::exists(path) && !still_at(fd.get(), path)) continue;
-            // For the message below only: a full disk must not keep anybody from switching us off.
-            const std::string pid = std::to_string(getpid());
-            if (ftruncate(fd.get(), 0) != 0 || pwrite(fd.get(), pid.data(), pid.size(), 0) < 0)
-                spdlog::debug("{}: {}", path.string(), strerror(errno));
-            return Lock(std::move(fd));
-        }
-        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(path.string() + ": cannot lock");
+    while (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(folder.string() + ": cannot lock");
         if (std::chrono::steady_clock::now() >= deadline)
-            return fail(fmt::format("another kudo-agent (process {}) is changing this host; waited {} s, try again",
+            return fail(fmt::format("another kudo-agent{} is changing this host; waited {}, try again",
                                     holder_of(fd.get()),
-                                    std::chrono::duration_cast<std::chrono::seconds>(timeout).count()),
+                                    timeout.count() % 1000 ? fmt::format("{} ms", timeout.count())
+                                                           : fmt::format("{} s", timeout.count() / 1000)),
                         EWOULDBLOCK);
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+    return fd;
 }
 
-void Lock::forget_if_unused(const Instance& instance) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(instance.state_dir, error))
-        if (entry.path().filename() != "lock" && entry.path().filename() != "range-maps") return;
-    if (error) return;
-    rmdir((instance.state_dir / "range-maps").c_str());
-    if (std::filesystem::exists(instance.state_dir / "range-maps")) return;
-    unlink((instance.state_dir / "lock").c_str());
-    rmdir(instance.state_dir.c_str());
+Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds timeout) {
+    auto fd = KUDO_TRY(lock_folder(instance.state_dir, timeout));
+    return Lock(std::move(fd));
 }
 
 } // namespace kudo

@@ -7,13 +7,13 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 #include "maps/document/built_in.h"
 #include "maps/document/range_map.h"
 #include "maps/document/write_range_map.h"
 #include "tests/support/host_test.h"
+#include "tests/support/locks.h"
 
 namespace kudo::test {
 namespace {
@@ -126,9 +126,7 @@ TEST_F(ConcurrentCommands, ACommandThatWaitsForAStoppedOneGivesUpAfterTenSeconds
             return start_program(test_->agent_argv({"enable", "--region", "ca"}));
         });
         const auto deadline = steady_clock::now() + seconds(10);
-        for (std::string pid; pid != std::to_string(child) && steady_clock::now() < deadline;) {
-            pid.clear();
-            std::ifstream(test_->instance.state_dir / "lock") >> pid;
+        while (!holds_a_lock(child) && steady_clock::now() < deadline) {
         }
         kill(child, SIGSTOP);
         int status = 0;

@@ -35,7 +35,7 @@ TEST_F(Enable, DisableAfterwardsLeavesNoTrace) {
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     EXPECT_EQ(test_->in_host({"tc", "qdisc", "show"}) + test_->in_host({"ip", "link", "show"}), before);
     EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
-    EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
+    EXPECT_TRUE(std::filesystem::is_empty(test_->instance.state_dir));
     EXPECT_EQ(test_->agent({"status"}).status, 3);
 }
 

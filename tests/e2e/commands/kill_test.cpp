@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <random>
@@ -20,6 +19,7 @@
 #include <thread>
 
 #include "tests/support/host_test.h"
+#include "tests/support/locks.h"
 #include "tests/support/traffic.h"
 
 namespace kudo::test {
@@ -123,6 +123,7 @@ protected:
         const auto started = steady_clock::now();
         const double delay = std::uniform_real_distribution<>(0, target.microseconds_taken)(random_);
         std::this_thread::sleep_until(started + std::chrono::microseconds(static_cast<int64_t>(delay)));
+        const bool under_lock = holds_a_lock(child);
         kill(child, SIGKILL);
         int status = 0;
         ASSERT_EQ(waitpid(child, &status, 0), child);
@@ -132,9 +133,7 @@ protected:
             hits_++;
             target.hits++;
             target.microseconds_taken *= 1.1; // so that the end of its life is reached too
-            std::string holder;
-            std::ifstream(test_->instance.state_dir.string() + "/lock") >> holder;
-            hits_under_lock_ += holder == std::to_string(child);
+            hits_under_lock_ += under_lock;
         } else {
             const int ended = WEXITSTATUS(status);
             const bool fine = ended == 0 || (target.arguments[0] == "status" && (ended == 3 || ended == 4));

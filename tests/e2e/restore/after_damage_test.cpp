@@ -62,7 +62,7 @@ protected:
         EXPECT_EQ(test_->agent({"status"}).status, 3);
         EXPECT_EQ(picture(), before_);
         EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
-        EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
+        EXPECT_TRUE(std::filesystem::is_empty(test_->instance.state_dir));
     }
     // One line, this exit status, and all of these words.
     void expect_error(const std::vector<std::string>& arguments, int status,

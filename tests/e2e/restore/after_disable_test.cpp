@@ -137,7 +137,7 @@ protected:
         EXPECT_EQ(picture(), before);
         EXPECT_EQ(living(ours), 0u) << "programs, maps or links of ours are still in the kernel";
         EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
-        EXPECT_FALSE(std::filesystem::exists(test_->instance.state_dir));
+        EXPECT_TRUE(std::filesystem::is_empty(test_->instance.state_dir));
     }
 };
 
