@@ -4,6 +4,8 @@
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "agent/attach/clsact.h"
@@ -45,8 +47,8 @@ Result<std::optional<Fd>> open_link(const fs::path& folder, uint32_t interface, 
     auto link = open_pin(pin_path(folder, interface, slot));
     if (!link && link.error().number == ENOENT) return std::optional<Fd>{};
     if (!link) return fail(std::move(link.error()));
-    auto info = KUDO_TRY(link_info(link->get()));
-    if (info.interface != interface) return std::optional<Fd>{}; // its interface is gone, or it was detached by force
+    if (KUDO_TRY(link_info(link->get())).interface != interface)
+        return std::optional<Fd>{}; // its interface is gone, or it was detached by force
     return std::optional<Fd>(std::move(*link));
 }
 
@@ -64,8 +66,7 @@ Result<bool> remove_link(const fs::path& folder, uint32_t interface, const Slot&
 Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot& slot, int program) {
     auto link = KUDO_TRY(open_link(folder, interface, slot));
     if (link) {
-        auto info = KUDO_TRY(link_info(link->get()));
-        if (info.program_id == program_id(program)) return false;
+        if (KUDO_TRY(link_info(link->get())).program_id == program_id(program)) return false;
         if (bpf_link_update(link->get(), program, nullptr) != 0) return fail_errno("cannot update a link's program");
         return true;
     }
@@ -93,8 +94,7 @@ Program egress_program(const Interface& interface) {
 
 // Takes our clsact filter away, if there is one; the clsact itself stays until disable.
 Result<bool> remove_filter(const DataPath& data_path, const ClsactHook& hook) {
-    auto present = KUDO_TRY(clsact_program(filters(data_path.folder()), hook));
-    if (present == 0) return false;
+    if (KUDO_TRY(clsact_program(filters(data_path.folder()), hook)) == 0) return false;
     KUDO_TRY(clsact_remove_filter(filters(data_path.folder()), hook));
     return true;
 }
@@ -111,104 +111,66 @@ Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, co
     const fs::path memory = filters(data_path.folder());
     if (wanted != TcHook::Clsact) {
         auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
-        if (changed) {
-            auto removed = KUDO_TRY(remove_filter(data_path, hook));
-            return TcAttached{Hook::Tcx, *changed || removed};
-        }
+        if (changed) return TcAttached{Hook::Tcx, KUDO_TRY(remove_filter(data_path, hook)) || *changed};
         // A kernel before 6.6 does not know the attach type.
         if (wanted == TcHook::Tcx || (changed.error().number != EINVAL && changed.error().number != EOPNOTSUPP))
             return fail(std::move(changed.error()).in(interface.name + ": tcx"));
     }
-    auto present = KUDO_TRY(clsact_program(memory, hook));
-    const bool change = present != program_id(program.get());
+    const bool change = KUDO_TRY(clsact_program(memory, hook)) != program_id(program.get());
     if (change) KUDO_TRY(clsact_attach(memory, hook, program.get()));
-    auto removed = KUDO_TRY(remove_link(data_path.folder(), interface.index, slot));
-    return TcAttached{Hook::Tc, change || removed};
-}
-
-// True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
-Result<bool> attach_xdp(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
-                        AttachResult& result) {
-    auto program = KUDO_TRY(data_path.program(which));
-    auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
-    if (changed) {
-        result.changed |= *changed;
-        return true;
-    }
-    if (result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);
-    return false;
-}
-
-Result<void> remove_slot(DataPath& data_path, const Interface& interface, const Slot& slot, AttachResult& result) {
-    auto removed = KUDO_TRY(remove_link(data_path.folder(), interface.index, slot));
-    result.changed |= removed;
-    return {};
+    return TcAttached{Hook::Tc, KUDO_TRY(remove_link(data_path.folder(), interface.index, slot)) || change};
 }
 
 } // namespace
 
 std::string_view hook_name(Hook hook) {
-    switch (hook) {
-    case Hook::XdpNative:
-        return "xdp-native";
-    case Hook::XdpGeneric:
-        return "xdp-generic";
-    case Hook::Tcx:
-        return "tcx";
-    case Hook::Tc:
-        return "tc";
-    }
-    return "unknown";
+    static constexpr std::string_view names[] = {"xdp-native", "xdp-generic", "tcx", "tc"};
+    return names[static_cast<std::size_t>(hook)];
 }
 
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
     AttachResult result;
+    const auto tc = [&](const Slot& slot, Program which, const char* what) -> Result<Hook> {
+        const TcAttached attached =
+            KUDO_TRY(attach_tc(data_path, interface, slot, which, options.tc_hook).in(interface.name + ": " + what));
+        result.changed |= attached.changed;
+        return attached.hook;
+    };
+    // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
+    const auto xdp = [&](const Slot& slot, Program which, const char* what) -> Result<bool> {
+        const Fd program = KUDO_TRY(data_path.program(which).in(interface.name + ": " + what));
+        const auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
+        if (changed) result.changed |= *changed;
+        if (!changed && result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);
+        return changed.has_value();
+    };
     // Egress first: an ingress packet's flow then never waits for its answer's mark.
-    auto egress = KUDO_TRY(attach_tc(data_path, interface, tcx_egress, egress_program(interface), options.tc_hook)
-                               .in(interface.name + ": egress"));
-    result.attached.egress = egress.hook;
-    result.changed |= egress.changed;
+    result.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface), "egress"));
+    const bool ethernet = interface.link == KUDO_LINK_ETHERNET;
+    if (!ethernet) result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
 
-    bool native = false, generic = false;
-    if (interface.link != KUDO_LINK_ETHERNET) {
-        result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
-    } else {
-        auto attached =
-            KUDO_TRY(attach_xdp(data_path, interface, xdp_native, Program::Xdp, result).in(interface.name + ": XDP"));
-        native = attached;
-    }
-    // The new hook stands before the old one goes, so that no packet passes unjudged.
-    if (native) {
+    // The new hook is attached before the old one goes, so that no packet passes unjudged.
+    std::vector<const Slot*> unused;
+    if (ethernet && KUDO_TRY(xdp(xdp_native, Program::Xdp, "XDP"))) {
         result.attached.ingress = Hook::XdpNative;
-        KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
-        KUDO_TRY(remove_slot(data_path, interface, tcx_ingress, result));
+        unused = {&xdp_generic, &tcx_ingress};
+        result.attached.marks_ingress = options.marks_ingress;
         if (options.marks_ingress) {
-            auto marking = KUDO_TRY(attach_tc(data_path, interface, tcx_mark, Program::TcIngressMark, options.tc_hook)
-                                        .in(interface.name + ": firewall mark"));
-            result.attached.marks_ingress = true;
-            result.changed |= marking.changed;
-            return result;
+            KUDO_TRY(tc(tcx_mark, Program::TcIngressMark, "firewall mark"));
+        } else {
+            unused.push_back(&tcx_mark);
+            result.changed |= KUDO_TRY(remove_filter(data_path, {interface.index, true}));
         }
-        KUDO_TRY(remove_slot(data_path, interface, tcx_mark, result));
-        auto removed = KUDO_TRY(remove_filter(data_path, {interface.index, true}));
-        result.changed |= removed;
-        return result;
+    } else {
+        result.attached.ingress = KUDO_TRY(tc(tcx_ingress, counting_ingress(interface), "ingress"));
+        unused = {&xdp_native, &tcx_mark};
+        if (ethernet && options.xdp_generic && KUDO_TRY(xdp(xdp_generic, Program::XdpGeneric, "generic XDP")))
+            result.attached.ingress = Hook::XdpGeneric;
+        else
+            unused.push_back(&xdp_generic);
     }
-    auto ingress = KUDO_TRY(attach_tc(data_path, interface, tcx_ingress, counting_ingress(interface), options.tc_hook)
-                                .in(interface.name + ": ingress"));
-    result.attached.ingress = ingress.hook;
-    result.changed |= ingress.changed;
-    if (options.xdp_generic && interface.link == KUDO_LINK_ETHERNET) {
-        auto attached = KUDO_TRY(attach_xdp(data_path, interface, xdp_generic, Program::XdpGeneric, result)
-                                     .in(interface.name + ": generic XDP"));
-        generic = attached;
-    }
-    if (generic)
-        result.attached.ingress = Hook::XdpGeneric;
-    else
-        KUDO_TRY(remove_slot(data_path, interface, xdp_generic, result));
-    for (const Slot* slot : {&xdp_native, &tcx_mark})
-        KUDO_TRY(remove_slot(data_path, interface, *slot, result));
+    for (const Slot* slot : unused)
+        result.changed |= KUDO_TRY(remove_link(data_path.folder(), interface.index, *slot));
     return result;
 }
 
@@ -216,11 +178,10 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     Attached attached;
     const fs::path& folder = data_path.folder();
     const auto read_link = [&](const Slot& slot, Program which) -> Result<bool> {
-        auto link = KUDO_TRY(open_link(folder, interface.index, slot));
+        const auto link = KUDO_TRY(open_link(folder, interface.index, slot));
         if (!link) return false;
-        auto info = KUDO_TRY(link_info(link->get()));
-        auto program = data_path.pinned_program(which);
-        attached.current &= program && info.program_id == program_id(program->get());
+        const auto program = data_path.pinned_program(which);
+        attached.current &= program && KUDO_TRY(link_info(link->get())).program_id == program_id(program->get());
         return true;
     };
     // Which program our clsact filter runs; one of another build passes for the first.
@@ -258,10 +219,8 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
 
 Result<bool> detach(const fs::path& folder, uint32_t interface) {
     bool changed = false;
-    for (const Slot* slot : slots) {
-        auto removed = KUDO_TRY(remove_link(folder, interface, *slot));
-        changed |= removed;
-    }
+    for (const Slot* slot : slots)
+        changed |= KUDO_TRY(remove_link(folder, interface, *slot));
     for (const ClsactHook& hook : clsact_hooks(filters(folder))) {
         if (hook.interface != interface) continue;
         KUDO_TRY(clsact_detach(filters(folder), hook));

@@ -4,11 +4,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/pkt_sched.h>
-#include <netlink/route/classifier.h>
-#include <netlink/route/qdisc.h>
-#include <netlink/route/tc.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -16,7 +14,7 @@
 
 #include "agent/datapath/bpf_object.h"
 #include "agent/netlink/interface_number.h"
-#include "agent/netlink/netlink.h"
+#include "agent/netlink/tc_object.h"
 
 namespace kudo {
 
@@ -100,30 +98,14 @@ Result<void> remove_found(const ClsactHook& hook, const Found& found) {
 }
 
 Result<bool> has_clsact(uint32_t interface) {
-    auto socket = KUDO_TRY(open_netlink());
-    nl_cache* raw = nullptr;
-    if (const int error = rtnl_qdisc_alloc_cache(socket.get(), &raw); error < 0)
-        return fail(std::string("cannot read the qdiscs: ") + nl_geterror(error));
-    const NlCache qdiscs(raw);
-    for (nl_object* object = nl_cache_get_first(qdiscs.get()); object; object = nl_cache_get_next(object)) {
-        rtnl_tc* qdisc = TC_CAST(object);
-        const char* kind = rtnl_tc_get_kind(qdisc);
-        if (rtnl_tc_get_ifindex(qdisc) == static_cast<int>(interface) && kind && std::string_view(kind) == "clsact")
-            return true;
-    }
-    return false;
+    const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
+    return std::ranges::find(qdiscs, "clsact", &TcObject::kind) != qdiscs.end();
 }
 
-// Does any filter stand on either side of the clsact?
-Result<bool> has_filters(uint32_t interface) {
-    auto socket = KUDO_TRY(open_netlink());
-    for (const uint32_t parent : {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)}) {
-        nl_cache* raw = nullptr;
-        if (const int error = rtnl_cls_alloc_cache(socket.get(), static_cast<int>(interface), parent, &raw); error < 0)
-            return fail(std::string("cannot read the tc filters: ") + nl_geterror(error));
-        const NlCache filters(raw);
-        if (nl_cache_nitems(filters.get()) > 0) return true;
-    }
+// On either side of the clsact.
+Result<bool> has_any_filter(uint32_t interface) {
+    for (const uint32_t side : {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS})
+        if (KUDO_TRY(has_filters(interface, TC_H_MAKE(TC_H_CLSACT, side)))) return true;
     return false;
 }
 
@@ -196,7 +178,7 @@ Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
     const ClsactHook other{hook.interface, !hook.ingress};
     if (!fs::exists(clsact_memory(memory, hook)) || fs::exists(filter_memory(memory, other))) return {};
 
-    auto others = has_filters(hook.interface);
+    auto others = has_any_filter(hook.interface);
     if (others && !*others) {
         bpf_tc_hook both = libbpf_hook(hook, true);
         if (const int error = bpf_tc_hook_destroy(&both);

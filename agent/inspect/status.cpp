@@ -15,17 +15,11 @@
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
 #include "maps/base/abi_names.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 
 namespace {
-
-template <typename Bytes> std::string hex(const Bytes& bytes) {
-    std::string text;
-    for (const auto byte : bytes)
-        text += fmt::format("{:02x}", byte);
-    return text;
-}
 
 // `maps`: null if the one in effect cannot be read.
 Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
@@ -54,7 +48,7 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
 Result<void> read_interfaces(DataPath& data_path, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
     for (const Interface& interface : wanted.present) {
-        auto attached = KUDO_TRY(read_attached(data_path, interface));
+        const Attached attached = KUDO_TRY(read_attached(data_path, interface));
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;
@@ -69,8 +63,7 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
             line.problem = "no program marks incoming packets";
         else if (!attached.current)
             line.problem = "runs the programs of another build, or counts twice";
-        auto queues = KUDO_TRY(read_queues(data_path, interface, status.desired.queues));
-        line.queues = std::move(queues);
+        line.queues = KUDO_TRY(read_queues(data_path, interface, status.desired.queues));
         for (const auto& [name, queue] :
              {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
             if (!queue->healthy && line.problem.empty())
@@ -96,8 +89,7 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
 
 // `maps`: as above.
 Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& status) {
-    auto stale = KUDO_TRY(read_drift(data_path));
-    status.stale = std::move(stale);
+    status.stale = KUDO_TRY(read_drift(data_path));
     if (maps)
         judge_by_map(status.stale, maps->combined(), status.desired.compile_options());
     else
@@ -107,8 +99,7 @@ Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& s
 
 Result<Status> read_once(const Instance& instance) {
     Status status;
-    auto desired = KUDO_TRY(load_desired_state(instance));
-    status.desired = std::move(desired);
+    status.desired = KUDO_TRY(load_desired_state(instance));
     auto maps = load_honoured_maps(instance, status.desired);
     if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
     if (maps) {

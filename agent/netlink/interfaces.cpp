@@ -52,7 +52,7 @@ Interface describe(rtnl_link* link) {
 Result<std::set<uint32_t>> default_route_indexes(nl_sock* socket) {
     nl_cache* raw = nullptr;
     if (const int error = rtnl_route_alloc_cache(socket, AF_UNSPEC, 0, &raw); error < 0)
-        return fail(std::string("cannot read the routes: ") + nl_geterror(error));
+        return netlink_error("cannot read the routes", error);
     const NlCache routes(raw);
     std::set<uint32_t> indexes;
     for (nl_object* object = nl_cache_get_first(routes.get()); object; object = nl_cache_get_next(object)) {
@@ -76,23 +76,13 @@ NlMessage generic_message(int family, uint8_t command) {
     return message;
 }
 
-int read_family(nl_msg* message, void* family) {
-    const nlattr* id = nlmsg_find_attr(nlmsg_hdr(message), sizeof(genlmsghdr), CTRL_ATTR_FAMILY_ID);
-    if (id) *static_cast<int*>(family) = nla_get_u16(id);
-    return NL_OK;
-}
-int note_answer(nl_msg*, void* answered) {
-    *static_cast<bool*>(answered) = true;
-    return NL_OK;
-}
-
 } // namespace
 
 Result<std::vector<Interface>> list_interfaces() {
     auto socket = KUDO_TRY(open_netlink());
     nl_cache* raw = nullptr;
     if (const int error = rtnl_link_alloc_cache(socket.get(), AF_UNSPEC, &raw); error < 0)
-        return fail(std::string("cannot read the interfaces: ") + nl_geterror(error));
+        return netlink_error("cannot read the interfaces", error);
     const NlCache links(raw);
     auto with_default_route = KUDO_TRY(default_route_indexes(socket.get()));
 
@@ -131,22 +121,21 @@ Result<std::vector<Address>> own_addresses() {
 }
 
 bool is_wireless(uint32_t interface) {
-    const NlSocket socket(nl_socket_alloc());
-    if (!socket || nl_connect(socket.get(), NETLINK_GENERIC) < 0) return false;
-    int family = 0;
     const NlMessage ask = generic_message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
     if (!ask || nla_put_string(ask.get(), CTRL_ATTR_FAMILY_NAME, NL80211_GENL_NAME) < 0) return false;
-    nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, read_family, &family);
-    if (nl_send_auto(socket.get(), ask.get()) < 0 || nl_recvmsgs_default(socket.get()) < 0 ||
-        nl_wait_for_ack(socket.get()) < 0 || family == 0)
-        return false; // no nl80211: no Wi-Fi
+    int family = 0;
+    const auto read_family = [&family](const nlmsghdr* header) {
+        const nlattr* id = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(genlmsghdr), CTRL_ATTR_FAMILY_ID);
+        if (id) family = nla_get_u16(id);
+    };
+    if (!transact(ask.get(), read_family, NETLINK_GENERIC) || family == 0) return false; // no nl80211: no Wi-Fi
 
-    bool answered = false;
     const NlMessage get = generic_message(family, NL80211_CMD_GET_INTERFACE);
     if (!get || nla_put_u32(get.get(), NL80211_ATTR_IFINDEX, interface) < 0) return false;
-    nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, note_answer, &answered);
-    if (nl_send_auto(socket.get(), get.get()) < 0 || nl_recvmsgs_default(socket.get()) < 0) return false;
-    return answered;
+    bool answered = false;
+    return transact(
+               get.get(), [&](const nlmsghdr*) { answered = true; }, NETLINK_GENERIC) &&
+           answered;
 }
 
 } // namespace kudo

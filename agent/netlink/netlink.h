@@ -7,8 +7,9 @@
 #include <netlink/netlink.h>
 
 #include <cerrno>
+#include <functional>
 #include <memory>
-#include <string>
+#include <string_view>
 
 #include "maps/base/result.h"
 
@@ -27,14 +28,15 @@ using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
 using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
 using NlCache = std::unique_ptr<nl_cache, NlCacheFree>;
 
+// `error`: libnl's, negative. The Error's number: ENODEV and EINTR (a dump that was interrupted) where it was one.
+tl::unexpected<Error> netlink_error(std::string_view what, int error);
+
 // A socket of the calling thread's network namespace.
-inline Result<NlSocket> open_netlink() {
-    NlSocket socket(nl_socket_alloc());
-    if (!socket) return fail("cannot allocate a netlink socket", ENOMEM);
-    if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
-        return fail(std::string("cannot open a netlink socket: ") + nl_geterror(error));
-    return socket;
-}
+Result<NlSocket> open_netlink(int protocol = NETLINK_ROUTE);
+
+// Sends one request and reads the whole answer. An Error's number is the kernel's errno.
+using NetlinkVisitor = std::function<void(const nlmsghdr*)>;
+Result<void> transact(nl_msg* message, const NetlinkVisitor& visit = {}, int protocol = NETLINK_ROUTE);
 
 // A dump during which something changed may lack objects or show some twice: it is asked for again. `ask` returns a
 // Result, whose Error's number is EINTR then. Not for libnl's caches, which ask again by themselves.

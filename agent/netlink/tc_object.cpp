@@ -8,7 +8,6 @@
 #include <netlink/msg.h>
 
 #include <cstring>
-#include <functional>
 
 #include <fmt/format.h>
 
@@ -17,50 +16,6 @@
 namespace kudo {
 
 namespace {
-
-struct NlCallbacksFree {
-    void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
-};
-
-using Visitor = std::function<void(const nlmsghdr*)>;
-
-// What the callbacks write to.
-struct Answer {
-    int error = 0; // errno, negative
-    const Visitor* visit = nullptr;
-};
-
-int on_error(sockaddr_nl*, nlmsgerr* error, void* answer) {
-    static_cast<Answer*>(answer)->error = error->error;
-    return NL_STOP;
-}
-int on_ack(nl_msg*, void*) {
-    return NL_STOP;
-}
-int on_message(nl_msg* message, void* answer) {
-    const auto* visit = static_cast<Answer*>(answer)->visit;
-    if (visit) (*visit)(nlmsg_hdr(message));
-    return NL_OK;
-}
-
-// Sends one request and reads to the end of the answer. An Error's number is the kernel's.
-Result<void> transact(nl_msg* message, const Visitor& visit = {}) {
-    auto socket = KUDO_TRY(open_netlink());
-    if (const int error = nl_send_auto(socket.get(), message); error < 0)
-        return fail(std::string("netlink: ") + nl_geterror(error));
-    const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
-    if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
-    Answer answer;
-    if (visit) answer.visit = &visit;
-    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &answer);
-    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
-    nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);
-    nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &answer);
-    const int error = nl_recvmsgs(socket.get(), callbacks.get());
-    if (answer.error != 0) return fail_errno("netlink", -answer.error);
-    if (error < 0) return fail(std::string("netlink: ") + nl_geterror(error), error == -NLE_DUMP_INTR ? EINTR : 0);
-    return {};
-}
 
 Result<NlMessage> new_message(int type, int flags, uint32_t interface, uint32_t parent, uint32_t handle) {
     NlMessage message(nlmsg_alloc_simple(type, flags | NLM_F_REQUEST));
@@ -74,15 +29,19 @@ Result<NlMessage> new_message(int type, int flags, uint32_t interface, uint32_t 
     return message;
 }
 
+std::vector<uint8_t> payload(const nlattr* attribute) {
+    if (!attribute) return {};
+    const auto* bytes = static_cast<const uint8_t*>(nla_data(attribute));
+    return {bytes, bytes + nla_len(attribute)};
+}
+
 template <typename T> void copy_from(T& to, nlattr* attribute) {
     if (!attribute) return;
     std::memcpy(&to, nla_data(attribute), std::min(sizeof to, static_cast<std::size_t>(nla_len(attribute))));
 }
 
-TcStatistics read_statistics(nlattr* stats2) {
+TcStatistics read_statistics(nlattr* const (&parts)[TCA_STATS_MAX + 1]) {
     TcStatistics statistics;
-    nlattr* parts[TCA_STATS_MAX + 1] = {};
-    if (!stats2 || nla_parse_nested(parts, TCA_STATS_MAX, stats2, nullptr) < 0) return statistics;
     gnet_stats_basic basic{};
     gnet_stats_queue queue{};
     copy_from(basic, parts[TCA_STATS_BASIC]);
@@ -93,51 +52,42 @@ TcStatistics read_statistics(nlattr* stats2) {
     statistics.backlog_packets = queue.qlen;
     statistics.backlog_bytes = queue.backlog;
     statistics.drops = queue.drops;
-    if (nlattr* own = parts[TCA_STATS_APP]) {
-        const auto* bytes = static_cast<const uint8_t*>(nla_data(own));
-        statistics.own.assign(bytes, bytes + nla_len(own));
-    }
+    statistics.own = payload(parts[TCA_STATS_APP]);
     return statistics;
 }
 
-bool has_estimator(nlattr* stats2) {
-    nlattr* parts[TCA_STATS_MAX + 1] = {};
-    return stats2 && nla_parse_nested(parts, TCA_STATS_MAX, stats2, nullptr) == 0 && parts[TCA_STATS_RATE_EST];
+TcObject describe(const tcmsg& head, nlattr* const (&parts)[TCA_MAX + 1], bool is_class) {
+    TcObject object{.is_class = is_class,
+                    .handle = head.tcm_handle,
+                    .parent = head.tcm_parent,
+                    .kind = nla_get_string(parts[TCA_KIND]),
+                    .options = payload(parts[TCA_OPTIONS])};
+    nlattr* counters[TCA_STATS_MAX + 1] = {};
+    if (parts[TCA_STATS2]) nla_parse_nested(counters, TCA_STATS_MAX, parts[TCA_STATS2], nullptr);
+    object.statistics = read_statistics(counters);
+    if (parts[TCA_STAB])
+        object.unrestorable = "a size table (stab)";
+    else if (counters[TCA_STATS_RATE_EST])
+        object.unrestorable = "a rate estimator";
+    else if (object.kind == "htb" && !find_attribute(object.options, TCA_HTB_OFFLOAD).empty())
+        object.unrestorable = "offload to hardware";
+    return object;
 }
 
-Result<std::vector<TcObject>> list_once(int request, uint32_t interface, bool classes) {
-    auto message = KUDO_TRY(new_message(request, NLM_F_DUMP, interface, 0, 0));
-    std::vector<TcObject> objects;
-    KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
-        const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
-        nlattr* parts[TCA_MAX + 1] = {};
-        if (head->tcm_ifindex != static_cast<int>(interface) ||
-            nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) < 0 || !parts[TCA_KIND])
-            return;
-        TcObject object;
-        object.is_class = classes;
-        object.handle = head->tcm_handle;
-        object.parent = head->tcm_parent;
-        object.kind = nla_get_string(parts[TCA_KIND]);
-        if (nlattr* options = parts[TCA_OPTIONS]) {
-            const auto* bytes = static_cast<const uint8_t*>(nla_data(options));
-            object.has_options = true;
-            object.options.assign(bytes, bytes + nla_len(options));
-        }
-        if (parts[TCA_STAB])
-            object.unrestorable = "a size table (stab)";
-        else if (has_estimator(parts[TCA_STATS2]))
-            object.unrestorable = "a rate estimator";
-        else if (object.kind == "htb" && !find_attribute(object.options, TCA_HTB_OFFLOAD).empty())
-            object.unrestorable = "offload to hardware";
-        object.statistics = read_statistics(parts[TCA_STATS2]);
-        objects.push_back(std::move(object));
-    }));
-    return objects;
-}
-
-Result<std::vector<TcObject>> list(int request, uint32_t interface, bool classes) {
-    return until_whole([&] { return list_once(request, interface, classes); });
+Result<std::vector<TcObject>> list(uint32_t interface, bool classes) {
+    return until_whole([&]() -> Result<std::vector<TcObject>> {
+        auto message = KUDO_TRY(new_message(classes ? RTM_GETTCLASS : RTM_GETQDISC, NLM_F_DUMP, interface, 0, 0));
+        std::vector<TcObject> objects;
+        KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
+            const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
+            nlattr* parts[TCA_MAX + 1] = {};
+            if (head->tcm_ifindex == static_cast<int>(interface) &&
+                nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) >= 0 &&
+                parts[TCA_KIND])
+                objects.push_back(describe(*head, parts, classes));
+        }));
+        return objects;
+    });
 }
 
 std::string id_text(uint32_t id) {
@@ -147,23 +97,20 @@ std::string id_text(uint32_t id) {
 } // namespace
 
 Result<std::vector<TcObject>> list_qdiscs(uint32_t interface) {
-    auto all = KUDO_TRY(list(RTM_GETQDISC, interface, false).in("cannot read the qdiscs"));
-    return all;
+    return list(interface, false).in("cannot read the qdiscs");
 }
 
 Result<std::vector<TcObject>> list_classes(uint32_t interface) {
-    auto all = KUDO_TRY(list(RTM_GETTCLASS, interface, true).in("cannot read the traffic classes"));
-    return all;
+    return list(interface, true).in("cannot read the traffic classes");
 }
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
     bool any = false;
-    auto read = until_whole([&]() -> Result<void> {
-        auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
-        any = false;
-        return transact(message.get(), [&](const nlmsghdr*) { any = true; });
-    });
-    if (!read) return fail(std::move(read.error()).in("cannot read the tc filters"));
+    KUDO_TRY(until_whole([&]() -> Result<void> {
+                 auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
+                 any = false;
+                 return transact(message.get(), [&](const nlmsghdr*) { any = true; });
+             }).in("cannot read the tc filters"));
     return any;
 }
 
@@ -173,14 +120,11 @@ Result<void> put(uint32_t interface, const TcObject& object) {
                              interface, object.parent, object.handle));
     nl_msg* raw = message.get();
     if (nla_put_string(raw, TCA_KIND, object.kind.c_str()) < 0 ||
-        (object.has_options &&
+        (!object.options.empty() &&
          nla_put(raw, TCA_OPTIONS, static_cast<int>(object.options.size()), object.options.data()) < 0))
         return fail("cannot build a netlink message", ENOMEM);
-    if (auto made = transact(raw); !made)
-        return fail(std::move(made.error())
-                        .in(fmt::format("{} {} at {}", object.is_class ? "class" : "qdisc", object.kind,
-                                        id_text(object.parent))));
-    return {};
+    return transact(raw).in(
+        fmt::format("{} {} at {}", object.is_class ? "class" : "qdisc", object.kind, id_text(object.parent)));
 }
 
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {
@@ -189,9 +133,7 @@ Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {
     Attributes wrong;
     for (uint16_t type = 1; type <= 2; type++)
         wrong.put<uint8_t>(type, 0);
-    TcObject object{.handle = unused_handle, .parent = TC_H_ROOT, .kind = kind, .has_options = true};
-    object.options = wrong.take();
-    auto made = put(interface, object);
+    auto made = put(interface, {.handle = unused_handle, .parent = TC_H_ROOT, .kind = kind, .options = wrong.take()});
     if (made) return fail(fmt::format("qdisc {} takes options that are wrong", kind));
     return made.error().number != ENOENT;
 }
@@ -216,10 +158,7 @@ void Attributes::put(uint16_t type, const void* value, std::size_t size) {
 
 std::vector<uint8_t> find_attribute(const std::vector<uint8_t>& attributes, uint16_t type) {
     const auto* head = reinterpret_cast<const nlattr*>(attributes.data());
-    const nlattr* found = nla_find(head, static_cast<int>(attributes.size()), type);
-    if (!found) return {};
-    const auto* bytes = static_cast<const uint8_t*>(nla_data(found));
-    return {bytes, bytes + nla_len(found)};
+    return payload(nla_find(head, static_cast<int>(attributes.size()), type));
 }
 
 } // namespace kudo

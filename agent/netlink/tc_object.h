@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +27,7 @@ struct TcObject {
     uint32_t handle = 0; // of a class: its id. 0: a qdisc that the kernel has made by itself
     uint32_t parent = 0; // TC_H_ROOT: the interface's root qdisc, or a class right below its qdisc
     std::string kind;
-    bool has_options = false;
-    std::vector<uint8_t> options{}; // attributes within TCA_OPTIONS; which ones is the kind's matter
+    std::vector<uint8_t> options{}; // TCA_OPTIONS, of which the kind decides; empty: none
     std::string unrestorable{};     // what is not in these options and so could not be put back; empty: nothing
     TcStatistics statistics{};      // only of what was read
 };
@@ -58,5 +59,13 @@ private:
 
 // The payload of the first attribute of this type; empty if there is none.
 std::vector<uint8_t> find_attribute(const std::vector<uint8_t>& attributes, uint16_t type);
+// The same as a value; nothing if there is none, or a shorter one.
+template <typename T> std::optional<T> read_attribute(const std::vector<uint8_t>& attributes, uint16_t type) {
+    const auto bytes = find_attribute(attributes, type);
+    T value{};
+    if (bytes.size() < sizeof value) return std::nullopt;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+}
 
 } // namespace kudo

@@ -44,29 +44,20 @@ struct NlFilterFree {
 using NlLink = std::unique_ptr<rtnl_link, NlLinkFree>;
 using NlFilter = std::unique_ptr<rtnl_cls, NlFilterFree>;
 
-tl::unexpected<Error> netlink_error(std::string_view what, int error) {
-    return fail(fmt::format("{}: {}", what, nl_geterror(error)), error == -NLE_NODEV ? ENODEV : 0);
-}
-
 struct Device {
-    std::string name;
-    uint32_t index;
-    bool up;
+    uint32_t index = 0; // 0: there is none
+    bool up = false;
 };
-Result<std::vector<Device>> ifb_devices(nl_sock* socket) {
-    nl_cache* raw = nullptr;
-    if (const int error = rtnl_link_alloc_cache(socket, AF_UNSPEC, &raw); error < 0)
-        return netlink_error("cannot read the interfaces", error);
-    const NlCache links(raw);
-    std::vector<Device> devices;
-    for (nl_object* object = nl_cache_get_first(links.get()); object; object = nl_cache_get_next(object)) {
-        auto* link = reinterpret_cast<rtnl_link*>(object);
-        const char* type = rtnl_link_get_type(link);
-        if (type && std::string_view(type) == "ifb")
-            devices.push_back({rtnl_link_get_name(link), static_cast<uint32_t>(rtnl_link_get_ifindex(link)),
-                               (rtnl_link_get_flags(link) & IFF_UP) != 0});
-    }
-    return devices;
+Result<Device> find_ifb(nl_sock* socket, const std::string& name) {
+    rtnl_link* raw = nullptr;
+    const int error = rtnl_link_get_kernel(socket, 0, name.c_str(), &raw);
+    const NlLink link(raw);
+    if (error == -NLE_NODEV || error == -NLE_OBJ_NOTFOUND) return Device{};
+    if (error < 0) return netlink_error(name + ": cannot read the interface", error);
+    const char* type = rtnl_link_get_type(link.get());
+    if (!type || std::string_view(type) != "ifb") return Device{};
+    return Device{static_cast<uint32_t>(rtnl_link_get_ifindex(link.get())),
+                  (rtnl_link_get_flags(link.get()) & IFF_UP) != 0};
 }
 
 Result<void> remove_device(nl_sock* socket, uint32_t index) {
@@ -156,29 +147,24 @@ std::string downlink_device_name(uint32_t interface) {
 
 Result<Downlink> read_downlink(uint32_t interface) {
     auto socket = KUDO_TRY(open_netlink());
-    auto devices = KUDO_TRY(ifb_devices(socket.get()));
-    Downlink downlink;
-    const auto device = std::ranges::find(devices, downlink_device_name(interface), &Device::name);
-    if (device != devices.end()) {
-        downlink.device = device->index;
-        downlink.up = device->up;
-    }
-    auto redirect = KUDO_TRY(read_redirect(socket.get(), interface));
-    downlink.redirected = redirect.present;
-    downlink.target = redirect.target;
-    return downlink;
+    const Device device = KUDO_TRY(find_ifb(socket.get(), downlink_device_name(interface)));
+    const Redirect redirect = KUDO_TRY(read_redirect(socket.get(), interface));
+    return Downlink{device.index, device.up, redirect.present, redirect.target};
 }
 
 Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     auto socket = KUDO_TRY(open_netlink());
     const std::string name = downlink_device_name(interface);
-    auto before = KUDO_TRY(ifb_devices(socket.get()));
-    const auto present = std::ranges::find(before, name, &Device::name);
-    if (present != before.end()) {
-        if (!present->up) KUDO_TRY(bring_up(socket.get(), present->index));
-        return present->index;
+    const Device present = KUDO_TRY(find_ifb(socket.get(), name));
+    if (present.index != 0) {
+        if (!present.up) KUDO_TRY(bring_up(socket.get(), present.index));
+        return present.index;
     }
 
+    // The kernel's module makes these two when it is loaded: nobody has asked for them.
+    std::vector<std::string> unwanted;
+    for (const char* by_module : {"ifb0", "ifb1"})
+        if (KUDO_TRY(find_ifb(socket.get(), by_module)).index == 0) unwanted.emplace_back(by_module);
     const NlLink link(rtnl_link_alloc());
     if (!link) return fail("cannot allocate a link", ENOMEM);
     rtnl_link_set_name(link.get(), name.c_str());
@@ -190,19 +176,13 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
             return bad_input("--downlink: this kernel has no IFB devices, through which incoming packets would go");
         return netlink_error(name + ": cannot make the IFB device", error);
     }
-    auto after = KUDO_TRY(ifb_devices(socket.get()));
-    uint32_t index = 0;
-    for (const Device& device : after) {
-        if (device.name == name) index = device.index;
-        // The kernel's module makes two when it is loaded: nobody has asked for those.
-        else if ((device.name == "ifb0" || device.name == "ifb1") &&
-                 std::ranges::find(before, device.name, &Device::name) == before.end())
-            KUDO_TRY(remove_device(socket.get(), device.index));
-    }
-    if (index == 0) return fail(name + ": made, but not there");
-
-    KUDO_TRY(bring_up(socket.get(), index));
-    return index;
+    for (const std::string& by_module : unwanted)
+        if (const Device extra = KUDO_TRY(find_ifb(socket.get(), by_module)); extra.index != 0)
+            KUDO_TRY(remove_device(socket.get(), extra.index));
+    const Device made = KUDO_TRY(find_ifb(socket.get(), name));
+    if (made.index == 0) return fail(name + ": made, but not there");
+    KUDO_TRY(bring_up(socket.get(), made.index));
+    return made.index;
 }
 
 Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t interface, uint32_t device) {

@@ -10,33 +10,30 @@
 
 namespace kudo {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 // linux/pkt_sched.h >= 6.8: fq shows it if it looks at skb->priority.
 constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1;
 
-tl::unexpected<Error> made_by_admin(const Place& place, const std::string& kind) {
+tl::unexpected<Error> made_by_admin(const QdiscSlot& slot, const std::string& kind) {
     return bad_input(fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable",
-                                 place.name, kind));
+                                 slot.name, kind));
 }
 
-// May what stands there be replaced, and what is to be put back then?
-Result<std::vector<TcObject>> what_to_save(const Place& place, const Root& root, bool replace) {
+// May what is there be replaced, and what is to be restored then?
+Result<std::vector<TcObject>> what_to_save(const QdiscSlot& slot, const Root& root, bool replace) {
     if (root.is_ours() || root.was_interrupted()) {
-        if (!root.memory->saved.empty() && !replace) return made_by_admin(place, root.memory->found.kind);
-        return root.memory->saved;
+        if (!root.saved->saved.empty() && !replace) return made_by_admin(slot, root.saved->found.kind);
+        return root.saved->saved;
     }
-    if (!root.standing.found().made_by_admin) return std::vector<TcObject>{};
-    if (!replace) return made_by_admin(place, root.standing.root()->kind);
-    auto saved = KUDO_TRY(savable(place.index, root.standing.qdiscs, root.standing.classes).in(place.name));
-    return saved;
+    if (!root.present.found().made_by_admin) return std::vector<TcObject>{};
+    if (!replace) return made_by_admin(slot, root.present.root()->kind);
+    return savable(slot.index, root.present.qdiscs, root.present.classes).in(slot.name);
 }
 
-// All that stands there is of what was saved: a command was killed while it put that back.
-bool is_part_of(const QdiscTree& standing, const std::vector<TcObject>& saved) {
-    return std::ranges::all_of(standing.qdiscs, [&](const TcObject& qdisc) {
+// All that is there belongs to what was saved: a command was killed while it restored that.
+bool is_part_of(const QdiscTree& present, const std::vector<TcObject>& saved) {
+    return std::ranges::all_of(present.qdiscs, [&](const TcObject& qdisc) {
         return qdisc.handle == 0 || qdisc.parent == TC_H_INGRESS ||
                std::ranges::any_of(saved, [&](const TcObject& object) {
                    return !object.is_class && object.handle == qdisc.handle && object.parent == qdisc.parent &&
@@ -56,25 +53,25 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
 }
 
 // The kernel's default now may be another than it was: its sysctl can have changed since the interface came up.
-Result<void> put_back_default(const Place& place, const FoundQueue& found) {
-    KUDO_TRY(remove_root_qdisc(place.index));
-    auto standing = KUDO_TRY(read_qdisc_tree(place.index));
-    const std::string now = standing.found().root;
-    if (now == found.root || now == "none" || now == "noqueue" || now == "mq" || found.root == "none" ||
-        found.root == "noqueue" || found.root == "mq")
-        return {};
-    return put(place.index, {.parent = TC_H_ROOT, .kind = found.root});
+Result<void> restore_default(const QdiscSlot& slot, const std::string& before) {
+    KUDO_TRY(remove_root_qdisc(slot.index));
+    const std::string now = KUDO_TRY(read_qdisc_tree(slot.index)).found().root;
+    const auto depends_on_device = [](const std::string& kind) {
+        return kind == "none" || kind == "noqueue" || kind == "mq";
+    };
+    if (now == before || depends_on_device(now) || depends_on_device(before)) return {};
+    return put(slot.index, {.parent = TC_H_ROOT, .kind = before});
 }
 
-Result<void> put_back(const fs::path& folder, const Place& place, const Root& root) {
+Result<void> restore(const QdiscSlot& slot, const Root& root) {
     if (!root.is_ours() && !root.was_interrupted()) return {}; // somebody has replaced it since, or we never did
-    SavedQdisc memory = *root.memory;
-    memory.restoring = true;
-    KUDO_TRY(save_queue_memory(folder, place.memory, memory));
-    if (memory.saved.empty()) return put_back_default(place, memory.found);
-    KUDO_TRY(remove_root_qdisc(place.index));
-    for (const TcObject& object : memory.saved) {
-        auto made = put(place.index, object);
+    SavedQdisc saved = *root.saved;
+    saved.restoring = true;
+    KUDO_TRY(save_queue_memory(slot.folder, slot.saved_as, saved));
+    if (saved.saved.empty()) return restore_default(slot, saved.found.root);
+    KUDO_TRY(remove_root_qdisc(slot.index));
+    for (const TcObject& object : saved.saved) {
+        auto made = put(slot.index, object);
         if (!made && made.error().number == ENODEV) return {}; // the interface is gone, and its queue with it
         if (!made) return made;
     }
@@ -82,36 +79,54 @@ Result<void> put_back(const fs::path& folder, const Place& place, const Root& ro
 }
 
 // Builds the first candidate that the kernel has.
-Result<const QueueTree*> build_best(const Place& place, const QueuePlan& plan) {
+Result<void> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
     for (const QueueTree& tree : plan.candidates) {
-        auto standing = KUDO_TRY(read_qdisc_tree(place.index));
+        const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index));
         // Of another shape: the kernel does not turn one kind into another under the same handle.
-        if (standing.root() && standing.root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(place.index));
-        auto built = build(place.index, tree);
-        if (built) return &tree;
-        if (built.error().number != ENOENT) return fail(std::move(built.error()).in(place.name));
-        spdlog::debug("{}: no {}: {}", place.name, queue_kind_name(tree.kind), built.error().message);
+        if (present.root() && present.root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(slot.index));
+        auto built = build(slot.index, tree);
+        if (built) return {};
+        if (built.error().number != ENOENT) return std::move(built).in(slot.name);
+        spdlog::debug("{}: no {}: {}", slot.name, queue_kind_name(tree.kind), built.error().message);
     }
     return bad_input(
-        fmt::format("{}: this kernel does not have the queues that {} needs", place.name,
+        fmt::format("{}: this kernel does not have the queues that {} needs", slot.name,
                     plan.candidates.size() == 1 ? queue_kind_name(plan.candidates.front().kind) : "a rate"));
 }
 
-// Which of the candidates stands there, by its root.
-const QueueTree* standing_tree(const QueuePlan& plan, const QdiscTree& standing) {
-    for (const QueueTree& tree : plan.candidates) {
-        const bool all = std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
-            const auto is = [&](const TcObject& wanted) {
-                return std::ranges::any_of(wanted.is_class ? standing.classes : standing.qdiscs,
-                                           [&](const TcObject& object) {
-                                               return object.handle == wanted.handle && object.kind == wanted.kind;
-                                           });
-            };
-            return is(step.object) || (step.substitute && is(*step.substitute));
-        });
-        if (all) return &tree;
+Result<void> replace_root(const QdiscSlot& slot, const Root& root, const QueuePlan& plan, bool replace) {
+    SavedQdisc next{
+        .plan = plan.text, .built = {}, .found = root.found(), .saved = KUDO_TRY(what_to_save(slot, root, replace))};
+    KUDO_TRY(save_queue_memory(slot.folder, slot.saved_as, next));
+    if (auto built = build_best(slot, plan); !built) {
+        if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
+        return built;
     }
-    return nullptr;
+    const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index));
+    next.built = fingerprint(present.qdiscs, present.classes);
+    return save_queue_memory(slot.folder, slot.saved_as, next);
+}
+
+// All of it is there, by handles and kinds.
+bool is_present(const QueueTree& tree, const QdiscTree& present) {
+    return std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
+        const auto has = [&](const TcObject& wanted) {
+            return std::ranges::any_of(wanted.is_class ? present.classes : present.qdiscs, [&](const TcObject& object) {
+                return object.handle == wanted.handle && object.kind == wanted.kind;
+            });
+        };
+        return has(step.object) || (step.substitute && has(*step.substitute));
+    });
+}
+
+// Ours as it was made for this plan; null: it is not there.
+const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
+    if (!root.saved || root.saved->plan != plan.text || root.saved->built.empty() ||
+        root.saved->built != fingerprint(root.present.qdiscs, root.present.classes))
+        return nullptr;
+    const auto tree = std::ranges::find_if(
+        plan.candidates, [&](const QueueTree& candidate) { return is_present(candidate, root.present); });
+    return tree == plan.candidates.end() ? nullptr : &*tree;
 }
 
 } // namespace
@@ -133,101 +148,76 @@ FoundQueue QdiscTree::found() const {
         result.transmit_queues = static_cast<uint32_t>(
             std::ranges::count_if(classes, [&](const TcObject& queue) { return below(queue.handle); }));
     }
-    result.honours_marks =
-        result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake" ||
-        std::ranges::any_of(qdiscs, [](const TcObject& qdisc) {
-            return qdisc.kind == "fq" && !find_attribute(qdisc.options, tca_fq_priomap).empty();
-        });
+    result.honours_marks = result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake" ||
+                           std::ranges::any_of(qdiscs, [](const TcObject& qdisc) {
+                               return qdisc.kind == "fq" && !find_attribute(qdisc.options, tca_fq_priomap).empty();
+                           });
     return result;
 }
 
 Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
-    auto qdiscs = KUDO_TRY(list_qdiscs(interface));
+    QdiscTree tree{KUDO_TRY(list_qdiscs(interface)), {}};
     auto classes = list_classes(interface);
     if (!classes && classes.error().number != ENODEV) return fail(std::move(classes.error()));
-    return QdiscTree{std::move(qdiscs), classes ? std::move(*classes) : std::vector<TcObject>{}};
+    if (classes) tree.classes = std::move(*classes);
+    return tree;
 }
 
 bool Root::is_ours() const {
-    return memory && standing.root() && standing.root()->handle == queue_handle;
+    return saved && present.root() && present.root()->handle == queue_handle;
 }
 
 bool Root::was_interrupted() const {
-    if (!memory || is_ours()) return false;
-    const bool is_default = !standing.found().made_by_admin;
-    if (memory->restoring) return is_default || is_part_of(standing, memory->saved);
+    if (!saved || is_ours()) return false;
+    const bool is_default = !present.found().made_by_admin;
+    if (saved->restoring) return is_default || is_part_of(present, saved->saved);
     // Between taking an older one of ours away and making the next.
-    return memory->built.empty() && is_default && !memory->saved.empty();
+    return saved->built.empty() && is_default && !saved->saved.empty();
 }
 
 FoundQueue Root::found() const {
-    return is_ours() || was_interrupted() ? memory->found : standing.found();
+    return is_ours() || was_interrupted() ? saved->found : present.found();
 }
 
-const QueueTree* Root::made_for(const QueuePlan& plan) const {
-    if (!memory || memory->plan != plan.text || memory->built.empty() || memory->built != standing.print())
-        return nullptr;
-    return standing_tree(plan, standing);
+QueueReport Root::report(const QueuePlan& plan) const {
+    const QueueTree* tree = made_for(plan, *this);
+    QueueReport report;
+    report.found = found().text();
+    report.chosen = tree ? std::string(queue_kind_name(tree->kind)) : present.found().kind;
+    report.why = tree ? plan.why_with(*tree) : plan.why;
+    report.healthy = plan.candidates.empty() ? !saved : tree != nullptr;
+    if (tree) report.priorities = tree->priorities;
+    return report;
 }
 
-Result<Root> read_root(const fs::path& folder, const Place& place) {
-    auto standing = KUDO_TRY(read_qdisc_tree(place.index));
-    auto memory = KUDO_TRY(load_queue_memory(folder, place.memory));
-    return Root{std::move(standing), std::move(memory)};
+Result<Root> read_root(const QdiscSlot& slot) {
+    return Root{KUDO_TRY(read_qdisc_tree(slot.index)), KUDO_TRY(load_queue_memory(slot.folder, slot.saved_as))};
 }
 
-Result<void> check_replaceable(const Root& root, const Place& place, bool replace) {
-    auto saved = KUDO_TRY(what_to_save(place, root, replace));
+Result<void> check_replaceable(const Root& root, const QdiscSlot& slot, bool replace) {
+    KUDO_TRY(what_to_save(slot, root, replace));
     return {};
 }
 
-Result<bool> restore_root(const fs::path& folder, const Place& place) {
-    auto root = KUDO_TRY(read_root(folder, place));
-    if (!root.memory) return false;
-    KUDO_TRY(put_back(folder, place, root));
-    KUDO_TRY(forget_queue_memory(folder, place.memory));
+Result<bool> restore_root(const QdiscSlot& slot) {
+    const Root root = KUDO_TRY(read_root(slot));
+    if (!root.saved) return false;
+    KUDO_TRY(restore(slot, root));
+    KUDO_TRY(forget_queue_memory(slot.folder, slot.saved_as));
     return true;
 }
 
-Result<EnsuredRoot> ensure_root(const fs::path& folder, const Place& place, const QueuePlan& plan, bool replace) {
-    auto root = KUDO_TRY(read_root(folder, place));
-    EnsuredRoot result;
-    result.report.why = plan.why;
-    result.report.found = root.found().text();
-    if (plan.candidates.empty()) {
-        auto restored = KUDO_TRY(restore_root(folder, place));
-        auto standing = KUDO_TRY(read_qdisc_tree(place.index));
-        result.report.changed = restored;
-        result.report.found = standing.found().text();
-        result.report.chosen = standing.found().kind;
-        return result;
-    }
-    if (const QueueTree* tree = root.made_for(plan)) {
-        result.report.chosen = queue_kind_name(tree->kind);
-        result.report.why = plan.why_with(*tree);
-        result.priorities = tree->priorities;
-        return result;
-    }
-    auto saved = KUDO_TRY(what_to_save(place, root, replace));
-    SavedQdisc next;
-    next.plan = plan.text;
-    next.found = root.found();
-    next.saved = std::move(saved);
-    KUDO_TRY(save_queue_memory(folder, place.memory, next));
-    auto tree = build_best(place, plan);
-    if (!tree) {
-        if (auto back = restore_root(folder, place); !back) spdlog::debug("{}", back.error().message);
-        return fail(std::move(tree.error()));
-    }
-    auto built = KUDO_TRY(read_qdisc_tree(place.index));
-    next.built = built.print();
-    KUDO_TRY(save_queue_memory(folder, place.memory, next));
-    result.report.found = next.found.text();
-    result.report.chosen = queue_kind_name((*tree)->kind);
-    result.report.why = plan.why_with(**tree);
-    result.report.changed = true;
-    result.priorities = (*tree)->priorities;
-    return result;
+Result<QueueReport> ensure_root(const QdiscSlot& slot, const QueuePlan& plan, bool replace) {
+    const Root before = KUDO_TRY(read_root(slot));
+    auto report = before.report(plan);
+    if (report.healthy) return report;
+    if (plan.candidates.empty())
+        KUDO_TRY(restore_root(slot));
+    else
+        KUDO_TRY(replace_root(slot, before, plan, replace));
+    report = KUDO_TRY(read_root(slot)).report(plan);
+    report.changed = true;
+    return report;
 }
 
 } // namespace kudo

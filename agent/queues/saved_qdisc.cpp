@@ -20,31 +20,31 @@ namespace kudo {
 
 namespace fs = std::filesystem;
 
+// For nlohmann's library, which finds them here.
+static void to_json(nlohmann::json& json, const TcObject& object) {
+    json = {{"class", object.is_class},
+            {"handle", object.handle},
+            {"parent", object.parent},
+            {"kind", object.kind},
+            {"options", object.options}};
+}
+static void from_json(const nlohmann::json& json, TcObject& object) {
+    json.at("class").get_to(object.is_class);
+    json.at("handle").get_to(object.handle);
+    json.at("parent").get_to(object.parent);
+    json.at("kind").get_to(object.kind);
+    if (!json.at("options").is_null())
+        json.at("options").get_to(object.options); // null: as earlier versions wrote none
+}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FoundQueue, root, kind, transmit_queues, made_by_admin, honours_marks)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SavedQdisc, plan, built, found, saved, restoring)
+
 namespace {
 
 constexpr std::size_t longest = 4u << 20;
 
 fs::path pin_of(const fs::path& folder, const std::string& name) {
     return folder / "queues" / name;
-}
-
-nlohmann::json to_json(const TcObject& object) {
-    return {{"class", object.is_class},
-            {"handle", object.handle},
-            {"parent", object.parent},
-            {"kind", object.kind},
-            {"options", object.has_options ? nlohmann::json(object.options) : nlohmann::json(nullptr)}};
-}
-
-TcObject object_from(const nlohmann::json& json) {
-    TcObject object;
-    json.at("class").get_to(object.is_class);
-    json.at("handle").get_to(object.handle);
-    json.at("parent").get_to(object.parent);
-    json.at("kind").get_to(object.kind);
-    object.has_options = !json.at("options").is_null();
-    if (object.has_options) json.at("options").get_to(object.options);
-    return object;
 }
 
 // Kinds whose options can be given back as the kernel shows them. Not among them: what draws tables (red, netem's
@@ -60,19 +60,12 @@ uint32_t bytes_in(uint32_t ticks, uint64_t bytes_per_second) {
     return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
 }
 
-template <typename T> std::optional<T> read_as(const std::vector<uint8_t>& bytes) {
-    T value{};
-    if (bytes.size() < sizeof value) return std::nullopt;
-    std::memcpy(&value, bytes.data(), sizeof value);
-    return value;
-}
-
 // The kernel shows htb's version otherwise than it takes it, with a counter; and tbf's bursts in time, rounded down,
 // where it must be told bytes, or packets as large as the burst would not pass any more.
 void make_settable(TcObject& object) {
     if (object.is_class) return;
     if (object.kind == "htb") {
-        auto glob = read_as<tc_htb_glob>(find_attribute(object.options, TCA_HTB_INIT));
+        auto glob = read_attribute<tc_htb_glob>(object.options, TCA_HTB_INIT);
         if (!glob) return;
         glob->version = TC_HTB_PROTOVER;
         glob->direct_pkts = 0;
@@ -82,10 +75,10 @@ void make_settable(TcObject& object) {
             attributes.put(TCA_HTB_DIRECT_QLEN, length.data(), length.size());
         object.options = attributes.take();
     } else if (object.kind == "tbf") {
-        const auto options = read_as<tc_tbf_qopt>(find_attribute(object.options, TCA_TBF_PARMS));
+        const auto options = read_attribute<tc_tbf_qopt>(object.options, TCA_TBF_PARMS);
         if (!options) return;
-        const auto rate = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_RATE64));
-        const auto peak = read_as<uint64_t>(find_attribute(object.options, TCA_TBF_PRATE64));
+        const auto rate = read_attribute<uint64_t>(object.options, TCA_TBF_RATE64);
+        const auto peak = read_attribute<uint64_t>(object.options, TCA_TBF_PRATE64);
         Attributes bursts;
         bursts.put<uint32_t>(TCA_TBF_BURST, bytes_in(options->buffer, rate.value_or(options->rate.rate)));
         if (options->peakrate.rate != 0)
@@ -128,41 +121,14 @@ Result<std::optional<SavedQdisc>> load_queue_memory(const fs::path& folder, cons
     if (bpf_map_lookup_elem(map->get(), &key, text.data()) != 0) return fail_errno(path.string() + ": cannot read");
     text.resize(std::strlen(text.c_str()));
     try {
-        const auto json = nlohmann::json::parse(text);
-        SavedQdisc memory;
-        json.at("plan").get_to(memory.plan);
-        json.at("built").get_to(memory.built);
-        const auto& found = json.at("found");
-        found.at("root").get_to(memory.found.root);
-        found.at("kind").get_to(memory.found.kind);
-        found.at("transmit_queues").get_to(memory.found.transmit_queues);
-        found.at("made_by_admin").get_to(memory.found.made_by_admin);
-        found.at("honours_marks").get_to(memory.found.honours_marks);
-        json.at("restoring").get_to(memory.restoring);
-        for (const auto& object : json.at("saved"))
-            memory.saved.push_back(object_from(object));
-        return std::optional(std::move(memory));
+        return std::optional(nlohmann::json::parse(text).get<SavedQdisc>());
     } catch (const std::exception& exception) {
         return fail(fmt::format("{}: not what we wrote there ({})", path.string(), exception.what()));
     }
 }
 
 Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const SavedQdisc& memory) {
-    nlohmann::json saved = nlohmann::json::array();
-    for (const TcObject& object : memory.saved)
-        saved.push_back(to_json(object));
-    std::string text = nlohmann::json{
-        {"plan", memory.plan},
-        {"built", memory.built},
-        {"found",
-         {{"root", memory.found.root},
-          {"kind", memory.found.kind},
-          {"transmit_queues", memory.found.transmit_queues},
-          {"made_by_admin", memory.found.made_by_admin},
-          {"honours_marks", memory.found.honours_marks}}},
-        {"restoring", memory.restoring},
-        {"saved",
-         std::move(saved)}}.dump();
+    std::string text = nlohmann::json(memory).dump();
     if (text.size() >= longest) return bad_input("the queue that stands there is too large to be put back");
     text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it
     const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_queue", sizeof(uint32_t), static_cast<uint32_t>(text.size()),

@@ -14,32 +14,19 @@ namespace kudo {
 
 namespace {
 
-struct Unit {
-    std::string_view name;
-    double bits;
-};
-constexpr double kibi = 1024;
-constexpr Unit units[] = {
-    {"", 1},
-    {"bit", 1},
-    {"kbit", 1e3},
-    {"mbit", 1e6},
-    {"gbit", 1e9},
-    {"tbit", 1e12},
-    {"kibit", kibi},
-    {"mibit", kibi* kibi},
-    {"gibit", kibi* kibi* kibi},
-    {"tibit", kibi* kibi* kibi* kibi},
-    {"bps", 8},
-    {"kbps", 8e3},
-    {"mbps", 8e6},
-    {"gbps", 8e9},
-    {"tbps", 8e12},
-    {"kibps", 8 * kibi},
-    {"mibps", 8 * kibi* kibi},
-    {"gibps", 8 * kibi* kibi* kibi},
-    {"tibps", 8 * kibi* kibi* kibi* kibi},
-};
+// tc's units (tc(8), PARAMETERS): k, m, g or t, with i of 1024 instead of 1000; then bit, or bps for bytes.
+std::optional<double> bits_of_unit(std::string_view unit) {
+    double factor = 1;
+    if (const auto power = std::string_view("kmgt").find(unit.substr(0, 1)); !unit.empty() && power < 4) {
+        const bool binary = unit.substr(1, 1) == "i";
+        factor = std::pow(binary ? 1024 : 1000, static_cast<double>(power + 1));
+        unit.remove_prefix(binary ? 2 : 1);
+        if (unit.empty()) return std::nullopt;
+    }
+    if (unit == "bps") return 8 * factor;
+    return unit.empty() || unit == "bit" ? std::optional(factor) : std::nullopt;
+}
+
 constexpr double lowest = 64e3, highest = 100e9;
 
 std::string lower(std::string_view text) {
@@ -67,11 +54,11 @@ Result<ShaperSpec> parse_line(std::string_view text) {
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
     const std::string name = lower({end, static_cast<std::size_t>(text.data() + text.size() - end)});
-    const auto* unit = std::ranges::find(units, name, &Unit::name);
-    if (text.empty() || error != std::errc{} || unit == std::end(units))
+    const auto unit = bits_of_unit(name);
+    if (text.empty() || error != std::errc{} || !unit)
         return bad_input(
             fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", quoted_text(text)));
-    const double bits = number * unit->bits;
+    const double bits = number * *unit;
     if (!(bits >= lowest && bits <= highest))
         return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", quoted_text(text),
                                      name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
@@ -79,15 +66,8 @@ Result<ShaperSpec> parse_line(std::string_view text) {
 }
 
 std::string line_text(const ShaperSpec& line) {
-    switch (line.kind) {
-    case ShaperSpec::Kind::Off:
-        return "off";
-    case ShaperSpec::Kind::Auto:
-        return "auto";
-    case ShaperSpec::Kind::Rate:
-        break;
-    }
-    return fmt::format("{}bit", line.bits_per_second);
+    if (line.kind == ShaperSpec::Kind::Rate) return fmt::format("{}bit", line.bits_per_second);
+    return line.kind == ShaperSpec::Kind::Off ? "off" : "auto";
 }
 
 std::string rate_text(uint64_t bits_per_second) {

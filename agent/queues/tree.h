@@ -24,7 +24,7 @@ struct QueueTree {
     QueueKind kind = QueueKind::Htb;
     struct Step {
         TcObject object;
-        std::optional<TcObject> substitute; // where the kernel does not have the first one's kind
+        std::optional<TcObject> substitute{}; // where the kernel does not have the first one's kind
     };
     std::vector<Step> steps{}; // in this order
     // skb->priority of each treatment; 0: the mark's own, which the queue understands.

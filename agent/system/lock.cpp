@@ -19,13 +19,12 @@ namespace kudo {
 
 namespace {
 
-// " (process 1234)", from /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF". Empty: not listed there, as on
-// a filesystem that shows files another device number than its own (btrfs), or in another PID namespace.
+// " (process 1234)", from /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF". Empty: not listed there, as
+// on a filesystem that shows files another device number than its own (btrfs), or in another PID namespace.
 std::string holder_of(int fd) {
     struct stat about {};
     if (fstat(fd, &about) != 0) return {};
-    const std::string locked =
-        fmt::format("{:02x}:{:02x}:{}", major(about.st_dev), minor(about.st_dev), about.st_ino);
+    const std::string locked = fmt::format("{:02x}:{:02x}:{}", major(about.st_dev), minor(about.st_dev), about.st_ino);
     std::ifstream locks("/proc/locks");
     for (std::string line; std::getline(locks, line);) {
         std::istringstream words(line);

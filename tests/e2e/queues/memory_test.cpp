@@ -52,7 +52,7 @@ SavedQdisc some_memory() {
     memory.built = "0123abcd";
     memory.found = {"mq", "fq_codel", 4, true, true};
     memory.restoring = true;
-    TcObject root{.handle = 0x10000, .parent = TC_H_ROOT, .kind = "htb", .has_options = true};
+    TcObject root{.handle = 0x10000, .parent = TC_H_ROOT, .kind = "htb"};
     for (int byte = 0; byte < 256; byte++)
         root.options.push_back(static_cast<uint8_t>(byte));
     TcObject child{.is_class = true, .handle = 0x10001, .parent = 0x10000, .kind = "htb"};
@@ -81,7 +81,6 @@ TEST_F(Memory, IsReadBackAsItWasWritten) {
         EXPECT_EQ(read.saved[i].handle, written.saved[i].handle);
         EXPECT_EQ(read.saved[i].parent, written.saved[i].parent);
         EXPECT_EQ(read.saved[i].kind, written.saved[i].kind);
-        EXPECT_EQ(read.saved[i].has_options, written.saved[i].has_options);
         EXPECT_EQ(read.saved[i].options, written.saved[i].options);
     }
 }

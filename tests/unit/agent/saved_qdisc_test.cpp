@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 TcObject qdisc(const std::string& kind, uint32_t handle, uint32_t parent, std::vector<uint8_t> options = {}) {
-    return {.handle = handle, .parent = parent, .kind = kind, .has_options = true, .options = std::move(options)};
+    return {.handle = handle, .parent = parent, .kind = kind, .options = std::move(options)};
 }
 TcObject traffic_class(const std::string& kind, uint32_t id, uint32_t parent, std::vector<uint8_t> options = {}) {
     TcObject object = qdisc(kind, id, parent, std::move(options));

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "agent/netlink/netlink.h"
+
+namespace kudo {
+
+namespace {
+
+struct NlCallbacksFree {
+    void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
+};
+
+// What the callbacks write to.
+struct Answer {
+    int error = 0; // errno, negative
+    const NetlinkVisitor* visit = nullptr;
+};
+
+int on_error(sockaddr_nl*, nlmsgerr* error, void* answer) {
+    static_cast<Answer*>(answer)->error = error->error;
+    return NL_STOP;
+}
+int on_ack(nl_msg*, void*) {
+    return NL_STOP;
+}
+int on_message(nl_msg* message, void* answer) {
+    const auto* visit = static_cast<Answer*>(answer)->visit;
+    if (visit) (*visit)(nlmsg_hdr(message));
+    return NL_OK;
+}
+
+} // namespace
+
+tl::unexpected<Error> netlink_error(std::string_view what, int error) {
+    const int number = error == -NLE_NODEV ? ENODEV : error == -NLE_DUMP_INTR ? EINTR : 0;
+    return fail(std::string(what) + ": " + nl_geterror(error), number);
+}
+
+Result<NlSocket> open_netlink(int protocol) {
+    NlSocket socket(nl_socket_alloc());
+    if (!socket) return fail("cannot allocate a netlink socket", ENOMEM);
+    if (const int error = nl_connect(socket.get(), protocol); error < 0)
+        return netlink_error("cannot open a netlink socket", error);
+    return socket;
+}
+
+Result<void> transact(nl_msg* message, const NetlinkVisitor& visit, int protocol) {
+    const NlSocket socket = KUDO_TRY(open_netlink(protocol));
+    if (const int error = nl_send_auto(socket.get(), message); error < 0) return netlink_error("netlink", error);
+    const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
+    if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
+    Answer answer;
+    if (visit) answer.visit = &visit;
+    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &answer);
+    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
+    nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);
+    nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &answer);
+    const int error = nl_recvmsgs(socket.get(), callbacks.get());
+    if (answer.error != 0) return fail_errno("netlink", -answer.error);
+    if (error < 0) return netlink_error("netlink", error);
+    return {};
+}
+
+} // namespace kudo
