@@ -2,6 +2,7 @@
 #include "agent/inspect/dns_message.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -11,30 +12,18 @@ namespace kudo {
 
 namespace {
 
-struct FreePacket {
-    void operator()(ldns_pkt* packet) const { ldns_pkt_free(packet); }
-};
-using Packet = std::unique_ptr<ldns_pkt, FreePacket>;
-
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
 
-// As range maps write it. Nothing: it has other characters than a host's name.
+// As range maps write it. Nothing: it has other characters than a host's name; ldns shows a dot within a label, as all
+// else that is unusual, behind a backslash.
 std::optional<std::string> name_text(const ldns_rdf* name) {
-    const uint8_t* label = ldns_rdf_data(name);
-    const uint8_t* end = label + ldns_rdf_size(name);
-    std::string text;
-    while (label < end && *label != 0) {
-        const std::size_t size = *label++;
-        if (size > static_cast<std::size_t>(end - label)) return std::nullopt;
-        if (!text.empty()) text += '.';
-        for (const uint8_t* byte = label; byte < label + size; ++byte) {
-            const char c = static_cast<char>(*byte >= 'A' && *byte <= 'Z' ? *byte + ('a' - 'A') : *byte);
-            const bool usual = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-            if (!usual) return std::nullopt;
-            text += c;
-        }
-        label += size;
-    }
+    const std::unique_ptr<char, decltype(&std::free)> shown(ldns_rdf2str(name), std::free);
+    if (!shown) return std::nullopt;
+    std::string text = shown.get();
+    if (text.ends_with('.')) text.pop_back();
+    std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+    constexpr std::string_view usual = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    if (text.find_first_not_of(usual) != std::string::npos) return std::nullopt;
     return text;
 }
 
@@ -53,7 +42,7 @@ std::optional<Address> address_of(const ldns_rr* record) {
 std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
     ldns_pkt* made = nullptr;
     if (ldns_wire2pkt(&made, message.data(), message.size()) != LDNS_STATUS_OK) return std::nullopt;
-    const Packet packet(made);
+    const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> packet(made, ldns_pkt_free);
     const ldns_rr_list* questions = ldns_pkt_question(packet.get());
     if (!ldns_pkt_qr(packet.get()) || ldns_rr_list_rr_count(questions) != 1) return std::nullopt;
     const ldns_rr* question = ldns_rr_list_rr(questions, 0);

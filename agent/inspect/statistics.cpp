@@ -136,15 +136,13 @@ Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
     const std::set<uint32_t> ours = attached_interfaces(data_path.folder());
     for (const Interface& interface : interfaces) {
         if (!ours.contains(interface.index)) continue;
-        auto numbers = KUDO_TRY(read_queue_numbers(interface));
-        std::ranges::move(numbers, std::back_inserter(statistics.queues));
+        std::ranges::move(KUDO_TRY(read_queue_numbers(interface)), std::back_inserter(statistics.queues));
     }
     return {};
 }
 
 Result<void> read_stale(const Instance& instance, DataPath& data_path, Statistics& statistics) {
-    auto stale = KUDO_TRY(read_drift(data_path));
-    statistics.stale = std::move(stale);
+    statistics.stale = KUDO_TRY(read_drift(data_path));
     if (statistics.stale.empty()) return {};
     // A map that cannot be read is for `status` to tell.
     if (const auto desired = load_desired_state(instance)) {

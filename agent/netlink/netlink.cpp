@@ -9,10 +9,9 @@ struct NlCallbacksFree {
     void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
 };
 
-// What the callbacks write to.
 struct Answer {
+    const NetlinkVisitor& visit;
     int error = 0; // errno, negative
-    const NetlinkVisitor* visit = nullptr;
 };
 
 int on_error(sockaddr_nl*, nlmsgerr* error, void* answer) {
@@ -23,8 +22,7 @@ int on_ack(nl_msg*, void*) {
     return NL_STOP;
 }
 int on_message(nl_msg* message, void* answer) {
-    const auto* visit = static_cast<Answer*>(answer)->visit;
-    if (visit) (*visit)(nlmsg_hdr(message));
+    if (const auto& visit = static_cast<Answer*>(answer)->visit) visit(nlmsg_hdr(message));
     return NL_OK;
 }
 
@@ -48,8 +46,7 @@ Result<void> transact(nl_msg* message, const NetlinkVisitor& visit, int protocol
     if (const int error = nl_send_auto(socket.get(), message); error < 0) return netlink_error("netlink", error);
     const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
     if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
-    Answer answer;
-    if (visit) answer.visit = &visit;
+    Answer answer{visit};
     nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &answer);
     nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
     nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);

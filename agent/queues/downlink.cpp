@@ -60,10 +60,15 @@ Result<Device> find_ifb(nl_sock* socket, const std::string& name) {
                   (rtnl_link_get_flags(link.get()) & IFF_UP) != 0};
 }
 
-Result<void> remove_device(nl_sock* socket, uint32_t index) {
-    const NlLink link(rtnl_link_alloc());
+Result<NlLink> new_link(uint32_t index = 0) {
+    NlLink link(rtnl_link_alloc());
     if (!link) return fail("cannot allocate a link", ENOMEM);
-    rtnl_link_set_ifindex(link.get(), static_cast<int>(index));
+    if (index != 0) rtnl_link_set_ifindex(link.get(), static_cast<int>(index));
+    return link;
+}
+
+Result<void> remove_device(nl_sock* socket, uint32_t index) {
+    const NlLink link = KUDO_TRY(new_link(index));
     const int error = rtnl_link_delete(socket, link.get());
     if (error < 0 && error != -NLE_NODEV) return netlink_error("cannot remove an IFB device", error);
     return {};
@@ -110,14 +115,11 @@ Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
 }
 
 Result<void> bring_up(nl_sock* socket, uint32_t index) {
-    const NlLink which(rtnl_link_alloc());
-    if (!which) return fail("cannot allocate a link", ENOMEM);
-    rtnl_link_set_ifindex(which.get(), static_cast<int>(index));
+    const NlLink which = KUDO_TRY(new_link(index));
     // Nobody lives there: no address of its own. A kernel without IPv6 does not know what that is.
     int error = 0;
     for (const bool with_ipv6 : {true, false}) {
-        const NlLink change(rtnl_link_alloc());
-        if (!change) return fail("cannot allocate a link", ENOMEM);
+        const NlLink change = KUDO_TRY(new_link());
         if (with_ipv6) rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
         rtnl_link_set_flags(change.get(), IFF_UP);
         error = rtnl_link_change(socket, which.get(), change.get(), 0);
@@ -165,8 +167,7 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     std::vector<std::string> unwanted;
     for (const char* by_module : {"ifb0", "ifb1"})
         if (KUDO_TRY(find_ifb(socket.get(), by_module)).index == 0) unwanted.emplace_back(by_module);
-    const NlLink link(rtnl_link_alloc());
-    if (!link) return fail("cannot allocate a link", ENOMEM);
+    const NlLink link = KUDO_TRY(new_link());
     rtnl_link_set_name(link.get(), name.c_str());
     rtnl_link_set_type(link.get(), "ifb");
     rtnl_link_set_num_tx_queues(link.get(), 1);

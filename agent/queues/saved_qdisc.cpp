@@ -93,8 +93,8 @@ Result<void> check_kept(uint32_t interface, const TcObject& object) {
                                          object.handle >> 16, object.handle & 0xffff);
     if (!object.unrestorable.empty())
         return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unrestorable));
-    auto filters = KUDO_TRY(has_filters(interface, object.handle));
-    if (filters) return bad_input(what + " filters, which could not be put back exactly");
+    if (KUDO_TRY(has_filters(interface, object.handle)))
+        return bad_input(what + " filters, which could not be put back exactly");
     return {};
 }
 
@@ -198,22 +198,20 @@ Result<std::vector<TcObject>> savable(uint32_t interface, const std::vector<TcOb
         KUDO_TRY(check_kept(interface, object));
         waiting.push_back(object);
     }
-    const auto exists = [](const std::vector<TcObject>& placed, const TcObject& object) {
-        if (object.parent == TC_H_ROOT)
-            return !object.is_class || std::ranges::any_of(placed, [&](const TcObject& other) {
-                return !other.is_class && other.handle == (object.handle & TC_H_MAJ_MASK);
-            });
-        const uint32_t major = object.parent & TC_H_MAJ_MASK;
-        const auto qdisc = std::ranges::find_if(
-            placed, [&](const TcObject& other) { return !other.is_class && other.handle == major; });
-        if (qdisc == placed.end()) return false;
-        return qdisc->kind != "htb" || std::ranges::any_of(placed, [&](const TcObject& other) {
-                   return other.is_class && other.handle == object.parent;
-               });
-    };
     std::vector<TcObject> placed;
+    // A class that htb has, or the qdisc of another kind, of whose classes any may be a parent.
+    const auto is_placed = [&placed](uint32_t id) {
+        return std::ranges::any_of(placed, [&](const TcObject& other) {
+            return other.handle == id ||
+                   (!other.is_class && other.kind != "htb" && other.handle == (id & TC_H_MAJ_MASK));
+        });
+    };
+    const auto has_parent = [&](const TcObject& object) {
+        if (object.parent != TC_H_ROOT) return is_placed(object.parent);
+        return !object.is_class || is_placed(object.handle & TC_H_MAJ_MASK); // a class right below its qdisc
+    };
     while (!waiting.empty()) {
-        const auto next = std::ranges::find_if(waiting, [&](const TcObject& object) { return exists(placed, object); });
+        const auto next = std::ranges::find_if(waiting, has_parent);
         if (next == waiting.end()) return bad_input("its qdiscs hang together in a way that could not be put back");
         placed.push_back(std::move(*next));
         waiting.erase(next);

@@ -31,7 +31,13 @@ Result<void> write_all(int fd, std::string_view content, const std::filesystem::
     return {};
 }
 
+// `fd`: as open() gave it, with errno if it failed.
 Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::filesystem::path& path) {
+    if (!fd) {
+        Error error = error_for(path, "cannot open", errno);
+        if (error.number == ENOENT || error.number == ENOTDIR) error.kind = ErrorKind::BadInput;
+        return fail(std::move(error));
+    }
     struct stat about {};
     if (fstat(fd.get(), &about) != 0) return fail(error_for(path, "cannot stat", errno));
     if (!S_ISREG(about.st_mode)) return bad_input(fmt::format("{}: not a regular file", path.string()));
@@ -50,24 +56,13 @@ Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::files
 } // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
-    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd) {
-        Error error = error_for(path, "cannot open", errno);
-        if (error.number == ENOENT || error.number == ENOTDIR) error.kind = ErrorKind::BadInput;
-        return fail(std::move(error));
-    }
-    return read_whole(fd, limit, path);
+    return read_whole(Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), limit, path);
 }
 
 Result<std::string> read_file_at(const Fd& folder, const std::string& name, std::size_t limit,
                                  const std::string& shown) {
     const Fd fd(openat(folder.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY));
-    if (!fd) {
-        if (errno == ELOOP) return bad_input(fmt::format("{}: a symbolic link; put the file itself there", shown));
-        Error error = error_for(shown, "cannot open", errno);
-        if (error.number == ENOENT) error.kind = ErrorKind::BadInput;
-        return fail(std::move(error));
-    }
+    if (!fd && errno == ELOOP) return bad_input(fmt::format("{}: a symbolic link; put the file itself there", shown));
     return read_whole(fd, limit, shown);
 }
 

@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -45,12 +44,9 @@ void notify_alive() {
 }
 
 void notify_stopping(bool to_reload) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto microseconds = static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
-    // MONOTONIC_USEC: what Type=notify-reload (systemd 253) asks for.
-    const std::string reload = fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds);
-    say(to_reload ? reload : "STOPPING=1");
+    // MONOTONIC_USEC, of CLOCK_MONOTONIC: what Type=notify-reload (systemd 253) asks for.
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    say(to_reload ? fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now / std::chrono::microseconds(1)) : "STOPPING=1");
 }
 
 void notify_status(const std::string& text) {
