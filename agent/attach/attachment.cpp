@@ -21,7 +21,7 @@ namespace {
 constexpr auto bpf_tcx_ingress = static_cast<bpf_attach_type>(46);
 constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 
-// One place of one interface where a program of ours can be, and the pin that says so.
+// One hook of one interface that a program of ours can be attached to, and its pin.
 struct Slot {
     const char* pin; // suffix
     bool xdp;
@@ -56,7 +56,7 @@ Result<bool> remove_link(const fs::path& folder, uint32_t interface, const Slot&
     const auto path = pin_path(folder, interface, slot);
     auto link = open_pin(path);
     if (!link && link.error().number == ENOENT) return false;
-    // The pin's removal frees the link some time later; detaching is at once. ENOLINK: it has none any more.
+    // Removing the pin frees the link some time later; detaching is immediate. ENOLINK: it has no interface any more.
     if (link) bpf_link_detach(link->get());
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string() + ": cannot remove the pin");
     return true;
@@ -92,7 +92,7 @@ Program egress_program(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcEgress : Program::IpTcEgress;
 }
 
-// Takes our clsact filter away, if there is one; the clsact itself stays until disable.
+// Removes our clsact filter, if there is one; the clsact itself stays until disable.
 Result<bool> remove_filter(const DataPath& data_path, const ClsactHook& hook) {
     if (KUDO_TRY(clsact_program(filters(data_path.folder()), hook)) == 0) return false;
     KUDO_TRY(clsact_remove_filter(filters(data_path.folder()), hook));
@@ -108,7 +108,7 @@ Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, co
                              TcHook wanted) {
     auto program = KUDO_TRY(data_path.program(which));
     const ClsactHook hook{interface.index, slot.type == bpf_tcx_ingress};
-    const fs::path memory = filters(data_path.folder());
+    const fs::path markers = filters(data_path.folder());
     if (wanted != TcHook::Clsact) {
         auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
         if (changed) return TcAttached{Hook::Tcx, KUDO_TRY(remove_filter(data_path, hook)) || *changed};
@@ -116,8 +116,8 @@ Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, co
         if (wanted == TcHook::Tcx || (changed.error().number != EINVAL && changed.error().number != EOPNOTSUPP))
             return fail(std::move(changed.error()).in(interface.name + ": tcx"));
     }
-    const bool change = KUDO_TRY(clsact_program(memory, hook)) != program_id(program.get());
-    if (change) KUDO_TRY(clsact_attach(memory, hook, program.get()));
+    const bool change = KUDO_TRY(clsact_program(markers, hook)) != program_id(program.get());
+    if (change) KUDO_TRY(clsact_attach(markers, hook, program.get()));
     return TcAttached{Hook::Tc, KUDO_TRY(remove_link(data_path.folder(), interface.index, slot)) || change};
 }
 
@@ -184,7 +184,7 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
         attached.current &= program && KUDO_TRY(link_info(link->get())).program_id == program_id(program->get());
         return true;
     };
-    // Which program our clsact filter runs; one of another build passes for the first.
+    // Which program our clsact filter runs; one of another build counts as the first.
     const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<std::optional<Program>> {
         auto id = KUDO_TRY(clsact_program(filters(folder), {interface.index, ingress}));
         if (id == 0) return std::optional<Program>{};
@@ -202,7 +202,7 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     auto filter = KUDO_TRY(read_filter(true, {counting_ingress(interface), Program::TcIngressMark}));
     const bool filter_marks = filter == Program::TcIngressMark, filter_counts = filter && !filter_marks;
     attached.marks_ingress = mark || filter || ingress_link;
-    // Killed between the new hook and the old one: some packets count twice.
+    // A command was killed between attaching the new hook and removing the old one: some packets count twice.
     const int counting = native + ingress_link + filter_counts;
     if (counting > 1 || (native && generic)) attached.current = false;
     if (native)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Our programs on one interface: which hooks they are on, attaching and detaching. Links are pinned in the data path's
-// folder as "<ifindex>_<hook>".
-// Invariant: somebody else's program is never replaced; a link's pin and the attachment live and die together.
+// kudo-agent's programs on one interface: which hooks they are on, attaching and detaching. Links are pinned in the
+// data path's folder as "<ifindex>_<hook>". Invariant: another program is never replaced; a link's pin and the
+// attachment live and die together.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,7 @@ std::string_view hook_name(Hook hook);
 struct Attached {
     std::optional<Hook> ingress; // of the program that counts
     std::optional<Hook> egress;
-    bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our queue
+    bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our qdisc
     bool current = true;        // all of them run this build's programs
 };
 
@@ -32,15 +32,15 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface);
 struct AttachResult {
     Attached attached;
     bool changed = false;
-    std::string note; // why a better hook was not to be had; empty if it was
+    std::string note; // why a better hook was not available; empty if it was
 };
 // Attaches what is missing, updates what runs another build's programs, leaves the rest alone.
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options);
 
-// Detaches everything of ours from this ifindex. True if there was anything.
+// Detaches all kudo-agent programs from this ifindex. True if there was anything.
 Result<bool> detach(const std::filesystem::path& data_path_folder, uint32_t interface);
 
-// Every ifindex that a pin or a filter of ours names, whether the interface still exists or not.
+// Every ifindex that a pin or a filter marker names, whether the interface still exists or not.
 std::set<uint32_t> attached_interfaces(const std::filesystem::path& data_path_folder);
 
 } // namespace kudo

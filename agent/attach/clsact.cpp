@@ -22,19 +22,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A handle nobody else picks, so that our filter is found again; priorities are tried from the first.
+// A handle of our own, so that the filter is found again; priorities are tried from the first.
 constexpr uint32_t handle = 0x4b55444f; // "KUDO"
 constexpr uint32_t first_priority = 1, last_priority = 8;
 
-// Memory: "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
-fs::path filter_memory(const fs::path& memory, const ClsactHook& hook) {
-    return memory / fmt::format("{}_{}", hook.interface, hook.ingress ? "ingress" : "egress");
+// "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
+fs::path filter_marker(const fs::path& markers, const ClsactHook& hook) {
+    return markers / fmt::format("{}_{}", hook.interface, hook.ingress ? "ingress" : "egress");
 }
-fs::path clsact_memory(const fs::path& memory, const ClsactHook& hook) {
-    return memory / fmt::format("{}_clsact", hook.interface);
+fs::path clsact_marker(const fs::path& markers, const ClsactHook& hook) {
+    return markers / fmt::format("{}_clsact", hook.interface);
 }
 
-Result<void> remember(const fs::path& path) {
+Result<void> mark(const fs::path& path) {
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(path.string());
     return {};
 }
@@ -57,15 +57,15 @@ bpf_tc_opts libbpf_options(uint32_t priority) {
 }
 
 struct Found {
-    uint32_t priority = 0; // 0: no filter of ours
+    uint32_t priority = 0; // 0: we have no filter there
     uint32_t program = 0;
 };
 
-// The programs of the data path that `memory` belongs to, this build's and older ones'.
-std::set<uint32_t> pinned_programs(const fs::path& memory) {
+// The programs of the data path that `markers` belongs to, this build's and older ones'.
+std::set<uint32_t> pinned_programs(const fs::path& markers) {
     std::set<uint32_t> ids;
     std::error_code error;
-    for (const auto& folder : fs::directory_iterator(memory.parent_path(), error)) {
+    for (const auto& folder : fs::directory_iterator(markers.parent_path(), error)) {
         if (!folder.path().filename().string().starts_with("programs_")) continue;
         for (const auto& entry : fs::directory_iterator(folder.path(), error))
             if (auto program = open_pin(entry.path())) ids.insert(program_id(program->get()));
@@ -82,9 +82,9 @@ Found find_where(const ClsactHook& hook, const std::function<bool(uint32_t)>& is
     return {};
 }
 
-Found find(const fs::path& memory, const ClsactHook& hook) {
-    if (!fs::exists(filter_memory(memory, hook))) return {};
-    const std::set<uint32_t> ours = pinned_programs(memory);
+Found find(const fs::path& markers, const ClsactHook& hook) {
+    if (!fs::exists(filter_marker(markers, hook))) return {};
+    const std::set<uint32_t> ours = pinned_programs(markers);
     return find_where(hook, [&](uint32_t program) { return ours.contains(program); });
 }
 
@@ -111,45 +111,45 @@ Result<bool> has_any_filter(uint32_t interface) {
 
 } // namespace
 
-Result<uint32_t> clsact_program(const fs::path& memory, const ClsactHook& hook) {
-    return find(memory, hook).program;
+Result<uint32_t> clsact_program(const fs::path& markers, const ClsactHook& hook) {
+    return find(markers, hook).program;
 }
 
-Result<void> ensure_clsact(const fs::path& memory, uint32_t interface) {
+Result<void> ensure_clsact(const fs::path& markers, uint32_t interface) {
     const ClsactHook hook{interface, true};
     bpf_tc_hook where = libbpf_hook(hook, true);
-    // Remembered before it is made, and only where none is: killed in between, we remember one that is not there, which
-    // does no harm, and never an admin's.
-    auto present_before = KUDO_TRY(has_clsact(interface));
-    const bool known = fs::exists(clsact_memory(memory, hook));
-    if (!known && !present_before) KUDO_TRY(remember(clsact_memory(memory, hook)));
+    // Marked before it is made, and only where there is none: killed in between, the marker names one that is not there,
+    // which does no harm, and never the administrator's.
+    const fs::path marker = clsact_marker(markers, hook);
+    const bool known = fs::exists(marker);
+    if (!known && !KUDO_TRY(has_clsact(interface))) KUDO_TRY(mark(marker));
     const int created = bpf_tc_hook_create(&where);
-    if (created == -EEXIST && !known) rmdir(clsact_memory(memory, hook).c_str());
+    if (created == -EEXIST && !known) rmdir(marker.c_str());
     if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);
     return {};
 }
 
-Result<void> clsact_attach(const fs::path& memory, const ClsactHook& hook, int program_fd) {
-    KUDO_TRY(ensure_clsact(memory, hook.interface));
-    KUDO_TRY(remember(filter_memory(memory, hook)));
+Result<void> clsact_attach(const fs::path& markers, const ClsactHook& hook, int program_fd) {
+    KUDO_TRY(ensure_clsact(markers, hook.interface));
+    KUDO_TRY(mark(filter_marker(markers, hook)));
     const bpf_tc_hook where = libbpf_hook(hook);
-    const uint32_t present = find(memory, hook).priority;
+    const uint32_t present = find(markers, hook).priority;
     int error = 0;
     for (uint32_t priority = present ? present : first_priority; priority <= last_priority; priority++) {
         bpf_tc_opts options = libbpf_options(priority);
         options.prog_fd = program_fd;
         options.flags = present ? BPF_TC_F_REPLACE : 0;
         error = bpf_tc_attach(&where, &options);
-        // EINVAL, EEXIST: somebody else's filter of another kind, or with our handle, has this priority.
+        // EINVAL, EEXIST: another filter, of another kind or with our handle, has this priority.
         if (error != -EINVAL && error != -EEXIST) break;
     }
     if (error != 0) return fail_errno("cannot attach a tc filter", -error);
     return {};
 }
 
-Result<void> clsact_remove_filter(const fs::path& memory, const ClsactHook& hook) {
-    KUDO_TRY(remove_found(hook, find(memory, hook)));
-    rmdir(filter_memory(memory, hook).c_str());
+Result<void> clsact_remove_filter(const fs::path& markers, const ClsactHook& hook) {
+    KUDO_TRY(remove_found(hook, find(markers, hook)));
+    rmdir(filter_marker(markers, hook).c_str());
     return {};
 }
 
@@ -173,10 +173,10 @@ Result<void> clsact_remove_orphan(const ClsactHook& hook) {
     return remove_found(hook, found);
 }
 
-Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
-    KUDO_TRY(clsact_remove_filter(memory, hook));
+Result<void> clsact_detach(const fs::path& markers, const ClsactHook& hook) {
+    KUDO_TRY(clsact_remove_filter(markers, hook));
     const ClsactHook other{hook.interface, !hook.ingress};
-    if (!fs::exists(clsact_memory(memory, hook)) || fs::exists(filter_memory(memory, other))) return {};
+    if (!fs::exists(clsact_marker(markers, hook)) || fs::exists(filter_marker(markers, other))) return {};
 
     auto others = has_any_filter(hook.interface);
     if (others && !*others) {
@@ -185,14 +185,14 @@ Result<void> clsact_detach(const fs::path& memory, const ClsactHook& hook) {
             error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
             return fail_errno("cannot remove the clsact qdisc that we made", -error);
     }
-    rmdir(clsact_memory(memory, hook).c_str());
+    rmdir(clsact_marker(markers, hook).c_str());
     return {};
 }
 
-std::vector<ClsactHook> clsact_hooks(const fs::path& memory) {
+std::vector<ClsactHook> clsact_hooks(const fs::path& markers) {
     std::vector<ClsactHook> hooks;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(memory, error)) {
+    for (const auto& entry : fs::directory_iterator(markers, error)) {
         const std::string name = entry.path().filename();
         const auto interface = interface_number(name);
         if (!interface) continue;

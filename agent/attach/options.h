@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the administrator wants our programs attached.
+// How the programs are to be attached.
 #pragma once
 
 namespace kudo {
@@ -10,7 +10,7 @@ enum class TcHook { Auto, Tcx, Clsact };
 struct AttachOptions {
     TcHook tc_hook = TcHook::Auto;
     bool xdp_generic = false;   // fall back to generic XDP before tc
-    bool marks_ingress = false; // incoming packets need a tc program, beside the XDP program that counts them
+    bool marks_ingress = false; // incoming packets need a tc program in addition to the XDP program that counts them
 };
 
 } // namespace kudo

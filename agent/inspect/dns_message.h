@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A name server's answer as it stands on the wire (RFC 1035), read with ldns.
-// Invariant: whatever the bytes are, nothing is read beyond them; what is returned stands in them.
+// A DNS response in wire format (RFC 1035), parsed with ldns.
+// Invariant: whatever the bytes are, nothing is read beyond them, and only what they hold is returned.
 #pragma once
 
 #include <cstdint>

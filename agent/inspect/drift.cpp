@@ -60,7 +60,7 @@ bool has(const RangeMap& map, const Address& address) {
     });
 }
 
-// Turns what the kernel keeps into what people read.
+// Turns the kernel's rows into what is reported.
 class Reader {
 public:
     static Result<Reader> make(DataPath& data_path) {

@@ -41,7 +41,7 @@ struct Drift {
     [[nodiscard]] bool empty() const { return strays.empty() && moved_names.empty(); }
 };
 
-// What was not heard of for longer is not listed.
+// What was seen last before that is not listed.
 inline constexpr std::chrono::hours drift_is_kept{7 * 24};
 
 // What speaks against the active policy. Until judge_by_map() `moved_names` has every name that was asked for and is
@@ -51,8 +51,8 @@ Result<Drift> read_drift(DataPath& data_path);
 
 // Leaves what speaks against the map itself. Strays: not what the map has for a region or as an optional service that
 // was not chosen. Names: those that the map itself has, not by a wildcard, for a chosen service with ranges, since it
-// says of no others where they are; and not at addresses that are nobody's (RFC 6890), which are a filter's answer, nor
-// at those that stand for an address of the map (DNS64).
+// says of no others where they are; and not at special-purpose addresses (RFC 6890), which are a filter's answer, nor
+// at those that embed an address of the map (DNS64).
 void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& options);
 // Where the map cannot be read: strays without names are left.
 void judge_without_map(Drift& drift);

@@ -20,7 +20,7 @@ struct Explanation {
         kudo_class class_ = KUDO_CLASS_NONE;
         std::string service;                 // empty: none
         std::string range;                   // that decided; empty: none
-        std::string path;                    // where the range stands in the map: "services[0].ipv4[3]"
+        std::string path;                    // of the range in the map: "services[0].ipv4[3]"
         kudo_mark mark{};                    // on egress
         std::optional<kudo_mark> audio_mark; // of packets known to be audio; nothing: such packets carry none
         FirewallMark firewall_mark;          // on ingress

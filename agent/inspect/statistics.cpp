@@ -73,7 +73,7 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
         record.interface_index = key.interface;
         const auto name = interface_names.find(key.interface);
         record.interface = name != interface_names.end() ? name->second : "#" + std::to_string(key.interface);
-        // Generations may begin anew at their end.
+        // Generation numbers may wrap.
         const SlotName& service = names[judgement.service % KUDO_MAX_SERVICES];
         if (static_cast<int32_t>(judgement.generation - service.since) >= 0) record.service = service.name;
         record.class_ = static_cast<kudo_class>(kudo_class_of(judgement));

@@ -142,7 +142,7 @@ Result<Status> read_once(const Instance& instance) {
     return status;
 }
 
-constexpr std::chrono::seconds change_patience{1};
+constexpr std::chrono::seconds change_timeout{1};
 
 } // namespace
 
@@ -151,8 +151,8 @@ Result<Status> read_status(const Instance& instance) {
     KUDO_TRY(check_layout_is_ours(instance));
     auto status = read_once(instance);
     if (!status || !status->desired.enabled || status->policy_matches) return status;
-    // Perhaps a command is on its way from one state to the other: what counts is what it comes to.
-    if (const auto lock = Lock::take(instance, change_patience); !lock) return status;
+    // Perhaps a command is going from one state to another: what it ends in is what counts.
+    if (const auto lock = lock_folder(instance.state_dir, change_timeout); !lock) return status;
     return read_once(instance);
 }
 

@@ -21,7 +21,7 @@ struct InterfaceStatus {
     std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"; empty: not attached
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;
-    std::string problem; // why not healthy; or why not XDP, for people; may be empty
+    std::string problem; // why not healthy; may be empty
     InterfaceQueues queues{};
 };
 
@@ -37,12 +37,12 @@ struct Status {
     std::string map_source;
     std::optional<Time> effective;        // nothing if the desired map cannot be read
     std::optional<MapDiff> staged_change; // what the next staged map will change
-    // What somebody should look at although packets are judged as desired: refused documents, an expired map.
+    // What needs attention although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
-    bool leftovers = false; // not enabled, but something of ours is in the kernel
+    bool leftovers = false; // not enabled, but parts of the data path are in the kernel
 };
 
 // Enabled, and nothing differs from what is desired.

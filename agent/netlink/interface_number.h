@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The interface in the name of a pin of ours: "3", "3_ifb", "3_tcx_egress".
-// Invariant: a name that is none of ours is nothing, and never an exception.
+// The interface in the name of a pin: "3", "3_ifb", "3_tcx_egress".
+// Invariant: a foreign name gives nothing, and never an exception.
 #pragma once
 
 #include <charconv>

@@ -27,7 +27,7 @@ Result<std::vector<Interface>> list_interfaces();
 // The addresses of this host as they are now, which no range map may take.
 Result<std::vector<Address>> own_addresses();
 
-// Asked of nl80211, since /sys may show another network namespace's interfaces. What cannot be known is no.
+// Asked of nl80211, since /sys may show another network namespace's interfaces. False where it cannot be told.
 bool is_wireless(uint32_t interface);
 
 } // namespace kudo

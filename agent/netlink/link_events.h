@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tells when interfaces or default routes of this network namespace may have changed.
-// Invariant: says that something changed, not what: whoever is told looks anew. Lost events count as a change.
+// Invariant: says that something changed, not what: the caller reads the current state. Lost events count as a change.
 #pragma once
 
 #include "agent/system/fd.h"

@@ -9,20 +9,20 @@ struct NlCallbacksFree {
     void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
 };
 
-struct Answer {
+struct Reply {
     const NetlinkVisitor& visit;
     int error = 0; // errno, negative
 };
 
-int on_error(sockaddr_nl*, nlmsgerr* error, void* answer) {
-    static_cast<Answer*>(answer)->error = error->error;
+int on_error(sockaddr_nl*, nlmsgerr* error, void* reply) {
+    static_cast<Reply*>(reply)->error = error->error;
     return NL_STOP;
 }
 int on_ack(nl_msg*, void*) {
     return NL_STOP;
 }
-int on_message(nl_msg* message, void* answer) {
-    if (const auto& visit = static_cast<Answer*>(answer)->visit) visit(nlmsg_hdr(message));
+int on_message(nl_msg* message, void* reply) {
+    if (const auto& visit = static_cast<Reply*>(reply)->visit) visit(nlmsg_hdr(message));
     return NL_OK;
 }
 
@@ -46,13 +46,13 @@ Result<void> transact(nl_msg* message, const NetlinkVisitor& visit, int protocol
     if (const int error = nl_send_auto(socket.get(), message); error < 0) return netlink_error("netlink", error);
     const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
     if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
-    Answer answer{visit};
-    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &answer);
+    Reply reply{visit};
+    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &reply);
     nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
     nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);
-    nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &answer);
+    nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reply);
     const int error = nl_recvmsgs(socket.get(), callbacks.get());
-    if (answer.error != 0) return fail_errno("netlink", -answer.error);
+    if (reply.error != 0) return fail_errno("netlink", -reply.error);
     if (error < 0) return netlink_error("netlink", error);
     return {};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libnl's objects as owners.
+// libnl's objects with owners, and one request over netlink.
 #pragma once
 
 #include <netlink/cache.h>
@@ -38,13 +38,13 @@ Result<NlSocket> open_netlink(int protocol = NETLINK_ROUTE);
 using NetlinkVisitor = std::function<void(const nlmsghdr*)>;
 Result<void> transact(nl_msg* message, const NetlinkVisitor& visit = {}, int protocol = NETLINK_ROUTE);
 
-// A dump during which something changed may lack objects or show some twice: it is asked for again. `ask` returns a
-// Result, whose Error's number is EINTR then. Not for libnl's caches, which ask again by themselves.
-template <typename Ask> auto until_whole(const Ask& ask) {
-    constexpr int most = 10;
-    auto result = ask();
-    for (int asked = 1; asked < most && !result && result.error().number == EINTR; asked++)
-        result = ask();
+// Repeats a dump that was interrupted by a change, which may lack objects or list some twice. `dump` returns a Result
+// whose Error's number is EINTR then. Not for libnl's caches, which retry by themselves.
+template <typename Dump> auto retry_dump(const Dump& dump) {
+    constexpr int max_attempts = 10;
+    auto result = dump();
+    for (int attempt = 1; attempt < max_attempts && !result && result.error().number == EINTR; attempt++)
+        result = dump();
     return result;
 }
 

@@ -75,7 +75,7 @@ TcObject describe(const tcmsg& head, nlattr* const (&parts)[TCA_MAX + 1], bool i
 }
 
 Result<std::vector<TcObject>> list(uint32_t interface, bool classes) {
-    return until_whole([&]() -> Result<std::vector<TcObject>> {
+    return retry_dump([&]() -> Result<std::vector<TcObject>> {
         auto message = KUDO_TRY(new_message(classes ? RTM_GETTCLASS : RTM_GETQDISC, NLM_F_DUMP, interface, 0, 0));
         std::vector<TcObject> objects;
         KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
@@ -106,7 +106,7 @@ Result<std::vector<TcObject>> list_classes(uint32_t interface) {
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
     bool any = false;
-    KUDO_TRY(until_whole([&]() -> Result<void> {
+    KUDO_TRY(retry_dump([&]() -> Result<void> {
                  auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
                  any = false;
                  return transact(message.get(), [&](const nlmsghdr*) { any = true; });
@@ -129,7 +129,7 @@ Result<void> put(uint32_t interface, const TcObject& object) {
 
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {
     constexpr uint32_t unused_handle = 0x4b540000;
-    // An attribute that every one of them knows as a number, or will not do without, too short to be one.
+    // Attributes that each of these kinds takes as a number or requires, too short to be one.
     Attributes wrong;
     for (uint16_t type = 1; type <= 2; type++)
         wrong.put<uint8_t>(type, 0);

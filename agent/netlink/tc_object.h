@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Qdiscs and traffic classes over rtnetlink, with their options as the kernel wrote them, so that what was read can be
-// put back.
+// restored.
 // Invariant: an Error's number is the kernel's errno; ENOENT means that the kernel does not have the kind.
 #pragma once
 
@@ -28,19 +28,19 @@ struct TcObject {
     uint32_t parent = 0; // TC_H_ROOT: the interface's root qdisc, or a class right below its qdisc
     std::string kind;
     std::vector<uint8_t> options{}; // TCA_OPTIONS, of which the kind decides; empty: none
-    std::string unrestorable{};     // what is not in these options and so could not be put back; empty: nothing
+    std::string unrestorable{};     // what is not in these options and so could not be restored; empty: nothing
     TcStatistics statistics{};      // only of what was read
 };
 
 // Both in the kernel's order. `interface`: ifindex.
 Result<std::vector<TcObject>> list_qdiscs(uint32_t interface);
 Result<std::vector<TcObject>> list_classes(uint32_t interface);
-// Does any filter stand on this qdisc or class?
+// Is any filter attached to this qdisc or class?
 Result<bool> has_filters(uint32_t interface, uint32_t parent);
 
 // Makes it, in place of what is at its parent.
 Result<void> put(uint32_t interface, const TcObject& object);
-// Does the kernel have this kind of qdisc? Asked by trying to make one with options that are wrong, at the root of the
+// Does the kernel have this kind of qdisc? Asked by a request for one with invalid options at the root of the
 // interface, which changes nothing. For cake, htb, prio and tbf.
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind);
 // Removes the root qdisc; the kernel puts its default one there. None there is no error.

@@ -30,7 +30,7 @@ namespace kudo {
 
 namespace {
 
-// Behind everybody's: those see the packets first, and what they decide stands.
+// Behind all other filters: they see the packets first, and what they decide is final.
 constexpr uint16_t last_priority = 0xfff0;
 constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr std::chrono::milliseconds max_drain{1000};
@@ -116,7 +116,7 @@ Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
 
 Result<void> bring_up(nl_sock* socket, uint32_t index) {
     const NlLink which = KUDO_TRY(new_link(index));
-    // Nobody lives there: no address of its own. A kernel without IPv6 does not know what that is.
+    // No link-local address on it. A kernel without IPv6 does not know the setting.
     int error = 0;
     for (const bool with_ipv6 : {true, false}) {
         const NlLink change = KUDO_TRY(new_link());
@@ -163,7 +163,7 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
         return present.index;
     }
 
-    // The kernel's module makes these two when it is loaded: nobody has asked for them.
+    // The kernel's module creates these two when it is loaded.
     std::vector<std::string> unwanted;
     for (const char* by_module : {"ifb0", "ifb1"})
         if (KUDO_TRY(find_ifb(socket.get(), by_module)).index == 0) unwanted.emplace_back(by_module);
@@ -186,8 +186,8 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     return made.index;
 }
 
-Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t interface, uint32_t device) {
-    KUDO_TRY(ensure_clsact(memory, interface));
+Result<bool> ensure_redirect(const std::filesystem::path& markers, uint32_t interface, uint32_t device) {
+    KUDO_TRY(ensure_clsact(markers, interface));
     auto socket = KUDO_TRY(open_netlink());
     auto present = KUDO_TRY(read_redirect(socket.get(), interface));
     if (present.present && present.target == device) return false;
@@ -210,10 +210,10 @@ Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t inter
     return true;
 }
 
-Result<void> remove_downlink(uint32_t interface, bool remembered) {
+Result<void> remove_downlink(uint32_t interface, bool known) {
     auto downlink = KUDO_TRY(read_downlink(interface));
     auto socket = KUDO_TRY(open_netlink());
-    if (downlink.redirected && (remembered || downlink.target == downlink.device || downlink.target == 0)) {
+    if (downlink.redirected && (known || downlink.target == downlink.device || downlink.target == 0)) {
         KUDO_TRY(remove_redirect(socket.get(), interface));
         if (downlink.device != 0) drain(downlink.device);
     }

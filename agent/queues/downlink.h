@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The way of incoming packets through a queue of ours: an IFB device (drivers/net/ifb.c), to which a filter behind all
-// others on the interface's ingress sends every packet, and which gives it back to the interface.
-// Invariant: the filter stands only while the device is there; without the filter packets take their usual way.
+// Shaping of incoming packets: an IFB device (drivers/net/ifb.c), to which a filter behind all others on the
+// interface's ingress redirects every packet, and which returns it to the interface. Invariant: the filter exists only
+// while the device does; without the filter packets take their usual path.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +18,19 @@ std::string downlink_device_name(uint32_t interface);
 struct Downlink {
     uint32_t device = 0; // ifindex; 0: none
     bool up = false;
-    bool redirected = false; // a filter of ours stands on the interface
-    uint32_t target = 0;     // where it sends packets; 0: to a device that is gone, which loses them
+    bool redirected = false; // our filter is on the interface
+    uint32_t target = 0;     // of the redirect; 0: a device that is gone, so that all packets are dropped
     [[nodiscard]] bool works() const { return device != 0 && up && redirected && target == device; }
 };
 Result<Downlink> read_downlink(uint32_t interface);
 
-// The device's ifindex; made if there is none, and brought up. BadInput if the kernel has no such devices.
+// The device's ifindex; created if need be, and brought up. BadInput if the kernel has no such devices.
 Result<uint32_t> ensure_downlink_device(uint32_t interface);
-// `memory`: the data path's folder of filters, see clsact.h. The device is up. True if it was not so before.
-Result<bool> ensure_redirect(const std::filesystem::path& memory, uint32_t interface, uint32_t device);
+// `markers`: see clsact.h. The device must be up. True if it was not redirected there before.
+Result<bool> ensure_redirect(const std::filesystem::path& markers, uint32_t interface, uint32_t device);
 
-// Takes the filter away, lets the queue run empty, removes the device. `remembered`: we know that both are ours; else a
-// filter is only taken away where it sends packets to our device, or to one that is gone.
-Result<void> remove_downlink(uint32_t interface, bool remembered);
+// Removes the filter, drains the queue, removes the device. `known`: both are certainly ours; else a filter is only
+// removed if it redirects to our device, or to one that is gone.
+Result<void> remove_downlink(uint32_t interface, bool known);
 
 } // namespace kudo

@@ -7,7 +7,7 @@ namespace kudo {
 
 namespace {
 
-// The uplink without a rate: packets wait here only when the device itself is slower than the host.
+// The uplink without a rate: packets queue here only when the device itself is slower than the host.
 QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) {
     QueuePlan plan;
     if (kind) {
@@ -21,7 +21,7 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
     } else if (found.made_by_admin) {
         plan.why = "made by an admin, and stays";
     } else if (found.kind == "fq_codel") {
-        // prio with the same kind below each band: what is not KUDO's waits as it did.
+        // prio with the same kind below each band: other traffic is queued as before.
         plan.candidates = {ordering_queue(QueueKind::Prio, found.transmit_queues)};
         plan.text = "ordered fq_codel";
         plan.why = "fq_codel does not look at marks; below prio it serves each class by itself";
@@ -54,24 +54,24 @@ QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     return plan;
 }
 
-QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& wish, uint32_t mtu) {
-    if (wish.uplink.kind == ShaperSpec::Kind::Rate) {
-        QueuePlan plan = shaped_plan({.bits_per_second = wish.uplink.bits_per_second, .mtu = mtu}, wish.kind);
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
+    if (spec.uplink.kind == ShaperSpec::Kind::Rate) {
+        QueuePlan plan = shaped_plan({.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu}, spec.kind);
         if (found.root == "mq") plan.why += "; one queue in place of mq, since the rate is the whole line's";
         return plan;
     }
-    if (wish.uplink.kind == ShaperSpec::Kind::Off) {
+    if (spec.uplink.kind == ShaperSpec::Kind::Off) {
         QueuePlan plan;
         plan.why = "left alone, as asked";
         return plan;
     }
-    // A kind that was named beside a rate for the downlink is the downlink's.
-    const bool only_downlink = wish.downlink.kind == ShaperSpec::Kind::Rate;
-    return ordering_plan(found, only_downlink ? std::nullopt : wish.kind);
+    // A kind given together with a downlink rate alone is the downlink's.
+    const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
+    return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);
 }
 
-std::string downlink_unshaped(const ShaperSpec& wish) {
-    return wish.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
+std::string downlink_unshaped(const ShaperSpec& spec) {
+    return spec.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
                                               : "without --downlink RATE nothing waits on the way in";
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which queue a wish comes to, given what stands there without us.
-// Invariant: pure; what is not certain to serve other traffic as well as before is not chosen unasked.
+// Which qdisc a QueueSpec leads to, given the one that is there without us.
+// Invariant: pure; one that is not certain to serve other traffic as well as before is not chosen unless asked for.
 #pragma once
 
 #include <optional>
@@ -14,18 +14,18 @@
 namespace kudo {
 
 struct QueuePlan {
-    std::vector<QueueTree> candidates; // best first; empty: leave what stands there
+    std::vector<QueueTree> candidates; // best first; empty: leave what is there
     std::string text;                  // what SavedQdisc.plan says then
     std::string why;                   // for people
-    // The same where this one of the candidates stands there.
+    // The same where this candidate was built.
     [[nodiscard]] std::string why_with(const QueueTree& tree) const;
 };
 
-// The whole line in one direction. `kind`: nothing: whichever the kernel has.
+// For the whole line in one direction. `kind`: nothing: the best that the kernel has.
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
-// `found`: what stands there without us.
-QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& wish, uint32_t mtu);
+// `found`: what is there without us.
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu);
 // Why there is no queue for incoming packets where no rate is given.
-std::string downlink_unshaped(const ShaperSpec& wish);
+std::string downlink_unshaped(const ShaperSpec& spec);
 
 } // namespace kudo

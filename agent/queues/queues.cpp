@@ -41,30 +41,30 @@ QueueReport without_downlink(const QueueSpec& spec) {
     return {.found = "no queue", .chosen = {}, .why = downlink_unshaped(spec.downlink)};
 }
 
-// An empty folder beside the saved roots: the downlink's device and filter are ours.
-fs::path downlink_memory(const fs::path& folder, uint32_t interface) {
+// An empty folder next to the saved roots: the downlink's device and filter are ours.
+fs::path downlink_marker(const fs::path& folder, uint32_t interface) {
     return folder / "queues" / fmt::format("{}_downlink", interface);
 }
 
-// True if there was one of ours.
+// True if we had one.
 Result<bool> remove_our_downlink(const fs::path& folder, uint32_t interface) {
-    const fs::path memory = downlink_memory(folder, interface);
-    if (!fs::exists(memory)) return false;
+    const fs::path marker = downlink_marker(folder, interface);
+    if (!fs::exists(marker)) return false;
     KUDO_TRY(remove_downlink(interface, true));
-    KUDO_TRY(forget_queue_memory(folder, downlink_slot(folder, interface, 0).saved_as));
-    if (rmdir(memory.c_str()) != 0) return fail_errno(memory.string());
+    KUDO_TRY(forget_saved_qdisc(folder, downlink_slot(folder, interface, 0).saved_as));
+    if (rmdir(marker.c_str()) != 0) return fail_errno(marker.string());
     return true;
 }
 
-// The queue that incoming packets go through; nothing sends them there yet.
+// The qdisc for incoming packets; nothing redirects them to it yet.
 Result<QueueReport> ensure_downlink(const fs::path& folder, const Interface& interface, const QueueSpec& spec) {
     QueueReport report = without_downlink(spec);
     if (!shapes_downlink(spec)) {
         report.changed = KUDO_TRY(remove_our_downlink(folder, interface.index));
         return report;
     }
-    const fs::path memory = downlink_memory(folder, interface.index);
-    if (mkdir(memory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(memory.string());
+    const fs::path marker = downlink_marker(folder, interface.index);
+    if (mkdir(marker.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(marker.string());
     const uint32_t device = KUDO_TRY(ensure_downlink_device(interface.index));
     report =
         KUDO_TRY(ensure_root(downlink_slot(folder, interface.index, device), downlink_plan(interface, spec), true));
@@ -97,7 +97,7 @@ Result<kudo_interface> read_interface(const DataPath& data_path, uint32_t index)
     return entry;
 }
 
-// The element of an interface that is still one of ours stays with it.
+// The element stays with an interface that still has our programs.
 Result<bool> write_interface(const DataPath& data_path, const Interface& interface, const kudo_interface& wanted) {
     const uint32_t element = wanted.index % KUDO_INTERFACES;
     const kudo_interface present = KUDO_TRY(read_interface(data_path, wanted.index));
@@ -121,7 +121,7 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
     const QdiscSlot slot = uplink_slot(folder, interface);
     const Root root = KUDO_TRY(read_root(slot));
-    if (shapes_downlink(spec) && !fs::exists(downlink_memory(folder, interface.index)) &&
+    if (shapes_downlink(spec) && !fs::exists(downlink_marker(folder, interface.index)) &&
         KUDO_TRY(read_downlink(interface.index)).device != 0)
         return bad_input(fmt::format("{}: --downlink: an interface {} is there that we have not made", interface.name,
                                      downlink_device_name(interface.index)));
@@ -153,7 +153,7 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
     InterfaceQueues queues{root.report(uplink_plan(root.found(), spec, interface.mtu)), without_downlink(spec)};
     const Downlink downlink = KUDO_TRY(read_downlink(interface.index));
     if (!shapes_downlink(spec)) {
-        queues.downlink.healthy = !fs::exists(downlink_memory(folder, interface.index));
+        queues.downlink.healthy = !fs::exists(downlink_marker(folder, interface.index));
     } else if (downlink.device == 0) {
         queues.downlink.why = "its IFB device is gone";
         queues.downlink.healthy = false;

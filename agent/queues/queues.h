@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// An interface's queues: makes sure that the one at the bottleneck honours our marks, tells the programs how to mark
-// for it, and puts back what stood there.
-// Invariant: before a queue is replaced, what stood there is remembered; a queue that the admin has made is replaced
-// only where the admin says so and it can be put back.
+// An interface's queues: makes sure that the one at the bottleneck serves packets by their marks, tells the programs
+// how to mark for it, and restores what was there. Invariant: before a qdisc is replaced, it is saved; one that the
+// administrator has configured is replaced only on request and if it can be restored.
 #pragma once
 
 #include <filesystem>
@@ -22,19 +21,19 @@ struct InterfaceQueues {
     QueueReport uplink, downlink;
 };
 
-// BadInput, before anything is changed, if the wish cannot be had on this interface.
-Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& wish);
+// BadInput, before anything is changed, if the spec is not possible on this interface.
+Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& spec);
 
 // Makes it so. Needs the tc ingress program to mark for the downlink's queue: see attachment.h.
-Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& wish);
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec);
 
-// What stands there now, against the wish. Read-only.
-Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& wish);
+// What is there now, against the spec. Read-only.
+Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec);
 
-// Puts back what stood there. `folder`: the data path's. True if there was anything.
+// Restores what was there. `folder`: the data path's. True if there was anything.
 Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);
-// Where somebody has deleted our pins, and the memory with them: takes our queues away; the kernel's defaults come.
-// They may be another instance's on the same interface.
+// Where the pins were deleted by hand, and with them what was saved: removes our qdiscs, and the kernel's defaults come
+// back. They may be another instance's on the same interface.
 Result<void> remove_orphaned_queues(uint32_t interface);
 
 // What each part of the interface's queues has carried and lost.

@@ -28,7 +28,7 @@ Result<std::vector<TcObject>> what_to_save(const QdiscSlot& slot, const Root& ro
     }
     if (!root.present.found().made_by_admin) return std::vector<TcObject>{};
     if (!replace) return made_by_admin(slot, root.present.root()->kind);
-    return savable(slot.index, root.present.qdiscs, root.present.classes).in(slot.name);
+    return restorable(slot.index, root.present.qdiscs, root.present.classes).in(slot.name);
 }
 
 // All that is there belongs to what was saved: a command was killed while it restored that.
@@ -64,10 +64,10 @@ Result<void> restore_default(const QdiscSlot& slot, const std::string& before) {
 }
 
 Result<void> restore(const QdiscSlot& slot, const Root& root) {
-    if (!root.is_ours() && !root.was_interrupted()) return {}; // somebody has replaced it since, or we never did
+    if (!root.is_ours() && !root.was_interrupted()) return {}; // it has been replaced by hand since, or never by us
     SavedQdisc saved = *root.saved;
     saved.restoring = true;
-    KUDO_TRY(save_queue_memory(slot.folder, slot.saved_as, saved));
+    KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, saved));
     if (saved.saved.empty()) return restore_default(slot, saved.found.root);
     KUDO_TRY(remove_root_qdisc(slot.index));
     for (const TcObject& object : saved.saved) {
@@ -97,14 +97,14 @@ Result<void> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
 Result<void> replace_root(const QdiscSlot& slot, const Root& root, const QueuePlan& plan, bool replace) {
     SavedQdisc next{
         .plan = plan.text, .built = {}, .found = root.found(), .saved = KUDO_TRY(what_to_save(slot, root, replace))};
-    KUDO_TRY(save_queue_memory(slot.folder, slot.saved_as, next));
+    KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
     if (auto built = build_best(slot, plan); !built) {
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
     }
     const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index));
     next.built = fingerprint(present.qdiscs, present.classes);
-    return save_queue_memory(slot.folder, slot.saved_as, next);
+    return store_saved_qdisc(slot.folder, slot.saved_as, next);
 }
 
 // All of it is there, by handles and kinds.
@@ -171,7 +171,7 @@ bool Root::was_interrupted() const {
     if (!saved || is_ours()) return false;
     const bool is_default = !present.found().made_by_admin;
     if (saved->restoring) return is_default || is_part_of(present, saved->saved);
-    // Between taking an older one of ours away and making the next.
+    // Between removing an older one of ours and building the next.
     return saved->built.empty() && is_default && !saved->saved.empty();
 }
 
@@ -191,7 +191,7 @@ QueueReport Root::report(const QueuePlan& plan) const {
 }
 
 Result<Root> read_root(const QdiscSlot& slot) {
-    return Root{KUDO_TRY(read_qdisc_tree(slot.index)), KUDO_TRY(load_queue_memory(slot.folder, slot.saved_as))};
+    return Root{KUDO_TRY(read_qdisc_tree(slot.index)), KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as))};
 }
 
 Result<void> check_replaceable(const Root& root, const QdiscSlot& slot, bool replace) {
@@ -203,7 +203,7 @@ Result<bool> restore_root(const QdiscSlot& slot) {
     const Root root = KUDO_TRY(read_root(slot));
     if (!root.saved) return false;
     KUDO_TRY(restore(slot, root));
-    KUDO_TRY(forget_queue_memory(slot.folder, slot.saved_as));
+    KUDO_TRY(forget_saved_qdisc(slot.folder, slot.saved_as));
     return true;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The root qdisc of one device: what is there, putting ours there, restoring what was there before.
+// The root qdisc of one device: reading it, building ours, restoring what was there before.
 // Invariant: what is to be restored is saved before anything is replaced; killed at any point, the next ensure_root()
 // or restore_root() ends where it would have.
 #pragma once
@@ -17,7 +17,7 @@
 
 namespace kudo {
 
-// A root that we may replace: an interface's, or that of the device that its downlink goes through.
+// A root that we may replace: an interface's, or its downlink device's.
 struct QdiscSlot {
     std::filesystem::path folder; // the data path's
     uint32_t index;               // the device's
@@ -30,11 +30,11 @@ struct QdiscTree {
     std::vector<TcObject> qdiscs, classes;
 
     [[nodiscard]] const TcObject* root() const; // null: none
-    [[nodiscard]] FoundQueue found() const;     // as somebody else's
+    [[nodiscard]] FoundQueue found() const;     // as if not ours
 };
 Result<QdiscTree> read_qdisc_tree(uint32_t device);
 
-// One direction's queue on one interface, for people and programs.
+// One direction's queue on one interface.
 struct QueueReport {
     std::string found;  // what was there before us: "fq_codel (the kernel's default)"
     std::string chosen; // what is there now: "htb"; empty: none
@@ -51,7 +51,7 @@ struct Root {
 
     // Ours is there. Our handle alone does not make it so: another instance has the same.
     [[nodiscard]] bool is_ours() const;
-    // What is there is what a killed command has left between ours and what was there before.
+    // What is there is what a killed command left between ours and what was there before.
     [[nodiscard]] bool was_interrupted() const;
     [[nodiscard]] FoundQueue found() const; // without us
     // Against this plan; healthy if it is as the plan wants it.

@@ -41,18 +41,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SavedQdisc, plan, built, found, saved, restor
 
 namespace {
 
-constexpr std::size_t longest = 4u << 20;
+constexpr std::size_t max_size = 4u << 20;
 
 fs::path pin_of(const fs::path& folder, const std::string& name) {
     return folder / "queues" / name;
 }
 
-// Kinds whose options can be given back as the kernel shows them. Not among them: what draws tables (red, netem's
-// distributions), classes of other kinds than htb, and what we have not tried.
+// Kinds whose options can be set as the kernel shows them. Not among them: those with tables (red, netem's
+// distributions), with classes (except htb), and untested ones.
 constexpr std::string_view known_kinds[] = {"pfifo", "bfifo", "pfifo_head_drop", "pfifo_fast", "prio", "tbf", "htb",
                                             "fq",    "codel", "fq_codel",        "cake",       "sfq",  "mq"};
 
-// The most bytes that leave in so many of the kernel's units (64 ns): it has cut off what is below one.
+// The most bytes that leave in so many of the kernel's ticks (64 ns), which are rounded down.
 uint32_t bytes_in(uint32_t ticks, uint64_t bytes_per_second) {
     constexpr uint64_t second = 1'000'000'000; // ns
     const uint64_t time = (uint64_t{ticks} + 1) * 64 - 1;
@@ -60,8 +60,8 @@ uint32_t bytes_in(uint32_t ticks, uint64_t bytes_per_second) {
     return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
 }
 
-// The kernel shows htb's version otherwise than it takes it, with a counter; and tbf's bursts in time, rounded down,
-// where it must be told bytes, or packets as large as the burst would not pass any more.
+// The kernel shows htb's version differently from how it takes it, with a counter; and tbf's bursts as time, rounded
+// down, but must be given bytes, or packets as large as the burst would no longer pass.
 void make_settable(TcObject& object) {
     if (object.is_class) return;
     if (object.kind == "htb") {
@@ -88,7 +88,7 @@ void make_settable(TcObject& object) {
     }
 }
 
-Result<void> check_kept(uint32_t interface, const TcObject& object) {
+Result<void> check_restorable(uint32_t interface, const TcObject& object) {
     const std::string what = fmt::format("its {} {} {:x}:{:x} has", object.is_class ? "class" : "qdisc", object.kind,
                                          object.handle >> 16, object.handle & 0xffff);
     if (!object.unrestorable.empty())
@@ -106,7 +106,7 @@ std::string FoundQueue::text() const {
            (made_by_admin ? " (made by an admin)" : " (the kernel's default)");
 }
 
-Result<std::optional<SavedQdisc>> load_queue_memory(const fs::path& folder, const std::string& name) {
+Result<std::optional<SavedQdisc>> load_saved_qdisc(const fs::path& folder, const std::string& name) {
     const auto path = pin_of(folder, name);
     auto map = open_pin(path);
     if (!map && (map.error().number == ENOENT || map.error().number == ENOTDIR)) return std::optional<SavedQdisc>{};
@@ -114,7 +114,7 @@ Result<std::optional<SavedQdisc>> load_queue_memory(const fs::path& folder, cons
     bpf_map_info info{};
     uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return fail_errno(path.string());
-    if (info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(uint32_t) || info.value_size > longest)
+    if (info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(uint32_t) || info.value_size > max_size)
         return fail(fmt::format("{}: not a map of ours", path.string()));
     std::string text(info.value_size, '\0');
     const uint32_t key = 0;
@@ -127,9 +127,9 @@ Result<std::optional<SavedQdisc>> load_queue_memory(const fs::path& folder, cons
     }
 }
 
-Result<void> save_queue_memory(const fs::path& folder, const std::string& name, const SavedQdisc& memory) {
-    std::string text = nlohmann::json(memory).dump();
-    if (text.size() >= longest) return bad_input("the queue that stands there is too large to be put back");
+Result<void> store_saved_qdisc(const fs::path& folder, const std::string& name, const SavedQdisc& saved) {
+    std::string text = nlohmann::json(saved).dump();
+    if (text.size() >= max_size) return bad_input("the queue that stands there is too large to be put back");
     text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it
     const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_queue", sizeof(uint32_t), static_cast<uint32_t>(text.size()),
                                 1, nullptr));
@@ -144,14 +144,14 @@ Result<void> save_queue_memory(const fs::path& folder, const std::string& name, 
     return {};
 }
 
-Result<void> forget_queue_memory(const fs::path& folder, const std::string& name) {
+Result<void> forget_saved_qdisc(const fs::path& folder, const std::string& name) {
     const auto path = pin_of(folder, name);
     for (const char* suffix : {"_new", ""})
         if (unlink((path.string() + suffix).c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
     return {};
 }
 
-std::vector<uint32_t> remembered_queues(const fs::path& folder) {
+std::vector<uint32_t> saved_qdisc_interfaces(const fs::path& folder) {
     std::vector<uint32_t> interfaces;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "queues", error))
@@ -181,21 +181,21 @@ std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<T
     return content_hash(all);
 }
 
-Result<std::vector<TcObject>> savable(uint32_t interface, const std::vector<TcObject>& qdiscs,
-                                      const std::vector<TcObject>& classes) {
+Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& qdiscs,
+                                         const std::vector<TcObject>& classes) {
     std::vector<TcObject> waiting;
     for (const TcObject& object : qdiscs) {
         if (object.parent == TC_H_INGRESS || object.handle == 0) continue; // the kernel makes those by itself
         if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
             return bad_input(
                 fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
-        KUDO_TRY(check_kept(interface, object));
+        KUDO_TRY(check_restorable(interface, object));
         waiting.push_back(object);
         make_settable(waiting.back());
     }
     for (const TcObject& object : classes) {
         if (object.kind != "htb") continue; // the other kinds' classes come with their qdisc
-        KUDO_TRY(check_kept(interface, object));
+        KUDO_TRY(check_restorable(interface, object));
         waiting.push_back(object);
     }
     std::vector<TcObject> placed;

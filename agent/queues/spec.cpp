@@ -27,7 +27,7 @@ std::optional<double> bits_of_unit(std::string_view unit) {
     return unit.empty() || unit == "bit" ? std::optional(factor) : std::nullopt;
 }
 
-constexpr double lowest = 64e3, highest = 100e9;
+constexpr double min_rate = 64e3, max_rate = 100e9;
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -59,7 +59,7 @@ Result<ShaperSpec> parse_line(std::string_view text) {
         return bad_input(
             fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", quoted_text(text)));
     const double bits = number * *unit;
-    if (!(bits >= lowest && bits <= highest))
+    if (!(bits >= min_rate && bits <= max_rate))
         return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", quoted_text(text),
                                      name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
     return ShaperSpec{ShaperSpec::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};

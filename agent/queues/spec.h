@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the admin asks of an interface's queues.
+// What the administrator asks of an interface's queues.
 // Invariant: a rate is in bits per second of layer 2, as tc means it.
 #pragma once
 

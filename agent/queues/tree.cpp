@@ -74,8 +74,8 @@ TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_
     return object;
 }
 
-// Four classes that borrow from each other. Audio goes first and may have the whole line; video nine tenths of it; what
-// is not KUDO's is sure of a fifth. All shares together are the line.
+// Four classes that borrow from each other. Audio goes first and may have the whole line; video nine tenths of it;
+// other traffic is guaranteed a fifth. All guarantees together are the line.
 std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     const uint64_t bits = line.bits_per_second;
     tc_htb_glob glob{};
@@ -93,8 +93,8 @@ std::vector<QueueTree::Step> htb(const ShapedLine& line) {
         {htb_class(line, video_class, all, bits * 2 / 5, bits * 9 / 10, 1)},
         {htb_class(line, control_class, all, bits / 10, bits, 2)},
     };
-    // What waits on the way in has come over the line already: only a loss tells its sender to slow down, and until it
-    // does, the queue before the line grows.
+    // Incoming packets have crossed the line already: only a loss tells their sender to slow down, and until then the
+    // queue before the line grows.
     for (const uint32_t id : {default_class, audio_class, video_class, control_class})
         steps.push_back(leaf(id, queue_handle | id, bits, line.incoming && id == default_class ? 20 : 100));
     return steps;
@@ -228,7 +228,7 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
             tree.steps.push_back({cake(root, parent, nullptr)});
         } else if (kind == QueueKind::Prio) {
             tree.steps.push_back({prio(root, parent, {0, 1, 2})});
-            // What others send waits in the same kind of queue as without us.
+            // Other traffic is queued by the same kind as without us.
             for (uint32_t band = 1; band <= 4; band++)
                 tree.steps.push_back(leaf(next++, root | band, 1'000'000'000));
         } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The queues that we make: which qdiscs and classes, what skb->priority leads where, and which of them carries what.
-// Invariant: pure; audio is never behind anything else, and where the kind can promise it, what is not KUDO's keeps a
+// The qdiscs and classes that we build, which skb->priority selects which, and what each of them carries.
+// Invariant: pure; audio never waits behind anything else, and where the kind can guarantee it, other traffic keeps a
 // share of the line.
 #pragma once
 
@@ -16,8 +16,8 @@
 
 namespace kudo {
 
-// Our handles: "KU" and the numbers after it. Nobody else's qdisc is taken for ours without the memory of having made
-// it: see queue_memory.h.
+// Our handles: "KU" and the numbers after it. A qdisc with such a handle is taken for ours only if one was saved when
+// it was built: see saved_qdisc.h.
 inline constexpr uint32_t queue_handle = 0x4b550000;
 
 struct QueueTree {
@@ -34,18 +34,18 @@ struct QueueTree {
 struct ShapedLine {
     uint64_t bits_per_second = 0;
     uint32_t mtu = 1500;   // bytes of layer 3: a whole frame must fit into every burst
-    bool incoming = false; // it stands on the ingress side, where what is dropped has been over the line already
+    bool incoming = false; // on the ingress side, where what is dropped has crossed the line already
     // The largest frame: Ethernet's header and two VLAN tags around it.
     [[nodiscard]] uint32_t frame() const { return mtu + 22; }
 };
 // A queue for the whole line.
 QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 
-// A queue that only orders what waits, without a rate: as the root, or, `transmit_queues` > 0, one below each transmit
-// queue of a multi-queue device. Htb has none.
+// A queue that only orders what is queued, without a rate: as the root, or, `transmit_queues` > 0, one below each
+// transmit queue of a multi-queue device. Htb has none.
 QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
 
-// What a full line shows of this kind; empty: nothing that the others do better.
+// What this kind does worse than the others on a full line; empty: nothing.
 std::string_view caveat(QueueKind kind);
 
 // One part of a queue and its numbers.
@@ -57,7 +57,7 @@ struct QueueClass {
     std::optional<uint32_t>
         delay_us{}; // that packets have lately waited, on average; nothing: the kernel does not tell
 };
-// Of a tree of ours, or of anybody's queue as a whole.
+// Of a tree of ours, or of another queue as a whole.
 std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes);
 
 } // namespace kudo

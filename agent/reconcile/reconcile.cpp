@@ -152,7 +152,7 @@ Result<ReconcileReport> locked(const Instance& instance, std::chrono::millisecon
                                const std::function<Result<ReconcileReport>()>& work) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    const auto lock = KUDO_TRY(Lock::take(instance, timeout));
+    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
     return work();
 }
 
@@ -194,7 +194,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
 Result<bool> disable(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
-    const auto lock = KUDO_TRY(Lock::take(instance, lock_timeout));
+    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, lock_timeout));
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : fresh_state(instance);

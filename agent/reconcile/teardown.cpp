@@ -13,7 +13,7 @@ namespace kudo {
 
 std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
     std::set<uint32_t> interfaces = attached_interfaces(folder);
-    for (const uint32_t interface : remembered_queues(folder))
+    for (const uint32_t interface : saved_qdisc_interfaces(folder))
         interfaces.insert(interface);
     return interfaces;
 }

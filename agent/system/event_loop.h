@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Descriptors that become readable, and what is to be done then: an epoll, a timer, and a loop over both.
-// Invariant: handlers run one after the other in the thread that calls EventLoop::wait(); a handler never waits.
+// An epoll, a timer, and a loop that runs handlers of readable descriptors.
+// Invariant: handlers run one after the other in the thread that calls EventLoop::wait(); a handler never blocks.
 #pragma once
 
 #include <chrono>
@@ -31,7 +31,7 @@ private:
     Fd fd_;
 };
 
-// Readable from its time on, until it is set anew or stopped: it need not be read.
+// Readable from its time on, until it is set again or stopped; it need not be read.
 class Timer {
 public:
     using Clock = std::chrono::steady_clock;

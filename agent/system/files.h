@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files that survive a crash whole: read with a limit, replaced by rename after fsync.
+// Files that are whole after a crash: read with a limit, replaced by rename after fsync.
 // Invariant: a reader sees the old content or the new one, never a part.
 #pragma once
 

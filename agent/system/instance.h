@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where one agent keeps its things: several can live side by side with different folders.
-// Invariant: nothing of ours exists outside these two folders and the hooks that the pins name.
+// Where one agent keeps its state and pins: several can run side by side with different folders.
+// Invariant: nothing of kudo-agent exists outside these two folders and the hooks that the pins name.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@ struct Instance {
     std::filesystem::path bpffs = default_bpffs;         // --bpffs: a folder on a bpffs
     std::filesystem::path state_dir = default_state_dir; // --state-dir
 
-    // Ours within the bpffs.
+    // kudo-agent's folder within the bpffs.
     [[nodiscard]] std::filesystem::path pins() const { return bpffs / "kudo-agent"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;

@@ -59,9 +59,4 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
     return fd;
 }
 
-Result<Lock> Lock::take(const Instance& instance, std::chrono::milliseconds timeout) {
-    auto fd = KUDO_TRY(lock_folder(instance.state_dir, timeout));
-    return Lock(std::move(fd));
-}
-
 } // namespace kudo

@@ -14,7 +14,7 @@ namespace kudo {
 
 namespace {
 
-Result<void> raise_loopback() {
+Result<void> bring_up_loopback() {
     const Fd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ifreq request{};
     std::strcpy(request.ifr_name, "lo");
@@ -24,7 +24,7 @@ Result<void> raise_loopback() {
     return {};
 }
 
-Result<Fd> own_namespace() {
+Result<Fd> current_namespace() {
     // Of this thread: a process's own file would be the main thread's.
     Fd fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno("/proc/thread-self/ns/net");
@@ -49,8 +49,8 @@ Result<NetworkNamespace> NetworkNamespace::create() {
                                   (number == EPERM ? "; missing CAP_SYS_ADMIN, run as root" : ""),
                               number});
         }
-        KUDO_TRY(raise_loopback());
-        return own_namespace();
+        KUDO_TRY(bring_up_loopback());
+        return current_namespace();
     });
     if (!fd) return fail(std::move(fd.error()));
     return NetworkNamespace(std::move(*fd));

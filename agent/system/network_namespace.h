@@ -14,7 +14,7 @@ namespace kudo {
 
 class NetworkNamespace {
 public:
-    // A new, empty one, its loopback up. The caller stays where it is.
+    // A new, empty one with its loopback up. The caller's namespace does not change.
     static Result<NetworkNamespace> create();
     // Runs `work` in a thread of its own inside the namespace and waits for it. Sockets opened there stay there.
     Result<void> run(const std::function<Result<void>()>& work) const;

@@ -19,7 +19,7 @@ namespace kudo {
 namespace {
 
 // As sd_notify() does, but for its waiting: a reader that has ten messages and takes none would stop the service.
-bool say(std::string_view text) {
+bool send(std::string_view text) {
     const char* path = std::getenv("NOTIFY_SOCKET");
     sockaddr_un address{};
     if (!path || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof address.sun_path) return false;
@@ -36,23 +36,23 @@ bool say(std::string_view text) {
 } // namespace
 
 void notify_ready() {
-    say("READY=1");
+    send("READY=1");
 }
 
 void notify_alive() {
-    if (watchdog_period()) say("WATCHDOG=1");
+    if (watchdog_period()) send("WATCHDOG=1");
 }
 
 void notify_stopping(bool to_reload) {
     // MONOTONIC_USEC, of CLOCK_MONOTONIC: what Type=notify-reload (systemd 253) asks for.
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    say(to_reload ? fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now / std::chrono::microseconds(1)) : "STOPPING=1");
+    send(to_reload ? fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now / std::chrono::microseconds(1)) : "STOPPING=1");
 }
 
 void notify_status(const std::string& text) {
-    static std::string said;
-    if (text == said) return;
-    if (say("STATUS=" + text)) said = text;
+    static std::string last_sent;
+    if (text == last_sent) return;
+    if (send("STATUS=" + text)) last_sent = text;
 }
 
 std::optional<std::chrono::microseconds> watchdog_period() {

@@ -229,7 +229,7 @@ protected:
     }
     // Through the library, in enforce mode: the program's answer then tells what was decided.
     static void swap_and_check(SwappingHost& host, unsigned swaps) {
-        const Lock lock = Lock::take(host.test.instance, std::chrono::seconds(1)).value();
+        const Fd lock = lock_folder(host.test.instance.state_dir, std::chrono::seconds(1)).value();
         CompileOptions options;
         options.regions = {"ca"};
         options.mode = KUDO_ENFORCE;

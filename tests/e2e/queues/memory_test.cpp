@@ -40,7 +40,7 @@ protected:
         ASSERT_TRUE(pin(map.get(), folder_ / "queues" / name));
     }
     [[nodiscard]] std::string refusal(const std::string& name) const {
-        const auto memory = load_queue_memory(folder_, name);
+        const auto memory = load_saved_qdisc(folder_, name);
         return memory ? "taken" : memory.error().message;
     }
     fs::path folder_;
@@ -62,8 +62,8 @@ SavedQdisc some_memory() {
 
 TEST_F(Memory, IsReadBackAsItWasWritten) {
     const SavedQdisc written = some_memory();
-    ASSERT_TRUE(save_queue_memory(folder_, "3", written));
-    const auto loaded = load_queue_memory(folder_, "3");
+    ASSERT_TRUE(store_saved_qdisc(folder_, "3", written));
+    const auto loaded = load_saved_qdisc(folder_, "3");
     ASSERT_TRUE(loaded) << loaded.error().message;
     ASSERT_TRUE(loaded->has_value());
     const SavedQdisc& read = **loaded;
@@ -87,22 +87,22 @@ TEST_F(Memory, IsReadBackAsItWasWritten) {
 
 TEST_F(Memory, IsReplacedAndForgotten) {
     SavedQdisc memory = some_memory();
-    ASSERT_TRUE(save_queue_memory(folder_, "3", memory));
+    ASSERT_TRUE(store_saved_qdisc(folder_, "3", memory));
     memory.plan = "another, and longer than the first by some words";
-    ASSERT_TRUE(save_queue_memory(folder_, "3", memory));
-    EXPECT_EQ(load_queue_memory(folder_, "3").value()->plan, memory.plan);
-    EXPECT_EQ(remembered_queues(folder_), std::vector<uint32_t>{3});
-    ASSERT_TRUE(forget_queue_memory(folder_, "3"));
-    ASSERT_TRUE(forget_queue_memory(folder_, "3")) << "twice is once";
-    EXPECT_FALSE(load_queue_memory(folder_, "3").value());
+    ASSERT_TRUE(store_saved_qdisc(folder_, "3", memory));
+    EXPECT_EQ(load_saved_qdisc(folder_, "3").value()->plan, memory.plan);
+    EXPECT_EQ(saved_qdisc_interfaces(folder_), std::vector<uint32_t>{3});
+    ASSERT_TRUE(forget_saved_qdisc(folder_, "3"));
+    ASSERT_TRUE(forget_saved_qdisc(folder_, "3")) << "twice is once";
+    EXPECT_FALSE(load_saved_qdisc(folder_, "3").value());
     EXPECT_TRUE(fs::is_empty(folder_ / "queues"));
 }
 
 TEST_F(Memory, OfAKilledCommandsHalfIsNotRead) {
-    ASSERT_TRUE(save_queue_memory(folder_, "3", some_memory()));
+    ASSERT_TRUE(store_saved_qdisc(folder_, "3", some_memory()));
     plant("3_new", BPF_MAP_TYPE_ARRAY, 4, "half");
-    EXPECT_TRUE(load_queue_memory(folder_, "3").value());
-    ASSERT_TRUE(save_queue_memory(folder_, "3", some_memory())) << "the half is in the way";
+    EXPECT_TRUE(load_saved_qdisc(folder_, "3").value());
+    ASSERT_TRUE(store_saved_qdisc(folder_, "3", some_memory())) << "the half is in the way";
     EXPECT_FALSE(fs::exists(folder_ / "queues/3_new"));
 }
 

@@ -22,19 +22,19 @@ struct Dump {
 
 TEST(UntilWhole, AWholeDumpIsAskedForOnce) {
     Dump dump{.interruptions = 0};
-    EXPECT_EQ(until_whole(std::ref(dump)).value(), 42);
+    EXPECT_EQ(retry_dump(std::ref(dump)).value(), 42);
     EXPECT_EQ(dump.asked, 1);
 }
 
 TEST(UntilWhole, AnInterruptedDumpIsAskedForAgain) {
     Dump dump{.interruptions = 3};
-    EXPECT_EQ(until_whole(std::ref(dump)).value(), 42);
+    EXPECT_EQ(retry_dump(std::ref(dump)).value(), 42);
     EXPECT_EQ(dump.asked, 4);
 }
 
 TEST(UntilWhole, GivesUpWhereEveryDumpIsInterrupted) {
     Dump dump{.interruptions = 1'000'000};
-    const auto result = until_whole(std::ref(dump));
+    const auto result = retry_dump(std::ref(dump));
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().number, EINTR);
     EXPECT_LE(dump.asked, 100);
@@ -42,7 +42,7 @@ TEST(UntilWhole, GivesUpWhereEveryDumpIsInterrupted) {
 
 TEST(UntilWhole, AnotherErrorIsNotAskedAboutAgain) {
     Dump dump{.interruptions = 1, .number = EPERM};
-    EXPECT_FALSE(until_whole(std::ref(dump)));
+    EXPECT_FALSE(retry_dump(std::ref(dump)));
     EXPECT_EQ(dump.asked, 1);
 }
 
