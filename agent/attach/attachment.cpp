@@ -24,15 +24,14 @@ constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 // One hook of one interface that a program of ours can be attached to, and its pin.
 struct Slot {
     const char* pin; // suffix
-    bool xdp;
-    uint32_t xdp_flags;
     bpf_attach_type type;
+    uint32_t xdp_flags = 0;
 };
-constexpr Slot xdp_native{"xdp_native", true, XDP_FLAGS_DRV_MODE, BPF_XDP};
-constexpr Slot xdp_generic{"xdp_generic", true, XDP_FLAGS_SKB_MODE, BPF_XDP};
-constexpr Slot tcx_ingress{"tcx_ingress", false, 0, bpf_tcx_ingress};
-constexpr Slot tcx_mark{"tcx_mark", false, 0, bpf_tcx_ingress};
-constexpr Slot tcx_egress{"tcx_egress", false, 0, bpf_tcx_egress};
+constexpr Slot xdp_native{"xdp_native", BPF_XDP, XDP_FLAGS_DRV_MODE};
+constexpr Slot xdp_generic{"xdp_generic", BPF_XDP, XDP_FLAGS_SKB_MODE};
+constexpr Slot tcx_ingress{"tcx_ingress", bpf_tcx_ingress};
+constexpr Slot tcx_mark{"tcx_mark", bpf_tcx_ingress};
+constexpr Slot tcx_egress{"tcx_egress", bpf_tcx_egress};
 constexpr const Slot* slots[] = {&xdp_native, &xdp_generic, &tcx_ingress, &tcx_mark, &tcx_egress};
 
 fs::path pin_path(const fs::path& folder, uint32_t interface, const Slot& slot) {
@@ -73,7 +72,7 @@ Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot&
     KUDO_TRY(remove_link(folder, interface, slot));
     LIBBPF_OPTS(bpf_link_create_opts, options);
     options.flags = slot.xdp_flags;
-    const Fd created(bpf_link_create(program, static_cast<int>(interface), slot.type, slot.xdp ? &options : nullptr));
+    const Fd created(bpf_link_create(program, static_cast<int>(interface), slot.type, &options));
     if (!created) return fail_errno("cannot attach");
     KUDO_TRY(pin(created.get(), pin_path(folder, interface, slot)));
     return true;
@@ -195,25 +194,23 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
         attached.current = false;
         return std::optional(*which.begin());
     };
-    auto native = KUDO_TRY(read_link(xdp_native, Program::Xdp));
-    auto generic = KUDO_TRY(read_link(xdp_generic, Program::XdpGeneric));
-    auto ingress_link = KUDO_TRY(read_link(tcx_ingress, counting_ingress(interface)));
-    auto mark = KUDO_TRY(read_link(tcx_mark, Program::TcIngressMark));
-    auto filter = KUDO_TRY(read_filter(true, {counting_ingress(interface), Program::TcIngressMark}));
-    const bool filter_marks = filter == Program::TcIngressMark, filter_counts = filter && !filter_marks;
-    attached.marks_ingress = mark || filter || ingress_link;
+    const bool native = KUDO_TRY(read_link(xdp_native, Program::Xdp));
+    const bool generic = KUDO_TRY(read_link(xdp_generic, Program::XdpGeneric));
+    const bool ingress_link = KUDO_TRY(read_link(tcx_ingress, counting_ingress(interface)));
+    const bool mark_link = KUDO_TRY(read_link(tcx_mark, Program::TcIngressMark));
+    const auto filter = KUDO_TRY(read_filter(true, {counting_ingress(interface), Program::TcIngressMark}));
+    attached.marks_ingress = mark_link || filter || ingress_link;
     // A command was killed between attaching the new hook and removing the old one: some packets count twice.
-    const int counting = native + ingress_link + filter_counts;
+    const int counting = native + ingress_link + (filter && filter != Program::TcIngressMark);
     if (counting > 1 || (native && generic)) attached.current = false;
     if (native)
         attached.ingress = Hook::XdpNative;
     else if (counting > 0)
         attached.ingress = generic ? Hook::XdpGeneric : ingress_link ? Hook::Tcx : Hook::Tc;
-    auto egress_link = KUDO_TRY(read_link(tcx_egress, egress_program(interface)));
-    if (egress_link) attached.egress = Hook::Tcx;
-    auto egress = KUDO_TRY(read_filter(false, {egress_program(interface)}));
-    if (egress && egress_link) attached.current = false;
-    if (egress && !egress_link) attached.egress = Hook::Tc;
+    const bool egress_link = KUDO_TRY(read_link(tcx_egress, egress_program(interface)));
+    const bool egress_filter = KUDO_TRY(read_filter(false, {egress_program(interface)})).has_value();
+    if (egress_link || egress_filter) attached.egress = egress_link ? Hook::Tcx : Hook::Tc;
+    if (egress_link && egress_filter) attached.current = false;
     return attached;
 }
 

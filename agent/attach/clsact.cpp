@@ -39,12 +39,13 @@ Result<void> mark(const fs::path& path) {
     return {};
 }
 
+// libbpf wants the padding to be zero as well.
 bpf_tc_hook libbpf_hook(const ClsactHook& hook, bool both = false) {
     bpf_tc_hook result{};
     result.sz = sizeof result;
     result.ifindex = static_cast<int>(hook.interface);
-    result.attach_point = both ? static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS)
-                               : (hook.ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+    const int side = hook.ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+    result.attach_point = static_cast<bpf_tc_attach_point>(both ? BPF_TC_INGRESS | BPF_TC_EGRESS : side);
     return result;
 }
 
@@ -118,8 +119,8 @@ Result<uint32_t> clsact_program(const fs::path& markers, const ClsactHook& hook)
 Result<void> ensure_clsact(const fs::path& markers, uint32_t interface) {
     const ClsactHook hook{interface, true};
     bpf_tc_hook where = libbpf_hook(hook, true);
-    // Marked before it is made, and only where there is none: killed in between, the marker names one that is not there,
-    // which does no harm, and never the administrator's.
+    // Marked before it is made, and only where there is none: killed in between, the marker names one that is not
+    // there, which does no harm, and never the administrator's.
     const fs::path marker = clsact_marker(markers, hook);
     const bool known = fs::exists(marker);
     if (!known && !KUDO_TRY(has_clsact(interface))) KUDO_TRY(mark(marker));

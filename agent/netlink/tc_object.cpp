@@ -7,7 +7,9 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -100,8 +102,12 @@ Result<std::vector<TcObject>> list_qdiscs(uint32_t interface) {
     return list(interface, false).in("cannot read the qdiscs");
 }
 
-Result<std::vector<TcObject>> list_classes(uint32_t interface) {
-    return list(interface, true).in("cannot read the traffic classes");
+Result<std::vector<TcObject>> list_tc_objects(uint32_t interface) {
+    auto objects = KUDO_TRY(list_qdiscs(interface));
+    auto classes = list(interface, true).in("cannot read the traffic classes");
+    if (!classes && classes.error().number != ENODEV) return classes; // ENODEV: the interface has just gone
+    if (classes) std::ranges::move(*classes, std::back_inserter(objects));
+    return objects;
 }
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
@@ -147,13 +153,14 @@ Result<void> remove_root_qdisc(uint32_t interface) {
     return {};
 }
 
-void Attributes::put(uint16_t type, const void* value, std::size_t size) {
+Attributes& Attributes::put(uint16_t type, const void* value, std::size_t size) {
     const nlattr head{static_cast<uint16_t>(sizeof head + size), type};
     const auto* first = reinterpret_cast<const uint8_t*>(&head);
     bytes_.insert(bytes_.end(), first, first + sizeof head);
     const auto* bytes = static_cast<const uint8_t*>(value);
     bytes_.insert(bytes_.end(), bytes, bytes + size);
     bytes_.resize(NLA_ALIGN(bytes_.size()));
+    return *this;
 }
 
 std::vector<uint8_t> find_attribute(const std::vector<uint8_t>& attributes, uint16_t type) {

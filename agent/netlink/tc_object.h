@@ -32,9 +32,10 @@ struct TcObject {
     TcStatistics statistics{};      // only of what was read
 };
 
-// Both in the kernel's order. `interface`: ifindex.
+// In the kernel's order. `interface`: ifindex.
 Result<std::vector<TcObject>> list_qdiscs(uint32_t interface);
-Result<std::vector<TcObject>> list_classes(uint32_t interface);
+// The qdiscs, and behind them the classes.
+Result<std::vector<TcObject>> list_tc_objects(uint32_t interface);
 // Is any filter attached to this qdisc or class?
 Result<bool> has_filters(uint32_t interface, uint32_t parent);
 
@@ -49,8 +50,8 @@ Result<void> remove_root_qdisc(uint32_t interface);
 // Builds attributes: linux/netlink.h, struct nlattr.
 class Attributes {
 public:
-    void put(uint16_t type, const void* value, std::size_t size);
-    template <typename T> void put(uint16_t type, const T& value) { put(type, &value, sizeof value); }
+    Attributes& put(uint16_t type, const void* value, std::size_t size);
+    template <typename T> Attributes& put(uint16_t type, const T& value) { return put(type, &value, sizeof value); }
     [[nodiscard]] std::vector<uint8_t> take() { return std::move(bytes_); }
 
 private:

@@ -9,38 +9,34 @@ namespace {
 
 // The uplink without a rate: packets queue here only when the device itself is slower than the host.
 QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) {
-    QueuePlan plan;
-    if (kind) {
-        plan.candidates = {ordering_queue(*kind, found.transmit_queues)};
-        plan.text = fmt::format("{} without a rate", queue_kind_name(*kind));
-        plan.why = "asked for; orders what waits for the device, without a rate";
-    } else if (found.kind == "noqueue" || found.kind == "none") {
-        plan.why = "packets never wait here; --uplink RATE would make a queue";
-    } else if (found.honours_marks) {
-        plan.why = "it honours the marks";
-    } else if (found.made_by_admin) {
-        plan.why = "made by an admin, and stays";
-    } else if (found.kind == "fq_codel") {
-        // prio with the same kind below each band: other traffic is queued as before.
-        plan.candidates = {ordering_queue(QueueKind::Prio, found.transmit_queues)};
-        plan.text = "ordered fq_codel";
-        plan.why = "fq_codel does not look at marks; below prio it serves each class by itself";
-    } else if (found.kind == "pfifo" || found.kind == "bfifo") {
-        plan.candidates = {ordering_queue(QueueKind::PfifoFast, found.transmit_queues)};
-        plan.text = "ordered fifo";
-        plan.why = found.kind + " does not look at marks";
-    } else {
-        plan.why = found.kind + " does not look at marks, but nothing else is certain to serve the rest as well; "
-                                "--uplink RATE or --queue KIND would replace it";
-    }
-    return plan;
+    const auto leave = [](std::string why) { return QueuePlan{{}, {}, std::move(why)}; };
+    const auto order = [&](QueueKind by, std::string text, std::string why) {
+        return QueuePlan{{ordering_queue(by, found.transmit_queues)}, std::move(text), std::move(why)};
+    };
+    if (kind)
+        return order(*kind, fmt::format("{} without a rate", queue_kind_name(*kind)),
+                     "asked for; orders what waits for the device, without a rate");
+    if (found.kind == "noqueue" || found.kind == "none")
+        return leave("packets never wait here; --uplink RATE would make a queue");
+    if (found.honours_marks) return leave("it honours the marks");
+    if (found.made_by_admin) return leave("made by an admin, and stays");
+    // prio with the same kind below each band: other traffic is queued as before.
+    if (found.kind == "fq_codel")
+        return order(QueueKind::Prio, "ordered fq_codel",
+                     "fq_codel does not look at marks; below prio it serves each class by itself");
+    if (found.kind == "pfifo" || found.kind == "bfifo")
+        return order(QueueKind::PfifoFast, "ordered fifo", found.kind + " does not look at marks");
+    return leave(found.kind + " does not look at marks, but nothing else is certain to serve the rest as well; "
+                              "--uplink RATE or --queue KIND would replace it");
 }
 
 } // namespace
 
 std::string QueuePlan::why_with(const QueueTree& tree) const {
-    const std::string_view but = caveat(tree.kind);
-    return but.empty() ? why : fmt::format("{}; {}", why, but);
+    if (tree.kind != QueueKind::PfifoFast) return why;
+    return why +
+           "; pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
+           "carries, audio is lost as video is, and the rest gets nothing";
 }
 
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
@@ -60,19 +56,10 @@ QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t m
         if (found.root == "mq") plan.why += "; one queue in place of mq, since the rate is the whole line's";
         return plan;
     }
-    if (spec.uplink.kind == ShaperSpec::Kind::Off) {
-        QueuePlan plan;
-        plan.why = "left alone, as asked";
-        return plan;
-    }
+    if (spec.uplink.kind == ShaperSpec::Kind::Off) return {{}, {}, "left alone, as asked"};
     // A kind given together with a downlink rate alone is the downlink's.
     const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
     return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);
-}
-
-std::string downlink_unshaped(const ShaperSpec& spec) {
-    return spec.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
-                                              : "without --downlink RATE nothing waits on the way in";
 }
 
 } // namespace kudo

@@ -17,7 +17,7 @@ struct QueuePlan {
     std::vector<QueueTree> candidates; // best first; empty: leave what is there
     std::string text;                  // what SavedQdisc.plan says then
     std::string why;                   // for people
-    // The same where this candidate was built.
+    // The same where this candidate was built: with what it does worse than the others.
     [[nodiscard]] std::string why_with(const QueueTree& tree) const;
 };
 
@@ -25,7 +25,5 @@ struct QueuePlan {
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
 // `found`: what is there without us.
 QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu);
-// Why there is no queue for incoming packets where no rate is given.
-std::string downlink_unshaped(const ShaperSpec& spec);
 
 } // namespace kudo

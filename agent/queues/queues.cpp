@@ -38,7 +38,10 @@ QueuePlan downlink_plan(const Interface& interface, const QueueSpec& spec) {
                        spec.kind);
 }
 QueueReport without_downlink(const QueueSpec& spec) {
-    return {.found = "no queue", .chosen = {}, .why = downlink_unshaped(spec.downlink)};
+    return {.found = "no queue",
+            .chosen = {},
+            .why = spec.downlink.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
+                                                               : "without --downlink RATE nothing waits on the way in"};
 }
 
 // An empty folder next to the saved roots: the downlink's device and filter are ours.
@@ -187,8 +190,7 @@ Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface)
     const auto numbers_of = [&](uint32_t index, const char* direction) -> Result<QueueNumbers> {
         const QdiscTree present = KUDO_TRY(read_qdisc_tree(index));
         const TcObject* root = present.root();
-        return QueueNumbers{interface.name, direction, root ? root->kind : "none",
-                            queue_classes(present.qdiscs, present.classes)};
+        return QueueNumbers{interface.name, direction, root ? root->kind : "none", queue_classes(present.objects)};
     };
     std::vector<QueueNumbers> result;
     auto uplink = KUDO_TRY(numbers_of(interface.index, "egress"));

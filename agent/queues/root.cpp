@@ -28,13 +28,13 @@ Result<std::vector<TcObject>> what_to_save(const QdiscSlot& slot, const Root& ro
     }
     if (!root.present.found().made_by_admin) return std::vector<TcObject>{};
     if (!replace) return made_by_admin(slot, root.present.root()->kind);
-    return restorable(slot.index, root.present.qdiscs, root.present.classes).in(slot.name);
+    return restorable(slot.index, root.present.objects).in(slot.name);
 }
 
 // All that is there belongs to what was saved: a command was killed while it restored that.
 bool is_part_of(const QdiscTree& present, const std::vector<TcObject>& saved) {
-    return std::ranges::all_of(present.qdiscs, [&](const TcObject& qdisc) {
-        return qdisc.handle == 0 || qdisc.parent == TC_H_INGRESS ||
+    return std::ranges::all_of(present.objects, [&](const TcObject& qdisc) {
+        return qdisc.is_class || qdisc.handle == 0 || qdisc.parent == TC_H_INGRESS ||
                std::ranges::any_of(saved, [&](const TcObject& object) {
                    return !object.is_class && object.handle == qdisc.handle && object.parent == qdisc.parent &&
                           object.kind == qdisc.kind;
@@ -102,27 +102,24 @@ Result<void> replace_root(const QdiscSlot& slot, const Root& root, const QueuePl
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
     }
-    const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index));
-    next.built = fingerprint(present.qdiscs, present.classes);
+    next.built = fingerprint(KUDO_TRY(list_tc_objects(slot.index)));
     return store_saved_qdisc(slot.folder, slot.saved_as, next);
 }
 
 // All of it is there, by handles and kinds.
 bool is_present(const QueueTree& tree, const QdiscTree& present) {
     return std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
-        const auto has = [&](const TcObject& wanted) {
-            return std::ranges::any_of(wanted.is_class ? present.classes : present.qdiscs, [&](const TcObject& object) {
-                return object.handle == wanted.handle && object.kind == wanted.kind;
-            });
-        };
-        return has(step.object) || (step.substitute && has(*step.substitute));
+        return std::ranges::any_of(present.objects, [&](const TcObject& object) {
+            return object.handle == step.object.handle &&
+                   (object.kind == step.object.kind || (step.substitute && object.kind == step.substitute->kind));
+        });
     });
 }
 
 // Ours as it was made for this plan; null: it is not there.
 const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
     if (!root.saved || root.saved->plan != plan.text || root.saved->built.empty() ||
-        root.saved->built != fingerprint(root.present.qdiscs, root.present.classes))
+        root.saved->built != fingerprint(root.present.objects))
         return nullptr;
     const auto tree = std::ranges::find_if(
         plan.candidates, [&](const QueueTree& candidate) { return is_present(candidate, root.present); });
@@ -132,8 +129,9 @@ const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
 } // namespace
 
 const TcObject* QdiscTree::root() const {
-    const auto found = std::ranges::find(qdiscs, static_cast<uint32_t>(TC_H_ROOT), &TcObject::parent);
-    return found == qdiscs.end() ? nullptr : &*found;
+    const auto found = std::ranges::find_if(
+        objects, [](const TcObject& object) { return !object.is_class && object.parent == TC_H_ROOT; });
+    return found == objects.end() ? nullptr : &*found;
 }
 
 FoundQueue QdiscTree::found() const {
@@ -141,26 +139,19 @@ FoundQueue QdiscTree::found() const {
     if (!root()) return result;
     result.root = result.kind = root()->kind;
     result.made_by_admin = root()->handle != 0;
-    if (root()->kind == "mq") {
-        const auto below = [&](uint32_t id) { return (id & TC_H_MAJ_MASK) == root()->handle; };
-        const auto leaf = std::ranges::find_if(qdiscs, [&](const TcObject& qdisc) { return below(qdisc.parent); });
-        if (leaf != qdiscs.end()) result.kind = leaf->kind;
-        result.transmit_queues = static_cast<uint32_t>(
-            std::ranges::count_if(classes, [&](const TcObject& queue) { return below(queue.handle); }));
+    const auto below = [&](uint32_t id) { return (id & TC_H_MAJ_MASK) == root()->handle; };
+    for (const TcObject& object : objects) {
+        if (result.root == "mq" && object.is_class) result.transmit_queues += below(object.handle);
+        if (result.root == "mq" && !object.is_class && result.kind == "mq" && below(object.parent))
+            result.kind = object.kind;
+        result.honours_marks |= object.kind == "fq" && !find_attribute(object.options, tca_fq_priomap).empty();
     }
-    result.honours_marks = result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake" ||
-                           std::ranges::any_of(qdiscs, [](const TcObject& qdisc) {
-                               return qdisc.kind == "fq" && !find_attribute(qdisc.options, tca_fq_priomap).empty();
-                           });
+    result.honours_marks |= result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake";
     return result;
 }
 
 Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
-    QdiscTree tree{KUDO_TRY(list_qdiscs(interface)), {}};
-    auto classes = list_classes(interface);
-    if (!classes && classes.error().number != ENODEV) return fail(std::move(classes.error()));
-    if (classes) tree.classes = std::move(*classes);
-    return tree;
+    return QdiscTree{KUDO_TRY(list_tc_objects(interface))};
 }
 
 bool Root::is_ours() const {

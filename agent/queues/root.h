@@ -27,7 +27,7 @@ struct QdiscSlot {
 
 // All qdiscs and classes of one device.
 struct QdiscTree {
-    std::vector<TcObject> qdiscs, classes;
+    std::vector<TcObject> objects;
 
     [[nodiscard]] const TcObject* root() const; // null: none
     [[nodiscard]] FoundQueue found() const;     // as if not ours

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "agent/datapath/bpf_object.h"
@@ -151,52 +152,39 @@ Result<void> forget_saved_qdisc(const fs::path& folder, const std::string& name)
     return {};
 }
 
-std::vector<uint32_t> saved_qdisc_interfaces(const fs::path& folder) {
-    std::vector<uint32_t> interfaces;
+std::set<uint32_t> saved_qdisc_interfaces(const fs::path& folder) {
+    std::set<uint32_t> interfaces;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "queues", error))
-        if (const auto number = interface_number(entry.path().filename().string())) interfaces.push_back(*number);
-    std::ranges::sort(interfaces);
-    interfaces.erase(std::unique(interfaces.begin(), interfaces.end()), interfaces.end());
+        if (const auto number = interface_number(entry.path().filename().string())) interfaces.insert(*number);
     return interfaces;
 }
 
-std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes) {
-    std::vector<std::string> lines;
-    for (const auto* objects : {&qdiscs, &classes})
-        for (const TcObject& object : *objects) {
-            // clsact and ingress are not part of the queue; the classes of other kinds come and go with their flows.
-            if (object.parent == TC_H_INGRESS || (object.is_class && object.kind != "htb")) continue;
-            std::string line =
-                fmt::format("{} {:x} {:x} {} ", object.is_class, object.handle, object.parent, object.kind);
-            // htb's qdisc shows a counter among its options.
-            if (object.is_class || object.kind != "htb")
-                line.append(reinterpret_cast<const char*>(object.options.data()), object.options.size());
-            lines.push_back(std::move(line));
-        }
-    std::ranges::sort(lines);
-    std::string all;
-    for (const std::string& line : lines)
-        all += line + '\n';
-    return content_hash(all);
+std::string fingerprint(const std::vector<TcObject>& objects) {
+    std::multiset<std::string> lines;
+    for (const TcObject& object : objects) {
+        // clsact and ingress are not part of the queue; the classes of other kinds come and go with their flows.
+        if (object.parent == TC_H_INGRESS || (object.is_class && object.kind != "htb")) continue;
+        std::string line = fmt::format("{} {:x} {:x} {} ", object.is_class, object.handle, object.parent, object.kind);
+        // htb's qdisc shows a counter among its options.
+        if (object.is_class || object.kind != "htb")
+            line.append(reinterpret_cast<const char*>(object.options.data()), object.options.size());
+        lines.insert(std::move(line));
+    }
+    return content_hash(fmt::format("{}\n", fmt::join(lines, "\n")));
 }
 
-Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& qdiscs,
-                                         const std::vector<TcObject>& classes) {
+Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& objects) {
     std::vector<TcObject> waiting;
-    for (const TcObject& object : qdiscs) {
-        if (object.parent == TC_H_INGRESS || object.handle == 0) continue; // the kernel makes those by itself
+    for (const TcObject& object : objects) {
+        // Made by the kernel itself, or, as the classes of other kinds than htb, together with their qdisc.
+        if (object.parent == TC_H_INGRESS || object.handle == 0 || (object.is_class && object.kind != "htb")) continue;
         if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
             return bad_input(
                 fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
         KUDO_TRY(check_restorable(interface, object));
         waiting.push_back(object);
         make_settable(waiting.back());
-    }
-    for (const TcObject& object : classes) {
-        if (object.kind != "htb") continue; // the other kinds' classes come with their qdisc
-        KUDO_TRY(check_restorable(interface, object));
-        waiting.push_back(object);
     }
     std::vector<TcObject> placed;
     // A class that htb has, or the qdisc of another kind, of whose classes any may be a parent.

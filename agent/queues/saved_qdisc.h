@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,13 +40,12 @@ Result<std::optional<SavedQdisc>> load_saved_qdisc(const std::filesystem::path& 
 Result<void> store_saved_qdisc(const std::filesystem::path& folder, const std::string& name, const SavedQdisc& saved);
 Result<void> forget_saved_qdisc(const std::filesystem::path& folder, const std::string& name);
 // The interfaces that have one, or a downlink's, whether they still exist or not.
-std::vector<uint32_t> saved_qdisc_interfaces(const std::filesystem::path& folder);
+std::set<uint32_t> saved_qdisc_interfaces(const std::filesystem::path& folder);
 
 // Of an interface's qdiscs and classes: equal as long as none is changed, added or removed.
-std::string fingerprint(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes);
+std::string fingerprint(const std::vector<TcObject>& objects);
 
 // This tree as it can be restored, parents before children. BadInput names what cannot be: an unknown kind, or filters.
-Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& qdiscs,
-                                         const std::vector<TcObject>& classes);
+Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& objects);
 
 } // namespace kudo

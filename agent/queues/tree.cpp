@@ -65,11 +65,12 @@ TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_
     options.cbuffer = ticks(ceiling, burst(line, ceiling));
     options.quantum = line.frame();
     options.prio = priority;
-    Attributes attributes;
-    attributes.put(TCA_HTB_PARMS, options);
-    attributes.put<uint64_t>(TCA_HTB_RATE64, rate / 8);
-    attributes.put<uint64_t>(TCA_HTB_CEIL64, ceiling / 8);
-    TcObject object = qdisc("htb", queue_handle | id, parent, attributes.take());
+    TcObject object = qdisc("htb", queue_handle | id, parent,
+                            Attributes()
+                                .put(TCA_HTB_PARMS, options)
+                                .put<uint64_t>(TCA_HTB_RATE64, rate / 8)
+                                .put<uint64_t>(TCA_HTB_CEIL64, ceiling / 8)
+                                .take());
     object.is_class = true;
     return object;
 }
@@ -82,11 +83,9 @@ std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     glob.version = TC_HTB_PROTOVER;
     glob.rate2quantum = 10;
     glob.defcls = default_class;
-    Attributes attributes;
-    attributes.put(TCA_HTB_INIT, glob);
     const uint32_t all = queue_handle | line_class;
     std::vector<QueueTree::Step> steps = {
-        {qdisc("htb", queue_handle, TC_H_ROOT, attributes.take())},
+        {qdisc("htb", queue_handle, TC_H_ROOT, Attributes().put(TCA_HTB_INIT, glob).take())},
         {htb_class(line, line_class, TC_H_ROOT, bits, bits, 0)},
         {htb_class(line, default_class, all, bits / 5, bits, 3)},
         {htb_class(line, audio_class, all, bits * 3 / 10, bits, 0)},
@@ -116,11 +115,12 @@ TcObject token_bucket(const ShapedLine& line, uint32_t handle, uint32_t parent, 
     options.rate = rate_of(bits);
     options.buffer = ticks(bits, bytes);
     options.limit = static_cast<__u32>(std::min<uint64_t>(bytes_in(bits, 200) + bytes, UINT32_MAX));
-    Attributes attributes;
-    attributes.put(TCA_TBF_PARMS, options);
-    attributes.put<uint32_t>(TCA_TBF_BURST, bytes);
-    attributes.put<uint64_t>(TCA_TBF_RATE64, bits / 8);
-    return qdisc("tbf", handle, parent, attributes.take());
+    return qdisc("tbf", handle, parent,
+                 Attributes()
+                     .put(TCA_TBF_PARMS, options)
+                     .put<uint32_t>(TCA_TBF_BURST, bytes)
+                     .put<uint64_t>(TCA_TBF_RATE64, bits / 8)
+                     .take());
 }
 
 // The highest values of skb->priority, which only root may set.
@@ -238,15 +238,13 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
     return tree;
 }
 
-std::string_view caveat(QueueKind kind) {
-    if (kind != QueueKind::PfifoFast) return {};
-    return "pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
-           "carries, audio is lost as video is, and the rest gets nothing";
-}
-
-std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes) {
-    const auto root = std::ranges::find(qdiscs, static_cast<uint32_t>(TC_H_ROOT), &TcObject::parent);
-    if (root == qdiscs.end()) return {};
+std::vector<QueueClass> queue_classes(const std::vector<TcObject>& objects) {
+    const auto find = [&](uint32_t TcObject::*id, uint32_t value, bool is_class) {
+        return std::ranges::find_if(
+            objects, [&](const TcObject& object) { return object.is_class == is_class && object.*id == value; });
+    };
+    const auto root = find(&TcObject::parent, TC_H_ROOT, false);
+    if (root == objects.end()) return {};
     const bool is_htb = root->kind == "htb";
     std::vector<QueueClass> result;
     std::vector<uint32_t> leaves; // their parents, in the order of `parts`
@@ -261,12 +259,12 @@ std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const
         leaves = {handle(3) | 1, handle(3) | 2, handle(1) | 2, handle(1) | 3};
     const std::vector<std::string> parts[] = {{"audio"}, {"video", "fallback"}, {"control"}, {"other"}};
     for (std::size_t i = 0; i < leaves.size(); i++) {
-        const auto leaf = std::ranges::find(qdiscs, leaves[i], &TcObject::parent);
-        const auto above = std::ranges::find(classes, leaves[i], &TcObject::handle);
-        if (is_htb ? above == classes.end() : leaf == qdiscs.end()) continue;
-        result.push_back(class_of(parts[i], is_htb ? above->statistics : leaf->statistics));
+        const auto leaf = find(&TcObject::parent, leaves[i], false);
+        const auto counted = is_htb ? find(&TcObject::handle, leaves[i], true) : leaf;
+        if (counted == objects.end()) continue;
+        result.push_back(class_of(parts[i], counted->statistics));
         // The leaf knows what it has dropped, the class only what the leaf refused to take.
-        if (leaf != qdiscs.end()) result.back().drops = leaf->statistics.drops;
+        if (leaf != objects.end()) result.back().drops = leaf->statistics.drops;
     }
     if (!result.empty() && result.size() >= leaves.size()) return result;
     return {class_of({"audio", "video", "fallback", "control", "other"}, root->statistics)};

@@ -45,9 +45,6 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 // transmit queue of a multi-queue device. Htb has none.
 QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
 
-// What this kind does worse than the others on a full line; empty: nothing.
-std::string_view caveat(QueueKind kind);
-
 // One part of a queue and its numbers.
 struct QueueClass {
     std::vector<std::string> carries{};                         // treatments, and "other" for what is not KUDO's
@@ -58,6 +55,6 @@ struct QueueClass {
         delay_us{}; // that packets have lately waited, on average; nothing: the kernel does not tell
 };
 // Of a tree of ours, or of another queue as a whole.
-std::vector<QueueClass> queue_classes(const std::vector<TcObject>& qdiscs, const std::vector<TcObject>& classes);
+std::vector<QueueClass> queue_classes(const std::vector<TcObject>& objects);
 
 } // namespace kudo

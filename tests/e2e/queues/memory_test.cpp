@@ -91,7 +91,7 @@ TEST_F(Memory, IsReplacedAndForgotten) {
     memory.plan = "another, and longer than the first by some words";
     ASSERT_TRUE(store_saved_qdisc(folder_, "3", memory));
     EXPECT_EQ(load_saved_qdisc(folder_, "3").value()->plan, memory.plan);
-    EXPECT_EQ(saved_qdisc_interfaces(folder_), std::vector<uint32_t>{3});
+    EXPECT_EQ(saved_qdisc_interfaces(folder_), std::set<uint32_t>{3});
     ASSERT_TRUE(forget_saved_qdisc(folder_, "3"));
     ASSERT_TRUE(forget_saved_qdisc(folder_, "3")) << "twice is once";
     EXPECT_FALSE(load_saved_qdisc(folder_, "3").value());

@@ -246,21 +246,21 @@ TEST(QueueTree, BelowMqEachTransmitQueueHasOne) {
 TEST(QueueClasses, OfSomebodyElsesQueueAreTheWhole) {
     TcObject root{.handle = 0x10000, .parent = TC_H_ROOT, .kind = "htb"};
     root.statistics.packets = 7;
-    const auto classes = queue_classes({root}, {});
+    const auto classes = queue_classes({root});
     ASSERT_EQ(classes.size(), 1u);
     EXPECT_EQ(classes[0].packets, 7u);
     EXPECT_EQ(classes[0].carries.size(), 5u);
-    EXPECT_TRUE(queue_classes({}, {}).empty());
+    EXPECT_TRUE(queue_classes({}).empty());
 }
 
 TEST(QueueClasses, OfOurHtbAreAudioFirstWithTheirLeavesDrops) {
     const auto tree = shaped_queue(QueueKind::Htb, {usual});
-    std::vector<TcObject> qdiscs, classes;
+    std::vector<TcObject> objects;
     for (const QueueTree::Step& step : tree.steps)
-        (step.object.is_class ? classes : qdiscs).push_back(step.object);
-    for (TcObject& qdisc : qdiscs)
-        qdisc.statistics.drops = qdisc.handle >> 16 & 0xf;
-    const auto parts = queue_classes(qdiscs, classes);
+        objects.push_back(step.object);
+    for (TcObject& object : objects)
+        if (!object.is_class) object.statistics.drops = object.handle >> 16 & 0xf;
+    const auto parts = queue_classes(objects);
     ASSERT_EQ(parts.size(), 4u);
     EXPECT_EQ(parts.front().carries, std::vector<std::string>{"audio"});
     EXPECT_EQ(parts.back().carries, std::vector<std::string>{"other"});
