@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -19,7 +20,7 @@ namespace kudo {
 namespace {
 
 // As sd_notify() does, but for its waiting: a reader that has ten messages and takes none would stop the service.
-bool send(std::string_view text) {
+bool say(std::string_view text) {
     const char* path = std::getenv("NOTIFY_SOCKET");
     sockaddr_un address{};
     if (!path || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof address.sun_path) return false;
@@ -36,23 +37,26 @@ bool send(std::string_view text) {
 } // namespace
 
 void notify_ready() {
-    send("READY=1");
+    say("READY=1");
 }
 
 void notify_alive() {
-    if (watchdog_period()) send("WATCHDOG=1");
+    if (watchdog_period()) say("WATCHDOG=1");
 }
 
 void notify_stopping(bool to_reload) {
-    // MONOTONIC_USEC, of CLOCK_MONOTONIC: what Type=notify-reload (systemd 253) asks for.
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    send(to_reload ? fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now / std::chrono::microseconds(1)) : "STOPPING=1");
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const auto microseconds = static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
+    // MONOTONIC_USEC: what Type=notify-reload (systemd 253) asks for.
+    const std::string reload = fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds);
+    say(to_reload ? reload : "STOPPING=1");
 }
 
 void notify_status(const std::string& text) {
-    static std::string last_sent;
-    if (text == last_sent) return;
-    if (send("STATUS=" + text)) last_sent = text;
+    static std::string said;
+    if (text == said) return;
+    if (say("STATUS=" + text)) said = text;
 }
 
 std::optional<std::chrono::microseconds> watchdog_period() {

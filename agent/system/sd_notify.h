@@ -14,7 +14,7 @@ void notify_alive();
 void notify_stopping(bool to_reload);
 // What `systemctl status` shows; only what is new is sent.
 void notify_status(const std::string& text);
-// How often systemd expects notify_alive(); nothing: no watchdog.
+// How often it wants to hear of us; nothing: it does not watch us.
 std::optional<std::chrono::microseconds> watchdog_period();
 
 } // namespace kudo
