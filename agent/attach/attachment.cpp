@@ -37,9 +37,6 @@ constexpr const Slot* slots[] = {&xdp_native, &xdp_generic, &tcx_ingress, &tcx_m
 fs::path pin_path(const fs::path& folder, uint32_t interface, const Slot& slot) {
     return folder / "links" / fmt::format("{}_{}", interface, slot.pin);
 }
-fs::path filters(const fs::path& folder) {
-    return folder / "filters";
-}
 
 // The link that is pinned for this slot, if it is alive.
 Result<std::optional<Fd>> open_link(const fs::path& folder, uint32_t interface, const Slot& slot) {
@@ -91,33 +88,29 @@ Program egress_program(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcEgress : Program::IpTcEgress;
 }
 
-// Removes our clsact filter, if there is one; the clsact itself stays until disable.
-Result<bool> remove_filter(const DataPath& data_path, const ClsactHook& hook) {
-    if (KUDO_TRY(clsact_program(filters(data_path.folder()), hook)) == 0) return false;
-    KUDO_TRY(clsact_remove_filter(filters(data_path.folder()), hook));
-    return true;
-}
-
-// tcx where the kernel has it and the admin does not say otherwise, else clsact.
-struct TcAttached {
-    Hook hook;
-    bool changed;
-};
-Result<TcAttached> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
-                             TcHook wanted) {
-    auto program = KUDO_TRY(data_path.program(which));
+// tcx where the kernel has it and the administrator does not say otherwise, else clsact.
+Result<Hook> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which, TcHook wanted,
+                       bool& changed) {
+    const fs::path& folder = data_path.folder();
+    const Fd program = KUDO_TRY(data_path.program(which));
     const ClsactHook hook{interface.index, slot.type == bpf_tcx_ingress};
-    const fs::path markers = filters(data_path.folder());
     if (wanted != TcHook::Clsact) {
-        auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
-        if (changed) return TcAttached{Hook::Tcx, KUDO_TRY(remove_filter(data_path, hook)) || *changed};
+        auto linked = ensure_link(folder, interface.index, slot, program.get());
+        if (linked) {
+            changed |= *linked;
+            changed |= KUDO_TRY(clsact_remove_filter(folder, hook));
+            return Hook::Tcx;
+        }
         // A kernel before 6.6 does not know the attach type.
-        if (wanted == TcHook::Tcx || (changed.error().number != EINVAL && changed.error().number != EOPNOTSUPP))
-            return fail(std::move(changed.error()).in(interface.name + ": tcx"));
+        if (wanted == TcHook::Tcx || (linked.error().number != EINVAL && linked.error().number != EOPNOTSUPP))
+            return fail(std::move(linked.error()).in(interface.name + ": tcx"));
     }
-    const bool change = KUDO_TRY(clsact_program(markers, hook)) != program_id(program.get());
-    if (change) KUDO_TRY(clsact_attach(markers, hook, program.get()));
-    return TcAttached{Hook::Tc, KUDO_TRY(remove_link(data_path.folder(), interface.index, slot)) || change};
+    if (KUDO_TRY(clsact_program(folder, hook)) != program_id(program.get())) {
+        KUDO_TRY(clsact_attach(folder, hook, program.get()));
+        changed = true;
+    }
+    changed |= KUDO_TRY(remove_link(folder, interface.index, slot));
+    return Hook::Tc;
 }
 
 } // namespace
@@ -130,10 +123,8 @@ std::string_view hook_name(Hook hook) {
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
     AttachResult result;
     const auto tc = [&](const Slot& slot, Program which, const char* what) -> Result<Hook> {
-        const TcAttached attached =
-            KUDO_TRY(attach_tc(data_path, interface, slot, which, options.tc_hook).in(interface.name + ": " + what));
-        result.changed |= attached.changed;
-        return attached.hook;
+        return attach_tc(data_path, interface, slot, which, options.tc_hook, result.changed)
+            .in(interface.name + ": " + what);
     };
     // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
     const auto xdp = [&](const Slot& slot, Program which, const char* what) -> Result<bool> {
@@ -158,7 +149,7 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
             KUDO_TRY(tc(tcx_mark, Program::TcIngressMark, "firewall mark"));
         } else {
             unused.push_back(&tcx_mark);
-            result.changed |= KUDO_TRY(remove_filter(data_path, {interface.index, true}));
+            result.changed |= KUDO_TRY(clsact_remove_filter(data_path.folder(), {interface.index, true}));
         }
     } else {
         result.attached.ingress = KUDO_TRY(tc(tcx_ingress, counting_ingress(interface), "ingress"));
@@ -185,7 +176,7 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     };
     // Which program our clsact filter runs; one of another build counts as the first.
     const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<std::optional<Program>> {
-        auto id = KUDO_TRY(clsact_program(filters(folder), {interface.index, ingress}));
+        auto id = KUDO_TRY(clsact_program(folder, {interface.index, ingress}));
         if (id == 0) return std::optional<Program>{};
         for (const Program candidate : which) {
             auto program = data_path.pinned_program(candidate);
@@ -218,9 +209,9 @@ Result<bool> detach(const fs::path& folder, uint32_t interface) {
     bool changed = false;
     for (const Slot* slot : slots)
         changed |= KUDO_TRY(remove_link(folder, interface, *slot));
-    for (const ClsactHook& hook : clsact_hooks(filters(folder))) {
+    for (const ClsactHook& hook : clsact_hooks(folder)) {
         if (hook.interface != interface) continue;
-        KUDO_TRY(clsact_detach(filters(folder), hook));
+        KUDO_TRY(clsact_detach(folder, hook));
         changed = true;
     }
     return changed;
@@ -231,7 +222,7 @@ std::set<uint32_t> attached_interfaces(const fs::path& folder) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "links", error))
         if (const auto number = interface_number(entry.path().filename().string())) interfaces.insert(*number);
-    for (const ClsactHook& hook : clsact_hooks(filters(folder)))
+    for (const ClsactHook& hook : clsact_hooks(folder))
         interfaces.insert(hook.interface);
     return interfaces;
 }

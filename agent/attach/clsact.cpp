@@ -27,11 +27,14 @@ constexpr uint32_t handle = 0x4b55444f; // "KUDO"
 constexpr uint32_t first_priority = 1, last_priority = 8;
 
 // "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
-fs::path filter_marker(const fs::path& markers, const ClsactHook& hook) {
-    return markers / fmt::format("{}_{}", hook.interface, hook.ingress ? "ingress" : "egress");
+fs::path markers(const fs::path& folder) {
+    return folder / "filters";
 }
-fs::path clsact_marker(const fs::path& markers, const ClsactHook& hook) {
-    return markers / fmt::format("{}_clsact", hook.interface);
+fs::path filter_marker(const fs::path& folder, const ClsactHook& hook) {
+    return markers(folder) / fmt::format("{}_{}", hook.interface, hook.ingress ? "ingress" : "egress");
+}
+fs::path clsact_marker(const fs::path& folder, uint32_t interface) {
+    return markers(folder) / fmt::format("{}_clsact", interface);
 }
 
 Result<void> mark(const fs::path& path) {
@@ -62,13 +65,13 @@ struct Found {
     uint32_t program = 0;
 };
 
-// The programs of the data path that `markers` belongs to, this build's and older ones'.
-std::set<uint32_t> pinned_programs(const fs::path& markers) {
+// The data path's programs, this build's and older ones'.
+std::set<uint32_t> pinned_programs(const fs::path& folder) {
     std::set<uint32_t> ids;
     std::error_code error;
-    for (const auto& folder : fs::directory_iterator(markers.parent_path(), error)) {
-        if (!folder.path().filename().string().starts_with("programs_")) continue;
-        for (const auto& entry : fs::directory_iterator(folder.path(), error))
+    for (const auto& build : fs::directory_iterator(folder, error)) {
+        if (!build.path().filename().string().starts_with("programs_")) continue;
+        for (const auto& entry : fs::directory_iterator(build.path(), error))
             if (auto program = open_pin(entry.path())) ids.insert(program_id(program->get()));
     }
     return ids;
@@ -83,9 +86,9 @@ Found find_where(const ClsactHook& hook, const std::function<bool(uint32_t)>& is
     return {};
 }
 
-Found find(const fs::path& markers, const ClsactHook& hook) {
-    if (!fs::exists(filter_marker(markers, hook))) return {};
-    const std::set<uint32_t> ours = pinned_programs(markers);
+Found find(const fs::path& folder, const ClsactHook& hook) {
+    if (!fs::exists(filter_marker(folder, hook))) return {};
+    const std::set<uint32_t> ours = pinned_programs(folder);
     return find_where(hook, [&](uint32_t program) { return ours.contains(program); });
 }
 
@@ -112,16 +115,15 @@ Result<bool> has_any_filter(uint32_t interface) {
 
 } // namespace
 
-Result<uint32_t> clsact_program(const fs::path& markers, const ClsactHook& hook) {
-    return find(markers, hook).program;
+Result<uint32_t> clsact_program(const fs::path& folder, const ClsactHook& hook) {
+    return find(folder, hook).program;
 }
 
-Result<void> ensure_clsact(const fs::path& markers, uint32_t interface) {
-    const ClsactHook hook{interface, true};
-    bpf_tc_hook where = libbpf_hook(hook, true);
+Result<void> ensure_clsact(const fs::path& folder, uint32_t interface) {
+    bpf_tc_hook where = libbpf_hook({interface, true}, true);
     // Marked before it is made, and only where there is none: killed in between, the marker names one that is not
     // there, which does no harm, and never the administrator's.
-    const fs::path marker = clsact_marker(markers, hook);
+    const fs::path marker = clsact_marker(folder, interface);
     const bool known = fs::exists(marker);
     if (!known && !KUDO_TRY(has_clsact(interface))) KUDO_TRY(mark(marker));
     const int created = bpf_tc_hook_create(&where);
@@ -130,11 +132,11 @@ Result<void> ensure_clsact(const fs::path& markers, uint32_t interface) {
     return {};
 }
 
-Result<void> clsact_attach(const fs::path& markers, const ClsactHook& hook, int program_fd) {
-    KUDO_TRY(ensure_clsact(markers, hook.interface));
-    KUDO_TRY(mark(filter_marker(markers, hook)));
+Result<void> clsact_attach(const fs::path& folder, const ClsactHook& hook, int program_fd) {
+    KUDO_TRY(ensure_clsact(folder, hook.interface));
+    KUDO_TRY(mark(filter_marker(folder, hook)));
     const bpf_tc_hook where = libbpf_hook(hook);
-    const uint32_t present = find(markers, hook).priority;
+    const uint32_t present = find(folder, hook).priority;
     int error = 0;
     for (uint32_t priority = present ? present : first_priority; priority <= last_priority; priority++) {
         bpf_tc_opts options = libbpf_options(priority);
@@ -148,10 +150,11 @@ Result<void> clsact_attach(const fs::path& markers, const ClsactHook& hook, int 
     return {};
 }
 
-Result<void> clsact_remove_filter(const fs::path& markers, const ClsactHook& hook) {
-    KUDO_TRY(remove_found(hook, find(markers, hook)));
-    rmdir(filter_marker(markers, hook).c_str());
-    return {};
+Result<bool> clsact_remove_filter(const fs::path& folder, const ClsactHook& hook) {
+    const Found found = find(folder, hook);
+    KUDO_TRY(remove_found(hook, found));
+    rmdir(filter_marker(folder, hook).c_str());
+    return found.priority != 0;
 }
 
 Result<void> clsact_remove_orphan(const ClsactHook& hook) {
@@ -174,10 +177,10 @@ Result<void> clsact_remove_orphan(const ClsactHook& hook) {
     return remove_found(hook, found);
 }
 
-Result<void> clsact_detach(const fs::path& markers, const ClsactHook& hook) {
-    KUDO_TRY(clsact_remove_filter(markers, hook));
+Result<void> clsact_detach(const fs::path& folder, const ClsactHook& hook) {
+    KUDO_TRY(clsact_remove_filter(folder, hook));
     const ClsactHook other{hook.interface, !hook.ingress};
-    if (!fs::exists(clsact_marker(markers, hook)) || fs::exists(filter_marker(markers, other))) return {};
+    if (!fs::exists(clsact_marker(folder, hook.interface)) || fs::exists(filter_marker(folder, other))) return {};
 
     auto others = has_any_filter(hook.interface);
     if (others && !*others) {
@@ -186,14 +189,14 @@ Result<void> clsact_detach(const fs::path& markers, const ClsactHook& hook) {
             error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
             return fail_errno("cannot remove the clsact qdisc that we made", -error);
     }
-    rmdir(clsact_marker(markers, hook).c_str());
+    rmdir(clsact_marker(folder, hook.interface).c_str());
     return {};
 }
 
-std::vector<ClsactHook> clsact_hooks(const fs::path& markers) {
+std::vector<ClsactHook> clsact_hooks(const fs::path& folder) {
     std::vector<ClsactHook> hooks;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(markers, error)) {
+    for (const auto& entry : fs::directory_iterator(markers(folder), error)) {
         const std::string name = entry.path().filename();
         const auto interface = interface_number(name);
         if (!interface) continue;

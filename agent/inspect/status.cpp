@@ -73,11 +73,8 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         status.interfaces.push_back(std::move(line));
     }
     for (const std::string& name : wanted.missing) {
-        InterfaceStatus line;
-        line.name = name;
-        line.problem = "no such interface now";
-        status.drift.push_back(fmt::format("{}: {}", name, line.problem));
-        status.interfaces.push_back(std::move(line));
+        status.interfaces.push_back({.name = name, .ingress = {}, .egress = {}, .problem = "no such interface now"});
+        status.drift.push_back(fmt::format("{}: {}", name, status.interfaces.back().problem));
     }
     if (wanted.present.empty() && wanted.missing.empty())
         status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());

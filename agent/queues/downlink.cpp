@@ -186,8 +186,8 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     return made.index;
 }
 
-Result<bool> ensure_redirect(const std::filesystem::path& markers, uint32_t interface, uint32_t device) {
-    KUDO_TRY(ensure_clsact(markers, interface));
+Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t interface, uint32_t device) {
+    KUDO_TRY(ensure_clsact(folder, interface));
     auto socket = KUDO_TRY(open_netlink());
     auto present = KUDO_TRY(read_redirect(socket.get(), interface));
     if (present.present && present.target == device) return false;

@@ -26,8 +26,8 @@ Result<Downlink> read_downlink(uint32_t interface);
 
 // The device's ifindex; created if need be, and brought up. BadInput if the kernel has no such devices.
 Result<uint32_t> ensure_downlink_device(uint32_t interface);
-// `markers`: see clsact.h. The device must be up. True if it was not redirected there before.
-Result<bool> ensure_redirect(const std::filesystem::path& markers, uint32_t interface, uint32_t device);
+// `folder`: the data path's. The device must be up. True if it was not redirected there before.
+Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t interface, uint32_t device);
 
 // Removes the filter, drains the queue, removes the device. `known`: both are certainly ours; else a filter is only
 // removed if it redirects to our device, or to one that is gone.

@@ -146,7 +146,7 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
     if (!shapes_downlink(spec)) return queues;
     const uint32_t device = KUDO_TRY(read_downlink(interface.index)).device;
     queues.downlink.changed |=
-        KUDO_TRY(ensure_redirect(data_path.folder() / "filters", interface.index, device).in(interface.name));
+        KUDO_TRY(ensure_redirect(data_path.folder(), interface.index, device).in(interface.name));
     return queues;
 }
 

@@ -105,7 +105,7 @@ TEST(PinFolder, ForeignNamesInItAreNobodysInterfaces) {
                              "links/9_tcx_egress"})
         std::ofstream(folder / ours).put('\n');
     EXPECT_EQ(saved_qdisc_interfaces(folder), (std::set<uint32_t>{3, 7}));
-    EXPECT_EQ(clsact_hooks(folder / "filters").size(), 2u);
+    EXPECT_EQ(clsact_hooks(folder).size(), 2u);
     EXPECT_EQ(attached_interfaces(folder), (std::set<uint32_t>{5, 6, 9}));
 }
 
