@@ -15,19 +15,16 @@ namespace {
 // linux/pkt_sched.h >= 6.8: fq shows it if it looks at skb->priority.
 constexpr uint16_t tca_fq_priomap = TCA_FQ_HORIZON_DROP + 1;
 
-tl::unexpected<Error> made_by_admin(const QdiscSlot& slot, const std::string& kind) {
-    return bad_input(fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable",
-                                 slot.name, kind));
-}
-
 // May what is there be replaced, and what is to be restored then?
 Result<std::vector<TcObject>> what_to_save(const QdiscSlot& slot, const Root& root, bool replace) {
-    if (root.is_ours() || root.was_interrupted()) {
-        if (!root.saved->saved.empty() && !replace) return made_by_admin(slot, root.saved->found.kind);
-        return root.saved->saved;
-    }
-    if (!root.present.found().made_by_admin) return std::vector<TcObject>{};
-    if (!replace) return made_by_admin(slot, root.present.root()->kind);
+    const bool known = root.is_ours() || root.was_interrupted();
+    const bool made_by_admin = known ? !root.saved->saved.empty() : root.present.found().made_by_admin;
+    if (made_by_admin && !replace)
+        return bad_input(
+            fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable", slot.name,
+                        root.found().root));
+    if (known) return root.saved->saved;
+    if (!made_by_admin) return std::vector<TcObject>{};
     return restorable(slot.index, root.present.objects).in(slot.name);
 }
 

@@ -79,10 +79,8 @@ TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_
 // other traffic is guaranteed a fifth. All guarantees together are the line.
 std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     const uint64_t bits = line.bits_per_second;
-    tc_htb_glob glob{};
-    glob.version = TC_HTB_PROTOVER;
-    glob.rate2quantum = 10;
-    glob.defcls = default_class;
+    const tc_htb_glob glob{
+        .version = TC_HTB_PROTOVER, .rate2quantum = 10, .defcls = default_class, .debug = 0, .direct_pkts = 0};
     const uint32_t all = queue_handle | line_class;
     std::vector<QueueTree::Step> steps = {
         {qdisc("htb", queue_handle, TC_H_ROOT, Attributes().put(TCA_HTB_INIT, glob).take())},

@@ -55,8 +55,7 @@ void Timer::stop() const {
 }
 
 Result<EventLoop> EventLoop::make() {
-    auto epoll = KUDO_TRY(Epoll::create());
-    return EventLoop(std::move(epoll));
+    return EventLoop(KUDO_TRY(Epoll::create()));
 }
 
 Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {
