@@ -31,7 +31,7 @@ private:
     Fd fd_;
 };
 
-// Readable from its time on, until it is set again or stopped; it need not be read.
+// Readable from its time on, until it is set anew or stopped: it need not be read.
 class Timer {
 public:
     using Clock = std::chrono::steady_clock;
