@@ -61,7 +61,7 @@ public:
         settings_.acceptance.timeout = service_lock_timeout;
     }
 
-    Result<Ended> run() {
+    Result<void> run() {
         KUDO_TRY(check_capabilities());
         auto lock = KUDO_TRY(take_service_lock(instance_));
         KUDO_TRY(set_up());
@@ -80,8 +80,8 @@ public:
             }
             notify_alive();
         }
-        notify_stopping(*ended_ == Ended::Reload);
-        return *ended_;
+        notify_stopping();
+        return {};
     }
 
 private:
@@ -115,14 +115,10 @@ private:
     void on_signal() {
         signalfd_siginfo signal{};
         while (read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
-            if (signal.ssi_signo != SIGHUP)
-                ended_ = Ended::Stopped;
-            else if (ended_)
-                continue;
-            else if (settings_.may_reload())
-                ended_ = Ended::Reload;
+            if (signal.ssi_signo == SIGHUP)
+                next_reread_ = {};
             else
-                spdlog::error("the configuration is wrong now (see above); going on with the one before");
+                ended_ = true;
         }
     }
 
@@ -320,7 +316,7 @@ private:
     std::optional<EventLoop> loop_;
     std::optional<LinkEvents> links_;
     Fd signals_, clock_;
-    std::optional<Ended> ended_;
+    bool ended_ = false;
     std::deque<Delivery> deliveries_;
     Clock::time_point next_tick_{}, next_reread_{}, next_delivery_{};
     std::chrono::milliseconds retry_ = first_retry;
@@ -339,7 +335,7 @@ Result<void> hold_signals() {
     return {};
 }
 
-Result<Ended> run_service(const Instance& instance, ServiceSettings settings) {
+Result<void> run_service(const Instance& instance, ServiceSettings settings) {
     return RunningService(instance, std::move(settings)).run();
 }
 

@@ -24,21 +24,14 @@ struct ServiceSettings {
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
     // Told after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
-    // Asked at SIGHUP: would a service with the configuration as it is now begin? If not, this one goes on.
-    std::function<bool()> may_reload = [] { return true; };
-};
-
-enum class Ended {
-    Stopped, // SIGTERM or SIGINT
-    Reload,  // SIGHUP: whoever called reads its configuration anew and comes back
 };
 
 // Blocks SIGTERM, SIGINT and SIGHUP in the calling thread, for it and all threads that are started later, until
 // run_service() takes them. Call before any source is made.
 Result<void> hold_signals();
 
-// Runs until it is told to end. Errors: another service has this instance; what keeps it from ever beginning. What goes
-// wrong later is logged, shown in the status, and tried again.
-Result<Ended> run_service(const Instance& instance, ServiceSettings settings);
+// Runs until SIGTERM or SIGINT; SIGHUP reads every source again at once. Errors: another service has this instance;
+// what keeps it from ever beginning. What goes wrong later is logged, shown in the status, and tried again.
+Result<void> run_service(const Instance& instance, ServiceSettings settings);
 
 } // namespace kudo

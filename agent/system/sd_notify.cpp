@@ -4,14 +4,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "agent/system/fd.h"
 
@@ -44,13 +41,8 @@ void notify_alive() {
     if (watchdog_period()) say("WATCHDOG=1");
 }
 
-void notify_stopping(bool to_reload) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto microseconds = static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
-    // MONOTONIC_USEC: what Type=notify-reload (systemd 253) asks for.
-    const std::string reload = fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds);
-    say(to_reload ? reload : "STOPPING=1");
+void notify_stopping() {
+    say("STOPPING=1");
 }
 
 void notify_status(const std::string& text) {

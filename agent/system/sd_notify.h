@@ -11,7 +11,7 @@ namespace kudo {
 
 void notify_ready();
 void notify_alive();
-void notify_stopping(bool to_reload);
+void notify_stopping();
 // What `systemctl status` shows; only what is new is sent.
 void notify_status(const std::string& text);
 // How often it wants to hear of us; nothing: it does not watch us.

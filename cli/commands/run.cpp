@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent run`: the service, in the foreground. See agent/service.h.
-// Invariant: SIGHUP reads the configuration anew only if it is right; SIGTERM leaves the data path in place.
+// `kudo-agent run`: the service, in the foreground. See agent/service/service.h.
+// Invariant: the configuration is read once, at the start; a restart does no harm, for the data path stays.
 #include "cli/commands/run.h"
 
 #include <chrono>
 #include <climits>
-#include <csignal>
-#include <filesystem>
 #include <memory>
-#include <thread>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/fleet/status_report.h"
 #include "agent/service/service.h"
 #include "agent/sources/drop_folder.h"
-#include "agent/system/files.h"
 #include "cli/arguments/duration.h"
 #include "cli/terminal/output.h"
 #include "cli/views/status_view.h"
@@ -88,12 +83,8 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
 #ifdef KUDO_HTTPS
 Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
     const auto add = [&](const std::string& url, bool vendor_list, std::string_view option) -> Result<void> {
-        HttpsOptions https;
-        https.url = url;
-        https.ca_file = options.https_ca;
-        https.vendor_list = vendor_list;
-        auto source = KUDO_TRY(HttpsSource::open(std::move(https)).in(option));
-        settings.sources.push_back(std::move(source));
+        HttpsOptions https{.url = url, .ca_file = options.https_ca, .vendor_list = vendor_list};
+        settings.sources.push_back(KUDO_TRY(HttpsSource::open(std::move(https)).in(option)));
         return {};
     };
     for (const std::string& url : options.https)
@@ -109,14 +100,10 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     settings.acceptance = global.acceptance;
     // What is wrong with the keys is said now, not when the first map comes.
     KUDO_TRY(read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold));
-    auto reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
-    settings.reconcile_every = reconcile_every;
-    auto reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
-    settings.reread_every = reread_every;
-    for (const std::string& folder : options.drop_folders) {
-        auto source = KUDO_TRY(DropFolder::open(folder).in("--drop-folder"));
-        settings.sources.push_back(std::move(source));
-    }
+    settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
+    settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
+    for (const std::string& folder : options.drop_folders)
+        settings.sources.push_back(KUDO_TRY(DropFolder::open(folder).in("--drop-folder")));
 #ifdef KUDO_HTTPS
     KUDO_TRY(add_https(options, settings));
 #endif
@@ -126,61 +113,16 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     return settings;
 }
 
-// This program's own arguments, as the kernel keeps them.
-Result<std::vector<std::string>> own_arguments() {
-    auto text = KUDO_TRY(read_file("/proc/self/cmdline", 1024 * 1024));
-    std::vector<std::string> arguments;
-    for (std::size_t begin = 0; begin < text.size(); begin = text.find('\0', begin) + 1)
-        arguments.emplace_back(text.c_str() + begin);
-    return arguments;
-}
-
-// Only returns if that fails.
-void execute(const std::string& program, std::vector<std::string> arguments) {
-    std::vector<char*> argv;
-    for (std::string& argument : arguments)
-        argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    execv(program.c_str(), argv.data());
-}
-
-// Would a service with the configuration as it is now begin? Asked of the program that would be run.
-bool would_begin(const std::string& program, std::vector<std::string> arguments) {
-    arguments.emplace_back("--check");
-    const pid_t child = fork();
-    if (child < 0) return false;
-    if (child == 0) {
-        execute(program, std::move(arguments));
-        _exit(127);
-    }
-    int status = 0;
-    for (int waited = 0; waited < 1000; ++waited) {
-        if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    kill(child, SIGKILL);
-    waitpid(child, &status, 0);
-    return false;
-}
-
 Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
-    // By name, so that a reload after an upgrade runs the new program.
-    std::error_code error;
-    const std::string program = std::filesystem::read_symlink("/proc/self/exe", error);
-    if (error) return fail("/proc/self/exe: " + error.message(), error.value());
-    auto arguments = KUDO_TRY(own_arguments());
     KUDO_TRY(hold_signals());
     auto settings = KUDO_TRY(settings_of(options, global));
     if (options.check) {
         KUDO_TRY(print("the configuration is right\n"));
         return exit_done;
     }
-    settings.may_reload = [&] { return would_begin(program, arguments); };
-    const auto ended = KUDO_TRY(run_service(global.instance, std::move(settings)));
-    if (ended == Ended::Stopped) return exit_done;
-    execute(program, arguments);
-    return fail_errno(program + ": cannot be run again");
+    KUDO_TRY(run_service(global.instance, std::move(settings)));
+    return exit_done;
 }
 
 } // namespace
@@ -212,7 +154,8 @@ Run setup_run(CLI::App& app) {
     app.add_option("--host-name", options->host, "This host's name in the fleet; default: its own")->type_name("NAME");
 #endif
     app.add_flag("--check", options->check, "Only say whether the configuration is right");
-    app.footer("SIGHUP reads the configuration anew; SIGTERM ends the service and leaves the data path in place.");
+    app.footer("SIGHUP reads every source again at once; SIGTERM ends the service and leaves the data path in place.\n"
+               "The configuration is read at the start: restart the service after a change.");
     return [options](const GlobalOptions& global) { return run(*options, global); };
 }
 

@@ -42,10 +42,8 @@ protected:
 TEST_F(Notify, TellsWhatItIsToldTo) {
     notify_ready();
     EXPECT_EQ(next(), "READY=1");
-    notify_stopping(false);
+    notify_stopping();
     EXPECT_EQ(next(), "STOPPING=1");
-    notify_stopping(true);
-    EXPECT_EQ(next().find("RELOADING=1\nMONOTONIC_USEC="), 0u);
 }
 
 TEST_F(Notify, DoesNotWaitForAReaderThatTakesNothing) {
