@@ -446,8 +446,9 @@ TEST_F(Https, LeavesNothingBehindWhenItEndsInTheMiddle) {
 TEST_F(Https, KeepsNoConnectionBetweenReads) {
     start_nginx();
     publish_pair("map.json", "one");
-    start("/map.json");
+    open(url("/map.json"));
     const auto before = open_descriptors();
+    read_again();
     ASSERT_TRUE(serve_until_delivered(1)) << problem();
     serve(100ms);
     EXPECT_EQ(open_descriptors(), before);

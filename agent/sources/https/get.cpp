@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -17,28 +16,32 @@ namespace {
 
 constexpr long min_bytes_per_second = 256, max_redirects = 3;
 constexpr std::size_t max_validator = 1024;
+constexpr int max_poll_ms = 1000;
 
 // Closed in every program that the agent starts.
 curl_socket_t open_socket(void* /*data*/, curlsocktype /*purpose*/, curl_sockaddr* address) {
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-// The field's value if the line is this field's.
-std::optional<std::string> value_of(std::string_view line, std::string_view field) {
-    if (line.size() <= field.size() || line[field.size()] != ':' ||
-        strncasecmp(line.data(), field.data(), field.size()) != 0)
-        return std::nullopt;
-    line.remove_prefix(field.size() + 1);
-    constexpr std::string_view blank = " \t\r\n";
-    const auto begin = line.find_first_not_of(blank);
-    if (begin == std::string_view::npos) return "";
-    return std::string(line.substr(begin, line.find_last_not_of(blank) - begin + 1));
+// curl_easy_perform(), but for `stop`, which ends it at once.
+CURLcode perform(CURLM* multi, CURL* transfer, const std::stop_token& stop) {
+    if (curl_multi_add_handle(multi, transfer) != CURLM_OK) return CURLE_FAILED_INIT;
+    const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
+    int running = 1;
+    while (!stop.stop_requested() && curl_multi_perform(multi, &running) == CURLM_OK && running > 0 &&
+           curl_multi_poll(multi, nullptr, 0, max_poll_ms, nullptr) == CURLM_OK) {
+    }
+    int left = 0;
+    const CURLMsg* const ended = curl_multi_info_read(multi, &left);
+    const CURLcode code = ended == nullptr ? CURLE_ABORTED_BY_CALLBACK : ended->data.result;
+    curl_multi_remove_handle(multi, transfer);
+    return code;
 }
 
 } // namespace
 
-Result<std::unique_ptr<HttpsGet>> HttpsGet::create(Wish wish, const HttpsOptions& options) {
-    std::unique_ptr<HttpsGet> get(new HttpsGet(std::move(wish)));
+Result<std::unique_ptr<HttpsGet>> HttpsGet::create(Target target, const HttpsOptions& options) {
+    std::unique_ptr<HttpsGet> get(new HttpsGet(std::move(target)));
     KUDO_TRY(get->set_up(options));
     return get;
 }
@@ -50,7 +53,7 @@ Result<void> HttpsGet::set_up(const HttpsOptions& options) {
     const auto set = [&](CURLoption option, auto value) {
         if (code == CURLE_OK) code = curl_easy_setopt(curl_.get(), option, value);
     };
-    set(CURLOPT_URL, wish_.url.c_str());
+    set(CURLOPT_URL, target_.url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "https");
     set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
     set(CURLOPT_FOLLOWLOCATION, 1L);
@@ -63,119 +66,107 @@ Result<void> HttpsGet::set_up(const HttpsOptions& options) {
         // Debian's libcurl would trust all of /etc/ssl/certs beside it.
         set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
     }
-    // A replaced file of authorities counts from the next connection on, not from a day later (libcurl 7.87).
+    // A replaced CA bundle counts from the next connection on, not from a day later (libcurl 7.87).
     set(CURLOPT_CA_CACHE_TIMEOUT, 0L);
     // No CURLOPT_ACCEPT_ENCODING: nothing is unpacked that could be larger than what was sent.
     set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
     set(CURLOPT_USERAGENT, "kudo-agent");
-    // No CURLOPT_NOSIGNAL: without it libcurl keeps SIGPIPE away while OpenSSL writes; no alarm is used by its
-    // resolver. Does not wait for a resolver that hangs when it ends in the middle of a transfer.
+    // libcurl leaves SIGPIPE alone, which is the whole process's: it is blocked in the thread.
+    set(CURLOPT_NOSIGNAL, 1L);
+    // Does not wait for a resolver that hangs when it ends in the middle of a transfer.
     set(CURLOPT_QUICK_EXIT, 1L);
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(wish_.limit));
+    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(target_.max_bytes));
     const auto timeout = std::max<long>(static_cast<long>(options.timeout.count()), 1);
     set(CURLOPT_TIMEOUT, timeout);
     set(CURLOPT_CONNECTTIMEOUT, std::max<long>(timeout / 2, 1));
     set(CURLOPT_LOW_SPEED_LIMIT, min_bytes_per_second);
     set(CURLOPT_LOW_SPEED_TIME, std::max<long>(timeout / 3, 1));
     set(CURLOPT_ERRORBUFFER, error_text_.data());
-    set(CURLOPT_HEADERFUNCTION, &HttpsGet::on_header);
-    set(CURLOPT_HEADERDATA, this);
     set(CURLOPT_WRITEFUNCTION, &HttpsGet::on_body);
     set(CURLOPT_WRITEDATA, this);
-    if (code != CURLE_OK) return fail(fmt::format("{}: libcurl: {}", wish_.shown, curl_easy_strerror(code)));
+    if (code != CURLE_OK) return fail(fmt::format("{}: libcurl: {}", target_.redacted_url, curl_easy_strerror(code)));
     return {};
 }
 
-CURL* HttpsGet::begin(bool last) {
+Result<void> HttpsGet::read(const CurlMulti& multi, bool last, const std::stop_token& stop) {
     curl_slist* lines = nullptr;
-    const auto say = [&](std::string_view field, const std::string& value) {
+    const auto send = [&](std::string_view field, const std::string& value) {
         if (value.empty()) return;
         if (curl_slist* const more = curl_slist_append(lines, fmt::format("{}: {}", field, value).c_str()))
             lines = more;
     };
-    say("If-None-Match", validators_.etag);
-    say("If-Modified-Since", validators_.last_modified);
+    send("If-None-Match", validators_.etag);
+    send("If-Modified-Since", validators_.last_modified);
     curl_easy_setopt(curl_.get(), CURLOPT_HTTPHEADER, lines);
     headers_.reset(lines);
     curl_easy_setopt(curl_.get(), CURLOPT_FORBID_REUSE, last ? 1L : 0L);
     error_text_[0] = '\0';
-    take_header("HTTP/");
-    return curl_.get();
-}
-
-std::size_t HttpsGet::on_header(char* data, std::size_t size, std::size_t count, void* get) noexcept {
-    static_cast<HttpsGet*>(get)->take_header({data, size * count});
-    return size * count;
+    too_long_ = false;
+    incoming_ = std::string();
+    return take_response(perform(multi.get(), curl_.get(), stop)).in(target_.redacted_url);
 }
 
 std::size_t HttpsGet::on_body(char* data, std::size_t size, std::size_t count, void* get) noexcept {
-    return static_cast<HttpsGet*>(get)->take_body({data, size * count}) ? size * count : 0;
+    HttpsGet& self = *static_cast<HttpsGet*>(get);
+    const std::string_view part(data, size * count);
+    if (self.status() != 200) return 0; // nobody reads a page about an error
+    self.too_long_ = part.size() > self.target_.max_bytes - self.incoming_.size();
+    if (self.too_long_) return 0;
+    self.incoming_ += part;
+    return part.size();
 }
 
-void HttpsGet::take_header(std::string_view line) {
-    // Another answer: that of a redirect's target, or the final one behind an interim one.
-    if (line.starts_with("HTTP/")) {
-        const auto space = line.find(' ');
-        status_ = space == std::string_view::npos ? 0 : std::atoi(std::string(line.substr(space, 5)).c_str());
-        incoming_.clear();
-        date_.clear();
-        offered_ = {};
-        too_long_ = encoded_ = false;
-        return;
-    }
-    if (auto value = value_of(line, "ETag"))
-        offered_.etag = value->size() <= max_validator ? *value : "";
-    else if (value = value_of(line, "Last-Modified"); value)
-        offered_.last_modified = value->size() <= max_validator ? *value : "";
-    else if (value = value_of(line, "Date"); value)
-        date_ = value->size() <= max_validator ? *value : "";
-    else if (value = value_of(line, "Content-Encoding"); value)
-        encoded_ = strcasecmp(value->c_str(), "identity") != 0;
-}
-
-bool HttpsGet::take_body(std::string_view part) {
-    if (status_ != 200) return false; // nobody reads a page about an error
-    if (part.size() > wish_.limit - incoming_.size()) {
-        too_long_ = true;
-        return false;
-    }
-    incoming_ += part;
-    return true;
-}
-
-Result<void> HttpsGet::end(CURLcode code) {
-    const auto failed = [&](std::string_view why) {
-        incoming_ = std::string();
-        return fail(fmt::format("{}: {}", wish_.shown, why));
-    };
-    if (too_long_ || code == CURLE_FILESIZE_EXCEEDED) return failed(fmt::format("larger than {} bytes", wish_.limit));
+Result<void> HttpsGet::take_response(CURLcode code) {
+    std::string document = std::exchange(incoming_, {});
+    const long status = this->status();
+    if (too_long_ || code == CURLE_FILESIZE_EXCEEDED)
+        return fail(fmt::format("larger than {} bytes", target_.max_bytes));
     // A body that was not wanted ends as an error of writing.
-    if (code != CURLE_OK && (code != CURLE_WRITE_ERROR || status_ == 200)) {
+    if (code != CURLE_OK && (code != CURLE_WRITE_ERROR || status == 200)) {
         std::string text(error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code));
         std::replace(text.begin(), text.end(), '"', '\'');
-        return failed(escaped(text, 200));
+        return fail(escaped(text, 200));
     }
-    if (wish_.may_be_missing && (status_ == 404 || status_ == 410)) {
+    if (target_.may_be_missing && (status == 404 || status == 410)) {
         keep("", {});
         return {};
     }
-    if (status_ == 304 && version_ != 0) return {};
-    if (status_ != 200) return failed(fmt::format("the server answers with status {}", status_));
-    if (encoded_) return failed("the server sends it compressed, which it was not asked to");
-    keep(std::move(incoming_), trusted_validators());
-    incoming_ = std::string();
+    if (status == 304 && version_ != 0) return {};
+    if (status != 200) return fail(fmt::format("the server answers with status {}", status));
+    if (const auto encoding = header("Content-Encoding");
+        !encoding.empty() && strcasecmp(encoding.data(), "identity") != 0)
+        return fail("the server sends it compressed, which it was not asked to");
+    keep(std::move(document), trusted_validators());
     return {};
 }
 
+long HttpsGet::status() const {
+    long status = 0;
+    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+// Of the last response, behind redirects and interim ones; empty: none.
+std::string_view HttpsGet::header(const char* name) const {
+    curl_header* found = nullptr;
+    return curl_easy_header(curl_.get(), name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value : "";
+}
+
 // A document that was changed twice in one second has one date for both (RFC 9110, 8.8.2.2), and often one ETag, as
-// servers make that of date and size: until that second is over nothing is said back.
+// servers make that of date and size: until that second is over nothing is sent back.
 HttpsGet::Validators HttpsGet::trusted_validators() const {
-    if (offered_.last_modified.empty() || date_.empty()) return offered_;
-    const time_t modified = curl_getdate(offered_.last_modified.c_str(), nullptr);
-    const time_t sent = curl_getdate(date_.c_str(), nullptr);
-    return modified >= 0 && sent >= 0 && sent - modified < 2 ? Validators{} : offered_;
+    const auto short_header = [&](const char* name) {
+        const std::string_view value = header(name);
+        return std::string(value.size() <= max_validator ? value : "");
+    };
+    Validators offered{short_header("ETag"), short_header("Last-Modified")};
+    const std::string date = short_header("Date");
+    if (offered.last_modified.empty() || date.empty()) return offered;
+    const time_t modified = curl_getdate(offered.last_modified.c_str(), nullptr);
+    const time_t sent = curl_getdate(date.c_str(), nullptr);
+    return modified >= 0 && sent >= 0 && sent - modified < 2 ? Validators{} : offered;
 }
 
 void HttpsGet::keep(std::string body, Validators validators) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One document of a web server, asked for again and again, sent only if it has changed.
+// One document of a web server, requested repeatedly and sent only if it has changed.
 // Invariant: body() is always one whole document that the server sent with status 200, or empty; a transfer that fails
 // leaves it as it was.
 #pragma once
@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -17,56 +18,55 @@
 
 namespace kudo {
 
+struct FreeCurl {
+    void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+struct FreeMulti {
+    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+using CurlMulti = std::unique_ptr<CURLM, FreeMulti>;
+
 class HttpsGet {
 public:
-    struct Wish {
-        std::string url, shown; // `shown`: for people
-        std::size_t limit = 0;  // bytes
-        bool may_be_missing = false;
+    struct Target {
+        std::string url, redacted_url;
+        std::size_t max_bytes = 0;
+        bool may_be_missing = false; // then an empty body
     };
-    static Result<std::unique_ptr<HttpsGet>> create(Wish wish, const HttpsOptions& options);
+    static Result<std::unique_ptr<HttpsGet>> create(Target target, const HttpsOptions& options);
 
-    // The transfer to begin now. `last`: no other follows, the connection is closed behind it.
-    CURL* begin(bool last);
-    // What became of it: an Error leaves body() and version() alone.
-    Result<void> end(CURLcode code);
+    // Waits for the server's response, or until `stop` is requested, which is an Error as well. An Error leaves body()
+    // and version() alone. `last`: no other request follows, the connection is closed. `multi` keeps it until then.
+    Result<void> read(const CurlMulti& multi, bool last, const std::stop_token& stop);
 
-    [[nodiscard]] CURL* handle() const { return curl_.get(); }
     [[nodiscard]] const std::string& body() const { return body_; }
     // Another number for another body; 0: none yet.
     [[nodiscard]] uint64_t version() const { return version_; }
-    // As the server asked for with its last answer; 0: it did not.
+    // As the server asked for in its last response; 0: it did not.
     [[nodiscard]] std::chrono::seconds retry_after() const;
 
 private:
-    struct FreeCurl {
-        void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-        void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-    };
-    // What the server said of a document, to be said back to it. Empty: nothing.
+    // What the server said of a document, to be sent back to it. Empty: nothing.
     struct Validators {
         std::string etag, last_modified;
     };
 
-    explicit HttpsGet(Wish wish) : wish_(std::move(wish)) {}
+    explicit HttpsGet(Target target) : target_(std::move(target)) {}
     Result<void> set_up(const HttpsOptions& options);
-    void take_header(std::string_view line);
-    [[nodiscard]] bool take_body(std::string_view part);
+    Result<void> take_response(CURLcode code);
     void keep(std::string body, Validators validators);
+    [[nodiscard]] long status() const;
+    [[nodiscard]] std::string_view header(const char* name) const;
     [[nodiscard]] Validators trusted_validators() const;
-    static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* get) noexcept;
     static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* get) noexcept;
 
-    Wish wish_;
+    Target target_;
     // All that the handle points to is declared before it, and so outlives it.
     std::array<char, CURL_ERROR_SIZE> error_text_{};
     std::unique_ptr<curl_slist, FreeCurl> headers_;
-
-    // Of the answer that is being read.
-    int status_ = 0;
-    std::string incoming_, date_;
-    Validators offered_;
-    bool too_long_ = false, encoded_ = false;
+    std::string incoming_; // of the response that is being read
+    bool too_long_ = false;
 
     std::string body_;
     Validators validators_;

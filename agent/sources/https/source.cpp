@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "agent/sources/https/source.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "agent/sources/https/curl_loop.h"
 #include "agent/sources/https/get.h"
-#include "agent/system/uptime.h"
 #include "maps/base/text.h"
 #include "maps/trust/minisign.h"
 
@@ -33,8 +29,8 @@ std::string part_of(const Url& url, CURLUPart part) {
 }
 
 struct Urls {
-    std::string document, signatures;             // with their queries
-    std::string shown_document, shown_signatures; // without: they may hold secrets
+    std::string document, signatures;                   // with their queries
+    std::string redacted_document, redacted_signatures; // without: it may be a secret
 };
 Result<Urls> parse_url(const std::string& text) {
     const auto wrong = [&](std::string_view why) {
@@ -57,141 +53,102 @@ Result<Urls> parse_url(const std::string& text) {
     urls.document = part_of(url, CURLUPART_URL);
     curl_url_set(url.get(), CURLUPART_PATH, (path + std::string(signature_suffix)).c_str(), 0);
     urls.signatures = part_of(url, CURLUPART_URL);
-    urls.shown_document = escaped(urls.document.substr(0, urls.document.find('?')), max_url);
-    urls.shown_signatures = escaped(urls.signatures.substr(0, urls.signatures.find('?')), max_url);
+    urls.redacted_document = escaped(urls.document.substr(0, urls.document.find('?')), max_url);
+    urls.redacted_signatures = escaped(urls.signatures.substr(0, urls.signatures.find('?')), max_url);
     return urls;
-}
-
-uint64_t seed() {
-    uint64_t value = 0;
-    // At boot there may be nothing to give out yet; hosts differ by their clocks then.
-    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value)
-        value = static_cast<uint64_t>(Timer::Clock::now().time_since_epoch().count());
-    return value;
 }
 
 } // namespace
 
+struct HttpsSource::Gets {
+    CurlMulti multi;
+    std::unique_ptr<HttpsGet> document, signatures; // no signatures: a vendor's list
+};
+
 Result<std::unique_ptr<Source>> HttpsSource::open(HttpsOptions options) {
     auto urls = KUDO_TRY(parse_url(options.url));
-    auto epoll = KUDO_TRY(Epoll::create().in(urls.shown_document));
-    auto timer = KUDO_TRY(Timer::create().in(urls.shown_document));
-    std::unique_ptr<HttpsSource> made(
-        new HttpsSource(std::move(options), urls.shown_document, std::move(epoll), std::move(timer)));
-    KUDO_TRY(made->epoll_.watch(made->retry_timer_.fd(), EPOLLIN));
-    auto loop = KUDO_TRY(CurlLoop::create(made->epoll_).in(urls.shown_document));
-    made->loop_ = std::move(loop);
-    auto document =
-        KUDO_TRY(HttpsGet::create({urls.document, urls.shown_document, range_map_max_bytes, false}, made->options_));
-    made->document_ = std::move(document);
-    if (!made->options_.vendor_list) {
-        auto signatures = KUDO_TRY(
-            HttpsGet::create({urls.signatures, urls.shown_signatures, signatures_max_bytes, true}, made->options_));
-        made->signatures_ = std::move(signatures);
-    }
-    return std::unique_ptr<Source>(std::move(made));
+    static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (code != CURLE_OK) return fail(fmt::format("libcurl: {}", curl_easy_strerror(code)));
+    auto gets = std::make_unique<Gets>();
+    gets->multi.reset(curl_multi_init());
+    if (!gets->multi) return fail("libcurl: curl_multi_init failed");
+    gets->document =
+        KUDO_TRY(HttpsGet::create({urls.document, urls.redacted_document, range_map_max_bytes, false}, options));
+    if (!options.vendor_list)
+        gets->signatures = KUDO_TRY(
+            HttpsGet::create({urls.signatures, urls.redacted_signatures, signatures_max_bytes, true}, options));
+    std::unique_ptr<Source> made(new HttpsSource(std::move(options), urls.redacted_document, std::move(gets)));
+    if (made->fd() < 0) return fail_errno(urls.redacted_document + ": cannot make an eventfd");
+    return made;
 }
 
-HttpsSource::HttpsSource(HttpsOptions options, std::string name, Epoll epoll, Timer retry_timer)
-    : options_(std::move(options)), name_(std::move(name)), epoll_(std::move(epoll)),
-      retry_timer_(std::move(retry_timer)), random_(seed()) {}
+HttpsSource::HttpsSource(HttpsOptions options, std::string name, std::unique_ptr<Gets> gets)
+    : ThreadedSource(std::move(name)), options_(std::move(options)), gets_(std::move(gets)),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-HttpsSource::~HttpsSource() {
-    if (is_reading()) loop_->remove(reading_->handle());
-}
-
-void HttpsSource::on_ready(const Deliver& deliver) {
-    std::array<epoll_event, 16> room;
-    for (const epoll_event& event : epoll_.ready(room)) {
-        if (event.data.fd != retry_timer_.fd())
-            loop_->on_event(event);
-        else if (!is_reading())
-            begin();
-    }
-    while (const auto ended_now = loop_->take_ended())
-        ended(ended_now->code, deliver);
-}
+HttpsSource::~HttpsSource() = default;
 
 void HttpsSource::read_again(const Deliver& /*deliver*/) {
-    if (is_reading()) {
-        again_ = true;
-        return;
+    call([&] { asked_ = std::min(asked_ + 1, 2U); });
+}
+
+void HttpsSource::run(const std::stop_token& stop) {
+    takes_no_signals();
+    while (true) {
+        {
+            std::unique_lock lock(mutex_);
+            called_.wait_until(lock, stop, next_read_, [&] { return asked_ > 0; });
+            called_.wait_until(lock, stop, not_before_, [] { return false; });
+            if (stop.stop_requested()) return;
+            always_ = always_ || asked_ > 0;
+            settling_ = settling_ && asked_ == 0;
+            asked_ = std::max(asked_, 1U);
+        }
+        next_read_ = never;
+        not_before_ = {};
+        read(stop);
     }
-    always_ = true;
-    settling_ = false;
-    if (Clock::now() >= not_before_) begin(); // if not, the timer is set for it
 }
 
-void HttpsSource::begin() {
-    retry_timer_.stop();
-    get(*document_);
-}
-
-void HttpsSource::get(HttpsGet& document) {
-    const bool last = !signatures_ || &document == signatures_.get();
-    if (auto added = loop_->add(document.begin(last)); added) {
-        reading_ = &document;
-        return;
+void HttpsSource::read(const std::stop_token& stop) {
+    for (HttpsGet* const get : {gets_->document.get(), gets_->signatures.get()}) {
+        if (get == nullptr) continue;
+        const bool last = !gets_->signatures || get == gets_->signatures.get();
+        if (const auto read = get->read(gets_->multi, last, stop); !read) return failed(*get, read.error().message);
     }
-    reading_ = nullptr;
-    retry_timer_.set(Clock::now() + options_.max_retry);
-    problem_ = name_ + ": libcurl takes no transfer";
+    succeeded();
 }
 
-void HttpsSource::ended(int curl_code, const Deliver& deliver) {
-    HttpsGet& now = *reading_;
-    reading_ = nullptr;
-    if (auto result = now.end(static_cast<CURLcode>(curl_code)); !result) {
-        problem_ = std::move(result.error().message);
-        return failed(now);
-    }
-    if (signatures_ && &now == document_.get()) return get(*signatures_);
-    succeeded(deliver);
-}
-
-void HttpsSource::succeeded(const Deliver& deliver) {
+void HttpsSource::succeeded() {
     failures_ = 0;
-    not_before_ = {};
-    problem_.clear();
-    last_read_ = wall_time();
-    const std::array<uint64_t, 2> read{document_->version(), signatures_ ? signatures_->version() : 0};
+    all_read();
+    const HttpsGet* const signatures = gets_->signatures.get();
+    const std::array<uint64_t, 2> read{gets_->document->version(), signatures ? signatures->version() : 0};
     const bool first = delivered_[0] == 0;
-    const bool half = !first && signatures_ && (read[0] != delivered_[0]) != (read[1] != delivered_[1]);
+    const bool partial = !first && signatures && (read[0] != delivered_[0]) != (read[1] != delivered_[1]);
     if (always_ || read != delivered_) {
         delivered_ = read;
         always_ = false;
-        deliver(Delivery{name_, document_->body(), signatures_ ? signatures_->body() : "", options_.vendor_list});
+        put(Delivery{name(), gets_->document->body(), signatures ? signatures->body() : "", options_.vendor_list});
     }
-    if (again_) {
-        again_ = false;
-        always_ = true;
-        settling_ = false;
-        return begin();
-    }
-    // Once only: a server that signs anew for every request would be asked for ever.
-    settling_ = half && !settling_;
-    if (settling_) retry_timer_.set(Clock::now() + options_.first_retry / 2 + jitter(options_.first_retry / 2));
+    // Once only: a server that signs again for every request would be asked indefinitely.
+    settling_ = partial && !settling_;
+    if (settling_) next_read_ = Clock::now() + random_part(options_.first_retry, 0.5, 1);
+    const std::lock_guard lock(mutex_);
+    asked_--;
 }
 
-void HttpsSource::failed(const HttpsGet& get) {
-    always_ = always_ || again_;
-    again_ = false;
-    auto limit = options_.first_retry;
-    for (unsigned i = 0; i < failures_ && limit < options_.max_retry; i++)
-        limit *= 2;
-    failures_++;
+void HttpsSource::failed(const HttpsGet& get, std::string problem) {
     // Anywhere up to the limit: after an outage not all hosts come back at once.
-    auto wait = jitter(std::min(limit, options_.max_retry));
-    if (const auto asked = get.retry_after(); asked > asked.zero()) {
-        wait = std::min<std::chrono::milliseconds>(asked + wait, options_.max_retry);
-        not_before_ = Clock::now() + wait;
-    }
-    retry_timer_.set(Clock::now() + wait);
-}
-
-std::chrono::milliseconds HttpsSource::jitter(std::chrono::milliseconds longest) {
-    return std::chrono::milliseconds(
-        std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(longest.count(), 0))(random_));
+    auto wait = retry_wait(options_.first_retry, options_.max_retry, failures_, 0);
+    const auto asked = get.retry_after();
+    if (asked > asked.zero()) wait = std::min<Milliseconds>(asked + wait, options_.max_retry);
+    next_read_ = Clock::now() + wait;
+    if (asked > asked.zero()) not_before_ = next_read_;
+    set_problem(std::move(problem));
+    const std::lock_guard lock(mutex_);
+    always_ = always_ || asked_ > 1;
+    asked_ = 0;
 }
 
 } // namespace kudo

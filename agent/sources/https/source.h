@@ -4,24 +4,20 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
 
-#include "agent/sources/source.h"
-#include "agent/system/event_loop.h"
+#include "agent/sources/threaded_source.h"
 
 namespace kudo {
 
-class CurlLoop;
 class HttpsGet;
 
 struct HttpsOptions {
     std::string url;
-    std::string ca_file;      // these authorities alone are trusted; empty: the system's
-    bool vendor_list = false; // the vendor's bare list: no signature is asked for, TLS is what is trusted
+    std::string ca_file;      // CA bundle to verify the server; empty: the system's
+    bool vendor_list = false; // the vendor's bare list: no signature is requested, TLS is trusted
     std::chrono::milliseconds first_retry = std::chrono::seconds(5), max_retry = std::chrono::minutes(5);
     std::chrono::seconds timeout{30}; // for the whole of one document
 };
@@ -35,50 +31,38 @@ struct HttpsOptions {
 // doubles from first_retry to max_retry; Retry-After is obeyed, even by read_again(), up to max_retry.
 //
 // The proxy is libcurl's: https_proxy and no_proxy of the environment.
-class HttpsSource : public Source {
+class HttpsSource : public ThreadedSource {
 public:
-    // BadInput if the URL is none of https, names no document, or holds a user name, which every status would show.
+    // BadInput if the URL is none of https, names no document, or holds a user name, which every status would show. Its
+    // name is the URL without its query, which may be a secret.
     static Result<std::unique_ptr<Source>> open(HttpsOptions options);
+    // Aborts the transfer that is under way.
     ~HttpsSource() override;
-    HttpsSource(const HttpsSource&) = delete;
-    HttpsSource& operator=(const HttpsSource&) = delete;
 
-    // The URL without its query, which may be a secret.
-    [[nodiscard]] std::string name() const override { return name_; }
-    [[nodiscard]] int fd() const override { return epoll_.fd(); }
-    void on_ready(const Deliver& deliver) override;
     // While a read is under way, the next one begins when that has ended.
     void read_again(const Deliver& deliver) override;
-    [[nodiscard]] SourceHealth health() const override { return {last_read_, problem_}; }
 
 private:
-    using Clock = Timer::Clock;
+    struct Gets;
 
-    HttpsSource(HttpsOptions options, std::string name, Epoll epoll, Timer retry_timer);
-    [[nodiscard]] bool is_reading() const { return reading_ != nullptr; }
-    void begin();
-    void get(HttpsGet& document);
-    void ended(int curl_code, const Deliver& deliver);
-    void succeeded(const Deliver& deliver);
-    void failed(const HttpsGet& get);
-    std::chrono::milliseconds jitter(std::chrono::milliseconds longest);
+    HttpsSource(HttpsOptions options, std::string name, std::unique_ptr<Gets> gets);
+    void run(const std::stop_token& stop);
+    void read(const std::stop_token& stop);
+    void succeeded();
+    void failed(const HttpsGet& get, std::string problem);
 
-    HttpsOptions options_;
-    std::string name_;
-    Epoll epoll_;
-    Timer retry_timer_;
-    std::unique_ptr<CurlLoop> loop_;                  // outlives what it transfers
-    std::unique_ptr<HttpsGet> document_, signatures_; // no signatures: a vendor's list
-    HttpsGet* reading_ = nullptr;
+    unsigned asked_ = 0; // guarded by mutex_; reads that are under way or follow: at most one of each
+
+    // The thread's own from here on.
+    const HttpsOptions options_;
+    const std::unique_ptr<Gets> gets_;
     bool always_ = false;                 // deliver even if nothing has changed
-    bool again_ = false;                  // read_again() has come while reading
-    bool settling_ = false;               // this read is the second look at what has changed by half
+    bool settling_ = false;               // this read is the second look at what has partially changed
     std::array<uint64_t, 2> delivered_{}; // versions of document and signatures
     unsigned failures_ = 0;               // in a row
-    Clock::time_point not_before_{};      // Retry-After
-    std::mt19937_64 random_;
-    std::optional<Time> last_read_;
-    std::string problem_;
+    TimePoint next_read_ = never;         // without being asked
+    TimePoint not_before_{};              // Retry-After
+    std::jthread thread_;                 // last: it uses all of the above
 };
 
 } // namespace kudo

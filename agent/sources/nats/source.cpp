@@ -1,41 +1,246 @@
 // SPDX-License-Identifier: MIT
 #include "agent/sources/nats/source.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+#include <numeric>
 
-#include "agent/sources/nats/worker.h"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/fleet/layout.h"
+#include "maps/base/hash.h"
+#include "maps/base/text.h"
+#include "maps/trust/bundle.h"
 
 namespace kudo {
 
 NatsSource::NatsSource(NatsOptions options)
-    : name_(fmt::format("{} fleet {}, ring {}", redacted_url(options.url), options.fleet, options.ring)),
-      worker_(std::make_unique<NatsWorker>(std::move(options), inbox_)) {}
+    : ThreadedSource(fmt::format("{} fleet {}, ring {}", redacted_url(options.url), options.fleet, options.ring)),
+      options_(std::move(options)),
+      // Keys first: a map may need the keys that came with it.
+      keys_{WatchedKey{.key = ring_keys_key(options_.ring)},
+            WatchedKey{.key = ring_map_key(options_.ring), .is_needed = true}},
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 NatsSource::~NatsSource() = default;
 
-std::string NatsSource::name() const {
-    return name_;
-}
-
-int NatsSource::fd() const {
-    return inbox_.fd();
-}
-
-void NatsSource::on_ready(const Deliver& deliver) {
-    for (Delivery& delivery : inbox_.take())
-        deliver(std::move(delivery));
-}
-
-void NatsSource::read_again(const Deliver&) {
-    worker_->read_again();
-}
-
-SourceHealth NatsSource::health() const {
-    return worker_->health();
+void NatsSource::read_again(const Deliver& /*deliver*/) {
+    call([&] { calls_.read = true; });
 }
 
 void NatsSource::report(const HostReport& report) {
-    worker_->report(to_json(report));
+    call([&, text = to_json(report)]() mutable {
+        calls_.report = true;
+        new_report_ = std::move(text);
+    });
+}
+
+SourceHealth NatsSource::health() const {
+    const std::lock_guard lock(mutex_);
+    SourceHealth health = health_;
+    if (health.problem.empty()) health.problem = report_problem_;
+    return health;
+}
+
+void NatsSource::run(const std::stop_token& stop) {
+    takes_no_signals();
+    stop_ = stop;
+    while (true) {
+        const Calls calls = wait_for_calls();
+        if (stop_.stop_requested()) return;
+        if (calls.closed) drop("the connection is lost");
+        if (calls.read) {
+            for (WatchedKey& watched : keys_)
+                watched.always = true;
+            next_connect_ = next_read_ = Clock::now();
+        }
+        if (calls.message && next_notified_read_ == never)
+            next_notified_read_ = Clock::now() + random_part(options_.doorbell_spread, 0, 1);
+        if (calls.report) next_report_ = Clock::now();
+        if (calls.report && next_connect_ == never) next_connect_ = Clock::now();
+
+        // Each may lose the connection; the next one then has nothing to do until there is another.
+        if (!connection_ && next_connect_ <= Clock::now()) connect();
+        if (connection_ && next_check_ <= Clock::now()) check_health();
+        if (connection_ && next_read_ <= Clock::now()) read_everything();
+        if (connection_ && next_notified_read_ <= Clock::now()) read_notified();
+        if (connection_ && report_is_wanted() && next_report_ <= Clock::now()) store_report();
+    }
+}
+
+NatsSource::Calls NatsSource::wait_for_calls() {
+    std::unique_lock lock(mutex_);
+    called_.wait_until(lock, stop_, next_due(),
+                       [&] { return calls_.closed || calls_.read || calls_.report || calls_.message; });
+    if (calls_.report) report_ = new_report_;
+    return std::exchange(calls_, {});
+}
+
+NatsSource::TimePoint NatsSource::next_due() const {
+    if (!connection_) return next_connect_;
+    return std::min({next_check_, next_read_, next_notified_read_, report_is_wanted() ? next_report_ : never});
+}
+
+void NatsSource::connect() {
+    // One at a time: the destructor waits for no more than one of them.
+    const auto servers = one_by_one(options_);
+    std::vector<std::size_t> order(servers.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::shuffle(order, random_);
+    // In the administrator's order: the same problem has the same text.
+    std::vector<std::string> problems(servers.size());
+    for (const std::size_t number : order) {
+        const NatsOptions& server = servers[number];
+        if (stop_.stop_requested()) return;
+        auto connection = NatsConnection::open(server, [this](const NatsEvent& event) {
+            call([&] { (event.closed ? calls_.closed : calls_.message) = true; });
+        });
+        if (connection) {
+            connection_.emplace(std::move(*connection));
+            break;
+        }
+        problems[number] = connection.error().message;
+    }
+    if (!connection_) {
+        set_problem(fmt::format("{}", fmt::join(problems, "; ")));
+        next_connect_ = after_failure(connect_failures_);
+        return;
+    }
+    const TimePoint now = Clock::now();
+    next_connect_ = never;
+    next_check_ = Clock::now() + random_part(options_.health_check, 0.8, 1);
+    next_read_ = next_report_ = now;
+}
+
+void NatsSource::drop(const std::string& problem) {
+    maps_.reset();
+    hosts_.reset();
+    connection_.reset();
+    {
+        // What the old connection had to say is of no interest any more.
+        const std::lock_guard lock(mutex_);
+        calls_.closed = false;
+    }
+    set_problem(problem);
+    next_check_ = next_read_ = next_notified_read_ = next_report_ = never;
+    next_connect_ = after_failure(connect_failures_);
+}
+
+void NatsSource::check_health() {
+    next_check_ = Clock::now() + random_part(options_.health_check, 0.8, 1);
+    if (const auto answered = connection_->round_trip(); !answered) drop(answered.error().message);
+}
+
+void NatsSource::leave_if_lost(const Error& error) {
+    maps_.reset();
+    hosts_.reset();
+    if (stop_.stop_requested() || connection_->is_closed() || !connection_->round_trip()) drop(error.message);
+}
+
+void NatsSource::read_everything() {
+    // Subscribed again, as the bucket is looked up again: it may have been deleted and made again. A plain
+    // subscription, not a consumer of the bucket: it costs the server no state, outlives the bucket and passes leaf
+    // nodes.
+    maps_.reset();
+    hosts_.reset();
+    auto read = connection_->listen(doorbell_of(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
+    if (read) read = read_keys();
+    if (read) {
+        connect_failures_ = read_failures_ = 0;
+        next_read_ = Clock::now() + random_part(options_.read_again, 0.8, 1);
+        all_read();
+    } else {
+        next_read_ = after_failure(read_failures_);
+        set_problem(read.error().message);
+        leave_if_lost(read.error());
+    }
+    if (!connection_) return;
+    if (const auto checked = check_report(); !checked) leave_if_lost(checked.error());
+}
+
+void NatsSource::read_notified() {
+    next_notified_read_ = never;
+    if (const auto read = read_keys(); !read) {
+        next_read_ = after_failure(read_failures_);
+        set_problem(read.error().message);
+        leave_if_lost(read.error());
+    }
+}
+
+Result<void> NatsSource::open_bucket(std::optional<NatsBucket>& bucket, const std::string& name) {
+    if (bucket) return {};
+    if (stop_.stop_requested()) return fail("ending");
+    bucket.emplace(KUDO_TRY(connection_->bucket(name)));
+    return {};
+}
+
+Result<void> NatsSource::read_keys() {
+    KUDO_TRY(open_bucket(maps_, maps_bucket(options_.fleet)));
+    // One that is wrong does not keep the other from being read.
+    Result<void> first;
+    for (WatchedKey& watched : keys_) {
+        if (stop_.stop_requested()) return fail("ending");
+        auto read = read_key(*maps_, watched);
+        if (!read && first) first = std::move(read);
+    }
+    return first;
+}
+
+Result<void> NatsSource::read_key(NatsBucket& bucket, WatchedKey& watched) {
+    const std::string source =
+        fmt::format("{} {} {}", redacted_url(options_.url), maps_bucket(options_.fleet), watched.key);
+    auto entry = KUDO_TRY(bucket.read(watched.key));
+    if (!entry) {
+        if (watched.is_needed) return fail(source + ": nothing has been published there");
+        watched.always = false;
+        return {};
+    }
+    const std::string& value = entry->value;
+    std::string hash = content_hash(value);
+    if (!watched.always && hash == watched.delivered) return {};
+    auto bundle = KUDO_TRY(split_bundle(value).in(source));
+    put(Delivery{source, std::move(bundle.document), std::move(bundle.signatures)});
+    watched.delivered = std::move(hash);
+    watched.always = false;
+    return {};
+}
+
+void NatsSource::store_report() {
+    const auto stored = [&]() -> Result<void> {
+        KUDO_TRY(open_bucket(hosts_, hosts_bucket(options_.fleet)));
+        return hosts_->put(host_key(options_.host), report_);
+    }();
+    if (!stored) {
+        next_report_ = after_failure(report_failures_);
+        call([&] { report_problem_ = stored.error().message; });
+        leave_if_lost(stored.error());
+        return;
+    }
+    report_failures_ = 0;
+    call([&] { report_problem_.clear(); });
+    stored_report_ = report_;
+    next_report_ = never;
+}
+
+Result<void> NatsSource::check_report() {
+    if (stored_report_.empty()) return {};
+    const auto lost = [&]() -> Result<bool> {
+        const auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
+        if (!opened && opened.error().kind == ErrorKind::NotEnabled) return true;
+        if (!opened) return fail(opened.error());
+        const auto entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
+        return !entry || entry->value != stored_report_;
+    }();
+    if (!lost) return fail(lost.error());
+    if (*lost) {
+        stored_report_.clear();
+        next_report_ = std::min(next_report_, Clock::now());
+    }
+    return {};
+}
+
+NatsSource::TimePoint NatsSource::after_failure(unsigned& failures) {
+    return Clock::now() + retry_wait(options_.reconnect_wait, options_.max_reconnect_wait, failures, 0.5);
 }
 
 } // namespace kudo

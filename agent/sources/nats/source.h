@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: MIT
 // A fleet's message server as a source of range maps and key sets, and where the host reports.
-// Invariant: the server is a doorbell that nobody trusts: what rings makes us read, what is read is only delivered, and
-// whatever happens to server, network, store or credentials, everything is read anew at least every `read_again`.
+// Invariant: the server only notifies, and is not trusted: a notification makes us read, what is read is only
+// delivered, and whatever happens to server, network, store or credentials, everything is read again at least every
+// `read_again`. The thread alone uses the connection; what fails is tried again, after a wait of at most
+// max_reconnect_wait.
 #pragma once
 
-#include <memory>
+#include <array>
+#include <optional>
+#include <string>
 
 #include "agent/fleet/host_report.h"
-#include "agent/sources/delivery_inbox.h"
-#include "agent/sources/nats/options.h"
-#include "agent/sources/source.h"
+#include "agent/sources/nats/connection.h"
+#include "agent/sources/threaded_source.h"
 
 namespace kudo {
 
-class NatsWorker;
-
-class NatsSource : public Source {
+class NatsSource : public ThreadedSource {
 public:
-    // Connects when it is read for the first time. `options.fleet`, `ring` and `host` are right (is_simple_name,
+    // Connects when it is read for the first time. `options.fleet`, `ring` and `host` are valid (is_simple_name,
     // is_host_name).
     explicit NatsSource(NatsOptions options);
     // Waits for the one request that is under way: at most connect_wait or answer_wait, however many servers there are.
     ~NatsSource() override;
-    NatsSource(const NatsSource&) = delete;
-    NatsSource& operator=(const NatsSource&) = delete;
 
-    [[nodiscard]] std::string name() const override;
-    [[nodiscard]] int fd() const override;
-    void on_ready(const Deliver& deliver) override;
     // Delivers all of it, also what has been delivered before.
     void read_again(const Deliver& deliver) override;
+    // The problem is that of reading; if there is none, that of reporting.
     [[nodiscard]] SourceHealth health() const override;
 
     // Stores what the host says of itself. The latest wins; it is tried until it is stored, and stored again if the
@@ -37,9 +34,60 @@ public:
     void report(const HostReport& report);
 
 private:
-    std::string name_;
-    DeliveryInbox inbox_;
-    std::unique_ptr<NatsWorker> worker_; // ends before the inbox does
+    // What others ask of the thread.
+    struct Calls {
+        bool closed = false;  // the connection is lost
+        bool read = false;    // everything, and deliver it whether or not it is new
+        bool report = false;  // there is a new one
+        bool message = false; // a notification
+    };
+
+    // A key that is delivered, and what was delivered last.
+    struct WatchedKey {
+        std::string key;
+        bool is_needed = false;     // its absence is a problem
+        bool always = false;        // a read_again() has not been answered yet
+        std::string delivered = {}; // content_hash; empty: nothing
+    };
+
+    void run(const std::stop_token& stop);
+    Calls wait_for_calls();
+    [[nodiscard]] TimePoint next_due() const;
+    [[nodiscard]] bool report_is_wanted() const { return report_ != stored_report_; }
+
+    void connect();
+    void drop(const std::string& problem);
+    void check_health();
+    void read_everything();
+    void read_notified();
+    void store_report();
+    // Looks it up if that is not done yet.
+    Result<void> open_bucket(std::optional<NatsBucket>& bucket, const std::string& name);
+    Result<void> read_keys();
+    Result<void> read_key(NatsBucket& bucket, WatchedKey& watched);
+    Result<void> check_report();
+    // The connection may still be good: a bucket that is missing is no reason to leave.
+    void leave_if_lost(const Error& error);
+
+    TimePoint after_failure(unsigned& failures);
+
+    const NatsOptions options_;
+
+    Calls calls_;                // guarded by mutex_
+    std::string new_report_;     // guarded by mutex_
+    std::string report_problem_; // guarded by mutex_
+
+    // The thread's own from here on.
+    std::stop_token stop_; // then nothing new is asked of the server
+    std::optional<NatsConnection> connection_;
+    std::optional<NatsBucket> maps_, hosts_; // of the connection; looked up again after every failure and re-read
+    std::array<WatchedKey, 2> keys_;
+    std::string report_, stored_report_;
+    unsigned connect_failures_ = 0, read_failures_ = 0, report_failures_ = 0;
+    TimePoint next_connect_ = never, next_check_ = never, next_read_ = never, next_notified_read_ = never;
+    TimePoint next_report_ = never;
+
+    std::jthread thread_; // last: it uses all of the above
 };
 
 } // namespace kudo
