@@ -32,7 +32,7 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
         ->required(required)
         ->type_name("URL");
     app.add_option("--nats-credentials", options.credentials,
-                   "Who we are: a file with USER:PASSWORD, with an NKey seed, or as nsc writes it")
+                   "Who we are: a file with USER:PASSWORD, or as nsc writes it")
         ->type_name("FILE");
     app.add_option("--nats-ca", options.ca_file, "Whose certificates servers must have; default: the system's list")
         ->type_name("FILE");

@@ -31,7 +31,7 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* clos
 bool signs_something(const NatsOptions& options) {
     if (options.credentials.empty()) return false;
     const auto credentials = read_nats_credentials(options.credentials);
-    return credentials && credentials->kind != NatsCredentialsKind::User;
+    return credentials && credentials->is_jwt();
 }
 
 } // namespace
@@ -41,18 +41,18 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCall
     handles->where = redacted_url(options.url);
     handles->answer_wait = options.answer_wait;
     if (ring) handles->bell.emplace(std::move(ring));
-    auto wishes = KUDO_TRY(nats_wishes(options));
-    if (handles->bell) natsOptions_SetClosedCB(wishes.get(), on_closed, handles->bell->closure());
+    auto made = KUDO_TRY(library_options(options));
+    if (handles->bell) natsOptions_SetClosedCB(made.get(), on_closed, handles->bell->closure());
 
     const auto begin = std::chrono::steady_clock::now();
-    natsStatus status = natsConnection_Connect(handles->connection.fill(), wishes.get());
+    natsStatus status = natsConnection_Connect(handles->connection.fill(), made.get());
     // libnats 3.4.1 leaves out a signature that begins with a zero byte, one of 256: the next one is another. Both
     // together take no longer than one may.
     const auto left =
         std::chrono::floor<std::chrono::milliseconds>(begin + options.connect_wait - std::chrono::steady_clock::now());
     if (status == NATS_CONNECTION_AUTH_FAILED && left.count() > 0 && signs_something(options) &&
-        natsOptions_SetTimeout(wishes.get(), left.count()) == NATS_OK)
-        status = natsConnection_Connect(handles->connection.fill(), wishes.get());
+        natsOptions_SetTimeout(made.get(), left.count()) == NATS_OK)
+        status = natsConnection_Connect(handles->connection.fill(), made.get());
     if (status != NATS_OK) return nats_failure(handles->where, "cannot connect", status);
     jsOptions js;
     jsOptions_Init(&js);

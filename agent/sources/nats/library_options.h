@@ -8,7 +8,7 @@
 
 namespace kudo {
 
-// What libnats is to know of the server and of us. Files are read now.
-Result<NatsHandle<natsOptions, natsOptions_Destroy>> nats_wishes(const NatsOptions& options);
+// Reads the files that the options name.
+Result<NatsHandle<natsOptions, natsOptions_Destroy>> library_options(const NatsOptions& options);
 
 } // namespace kudo
