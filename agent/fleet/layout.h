@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where a fleet's things stand on its message server: the names of buckets and keys, a contract between hosts and
-// operators.
+// The names of a fleet's buckets, keys and subjects on its message server: a contract between hosts and operators.
 // Invariant: never changes; a new layout gets new names.
 #pragma once
 
@@ -10,7 +9,7 @@ namespace kudo {
 
 inline constexpr int maps_history = 10;
 
-// Bundles (maps/bundle.h) by ring.
+// Bundles (maps/trust/bundle.h) by ring.
 inline std::string maps_bucket(const std::string& fleet) {
     return "kudo-" + fleet + "-maps";
 }
@@ -21,7 +20,7 @@ inline std::string ring_keys_key(const std::string& ring) {
     return "ring." + ring + ".keys";
 }
 
-// Reports (agent/host_report.h) by host.
+// Reports (agent/fleet/host_report.h) by host.
 inline std::string hosts_bucket(const std::string& fleet) {
     return "kudo-" + fleet + "-hosts";
 }
@@ -34,9 +33,9 @@ inline std::string subject_of(const std::string& bucket, const std::string& key)
     return "$KV." + bucket + "." + key;
 }
 
-// The subject on which the server rings once it has stored a bucket's key. Not the one above: that one rings before the
-// store has it, carries the whole value, and does not pass leaf nodes.
-inline std::string doorbell_of(const std::string& bucket, const std::string& key) {
+// The subject on which the server notifies once it has stored a bucket's key. Not the one above: a message there comes
+// before the store has it, carries the whole value, and does not pass leaf nodes.
+inline std::string notification_subject(const std::string& bucket, const std::string& key) {
     return bucket + "-doorbell." + key;
 }
 

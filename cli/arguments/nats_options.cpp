@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/arguments/nats_options.h"
 
+#include <algorithm>
+
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <fmt/format.h>
@@ -13,13 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-bool has_scheme(std::string_view url) {
-    while (true) {
-        const std::string_view one = url.substr(0, url.find(','));
-        if (!one.starts_with("nats://") && !one.starts_with("tls://")) return false;
-        if (one.size() == url.size()) return true;
-        url.remove_prefix(one.size() + 1);
-    }
+bool has_scheme(const std::string& url) {
+    return url.starts_with("nats://") || url.starts_with("tls://");
 }
 
 } // namespace
@@ -50,30 +47,27 @@ void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {
                    "Ask the message server this often whether it is still there, at most 2m")
         ->type_name("TIME")
         ->capture_default_str();
-    app.add_option("--nats-doorbell-spread", texts.doorbell_spread,
+    app.add_option("--nats-doorbell-spread", texts.notification_spread,
                    "Read a new map after a random part of this, so that not all hosts ask at once, at most 5m")
         ->type_name("TIME")
         ->capture_default_str();
 }
 
 Result<void> read_nats_waits(const NatsWaitTexts& texts, NatsOptions& options) {
-    const auto read = [](std::string_view option, const std::string& text, milliseconds shortest,
-                         milliseconds longest) -> Result<milliseconds> {
+    const auto read = [](std::string_view option, const std::string& text, milliseconds min,
+                         milliseconds max) -> Result<milliseconds> {
         auto wait = KUDO_TRY(parse_wait(option, text));
-        if (wait < shortest || wait > longest)
-            return bad_input(fmt::format("{}: {} is not between {} and {}", option, text, duration_text(shortest),
-                                         duration_text(longest)));
+        if (wait < min || wait > max)
+            return bad_input(
+                fmt::format("{}: {} is not between {} and {}", option, text, duration_text(min), duration_text(max)));
         return wait;
     };
-    const auto timeout = KUDO_TRY(read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20)));
-    const auto health_check =
+    options.answer_wait = KUDO_TRY(read("--nats-timeout", texts.timeout, milliseconds(100), std::chrono::seconds(20)));
+    options.connect_wait = 2 * options.answer_wait;
+    options.health_check =
         KUDO_TRY(read("--nats-health-check", texts.health_check, milliseconds(100), std::chrono::minutes(2)));
-    const auto spread =
-        KUDO_TRY(read("--nats-doorbell-spread", texts.doorbell_spread, milliseconds(0), std::chrono::minutes(5)));
-    options.answer_wait = timeout;
-    options.connect_wait = 2 * timeout;
-    options.health_check = health_check;
-    options.doorbell_spread = spread;
+    options.notification_spread =
+        KUDO_TRY(read("--nats-doorbell-spread", texts.notification_spread, milliseconds(0), std::chrono::minutes(5)));
     return {};
 }
 
@@ -84,7 +78,7 @@ Result<void> check_nats_options(const NatsOptions& options) {
         if (anything) return bad_input("--nats: missing; the other options of the message server need it");
         return {};
     }
-    if (!has_scheme(options.url))
+    if (!std::ranges::all_of(options.urls(), has_scheme))
         return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
                                      redacted_url(options.url)));
     if (!is_simple_name(options.fleet))

@@ -17,7 +17,7 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use);
 
 // --nats-timeout, --nats-health-check and --nats-doorbell-spread, of `run`, as they are written.
 struct NatsWaitTexts {
-    std::string timeout = "5s", health_check = "60s", doorbell_spread = "2s";
+    std::string timeout = "5s", health_check = "60s", notification_spread = "2s";
 };
 void add_nats_waits(CLI::App& app, NatsWaitTexts& texts);
 // BadInput names the one that is wrong. Within their limits every fault heals in less than five minutes: docs/fleet.md.

@@ -125,7 +125,7 @@ public:
         nats_.fleet = "bench";
         nats_.ring = "canary";
         nats_.host = "operator";
-        nats_.doorbell_spread = options.spread;
+        nats_.notification_spread = options.spread;
         nats_.answer_wait = nats_.connect_wait = std::chrono::seconds(30); // all connect at once
         epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
     }
@@ -225,7 +225,7 @@ private:
             const std::lock_guard lock(mutex_);
             if (!event.closed) arrivals_.push_back(Clock::now());
         })));
-        value_of(watcher_->listen(doorbell_of(hosts_bucket("bench"), "host.>")));
+        value_of(watcher_->listen(notification_subject(hosts_bucket("bench"), "host.>")));
         value_of(watcher_->round_trip());
     }
 

@@ -35,7 +35,7 @@ NatsOptions quick_nats_options(const std::string& url) {
     options.max_reconnect_wait = 500ms;
     options.health_check = 300ms;
     options.read_again = 1s;
-    options.doorbell_spread = 0ms;
+    options.notification_spread = 0ms;
     return options;
 }
 

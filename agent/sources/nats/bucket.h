@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A key-value bucket of JetStream.
-// Invariant: a deleted key is the same as none; nothing that the server says is believed.
+// Invariant: a deleted key is the same as none; nothing that the server says is trusted.
 #pragma once
 
 #include <chrono>

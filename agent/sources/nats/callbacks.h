@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The number that libnats's threads carry instead of a pointer.
-// Invariant: once a bell is destroyed nothing rings it, however late a thread of libnats comes.
+// A registry of callbacks: libnats's threads carry the number of one instead of a pointer.
+// Invariant: once it is destroyed it is not called, however late a thread of libnats comes: libnats calls back even
+// after natsConnection_Destroy() and natsSubscription_Destroy() have returned.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +13,18 @@ struct NatsEvent {
     bool closed = false; // the connection is gone; otherwise: a message
 };
 
-class NatsCallbacks {
+class NatsCallback {
 public:
-    using Ring = std::function<void(const NatsEvent&)>;
-    // `ring` is called on threads of libnats, one at a time; it must not make or destroy a bell.
-    explicit NatsCallbacks(Ring ring);
-    ~NatsCallbacks();
-    NatsCallbacks(const NatsCallbacks&) = delete;
-    NatsCallbacks& operator=(const NatsCallbacks&) = delete;
+    using Function = std::function<void(const NatsEvent&)>;
+    // `function` is called on threads of libnats, one at a time; it must not make or destroy a NatsCallback.
+    explicit NatsCallback(Function function);
+    ~NatsCallback();
+    NatsCallback(const NatsCallback&) = delete;
+    NatsCallback& operator=(const NatsCallback&) = delete;
 
+    // For libnats; call() finds the callback by it, or does nothing.
     [[nodiscard]] void* closure() const;
-    static void ring(void* closure, const NatsEvent& event);
+    static void call(void* closure, const NatsEvent& event);
 
 private:
     std::size_t number_ = 0;

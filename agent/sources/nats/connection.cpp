@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// libnats's own reconnecting is off: it gives up after a credential was refused twice, whatever its options say.
 #include "agent/sources/nats/connection.h"
 
 #include <chrono>
@@ -19,12 +18,12 @@ namespace kudo {
 namespace {
 
 void on_closed(natsConnection*, void* closure) {
-    NatsCallbacks::ring(closure, {.closed = true});
+    NatsCallback::call(closure, {.closed = true});
 }
 
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
     const NatsHandle<natsMsg, natsMsg_Destroy> owned(message);
-    NatsCallbacks::ring(closure, {});
+    NatsCallback::call(closure, {});
 }
 
 // Do the credentials prove themselves by a signature?
@@ -36,13 +35,13 @@ bool signs_something(const NatsOptions& options) {
 
 } // namespace
 
-Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCallbacks::Ring ring) {
+Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCallback::Function on_event) {
     auto handles = std::make_shared<Handles>();
     handles->where = redacted_url(options.url);
     handles->answer_wait = options.answer_wait;
-    if (ring) handles->bell.emplace(std::move(ring));
+    if (on_event) handles->callback.emplace(std::move(on_event));
     auto made = KUDO_TRY(library_options(options));
-    if (handles->bell) natsOptions_SetClosedCB(made.get(), on_closed, handles->bell->closure());
+    if (handles->callback) natsOptions_SetClosedCB(made.get(), on_closed, handles->callback->closure());
 
     const auto begin = std::chrono::steady_clock::now();
     natsStatus status = natsConnection_Connect(handles->connection.fill(), made.get());
@@ -69,12 +68,12 @@ Result<void> NatsConnection::round_trip() {
 }
 
 Result<void> NatsConnection::listen(const std::string& subject) {
-    if (!handles_->bell) return {};
+    if (!handles_->callback) return {};
     NatsHandle<natsSubscription, natsSubscription_Destroy> fresh;
     const natsStatus status = natsConnection_Subscribe(fresh.fill(), handles_->connection.get(), subject.c_str(),
-                                                       on_message, handles_->bell->closure());
+                                                       on_message, handles_->callback->closure());
     if (status != NATS_OK) return nats_failure(handles_->where, "cannot listen to " + subject, status);
-    // A doorbell that rings too often loses nothing by being deaf for a moment.
+    // A message that is dropped is no loss: each only says that there is something to read.
     natsSubscription_SetPendingLimits(fresh.get(), 4096, 16 * 1024 * 1024);
     handles_->subscription = std::move(fresh);
     return {};
@@ -94,19 +93,19 @@ Result<NatsBucket> NatsConnection::bucket(const std::string& name) {
 Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int history) {
     auto there = bucket(name);
     if (there || there.error().kind != ErrorKind::NotEnabled) return there;
-    kvConfig wish;
-    kvConfig_Init(&wish);
-    wish.Bucket = name.c_str();
-    wish.History = static_cast<uint8_t>(history);
-    const std::string written = subject_of(name, ">"), bell = doorbell_of(name, ">");
-    jsRePublish doorbell;
-    jsRePublish_Init(&doorbell);
-    doorbell.Source = written.c_str();
-    doorbell.Destination = bell.c_str();
-    doorbell.HeadersOnly = true;
-    wish.RePublish = &doorbell;
+    kvConfig config;
+    kvConfig_Init(&config);
+    config.Bucket = name.c_str();
+    config.History = static_cast<uint8_t>(history);
+    const std::string written = subject_of(name, ">"), notification = notification_subject(name, ">");
+    jsRePublish republish;
+    jsRePublish_Init(&republish);
+    republish.Source = written.c_str();
+    republish.Destination = notification.c_str();
+    republish.HeadersOnly = true;
+    config.RePublish = &republish;
     NatsHandle<kvStore, kvStore_Destroy> made;
-    const natsStatus status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &wish);
+    const natsStatus status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config);
     if (status != NATS_OK)
         return nats_failure(fmt::format("{} {}", handles_->where, name), "cannot make the bucket", status);
     return bucket(name);

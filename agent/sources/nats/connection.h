@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One connection to a fleet's message server.
-// Invariant: a connection that is lost stays lost, whoever wants another opens it; every call ends within the options'
-// waits. Nothing that the server says is believed.
+// Invariant: a connection that is lost stays lost, whoever needs another opens it; every call ends within the options'
+// timeouts. Nothing that the server says is trusted.
 #pragma once
 
 #include <memory>
@@ -16,15 +16,15 @@ namespace kudo {
 
 class NatsConnection {
 public:
-    // `ring`, if given, is called on other threads (nats_bell.h) when the connection is lost or a message came.
-    static Result<NatsConnection> open(const NatsOptions& options, NatsCallbacks::Ring ring = {});
+    // `on_event`, if given, is called on other threads (callbacks.h) when the connection is lost or a message came.
+    static Result<NatsConnection> open(const NatsOptions& options, NatsCallback::Function on_event = {});
     // Does the server answer?
     Result<void> round_trip();
-    // Rings for every message under this subject from now on, and no longer for the one before.
+    // Tells `on_event` of every message under this subject from now on, and no longer of the previous one's.
     Result<void> listen(const std::string& subject);
-    // Looked up anew on the server. NotEnabled: there is no such bucket.
+    // Looked up on the server. NotEnabled: there is no such bucket.
     Result<NatsBucket> bucket(const std::string& name);
-    // The bucket, made if it is missing, with a doorbell (fleet_layout.h).
+    // The bucket, made if it is missing, with notifications (agent/fleet/layout.h).
     Result<NatsBucket> make_bucket(const std::string& name, int history);
     [[nodiscard]] bool is_closed() const;
 

@@ -47,7 +47,7 @@ struct NatsConnection::Handles {
     NatsHandle<natsConnection, natsConnection_Destroy> connection;
     NatsHandle<jsCtx, jsCtx_Destroy> jetstream;
     NatsHandle<natsSubscription, natsSubscription_Destroy> subscription;
-    std::optional<NatsCallbacks> bell; // last: it is silent while the others end
+    std::optional<NatsCallback> callback; // last: it is destroyed first, and not called while the others end
 };
 
 struct NatsBucket::Handles {

@@ -56,6 +56,7 @@ Result<Options> library_options(const NatsOptions& options) {
          {std::pair{natsOptions_SetName(to, name.c_str()), "name"},
           {natsOptions_SetTimeout(to, options.connect_wait.count()), "connect timeout"},
           {natsOptions_SetWriteDeadline(to, options.answer_wait.count()), "write deadline"},
+          // libnats gives up after credentials were refused twice, whatever its options say.
           {natsOptions_SetAllowReconnect(to, false), "no reconnecting"},
           // The server tells of others of its cluster: only those that the administrator has named are asked.
           {natsOptions_SetIgnoreDiscoveredServers(to, true), "named servers only"},

@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "agent/sources/nats/options.h"
 
+#include <fmt/ranges.h>
+
 #include "maps/base/text.h"
 
 namespace kudo {
 
-std::vector<std::string> NatsOptions::urls() const {
-    std::vector<std::string> urls{""};
-    for (const char c : url) {
+namespace {
+
+std::vector<std::string> split_at_commas(std::string_view text) {
+    std::vector<std::string> parts{""};
+    for (const char c : text) {
         if (c == ',')
-            urls.emplace_back();
+            parts.emplace_back();
         else
-            urls.back() += c;
+            parts.back() += c;
     }
-    return urls;
+    return parts;
+}
+
+} // namespace
+
+std::vector<std::string> NatsOptions::urls() const {
+    return split_at_commas(url);
 }
 
 bool NatsOptions::wants_tls() const {
@@ -31,19 +41,14 @@ std::vector<NatsOptions> one_by_one(const NatsOptions& options) {
     return each;
 }
 
-std::string redacted_url(std::string_view url) {
-    std::string result;
-    while (true) {
-        const std::string_view one = url.substr(0, url.find(','));
-        const std::size_t scheme = one.find("://");
-        const std::size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;
-        const std::size_t at = one.rfind('@');
-        result += one.substr(0, begin);
-        result += one.substr(at == std::string_view::npos || at < begin ? begin : at + 1);
-        if (one.size() == url.size()) return escaped(result, 300);
-        result += ',';
-        url.remove_prefix(one.size() + 1);
+std::string redacted_url(std::string_view urls) {
+    std::vector<std::string> each = split_at_commas(urls);
+    for (std::string& url : each) {
+        const std::size_t scheme = url.find("://"), at = url.rfind('@');
+        const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+        if (at != std::string::npos && at >= begin) url.erase(begin, at + 1 - begin);
     }
+    return escaped(fmt::format("{}", fmt::join(each, ",")), 300);
 }
 
 } // namespace kudo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How to reach a fleet's message server, and how patient to be with it.
+// How to reach a fleet's message server, and the timeouts.
 // Invariant: nothing of libnats shows here.
 #pragma once
 
@@ -12,7 +12,7 @@ namespace kudo {
 
 struct NatsOptions {
     std::string url;                       // "nats://HOST:4222", "tls://HOST:4222"; several with commas between them
-    std::string credentials;               // file: see nats_credentials.h; empty: none
+    std::string credentials;               // file: see credentials.h; empty: none
     std::string ca_file, certificate, key; // PEM files; any of them means TLS
     std::string fleet, ring, host;         // ring and host are needed by the source only
 
@@ -22,8 +22,8 @@ struct NatsOptions {
     std::chrono::milliseconds max_reconnect_wait = std::chrono::seconds(30);
     std::chrono::milliseconds health_check = std::chrono::seconds(60); // between round trips
     std::chrono::milliseconds read_again = std::chrono::minutes(5);    // at most, between reading everything
-    // A new map rings on every host at once: each waits for a random part of this before it reads.
-    std::chrono::milliseconds doorbell_spread = std::chrono::seconds(2);
+    // A new map notifies every host at once: each waits for a random part of this before it reads.
+    std::chrono::milliseconds notification_spread = std::chrono::seconds(2);
 
     [[nodiscard]] std::vector<std::string> urls() const;
     [[nodiscard]] bool wants_tls() const;

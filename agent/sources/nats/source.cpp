@@ -55,7 +55,7 @@ void NatsSource::run(const std::stop_token& stop) {
             next_connect_ = next_read_ = Clock::now();
         }
         if (calls.message && next_notified_read_ == never)
-            next_notified_read_ = Clock::now() + random_part(options_.doorbell_spread, 0, 1);
+            next_notified_read_ = Clock::now() + random_part(options_.notification_spread, 0, 1);
         if (calls.report) next_report_ = Clock::now();
         if (calls.report && next_connect_ == never) next_connect_ = Clock::now();
 
@@ -143,7 +143,7 @@ void NatsSource::read_everything() {
     // nodes.
     maps_.reset();
     hosts_.reset();
-    auto read = connection_->listen(doorbell_of(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
+    auto read = connection_->listen(notification_subject(maps_bucket(options_.fleet), "ring." + options_.ring + ".*"));
     if (read) read = read_keys();
     if (read) {
         connect_failures_ = read_failures_ = 0;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "agent/service/alarms.h"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "agent/reconcile/reconcile.h"
+#include "agent/system/uptime.h"
+
+namespace kudo {
+
+namespace {
+constexpr std::chrono::seconds between_alarms{60}; // of one source: each is a write to the disk
+constexpr std::size_t max_remembered = 1024;
+} // namespace
+
+void ServiceAlarms::warn_once(const std::string& text) {
+    if (logged_.size() > max_remembered) logged_.clear();
+    if (logged_.insert(text).second) spdlog::warn("{}", text);
+}
+
+bool ServiceAlarms::raise(const std::string& source, const std::string& text) {
+    until_[source] = Clock::now() + lasts_;
+    auto& next = next_[source];
+    if (Clock::now() < next) return false;
+    const Time now = wall_time();
+    auto state = load_desired_state(instance_);
+    if (!state || !raise_alarm(state->ranges.alarms, source, text, now)) return false;
+    const auto change = [&](DesiredState& desired) -> Result<void> {
+        raise_alarm(desired.ranges.alarms, source, text, now);
+        return {};
+    };
+    const auto stored = change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_lock_timeout);
+    if (!stored) return warn_once(stored.error().message), false;
+    next = Clock::now() + between_alarms;
+    if (next_.size() > max_remembered) next_.clear();
+    return true;
+}
+
+void ServiceAlarms::end(RangeLedger& ledger, const std::vector<Alarm>& before) {
+    const auto now = Clock::now();
+    for (const Alarm& alarm : ledger.alarms) {
+        const auto known = std::ranges::find(before, alarm.source, &Alarm::source);
+        if (known == before.end() || known->times != alarm.times) until_[alarm.source] = now + std::chrono::days(1);
+    }
+    if (now - began_ < lasts_) return; // raised before the service began: perhaps its cause is found again
+    std::erase_if(ledger.alarms, [&](const Alarm& alarm) {
+        const auto until = until_.find(alarm.source);
+        return until == until_.end() || until->second < now;
+    });
+    std::erase_if(until_, [&](const auto& one) { return one.second < now; });
+}
+
+} // namespace kudo

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What goes wrong while the service runs: logged once, and raised as an alarm, which is what other processes see.
+// Invariant: an alarm lasts as long as re-reads find its cause again, and one that time has caused lasts for a day. One
+// source writes at most one a minute to the disk.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/state/range_ledger.h"
+#include "agent/system/instance.h"
+
+namespace kudo {
+
+// For the instance's lock: waiting must not trip the watchdog.
+inline constexpr std::chrono::milliseconds service_lock_timeout{500};
+
+class ServiceAlarms {
+public:
+    // `lasts`: how long an alarm lasts after its cause was last found.
+    ServiceAlarms(const Instance& instance, std::chrono::milliseconds lasts) : instance_(instance), lasts_(lasts) {}
+
+    // Logs it unless it was logged since all was well.
+    void warn_once(const std::string& text);
+    void all_well() { logged_.clear(); }
+    // Stores it in the desired state; the caller has logged it. True if it is new there.
+    bool raise(const std::string& source, const std::string& text);
+    // Removes from the ledger those whose cause is gone. `before`: the alarms before time passed; what is new since
+    // then was caused by time.
+    void end(RangeLedger& ledger, const std::vector<Alarm>& before);
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    const Instance& instance_;
+    const std::chrono::milliseconds lasts_;
+    const Clock::time_point began_ = Clock::now();
+    std::set<std::string> logged_;
+    std::map<std::string, Clock::time_point> next_, until_; // by an alarm's source
+};
+
+} // namespace kudo

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "agent/service/deliveries.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace kudo {
+
+namespace {
+constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
+constexpr std::size_t max_waiting = 64; // a source brings again what found no room
+} // namespace
+
+Deliveries::Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms)
+    : instance_(instance), settings_(std::move(settings)), alarms_(alarms), retry_(first_retry) {
+    settings_.timeout = service_lock_timeout;
+}
+
+void Deliveries::add(Delivery delivery) {
+    std::erase_if(waiting_, [&](const Delivery& other) { return other.source == delivery.source; });
+    if (waiting_.size() < max_waiting) waiting_.push_back(std::move(delivery));
+}
+
+std::chrono::steady_clock::time_point Deliveries::due() const {
+    return waiting_.empty() ? std::chrono::steady_clock::time_point::max() : next_;
+}
+
+bool Deliveries::decide() {
+    if (std::chrono::steady_clock::now() < due()) return false;
+    bool changed = false;
+    std::deque<Delivery> undecided;
+    for (Delivery& delivery : std::exchange(waiting_, {})) {
+        const auto acceptance = accept(instance_, settings_, delivery);
+        if (acceptance) {
+            changed |= log(*acceptance);
+        } else if (acceptance.error().kind == ErrorKind::BadInput) {
+            alarms_.warn_once("refused: " + acceptance.error().message);
+            changed |= alarms_.raise(delivery.source, acceptance.error().message);
+        } else {
+            alarms_.warn_once(fmt::format("{}: {}; tried again", delivery.source, acceptance.error().message));
+            undecided.push_back(std::move(delivery));
+        }
+    }
+    waiting_ = std::move(undecided);
+    next_ = waiting_.empty() ? std::chrono::steady_clock::time_point{} : std::chrono::steady_clock::now() + retry_;
+    retry_ = waiting_.empty() ? first_retry : std::min(2 * retry_, max_retry);
+    return changed;
+}
+
+// True if it changed anything.
+bool Deliveries::log(const Acceptance& acceptance) {
+    switch (acceptance.what) {
+    case Accepted::Known:
+    case Accepted::Superseded:
+        spdlog::debug("{}", acceptance.text);
+        return false;
+    case Accepted::Held:
+        alarms_.warn_once(acceptance.text);
+        return false;
+    case Accepted::Activated:
+    case Accepted::Staged:
+    case Accepted::KeySet:
+        spdlog::info("{}", acceptance.text);
+        return true;
+    }
+    return false;
+}
+
+} // namespace kudo
