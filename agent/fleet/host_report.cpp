@@ -7,6 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "agent/inspect/status.h"
+#include "agent/system/uptime.h"
+#include "maps/base/abi_names.h"
 #include "maps/base/text.h"
 #include "maps/document/fields.h"
 
@@ -57,10 +60,10 @@ nlohmann::ordered_json texts_json(const std::vector<std::string>& texts) {
     return list;
 }
 
-Result<std::string> read_word(const Json& root, std::string_view field, bool (*is_right)(std::string_view),
+Result<std::string> read_word(const Json& root, std::string_view field, bool (*is_valid)(std::string_view),
                               std::string_view expected) {
     auto text = KUDO_TRY(read_text(root, "", field));
-    if (!is_right(text.value)) return wrong(field, fmt::format("{}: {}", quoted_text(text.value), expected));
+    if (!is_valid(text.value)) return wrong(field, fmt::format("{}: {}", quoted_text(text.value), expected));
     return std::move(text.value);
 }
 
@@ -90,7 +93,7 @@ Result<void> read_names(HostReport& report, const Json& root) {
     const struct {
         std::string_view field;
         std::string HostReport::*member;
-        bool (*is_right)(std::string_view);
+        bool (*is_valid)(std::string_view);
         std::string_view expected;
     } words[] = {
         {"host", &HostReport::host, is_host_name, "expected 1 to 253 of [A-Za-z0-9_.-]"},
@@ -109,8 +112,7 @@ Result<void> read_names(HostReport& report, const Json& root) {
         {"version", &HostReport::version, is_short, "expected at most 64 characters of printable ASCII"},
     };
     for (const auto& word : words) {
-        auto value = KUDO_TRY(read_word(root, word.field, word.is_right, word.expected));
-        report.*word.member = std::move(value);
+        report.*word.member = KUDO_TRY(read_word(root, word.field, word.is_valid, word.expected));
     }
     return {};
 }
@@ -119,11 +121,9 @@ Result<void> read_staged(HostReport& report, const Json& root) {
     const Json& staged = root.at("staged");
     if (staged.is_null()) return {};
     KUDO_TRY(check_fields(staged, "staged", staged_fields));
-    const auto serial = KUDO_TRY(read_serial(staged, "staged", "serial"));
-    report.staged_serial = serial;
+    report.staged_serial = KUDO_TRY(read_serial(staged, "staged", "serial"));
     if (staged.at("effective").is_null()) return {};
-    const auto effective = KUDO_TRY(read_time(staged, "staged", "effective"));
-    report.staged_effective = effective;
+    report.staged_effective = KUDO_TRY(read_time(staged, "staged", "effective"));
     return {};
 }
 
@@ -140,21 +140,42 @@ Result<HostReport> read_report(std::string_view json) {
     KUDO_TRY(read_names(report, root));
     for (const auto& [field, member] :
          {std::pair{"serial", &HostReport::serial}, {"key_set_serial", &HostReport::key_set_serial}}) {
-        const auto number = KUDO_TRY(read_number(root, "", field));
-        report.*member = number;
+        report.*member = KUDO_TRY(read_number(root, "", field));
     }
     for (const auto& [field, member] :
          {std::pair{"problems", &HostReport::problems}, {"alarms", &HostReport::alarms}}) {
-        auto texts = KUDO_TRY(read_texts(root, field));
-        report.*member = std::move(texts);
+        report.*member = KUDO_TRY(read_texts(root, field));
     }
     KUDO_TRY(read_staged(report, root));
-    const auto time = KUDO_TRY(read_time(root, "", "time"));
-    report.time = time;
+    report.time = KUDO_TRY(read_time(root, "", "time"));
     return report;
 }
 
 } // namespace
+
+HostReport report_of(const Status& status, const HostIdentity& identity, std::string_view version) {
+    const RangeLedger& ranges = status.desired.ranges;
+    HostReport report;
+    report.host = identity.host;
+    report.fleet = identity.fleet;
+    report.ring = identity.ring;
+    report.serial = status.serial;
+    report.content_hash = status.content_hash;
+    report.mode = mode_name(status.generation != 0 ? status.mode : status.desired.mode);
+    report.health = !status.desired.enabled ? health_none : is_healthy(status) ? health_good : health_degraded;
+    report.problems = status.drift;
+    if (ranges.rolled_back_from != 0)
+        report.problems.push_back(fmt::format("rolled back from {} by its admin", ranges.rolled_back_from));
+    report.alarms = status.alarms;
+    if (!ranges.staged.empty()) {
+        report.staged_serial = ranges.staged.back().serial;
+        report.staged_effective = ranges.staged.back().effective;
+    }
+    if (ranges.keys) report.key_set_serial = ranges.keys->serial;
+    report.version = version;
+    report.time = wall_time();
+    return report;
+}
 
 std::string to_json(const HostReport& report) {
     nlohmann::ordered_json staged;
@@ -181,8 +202,7 @@ std::string to_json(const HostReport& report) {
 }
 
 Result<HostReport> parse_host_report(std::string_view json, std::string_view name) {
-    auto report = KUDO_TRY(read_report(json).in(name));
-    return report;
+    return read_report(json).in(name);
 }
 
 bool is_host_name(std::string_view text) {

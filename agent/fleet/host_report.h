@@ -15,6 +15,8 @@
 
 namespace kudo {
 
+struct Status;
+
 inline constexpr std::string_view host_report_format = "kudo-host-report/1";
 inline constexpr std::size_t host_report_max_bytes = 64 * 1024;
 
@@ -32,14 +34,19 @@ struct HostReport {
     std::vector<std::string> alarms;
     uint64_t staged_serial = 0; // 0: nothing is staged
     std::optional<Time> staged_effective;
-    uint64_t key_set_serial = 0; // 0: the admin's own folder of keys
+    uint64_t key_set_serial = 0; // 0: the administrator's own folder of keys
     std::string version;
     Time time{};
     bool operator==(const HostReport&) const = default;
 };
 
+struct HostIdentity {
+    std::string host, fleet, ring;
+};
+HostReport report_of(const Status& status, const HostIdentity& identity, std::string_view version);
+
 // One line. Texts that are not printable, too long or too many are escaped, cut and counted: whatever the report holds,
-// parse_host_report() takes the result if its names and its health are right.
+// parse_host_report() takes the result if its names and its health are valid.
 std::string to_json(const HostReport& report);
 
 // Strict: refused whole if any part of it is wrong. `name` is what errors call it.

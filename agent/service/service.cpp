@@ -85,8 +85,7 @@ public:
 
 private:
     Result<void> set_up() {
-        auto loop = KUDO_TRY(EventLoop::make());
-        loop_.emplace(std::move(loop));
+        loop_.emplace(KUDO_TRY(EventLoop::make()));
         const sigset_t signals = ending_signals();
         signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
         if (!signals_) return fail_errno("cannot wait for signals");
@@ -94,8 +93,7 @@ private:
         clock_ = Fd(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
         if (!clock_) return fail_errno("cannot make a timer");
         KUDO_TRY(loop_->watch(clock_.get(), [this] { on_clock(); }));
-        auto links = KUDO_TRY(LinkEvents::open());
-        links_.emplace(std::move(links));
+        links_.emplace(KUDO_TRY(LinkEvents::open()));
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
             if (links_->take()) next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
         }));

@@ -110,8 +110,7 @@ Result<int> promote(const PromoteOptions& options, const GlobalOptions& global) 
     promotion.stragglers = promotion.ring.stragglers;
     promotion.stragglers.insert(promotion.stragglers.end(), unreadable.stragglers.begin(), unreadable.stragglers.end());
     if (promotion.reasons.empty()) {
-        auto sent = KUDO_TRY(send_to_ring(*maps, options.to, promotion.document, keys));
-        promotion.sent = std::move(sent);
+        promotion.sent = KUDO_TRY(send_to_ring(*maps, options.to, promotion.document, keys));
     }
     if (global.json)
         KUDO_TRY(print_json(promotion_json(promotion, options)));

@@ -26,11 +26,9 @@ struct PublishOptions {
 
 Result<FleetDocument> read_document(const PublishOptions& options, const KeySet& keys) {
     Bundle bundle;
-    auto document = KUDO_TRY(read_range_file(options.file));
-    bundle.document = std::move(document);
+    bundle.document = KUDO_TRY(read_range_file(options.file));
     const std::string signature = options.signature.empty() ? options.file + ".minisig" : options.signature;
-    auto signatures = KUDO_TRY(read_file(signature, signatures_max_bytes));
-    bundle.signatures = std::move(signatures);
+    bundle.signatures = KUDO_TRY(read_file(signature, signatures_max_bytes));
     return read_fleet_document(keys, std::move(bundle), options.file);
 }
 

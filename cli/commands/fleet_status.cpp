@@ -162,8 +162,7 @@ Result<int> run_fleet_status(const FleetStatusOptions& options, const GlobalOpti
     const auto clock = std::chrono::system_clock::now();
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
     FleetStatus status;
-    auto view = KUDO_TRY(read_fleet(connection, options.nats.fleet, clock));
-    status.view = std::move(view);
+    status.view = KUDO_TRY(read_fleet(connection, options.nats.fleet, clock));
     for (const FleetRing& ring : status.view.rings)
         status.rings.push_back({&ring, count_ring(status.view.hosts, ring.name, ring.wanted(), silent_after, now)});
     status.unreadable = count_ring(status.view.hosts, "", std::nullopt, silent_after, now);

@@ -11,7 +11,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "agent/fleet/status_report.h"
 #include "agent/service/service.h"
 #include "agent/sources/drop_folder.h"
 #include "cli/arguments/duration.h"

@@ -26,8 +26,7 @@ std::string FleetDocument::text() const {
 Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name) {
     FleetDocument document;
     document.name = name;
-    auto signers = KUDO_TRY(verify(keys, bundle.document, bundle.signatures, name));
-    document.signers = std::move(signers);
+    document.signers = KUDO_TRY(verify(keys, bundle.document, bundle.signatures, name));
     document.is_key_set = is_key_set(bundle.document);
     if (document.is_key_set) {
         const auto next = KUDO_TRY(rotate(keys, bundle.document, bundle.signatures, name));

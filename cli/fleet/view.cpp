@@ -76,8 +76,7 @@ Result<std::vector<FleetHost>> read_fleet_hosts(NatsConnection& connection, cons
 
 Result<FleetView> read_fleet(NatsConnection& connection, const std::string& fleet, WallTime now) {
     FleetView view;
-    auto hosts = KUDO_TRY(read_fleet_hosts(connection, fleet, now));
-    view.hosts = std::move(hosts);
+    view.hosts = KUDO_TRY(read_fleet_hosts(connection, fleet, now));
     std::map<std::string, FleetRing> rings;
     for (const FleetHost& host : view.hosts)
         if (host.report) rings.try_emplace(host.report->ring);

@@ -159,16 +159,16 @@ private:
 };
 
 TEST(NatsSignature, ThatBeginsWithAZeroByteKeepsNobodyOut) {
-    const NKey key(NKey::Whose::User);
+    const auto user = NatsTrust().user("web-1");
     std::string odd;
     for (int i = 0; odd.empty(); ++i) {
-        const std::string nonce = "nonce-" + std::to_string(i), signature = key.sign(nonce);
+        const std::string nonce = "nonce-" + std::to_string(i), signature = user.key.sign(nonce);
         if (signature[0] == 'A' && signature[1] >= 'A' && signature[1] <= 'P') odd = nonce;
     }
     const NonceServer server({odd, "another"});
     const TemporaryFolder folder;
     NatsOptions options = quick_nats_options(server.url());
-    options.credentials = folder.write("seed", key.seed());
+    options.credentials = folder.write("host.creds", user.credentials);
     const auto connection = NatsConnection::open(options);
     EXPECT_TRUE(connection) << connection.error().message;
 }

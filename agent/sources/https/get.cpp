@@ -15,7 +15,7 @@ namespace kudo {
 namespace {
 
 constexpr long min_bytes_per_second = 256, max_redirects = 3;
-constexpr std::size_t max_validator = 1024;
+constexpr std::size_t max_validator = 1024, max_name = 2048;
 constexpr int max_poll_ms = 1000;
 
 // Closed in every program that the agent starts.
@@ -42,18 +42,13 @@ CURLcode perform(CURLM* multi, CURL* transfer, const std::stop_token& stop) {
 
 Result<std::unique_ptr<HttpsGet>> HttpsGet::create(Target target, const HttpsOptions& options) {
     std::unique_ptr<HttpsGet> get(new HttpsGet(std::move(target)));
-    KUDO_TRY(get->set_up(options));
-    return get;
-}
-
-Result<void> HttpsGet::set_up(const HttpsOptions& options) {
-    curl_.reset(curl_easy_init());
-    if (curl_ == nullptr) return fail("libcurl: curl_easy_init failed");
+    get->curl_.reset(curl_easy_init());
+    if (get->curl_ == nullptr) return fail("libcurl: curl_easy_init failed");
     CURLcode code = CURLE_OK;
     const auto set = [&](CURLoption option, auto value) {
-        if (code == CURLE_OK) code = curl_easy_setopt(curl_.get(), option, value);
+        if (code == CURLE_OK) code = curl_easy_setopt(get->curl_.get(), option, value);
     };
-    set(CURLOPT_URL, target_.url.c_str());
+    set(CURLOPT_URL, get->target_.url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "https");
     set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
     set(CURLOPT_FOLLOWLOCATION, 1L);
@@ -77,17 +72,17 @@ Result<void> HttpsGet::set_up(const HttpsOptions& options) {
     set(CURLOPT_QUICK_EXIT, 1L);
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(target_.max_bytes));
+    set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(get->target_.max_bytes));
     const auto timeout = std::max<long>(static_cast<long>(options.timeout.count()), 1);
     set(CURLOPT_TIMEOUT, timeout);
     set(CURLOPT_CONNECTTIMEOUT, std::max<long>(timeout / 2, 1));
     set(CURLOPT_LOW_SPEED_LIMIT, min_bytes_per_second);
     set(CURLOPT_LOW_SPEED_TIME, std::max<long>(timeout / 3, 1));
-    set(CURLOPT_ERRORBUFFER, error_text_.data());
+    set(CURLOPT_ERRORBUFFER, get->error_text_.data());
     set(CURLOPT_WRITEFUNCTION, &HttpsGet::on_body);
-    set(CURLOPT_WRITEDATA, this);
-    if (code != CURLE_OK) return fail(fmt::format("{}: libcurl: {}", target_.redacted_url, curl_easy_strerror(code)));
-    return {};
+    set(CURLOPT_WRITEDATA, get.get());
+    if (code != CURLE_OK) return fail(fmt::format("{}: libcurl: {}", get->name(), curl_easy_strerror(code)));
+    return get;
 }
 
 Result<void> HttpsGet::read(const CurlMulti& multi, bool last, const std::stop_token& stop) {
@@ -105,7 +100,11 @@ Result<void> HttpsGet::read(const CurlMulti& multi, bool last, const std::stop_t
     error_text_[0] = '\0';
     too_long_ = false;
     incoming_ = std::string();
-    return take_response(perform(multi.get(), curl_.get(), stop)).in(target_.redacted_url);
+    return take_response(perform(multi.get(), curl_.get(), stop)).in(name());
+}
+
+std::string HttpsGet::name() const {
+    return escaped(target_.url.substr(0, target_.url.find('?')), max_name);
 }
 
 std::size_t HttpsGet::on_body(char* data, std::size_t size, std::size_t count, void* get) noexcept {

@@ -30,7 +30,7 @@ using CurlMulti = std::unique_ptr<CURLM, FreeMulti>;
 class HttpsGet {
 public:
     struct Target {
-        std::string url, redacted_url;
+        std::string url;
         std::size_t max_bytes = 0;
         bool may_be_missing = false; // then an empty body
     };
@@ -40,6 +40,8 @@ public:
     // and version() alone. `last`: no other request follows, the connection is closed. `multi` keeps it until then.
     Result<void> read(const CurlMulti& multi, bool last, const std::stop_token& stop);
 
+    // The URL without its query, which may be a secret.
+    [[nodiscard]] std::string name() const;
     [[nodiscard]] const std::string& body() const { return body_; }
     // Another number for another body; 0: none yet.
     [[nodiscard]] uint64_t version() const { return version_; }
@@ -53,7 +55,6 @@ private:
     };
 
     explicit HttpsGet(Target target) : target_(std::move(target)) {}
-    Result<void> set_up(const HttpsOptions& options);
     Result<void> take_response(CURLcode code);
     void keep(std::string body, Validators validators);
     [[nodiscard]] long status() const;

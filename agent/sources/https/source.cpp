@@ -29,8 +29,7 @@ std::string part_of(const Url& url, CURLUPart part) {
 }
 
 struct Urls {
-    std::string document, signatures;                   // with their queries
-    std::string redacted_document, redacted_signatures; // without: it may be a secret
+    std::string document, signatures; // with their queries
 };
 Result<Urls> parse_url(const std::string& text) {
     const auto wrong = [&](std::string_view why) {
@@ -53,8 +52,6 @@ Result<Urls> parse_url(const std::string& text) {
     urls.document = part_of(url, CURLUPART_URL);
     curl_url_set(url.get(), CURLUPART_PATH, (path + std::string(signature_suffix)).c_str(), 0);
     urls.signatures = part_of(url, CURLUPART_URL);
-    urls.redacted_document = escaped(urls.document.substr(0, urls.document.find('?')), max_url);
-    urls.redacted_signatures = escaped(urls.signatures.substr(0, urls.signatures.find('?')), max_url);
     return urls;
 }
 
@@ -72,18 +69,16 @@ Result<std::unique_ptr<Source>> HttpsSource::open(HttpsOptions options) {
     auto gets = std::make_unique<Gets>();
     gets->multi.reset(curl_multi_init());
     if (!gets->multi) return fail("libcurl: curl_multi_init failed");
-    gets->document =
-        KUDO_TRY(HttpsGet::create({urls.document, urls.redacted_document, range_map_max_bytes, false}, options));
+    gets->document = KUDO_TRY(HttpsGet::create({urls.document, range_map_max_bytes, false}, options));
     if (!options.vendor_list)
-        gets->signatures = KUDO_TRY(
-            HttpsGet::create({urls.signatures, urls.redacted_signatures, signatures_max_bytes, true}, options));
-    std::unique_ptr<Source> made(new HttpsSource(std::move(options), urls.redacted_document, std::move(gets)));
-    if (made->fd() < 0) return fail_errno(urls.redacted_document + ": cannot make an eventfd");
+        gets->signatures = KUDO_TRY(HttpsGet::create({urls.signatures, signatures_max_bytes, true}, options));
+    std::unique_ptr<Source> made(new HttpsSource(std::move(options), std::move(gets)));
+    if (made->fd() < 0) return fail_errno(made->name() + ": cannot make an eventfd");
     return made;
 }
 
-HttpsSource::HttpsSource(HttpsOptions options, std::string name, std::unique_ptr<Gets> gets)
-    : ThreadedSource(std::move(name)), options_(std::move(options)), gets_(std::move(gets)),
+HttpsSource::HttpsSource(HttpsOptions options, std::unique_ptr<Gets> gets)
+    : ThreadedSource(gets->document->name()), options_(std::move(options)), gets_(std::move(gets)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 HttpsSource::~HttpsSource() = default;

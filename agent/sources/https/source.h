@@ -45,7 +45,7 @@ public:
 private:
     struct Gets;
 
-    HttpsSource(HttpsOptions options, std::string name, std::unique_ptr<Gets> gets);
+    HttpsSource(HttpsOptions options, std::unique_ptr<Gets> gets);
     void run(const std::stop_token& stop);
     void read(const std::stop_token& stop);
     void succeeded();

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "agent/sources/nats/failure.h"
 #include "agent/sources/nats/handles.h"
 
 namespace kudo {
@@ -32,51 +31,45 @@ Result<std::optional<NatsEntry>> NatsBucket::read(const std::string& key) {
     Entry entry;
     const natsStatus status = kvStore_Get(entry.fill(), handles_->store.get(), key.c_str());
     if (status == NATS_NOT_FOUND) return std::optional<NatsEntry>();
-    if (status != NATS_OK) return nats_failure(handles_->where, "cannot read " + key, status);
+    KUDO_TRY(nats_result(status, handles_->where, "cannot read " + key));
     return std::optional(copy_of(entry.get()));
 }
 
 Result<void> NatsBucket::put(const std::string& key, const std::string& value) {
     if (value.size() > INT_MAX) return bad_input("too large");
-    const natsStatus status =
-        kvStore_Put(nullptr, handles_->store.get(), key.c_str(), value.data(), static_cast<int>(value.size()));
-    if (status != NATS_OK) return nats_failure(handles_->where, "cannot write " + key, status);
-    return {};
+    return nats_result(
+        kvStore_Put(nullptr, handles_->store.get(), key.c_str(), value.data(), static_cast<int>(value.size())),
+        handles_->where, "cannot write " + key);
 }
 
 Result<void> NatsBucket::put_after(const std::string& key, const std::string& value, uint64_t revision) {
-    const auto most = natsConnection_GetMaxPayload(handles_->connection->connection.get());
-    if (most > 0 && static_cast<int64_t>(value.size()) > most)
+    const auto max = natsConnection_GetMaxPayload(handles_->connection->connection.get());
+    if (max > 0 && static_cast<int64_t>(value.size()) > max)
         return bad_input(fmt::format("{}: {} has {} bytes, but the server takes at most {} in one message; raise "
                                      "max_payload in its configuration",
-                                     handles_->where, key, value.size(), most));
+                                     handles_->where, key, value.size(), max));
     const int size = static_cast<int>(value.size());
     const natsStatus status =
         revision == 0 ? kvStore_Create(nullptr, handles_->store.get(), key.c_str(), value.data(), size)
                       : kvStore_Update(nullptr, handles_->store.get(), key.c_str(), value.data(), size, revision);
-    if (status != NATS_OK)
-        return nats_failure(handles_->where,
-                            fmt::format("cannot write {}; if somebody else has written it meanwhile, try again", key),
-                            status);
-    return {};
+    return nats_result(status, handles_->where,
+                       fmt::format("cannot write {}; if somebody else has written it meanwhile, try again", key));
 }
 
 Result<void> NatsBucket::for_each(const std::string& keys, const std::function<void(NatsEntry)>& visit) {
-    const auto failure = [&](natsStatus status) {
-        return nats_failure(handles_->where, "cannot read " + keys, status);
-    };
+    const std::string what = "cannot read " + keys;
     kvWatchOptions options;
     kvWatchOptions_Init(&options);
     options.IgnoreDeletes = true;
     options.Timeout = handles_->connection->answer_wait.count();
     NatsHandle<kvWatcher, kvWatcher_Destroy> watcher;
-    natsStatus status = kvStore_Watch(watcher.fill(), handles_->store.get(), keys.c_str(), &options);
-    if (status != NATS_OK) return failure(status);
+    KUDO_TRY(nats_result(kvStore_Watch(watcher.fill(), handles_->store.get(), keys.c_str(), &options), handles_->where,
+                         what));
     while (true) {
         Entry entry;
-        status = kvWatcher_Next(entry.fill(), watcher.get(), handles_->connection->answer_wait.count());
-        if (status != NATS_OK) return failure(status);
-        if (!entry.get()) return {}; // libnats's mark behind the last one
+        KUDO_TRY(nats_result(kvWatcher_Next(entry.fill(), watcher.get(), handles_->connection->answer_wait.count()),
+                             handles_->where, what));
+        if (!entry.get()) return {}; // libnats's mark after the last one
         visit(copy_of(entry.get()));
     }
 }

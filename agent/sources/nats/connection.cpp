@@ -8,8 +8,6 @@
 #include <nats/nats.h>
 
 #include "agent/fleet/layout.h"
-#include "agent/sources/nats/credentials.h"
-#include "agent/sources/nats/failure.h"
 #include "agent/sources/nats/handles.h"
 #include "agent/sources/nats/library_options.h"
 #include "maps/base/text.h"
@@ -26,13 +24,6 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* clos
     NatsCallback::call(closure, {});
 }
 
-// Do the credentials prove themselves by a signature?
-bool signs_something(const NatsOptions& options) {
-    if (options.credentials.empty()) return false;
-    const auto credentials = read_nats_credentials(options.credentials);
-    return credentials && credentials->is_jwt();
-}
-
 } // namespace
 
 Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCallback::Function on_event) {
@@ -40,7 +31,7 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCall
     handles->where = redacted_url(options.url);
     handles->answer_wait = options.answer_wait;
     if (on_event) handles->callback.emplace(std::move(on_event));
-    auto made = KUDO_TRY(library_options(options));
+    auto [made, signs] = KUDO_TRY(library_options(options));
     if (handles->callback) natsOptions_SetClosedCB(made.get(), on_closed, handles->callback->closure());
 
     const auto begin = std::chrono::steady_clock::now();
@@ -49,22 +40,21 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCall
     // together take no longer than one may.
     const auto left =
         std::chrono::floor<std::chrono::milliseconds>(begin + options.connect_wait - std::chrono::steady_clock::now());
-    if (status == NATS_CONNECTION_AUTH_FAILED && left.count() > 0 && signs_something(options) &&
+    if (status == NATS_CONNECTION_AUTH_FAILED && left.count() > 0 && signs &&
         natsOptions_SetTimeout(made.get(), left.count()) == NATS_OK)
         status = natsConnection_Connect(handles->connection.fill(), made.get());
-    if (status != NATS_OK) return nats_failure(handles->where, "cannot connect", status);
+    KUDO_TRY(nats_result(status, handles->where, "cannot connect"));
     jsOptions js;
     jsOptions_Init(&js);
     js.Wait = options.answer_wait.count();
-    status = natsConnection_JetStream(handles->jetstream.fill(), handles->connection.get(), &js);
-    if (status != NATS_OK) return nats_failure(handles->where, "cannot use JetStream", status);
+    KUDO_TRY(nats_result(natsConnection_JetStream(handles->jetstream.fill(), handles->connection.get(), &js),
+                         handles->where, "cannot use JetStream"));
     return NatsConnection(std::move(handles));
 }
 
 Result<void> NatsConnection::round_trip() {
-    const natsStatus status = natsConnection_FlushTimeout(handles_->connection.get(), handles_->answer_wait.count());
-    if (status != NATS_OK) return nats_failure(handles_->where, "the server does not answer", status);
-    return {};
+    return nats_result(natsConnection_FlushTimeout(handles_->connection.get(), handles_->answer_wait.count()),
+                       handles_->where, "the server does not answer");
 }
 
 Result<void> NatsConnection::listen(const std::string& subject) {
@@ -72,7 +62,7 @@ Result<void> NatsConnection::listen(const std::string& subject) {
     NatsHandle<natsSubscription, natsSubscription_Destroy> fresh;
     const natsStatus status = natsConnection_Subscribe(fresh.fill(), handles_->connection.get(), subject.c_str(),
                                                        on_message, handles_->callback->closure());
-    if (status != NATS_OK) return nats_failure(handles_->where, "cannot listen to " + subject, status);
+    KUDO_TRY(nats_result(status, handles_->where, "cannot listen to " + subject));
     // A message that is dropped is no loss: each only says that there is something to read.
     natsSubscription_SetPendingLimits(fresh.get(), 4096, 16 * 1024 * 1024);
     handles_->subscription = std::move(fresh);
@@ -86,7 +76,7 @@ Result<NatsBucket> NatsConnection::bucket(const std::string& name) {
     const natsStatus status = js_KeyValue(handles->store.fill(), handles_->jetstream.get(), name.c_str());
     if (status == NATS_NOT_FOUND)
         return fail(Error{ErrorKind::NotEnabled, handles->where + ": there is no such bucket on the server", 0});
-    if (status != NATS_OK) return nats_failure(handles->where, "cannot look up the bucket", status);
+    KUDO_TRY(nats_result(status, handles->where, "cannot look up the bucket"));
     return NatsBucket(std::move(handles));
 }
 
@@ -105,9 +95,8 @@ Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int hist
     republish.HeadersOnly = true;
     config.RePublish = &republish;
     NatsHandle<kvStore, kvStore_Destroy> made;
-    const natsStatus status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config);
-    if (status != NATS_OK)
-        return nats_failure(fmt::format("{} {}", handles_->where, name), "cannot make the bucket", status);
+    KUDO_TRY(nats_result(js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config),
+                         fmt::format("{} {}", handles_->where, name), "cannot make the bucket"));
     return bucket(name);
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Owners of libnats's objects.
+// Owners of libnats's objects, and its failures as an Error.
 // Invariant: what libnats made is destroyed once, subscriptions before their connection.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <nats/nats.h>
 
@@ -40,6 +41,9 @@ private:
     };
     std::unique_ptr<T, Destroy> object_;
 };
+
+// Failed: "WHERE: WHAT: libnats's own text", one printable line. Called by the thread that `status` was returned to.
+Result<void> nats_result(natsStatus status, std::string_view where, std::string_view what);
 
 struct NatsConnection::Handles {
     std::string where; // for people

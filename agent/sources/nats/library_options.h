@@ -8,7 +8,13 @@
 
 namespace kudo {
 
-// Reads the files that the options name.
-Result<NatsHandle<natsOptions, natsOptions_Destroy>> library_options(const NatsOptions& options);
+struct LibraryOptions {
+    NatsHandle<natsOptions, natsOptions_Destroy> options;
+    bool signs = false; // the credentials are proved by a signature
+};
+
+// Reads the files that the options name: a replaced file of credentials takes effect at the next connection. No secret
+// gets into an error's text.
+Result<LibraryOptions> library_options(const NatsOptions& options);
 
 } // namespace kudo

@@ -12,7 +12,7 @@ namespace kudo {
 
 struct NatsOptions {
     std::string url;                       // "nats://HOST:4222", "tls://HOST:4222"; several with commas between them
-    std::string credentials;               // file: see credentials.h; empty: none
+    std::string credentials;               // file: one line USER:PASSWORD, or nsc's chained file; empty: none
     std::string ca_file, certificate, key; // PEM files; any of them means TLS
     std::string fleet, ring, host;         // ring and host are needed by the source only
 
