@@ -17,20 +17,10 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t max_text = 400, max_texts = 24, max_word = 64;
-constexpr std::array<Field, 14> report_fields{{{"format"},
-                                               {"host"},
-                                               {"fleet"},
-                                               {"ring"},
-                                               {"serial"},
-                                               {"content_hash"},
-                                               {"mode"},
-                                               {"health"},
-                                               {"problems"},
-                                               {"alarms"},
-                                               {"staged"},
-                                               {"key_set_serial"},
-                                               {"version"},
-                                               {"time"}}};
+constexpr std::array report_fields{Field{"format"},   Field{"host"},         Field{"fleet"},  Field{"ring"},
+                                   Field{"serial"},   Field{"content_hash"}, Field{"mode"},   Field{"health"},
+                                   Field{"problems"}, Field{"alarms"},       Field{"staged"}, Field{"key_set_serial"},
+                                   Field{"version"},  Field{"time"}};
 constexpr std::array<Field, 2> staged_fields{{{"serial"}, {"effective"}}};
 
 bool is_printable(std::string_view text) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a host says of itself to its fleet.
+// What a host reports to its fleet.
 // Invariant: what another host wrote is untrusted: a report that parse_host_report() returned is of bounded size, and
 // its texts are printable ASCII.
 #pragma once
@@ -49,7 +49,7 @@ HostReport report_of(const Status& status, const HostIdentity& identity, std::st
 // parse_host_report() takes the result if its names and its health are valid.
 std::string to_json(const HostReport& report);
 
-// Strict: refused whole if any part of it is wrong. `name` is what errors call it.
+// Strict: refused as a whole if any part of it is invalid. `name` is what errors call it.
 Result<HostReport> parse_host_report(std::string_view json, std::string_view name);
 
 // 1..253 of [A-Za-z0-9_.-]; no empty part between dots: also a key of the message server's store.

@@ -39,7 +39,7 @@ sigset_t ending_signals() {
     return signals;
 }
 
-// Held while the service runs; the kernel frees it however that ends.
+// Held while the service runs; the kernel releases it however that ends.
 Result<Fd> take_service_lock(const Instance& instance) {
     KUDO_TRY(make_folder(instance.state_dir));
     const auto path = instance.state_dir / "service.lock";
@@ -125,14 +125,14 @@ private:
         next_tick_ = Clock::now();
     }
 
-    // Wakes us at the first effective date that lies ahead, and whenever the clock is set.
+    // Wakes the loop at the next effective date, and whenever the clock is set.
     void set_clock(const RangeLedger& ledger) {
         Time first = Time::max();
         const Time now = wall_time();
         for (const AcceptedMap& map : ledger.staged)
             if (map.effective > now) first = std::min(first, map.effective);
         itimerspec when{};
-        // A date that is never reached still tells when the clock is set.
+        // A timer that never expires still reports that the clock was set.
         const auto never = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::days(200 * 365));
         when.it_value.tv_sec = std::max<time_t>(1, std::min(first.time_since_epoch(), never).count());
         if (timerfd_settime(clock_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, nullptr) != 0)
@@ -147,7 +147,7 @@ private:
             Clock::now() + std::chrono::duration_cast<Clock::duration>(settings_.reread_every * part(random_));
     }
 
-    // What time brings, and whatever else differs from what is desired.
+    // What the passing of time changes, and whatever else differs from the desired state.
     void tick() {
         next_tick_ = Clock::now() + settings_.reconcile_every;
         const TimePoint moment = current_time_point();
@@ -163,7 +163,7 @@ private:
         };
         auto report = pass_time(Staged::Activate);
         if (!report && report.error().kind == ErrorKind::BadInput) {
-            // A staged map that does not fit what was enabled since: everything else goes on.
+            // A staged map that does not fit what was enabled since. Everything else goes on.
             const std::string text = "what is staged cannot take effect: " + report.error().message;
             alarms_.warn_once(text);
             alarms_.raise("staged", text);
@@ -176,10 +176,10 @@ private:
             alarms_.all_well();
             if (report->changed) spdlog::info("reconciled: generation {}", report->generation);
         }
-        tell();
+        report_status();
     }
 
-    void tell() {
+    void report_status() {
         const auto status = read_status(instance_);
         if (!status) return alarms_.warn_once(status.error().message);
         set_clock(status->desired.ranges);

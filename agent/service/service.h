@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent run`: what needs time. Takes range maps from their sources, activates staged ones, withdraws retiring
-// ones, keeps the kernel equal to the desired state, tells the fleet and systemd how it is.
-// Invariant: the data path needs none of it: a service that ends, however it ends, leaves the last good state judging.
-// It never waits for anything but its one epoll and, for a moment, the instance's lock.
+// ones, keeps the kernel equal to the desired state, reports to the fleet and to systemd.
+// Invariant: the data path needs none of it: a service that ends, however it ends, leaves the last good state in
+// effect. It never waits for anything but its one epoll and, for a moment, the instance's lock.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ struct ServiceSettings {
     std::vector<std::unique_ptr<Source>> sources;
     std::chrono::milliseconds reconcile_every = std::chrono::seconds(30);
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
-    // Told after every change and at least at every reconcile.
+    // Called after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
 };
 
@@ -31,7 +31,7 @@ struct ServiceSettings {
 Result<void> hold_signals();
 
 // Runs until SIGTERM or SIGINT; SIGHUP reads every source again at once. Errors: another service has this instance;
-// what keeps it from ever beginning. What goes wrong later is logged, shown in the status, and tried again.
+// what keeps it from starting. What goes wrong later is logged, shown in the status, and tried again.
 Result<void> run_service(const Instance& instance, ServiceSettings settings);
 
 } // namespace kudo

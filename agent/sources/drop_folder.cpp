@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "agent/sources/drop_folder.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -26,49 +25,36 @@ namespace {
 constexpr std::string_view map_suffix = ".json", signature_suffix = ".minisig";
 constexpr std::size_t max_maps = 1024, max_entries = 65536;
 constexpr int maps_at_a_time = 16, events_at_a_time = 64;
-// Nothing tells of a folder that appears, of a file system mounted over it, of a symbolic link above it that is turned.
+// There is no event for a folder that appears, a file system mounted over it, a symbolic link above it that is changed.
 constexpr std::chrono::seconds check_every{3};
 constexpr int max_settle = 10; // times the settle time
 constexpr uint32_t file_events =
     IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE;
 constexpr uint32_t folder_events = IN_DELETE_SELF | IN_MOVE_SELF;
 
-// The name of the map that a file of this name belongs to; empty: to none.
+// The name of the map that a file of this name belongs to; empty: none.
 std::string map_of(std::string_view name) {
     if (name.starts_with('.')) return {};
     if (name.ends_with(signature_suffix)) name.remove_suffix(signature_suffix.size());
     return name.ends_with(map_suffix) ? std::string(name) : std::string();
 }
 
-struct CloseFolder {
-    void operator()(DIR* folder) const { closedir(folder); }
-};
-using Listing = std::unique_ptr<DIR, CloseFolder>;
-
 struct Maps {
     std::vector<std::string> names;
     bool all = true;
 };
 Result<Maps> list_maps(const Fd& folder) {
-    // One of its own: a listing takes its descriptor with it, and its place in the folder is shared by duplicates.
-    const int fd = openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const Listing listing(fd < 0 ? nullptr : fdopendir(fd));
-    if (!listing) {
-        const int number = errno;
-        if (fd >= 0) close(fd);
-        return fail_errno("cannot be listed", number);
-    }
     Maps maps;
-    for (std::size_t entries = 0;; entries++) {
-        errno = 0;
-        const dirent* const entry = readdir(listing.get());
-        if (entry == nullptr && errno != 0) return fail_errno("cannot be listed");
-        if (entry == nullptr) return maps;
-        if (entries == max_entries || maps.names.size() > max_maps) break;
-        const std::string_view name = entry->d_name;
-        if (name.ends_with(map_suffix) && !map_of(name).empty()) maps.names.emplace_back(name);
+    std::error_code error;
+    // Opened again, through the descriptor: a listing has its own place in the folder.
+    std::filesystem::directory_iterator entry(fmt::format("/proc/self/fd/{}", folder.get()), error);
+    for (std::size_t entries = 0; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        maps.all = entries++ < max_entries && maps.names.size() <= max_maps;
+        if (!maps.all) break;
+        std::string name = entry->path().filename();
+        if (name.ends_with(map_suffix) && !map_of(name).empty()) maps.names.push_back(std::move(name));
     }
-    maps.all = false;
+    if (error) return fail("cannot be listed: " + error.message(), error.value());
     return maps;
 }
 
@@ -82,8 +68,7 @@ Result<std::unique_ptr<DropFolder>> DropFolder::open(std::filesystem::path folde
     if (!folder.has_filename() && folder.has_relative_path()) folder = folder.parent_path(); // "/srv/maps/"
     auto epoll = KUDO_TRY(Epoll::create().in(folder.string()));
     auto timer = KUDO_TRY(Timer::create().in(folder.string()));
-    if (auto watched = epoll.watch(timer.fd(), EPOLLIN); !watched)
-        return fail(std::move(watched.error()).in(folder.string()));
+    KUDO_TRY(epoll.watch(timer.fd(), EPOLLIN).in(folder.string()));
     std::unique_ptr<DropFolder> made(new DropFolder(std::move(folder), std::max(settle, std::chrono::milliseconds(0)),
                                                     std::move(epoll), std::move(timer)));
     made->next_check_ = Clock::now() + check_every;
@@ -177,7 +162,7 @@ std::optional<DropFolder::Identity> DropFolder::identity() const {
     return Identity{about.st_dev, about.st_ino};
 }
 
-// An open folder cannot be unmounted, and its removal is not told: it is only open while something is read.
+// An open folder cannot be unmounted, and there is no event for its removal: it is only open while something is read.
 Fd DropFolder::open_folder() {
     Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) {
@@ -223,7 +208,7 @@ void DropFolder::watch() {
     if (inotify_add_watch(inotify.get(), folder_.c_str(), file_events | folder_events | IN_ONLYDIR) < 0)
         return cannot(
             errno == ENOSPC ? "cannot be watched; raise fs.inotify.max_user_watches: " : "cannot be watched: ", errno);
-    // Is it the one that is watched? If not, another has come in between.
+    // Is it the one that is watched? If not, it was replaced in between.
     const Identity before{about.st_dev, about.st_ino};
     if (identity() != before) return cannot("changes just now: ", EAGAIN);
     if (auto watched = epoll_.watch(inotify.get(), EPOLLIN); !watched) return cannot("cannot be watched: ", errno);
@@ -299,7 +284,7 @@ void DropFolder::read_pair(const Fd& folder, const std::string& name, bool alway
         return;
     }
     known.problem.clear();
-    Hashes hashes{content_hash(*document), content_hash(*signatures)};
+    std::string hashes = content_hash(*document) + content_hash(*signatures);
     if (!always && known.delivered == hashes) return;
     known.delivered = std::move(hashes);
     deliver(Delivery{shown, std::move(*document), std::move(*signatures), false});

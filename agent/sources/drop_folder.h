@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Range maps that somebody puts into a folder: Ansible, Salt, Puppet, a person with scp.
+// Range maps that are put into a folder: by Ansible, Salt, Puppet, a person with scp.
 // Invariant: only regular files directly in the folder are read, never through a symbolic link; a folder that is
 // absent, replaced or unmounted is a problem that heals by itself, never an error.
 #pragma once
@@ -20,11 +20,11 @@ namespace kudo {
 // Delivers every X.json that has X.json.minisig beside it, hidden files excepted. A map without its signature is a
 // problem once it has settled, for nothing else would tell the person who put it there.
 //
-// A folder or a file that others may write is read nevertheless: what counts is the signature. That the folder is such
-// a one is only logged: there others can take maps away, or put back old ones, which the serials refuse.
+// A folder or a file that is writable by others is read nevertheless: what counts is the signature. It is only logged:
+// there others can remove maps, or put back old ones, which the serials refuse.
 //
-// For local file systems. Over NFS the kernel tells of changes by this host alone: there the service's read_again() is
-// what finds the others'.
+// For local file systems. Over NFS the kernel reports only this host's changes: there the service's read_again() finds
+// those of others.
 class DropFolder : public Source {
 public:
     // An Error only without descriptors; the folder need not be there. `settle`: how long after the last event about a
@@ -34,25 +34,21 @@ public:
 
     [[nodiscard]] std::string name() const override;
     [[nodiscard]] int fd() const override { return epoll_.fd(); }
-    // A few files at a time: the rest is there when fd() is readable again, which is at once.
+    // A few files at a time: fd() stays readable while there are more.
     void on_ready(const Deliver& deliver) override;
-    // What is just being written is left to settle first.
+    // What is being written is left to settle first.
     void read_again(const Deliver& deliver) override;
     [[nodiscard]] SourceHealth health() const override;
 
 private:
     using Clock = Timer::Clock;
-    struct Hashes {
-        std::string document, signatures;
-        bool operator==(const Hashes&) const = default;
-    };
     struct Waiting {
         Clock::time_point since, due;
         bool always = false; // deliver it even if it has not changed
     };
     // What is known of one map, by its name. Never more than max_maps of them.
     struct Known {
-        std::optional<Hashes> delivered;
+        std::string delivered; // the hashes of document and signatures; empty: nothing
         std::optional<Waiting> waiting;
         std::string problem;
     };
@@ -82,7 +78,7 @@ private:
     std::map<std::string, Known> known_;
     std::string folder_problem_;
     bool too_many_ = false;
-    bool unmounted_ = false;  // since then no map has been seen
+    bool unmounted_ = false;  // and no map has been seen since
     bool all_always_ = false; // read_again() has found no folder
     bool has_read_ = false;   // since the last finish()
     std::optional<Time> last_read_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where range maps come from: a folder, a web server, a message server.
-// Invariant: a source brings bytes and believes nothing; whether they are accepted is decided by signature and serial
-// alone. No source ever blocks, and each heals by itself.
+// Invariant: a source brings bytes and trusts nothing; whether they are accepted is decided by signature and serial
+// alone. No source ever blocks the service, and each recovers by itself.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,8 @@ namespace kudo {
 struct Delivery {
     std::string source;     // for people: "/srv/maps/new.json", "https://...", "nats://... fleet-maps ring.canary.map"
     std::string document;   // raw bytes: a range map, a vendor's list, or a key set
-    std::string signatures; // minisign's signature files one behind the other; may be empty
-    bool trust_transport = false; // a vendor's list from a server whose TLS the admin has said to trust
+    std::string signatures; // concatenated minisign signature files; may be empty
+    bool trust_transport = false; // a vendor's list from a server whose TLS the administrator trusts
 };
 using Deliver = std::function<void(Delivery)>;
 
@@ -36,7 +36,7 @@ public:
     // Does what there is to do, without waiting, and delivers what has arrived. The source must outlive the call: what
     // it delivers to must not destroy it.
     virtual void on_ready(const Deliver& deliver) = 0;
-    // Begins to read everything anew, and delivers all of it, changed or not: now or later, from on_ready(). The
+    // Begins to read everything again, and delivers all of it, changed or not: now or later, from on_ready(). The
     // service calls it at the start, on SIGHUP, and at least every 5 minutes.
     virtual void read_again(const Deliver& deliver) = 0;
     [[nodiscard]] virtual SourceHealth health() const = 0;

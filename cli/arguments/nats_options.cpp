@@ -21,13 +21,12 @@ bool has_scheme(const std::string& url) {
 
 } // namespace
 
-void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
-    const bool required = use == NatsUse::Required;
-    app.add_option("--nats", options.url,
-                   "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several with "
-                   "commas between them")
-        ->required(required)
-        ->type_name("URL");
+CLI::Option* add_nats_options(CLI::App& app, NatsOptions& options) {
+    CLI::Option* const url =
+        app.add_option("--nats", options.url,
+                       "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several with "
+                       "commas between them")
+            ->type_name("URL");
     app.add_option("--nats-credentials", options.credentials,
                    "Who we are: a file with USER:PASSWORD, or as nsc writes it")
         ->type_name("FILE");
@@ -36,6 +35,7 @@ void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use) {
     app.add_option("--nats-certificate", options.certificate, "Our certificate, if the server wants one")
         ->type_name("FILE");
     app.add_option("--nats-key", options.key, "The key of our certificate")->type_name("FILE");
+    return url;
 }
 
 void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The options that say which fleet, and how to reach its message server.
+// The options that name the fleet's message server, and how to reach it.
 // Invariant: no secret is ever an option's value, for everybody can read a command line; only files are named.
 #pragma once
 
@@ -10,20 +10,20 @@
 
 namespace kudo {
 
-enum class NatsUse { Required, Optional };
-
-// --nats, --nats-credentials, --nats-ca, --nats-certificate and --nats-key. `options` outlives the app.
-void add_nats_options(CLI::App& app, NatsOptions& options, NatsUse use);
+// --nats, which is returned, --nats-credentials, --nats-ca, --nats-certificate and --nats-key. `options` outlives the
+// app.
+CLI::Option* add_nats_options(CLI::App& app, NatsOptions& options);
 
 // --nats-timeout, --nats-health-check and --nats-doorbell-spread, of `run`, as they are written.
 struct NatsWaitTexts {
     std::string timeout = "5s", health_check = "60s", notification_spread = "2s";
 };
 void add_nats_waits(CLI::App& app, NatsWaitTexts& texts);
-// BadInput names the one that is wrong. Within their limits every fault heals in less than five minutes: docs/fleet.md.
+// BadInput names the one that is wrong. Within their limits every fault is recovered from in less than five minutes:
+// docs/fleet.md.
 Result<void> read_nats_waits(const NatsWaitTexts& texts, NatsOptions& options);
 
-// What the options say together; BadInput names the one that is wrong. Nothing given is right where it is optional.
+// Checks the options together; BadInput names the one that is wrong. No --nats at all is valid.
 Result<void> check_nats_options(const NatsOptions& options);
 
 // BadInput unless it is 1..63 of [a-z0-9-]: "--ring: ...".

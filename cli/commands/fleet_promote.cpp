@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent fleet promote --from RING --to RING`: what has proved itself in one ring goes to the next.
-// Invariant: the very bytes that the first ring has are sent, after the operator's keys have verified them again, and
-// only if the hosts of the first ring say that all is well with them.
+// `kudo-agent fleet promote --from RING --to RING`: what has worked in one ring is published to the next.
+// Invariant: exactly the bytes that the first ring has are sent, after they have been verified again with the
+// operator's keys, and only if the hosts of the first ring report that they are healthy with them.
 #include "cli/commands/fleet_promote.h"
 
 #include <memory>
@@ -26,7 +26,7 @@ struct PromoteOptions {
     NatsOptions nats;
 };
 
-// What became of it; with reasons: nothing was sent.
+// The outcome; with reasons: nothing was sent.
 struct Promotion {
     FleetDocument document;
     RingCount ring;
@@ -76,7 +76,7 @@ Result<FleetDocument> read_from_ring(NatsBucket& maps, const PromoteOptions& opt
             fmt::format("--from: nothing has been published to ring {}; see kudo-agent fleet status", options.from));
     auto bundle = KUDO_TRY(split_bundle(entry->value).in(key));
     auto document = read_fleet_document(keys, std::move(bundle), key);
-    // A key set in the map's place would be another kind of promotion than was asked for.
+    // A key set under the map's key, or the reverse, is not what was asked for.
     if (document && document->is_key_set != options.key_set)
         return bad_input(fmt::format("{}: not a {}", key, options.key_set ? "key set" : "range map"));
     return document;
@@ -132,7 +132,7 @@ Run setup_fleet_promote(CLI::App& app) {
     app.add_option("--silent-after", options->silent_after, "A host that has not reported for so long is silent")
         ->type_name("TIME")
         ->capture_default_str();
-    add_nats_options(app, options->nats, NatsUse::Required);
+    add_nats_options(app, options->nats)->required();
     app.footer("Exit status: 0 promoted, 4 not promoted because of the ring's hosts; the reasons are printed.");
     return [options](const GlobalOptions& global) {
         options->nats.fleet = global.acceptance.fleet;

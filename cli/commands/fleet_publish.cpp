@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent fleet publish FILE --ring RING`: sends a signed range map or key set to a ring of a fleet.
-// Invariant: nothing is sent before it has been verified and read; the server is only asked afterwards.
+// Invariant: nothing is sent before it has been verified and parsed; the server is only contacted afterwards.
 #include "cli/commands/fleet_publish.h"
 
 #include <memory>
@@ -14,6 +14,7 @@
 #include "cli/arguments/operator_keys.h"
 #include "cli/arguments/read_file.h"
 #include "cli/fleet/document.h"
+#include "cli/fleet/text.h"
 #include "cli/terminal/output.h"
 
 namespace kudo {
@@ -33,14 +34,10 @@ Result<FleetDocument> read_document(const PublishOptions& options, const KeySet&
 }
 
 OrderedJson sent_json(const Sent& sent, const FleetDocument& document, const PublishOptions& options) {
-    return {{"published", sent.changed},
-            {"kind", document.is_key_set ? "key-set" : "range-map"},
-            {"serial", document.serial},
-            {"fleet", options.nats.fleet},
-            {"ring", options.ring},
-            {"previous_serial", sent.before == 0 ? OrderedJson() : OrderedJson(sent.before)},
-            {"signed_by", document.signers},
-            {"note", text_or_null(sent.note)}};
+    return {{"published", sent.changed},     {"kind", document.is_key_set ? "key-set" : "range-map"},
+            {"serial", document.serial},     {"fleet", options.nats.fleet},
+            {"ring", options.ring},          {"previous_serial", serial_json(sent.before)},
+            {"signed_by", document.signers}, {"note", text_or_null(sent.note)}};
 }
 
 std::string sent_text(const Sent& sent, const FleetDocument& document, const PublishOptions& options) {
@@ -81,7 +78,7 @@ Run setup_fleet_publish(CLI::App& app) {
     app.add_option("--signature", options->signature,
                    "Its signatures, several one behind the other; default: FILE.minisig")
         ->type_name("FILE");
-    add_nats_options(app, options->nats, NatsUse::Required);
+    add_nats_options(app, options->nats)->required();
     return [options](const GlobalOptions& global) {
         options->nats.fleet = global.acceptance.fleet;
         return publish(*options, global);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent fleet status`: per ring, who has what; stragglers by name.
-// Invariant: reading only. What stands on the server is shown as it says, unverified: hosts verify, and so does
-// promote.
+// `kudo-agent fleet status`: what the hosts of each ring have; stragglers by name.
+// Invariant: read-only. What the server has is shown unverified: hosts verify it, and so does promote.
 #include "cli/commands/fleet_status.h"
 
 #include <memory>
@@ -26,7 +25,8 @@ struct FleetStatusOptions {
 };
 
 struct RingStatus {
-    const FleetRing* ring;
+    std::string name;
+    FleetRing ring;
     RingCount count;
 };
 
@@ -39,7 +39,7 @@ struct FleetStatus {
         bool healthy = unreadable.hosts == 0;
         for (const RingStatus& status : rings) {
             healthy &= status.count.stragglers.empty();
-            for (const auto& document : {status.ring->map, status.ring->keys})
+            for (const auto& document : {status.ring.map, status.ring.keys})
                 healthy &= !document || document->problem.empty();
         }
         return healthy;
@@ -48,7 +48,7 @@ struct FleetStatus {
 
 OrderedJson document_json(const std::optional<PublishedDocument>& document, bool is_map) {
     if (!document) return nullptr;
-    OrderedJson json{{"serial", document->serial == 0 ? OrderedJson() : OrderedJson(document->serial)}};
+    OrderedJson json{{"serial", serial_json(document->serial)}};
     if (is_map) json["effective"] = document->serial == 0 ? OrderedJson() : OrderedJson(rfc3339(document->effective));
     json["age_seconds"] = std::chrono::floor<std::chrono::seconds>(document->age).count();
     json["problem"] = text_or_null(document->problem);
@@ -62,17 +62,16 @@ OrderedJson serials_json(const std::map<uint64_t, std::size_t>& serials) {
     return json;
 }
 
-// Every host of the ring, also those with whom all is well.
+// Every host of the ring, the good ones included.
 OrderedJson members_json(const FleetStatus& status, const std::string& ring) {
-    const auto number = [](uint64_t serial) { return serial == 0 ? OrderedJson() : OrderedJson(serial); };
     OrderedJson list = OrderedJson::array();
     for (const FleetHost& host : status.view.hosts) {
         if (!host.report || host.report->ring != ring) continue;
         const HostReport& report = *host.report;
         list.push_back({{"host", host.name},
-                        {"serial", number(report.serial)},
-                        {"staged", number(report.staged_serial)},
-                        {"key_set", number(report.key_set_serial)},
+                        {"serial", serial_json(report.serial)},
+                        {"staged", serial_json(report.staged_serial)},
+                        {"key_set", serial_json(report.key_set_serial)},
                         {"content_hash", text_or_null(report.content_hash)},
                         {"mode", text_or_null(report.mode)},
                         {"health", report.health},
@@ -84,10 +83,10 @@ OrderedJson members_json(const FleetStatus& status, const std::string& ring) {
 
 OrderedJson status_json(const FleetStatus& status, const FleetStatusOptions& options) {
     OrderedJson rings = OrderedJson::array();
-    for (const auto& [ring, count] : status.rings)
-        rings.push_back({{"ring", ring->name},
-                         {"map", document_json(ring->map, true)},
-                         {"key_set", document_json(ring->keys, false)},
+    for (const auto& [name, ring, count] : status.rings)
+        rings.push_back({{"ring", name},
+                         {"map", document_json(ring.map, true)},
+                         {"key_set", document_json(ring.keys, false)},
                          {"hosts", count.hosts},
                          {"good", count.good},
                          {"serials", serials_json(count.by_serial)},
@@ -139,13 +138,13 @@ std::string status_text(const FleetStatus& status, const FleetStatusOptions& opt
                  {"HOSTS BY SERIAL"}});
     std::vector<Straggler> stragglers;
     std::string problems;
-    for (const auto& [ring, count] : status.rings) {
+    for (const auto& [name, ring, count] : status.rings) {
         const auto number = [](std::size_t value) { return fmt::format("{}", value); };
-        table.add({ring->name, document_text(ring->map), document_text(ring->keys), number(count.hosts),
-                   number(count.good), number(count.staged), number(count.degraded), number(count.silent),
-                   number(count.alarmed), serials_text(count.by_serial)});
+        table.add({name, document_text(ring.map), document_text(ring.keys), number(count.hosts), number(count.good),
+                   number(count.staged), number(count.degraded), number(count.silent), number(count.alarmed),
+                   serials_text(count.by_serial)});
         stragglers.insert(stragglers.end(), count.stragglers.begin(), count.stragglers.end());
-        for (const auto& document : {ring->map, ring->keys})
+        for (const auto& document : {ring.map, ring.keys})
             if (document && !document->problem.empty()) problems += "problem: " + one_line(document->problem) + "\n";
     }
     stragglers.insert(stragglers.end(), status.unreadable.stragglers.begin(), status.unreadable.stragglers.end());
@@ -163,8 +162,8 @@ Result<int> run_fleet_status(const FleetStatusOptions& options, const GlobalOpti
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
     FleetStatus status;
     status.view = KUDO_TRY(read_fleet(connection, options.nats.fleet, clock));
-    for (const FleetRing& ring : status.view.rings)
-        status.rings.push_back({&ring, count_ring(status.view.hosts, ring.name, ring.wanted(), silent_after, now)});
+    for (const auto& [name, ring] : status.view.rings)
+        status.rings.push_back({name, ring, count_ring(status.view.hosts, name, ring.wanted(), silent_after, now)});
     status.unreadable = count_ring(status.view.hosts, "", std::nullopt, silent_after, now);
     if (global.json)
         KUDO_TRY(print_json(status_json(status, options)));
@@ -181,7 +180,7 @@ Run setup_fleet_status(CLI::App& app) {
         ->type_name("TIME")
         ->capture_default_str();
     app.add_flag("--hosts", options->hosts, "With --json: every host, not only the stragglers");
-    add_nats_options(app, options->nats, NatsUse::Required);
+    add_nats_options(app, options->nats)->required();
     app.footer("GOOD: healthy, and the ring's map is in effect, or staged if its date lies ahead.\n"
                "Exit status: 0 every host is good, 4 there are stragglers.");
     return [options](const GlobalOptions& global) {

@@ -97,7 +97,7 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
 Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptions& global) {
     ServiceSettings settings;
     settings.acceptance = global.acceptance;
-    // What is wrong with the keys is said now, not when the first map comes.
+    // Invalid keys are reported now, not when the first map arrives.
     KUDO_TRY(read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold));
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
@@ -148,7 +148,7 @@ Run setup_run(CLI::App& app) {
         ->type_name("TIME")
         ->capture_default_str();
 #ifdef KUDO_NATS
-    add_nats_options(app, options->nats, NatsUse::Optional);
+    add_nats_options(app, options->nats);
     add_nats_waits(app, options->nats_waits);
     app.add_option("--host-name", options->host, "This host's name in the fleet; default: its own")->type_name("NAME");
 #endif

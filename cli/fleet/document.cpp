@@ -10,7 +10,7 @@
 namespace kudo {
 namespace {
 
-// As the hosts would, but for their own addresses, which nobody knows here.
+// As the hosts would, but for their own addresses, which are unknown here.
 Result<void> check_guards(const FleetDocument& document, const RangeMap& previous) {
     const auto violations = find_violations(*document.map, previous, {});
     if (violations.empty()) return {};
@@ -65,7 +65,7 @@ Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const Fleet
             sent.before = document.serial;
             return sent;
         }
-        // What nobody of us has signed is nothing to compare with: it must not keep the right one out.
+        // What the operator's keys have not signed is nothing to compare with: it must not block a valid document.
         auto there = split_bundle(present->value);
         const auto known = there ? read_fleet_document(keys, *there, key) : fail(there.error());
         if (known && known->serial > document.serial)

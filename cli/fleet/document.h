@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A document on its way to a ring: verified, read, and put there.
-// Invariant: nothing is sent that the operator's keys have not signed, that is for somebody else, that is older than
-// what the ring has, or that every host would refuse for its guards' sake.
+// A document to be published to a ring: verified, parsed, and stored there.
+// Invariant: nothing is sent that the operator's keys have not signed, that is for another audience, that is older than
+// what the ring has, or that the guards of every host would refuse.
 #pragma once
 
 #include <optional>
@@ -36,11 +36,11 @@ Result<void> check_destination(const FleetDocument& document, const std::string&
 
 struct Sent {
     bool changed = false;
-    uint64_t before = 0; // the serial that the ring had; 0: none that our keys have signed
+    uint64_t before = 0; // the serial that the ring had; 0: none that the operator's keys have signed
     std::string note;    // a sentence that the operator should read; may be empty
 };
 
-// Compare-and-set: if somebody else writes meanwhile, one of both fails. BadInput if hosts that have what the ring has
+// Compare-and-set: of two writers at once one fails. BadInput if hosts that have what the ring has
 // would refuse it.
 Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys);
 

@@ -116,7 +116,7 @@ std::vector<std::string> reasons_against(const RingCount& ring, const RingCount&
     std::vector<std::string> reasons;
     if (ring.hosts == 0) reasons.emplace_back("no host of the ring has reported");
     if (ring.alarmed > 0) reasons.push_back(fmt::format("alarms on {} of {} hosts", ring.alarmed, ring.hosts));
-    // Whoever is silent or unreadable may have it or not: they stay in the number of which the percentage is taken.
+    // A host that is silent or unreadable may have it or not: it counts in the total of the percentage.
     const std::size_t all = ring.hosts + unreadable.hosts;
     const auto enough = [&](std::size_t number) {
         return static_cast<double>(number) * 100 >= required_percent * static_cast<double>(all);

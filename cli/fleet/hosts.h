@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The hosts of a fleet as they report themselves, and who of a ring does not have what it should.
+// The hosts of a fleet as their reports describe them, and which of a ring do not have what they should.
 // Invariant: pure functions; a host that is silent or whose report cannot be read counts as one that has nothing.
 #pragma once
 
@@ -39,7 +39,7 @@ struct Complaint {
     std::string text; // printable: "silent for 3 h", "alarm: ...", "has 2022030100, not 2022040100"
 };
 
-// Empty: all is well with this host. `wanted`: nothing has been published for its ring.
+// Empty: the host is good. `wanted` is nothing if nothing has been published for its ring.
 std::vector<Complaint> complaints(const FleetHost& host, const std::optional<Wanted>& wanted,
                                   std::chrono::seconds silent_after, Time now);
 

@@ -7,6 +7,10 @@
 
 namespace kudo {
 
+OrderedJson serial_json(uint64_t serial) {
+    return serial == 0 ? OrderedJson() : OrderedJson(serial);
+}
+
 OrderedJson stragglers_json(const std::vector<Straggler>& stragglers) {
     OrderedJson list = OrderedJson::array();
     for (const Straggler& straggler : stragglers) {
@@ -14,11 +18,10 @@ OrderedJson stragglers_json(const std::vector<Straggler>& stragglers) {
         OrderedJson why = OrderedJson::array();
         for (const Complaint& complaint : straggler.complaints)
             why.push_back(complaint.text);
-        const auto number = [](uint64_t serial) { return serial == 0 ? OrderedJson() : OrderedJson(serial); };
         list.push_back({{"host", straggler.host->name},
                         {"ring", text_or_null(report ? report->ring : "")},
-                        {"serial", number(report ? report->serial : 0)},
-                        {"staged", number(report ? report->staged_serial : 0)},
+                        {"serial", serial_json(report ? report->serial : 0)},
+                        {"staged", serial_json(report ? report->staged_serial : 0)},
                         {"health", text_or_null(report ? report->health : "")},
                         {"age_seconds", std::chrono::floor<std::chrono::seconds>(straggler.host->age).count()},
                         {"why", why}});

@@ -13,6 +13,8 @@ namespace kudo {
 
 inline constexpr std::size_t max_stragglers = 20;
 
+// null for 0: there is none.
+OrderedJson serial_json(uint64_t serial);
 // [{"host", "ring", "serial", "staged", "health", "age_seconds", "why": [...]}]
 OrderedJson stragglers_json(const std::vector<Straggler>& stragglers);
 // Empty if there are none.

@@ -2,7 +2,6 @@
 #include "cli/fleet/view.h"
 
 #include <algorithm>
-#include <map>
 
 #include <fmt/format.h>
 
@@ -45,7 +44,7 @@ std::string ring_of(const std::string& key) {
 Result<void> read_rings(NatsConnection& connection, const std::string& fleet, WallTime now,
                         std::map<std::string, FleetRing>& rings) {
     auto bucket = connection.bucket(maps_bucket(fleet));
-    // A fleet for which nothing was published yet is no fault.
+    // Nothing was published for this fleet yet: no error.
     if (!bucket && bucket.error().kind == ErrorKind::NotEnabled) return {};
     if (!bucket) return fail(std::move(bucket.error()));
     return bucket->for_each("ring.>", [&](const NatsEntry& entry) {
@@ -77,14 +76,9 @@ Result<std::vector<FleetHost>> read_fleet_hosts(NatsConnection& connection, cons
 Result<FleetView> read_fleet(NatsConnection& connection, const std::string& fleet, WallTime now) {
     FleetView view;
     view.hosts = KUDO_TRY(read_fleet_hosts(connection, fleet, now));
-    std::map<std::string, FleetRing> rings;
     for (const FleetHost& host : view.hosts)
-        if (host.report) rings.try_emplace(host.report->ring);
-    KUDO_TRY(read_rings(connection, fleet, now, rings));
-    for (auto& [name, ring] : rings) {
-        ring.name = name;
-        view.rings.push_back(std::move(ring));
-    }
+        if (host.report) view.rings.try_emplace(host.report->ring);
+    KUDO_TRY(read_rings(connection, fleet, now, view.rings));
     return view;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A fleet as its message server shows it: who has reported, and what stands in each ring.
-// Invariant: reading only; nothing here has been verified, and all texts are printable.
+// A fleet as its message server shows it: which hosts have reported, and what is published in each ring.
+// Invariant: read-only; nothing here has been verified, and all texts are printable.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,15 +20,14 @@ struct PublishedDocument {
 };
 
 struct FleetRing {
-    std::string name;
     std::optional<PublishedDocument> map, keys;
-    // What its hosts should have: nothing if nothing readable has been published.
+    // What its hosts should have; nothing if nothing readable has been published.
     [[nodiscard]] std::optional<Wanted> wanted() const;
 };
 
 struct FleetView {
-    std::vector<FleetHost> hosts; // by name
-    std::vector<FleetRing> rings; // by name: those with hosts or documents
+    std::vector<FleetHost> hosts;           // by name
+    std::map<std::string, FleetRing> rings; // those with hosts or documents
 };
 
 Result<std::vector<FleetHost>> read_fleet_hosts(NatsConnection& connection, const std::string& fleet, WallTime now);

@@ -2,7 +2,6 @@
 #include "agent/sources/https/get.h"
 
 #include <strings.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 
@@ -17,11 +16,6 @@ namespace {
 constexpr long min_bytes_per_second = 256, max_redirects = 3;
 constexpr std::size_t max_validator = 1024, max_name = 2048;
 constexpr int max_poll_ms = 1000;
-
-// Closed in every program that the agent starts.
-curl_socket_t open_socket(void* /*data*/, curlsocktype /*purpose*/, curl_sockaddr* address) {
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
 
 // curl_easy_perform(), but for `stop`, which ends it at once.
 CURLcode perform(CURLM* multi, CURL* transfer, const std::stop_token& stop) {
@@ -71,7 +65,6 @@ Result<std::unique_ptr<HttpsGet>> HttpsGet::create(Target target, const HttpsOpt
     // Does not wait for a resolver that hangs when it ends in the middle of a transfer.
     set(CURLOPT_QUICK_EXIT, 1L);
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(get->target_.max_bytes));
     const auto timeout = std::max<long>(static_cast<long>(options.timeout.count()), 1);
     set(CURLOPT_TIMEOUT, timeout);

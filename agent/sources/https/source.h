@@ -33,7 +33,7 @@ struct HttpsOptions {
 // The proxy is libcurl's: https_proxy and no_proxy of the environment.
 class HttpsSource : public ThreadedSource {
 public:
-    // BadInput if the URL is none of https, names no document, or holds a user name, which every status would show. Its
+    // BadInput if the URL is not https, names no document, or holds a user name, which every status would show. Its
     // name is the URL without its query, which may be a secret.
     static Result<std::unique_ptr<Source>> open(HttpsOptions options);
     // Aborts the transfer that is under way.

@@ -16,8 +16,8 @@ struct NatsOptions {
     std::string ca_file, certificate, key; // PEM files; any of them means TLS
     std::string fleet, ring, host;         // ring and host are needed by the source only
 
-    std::chrono::milliseconds connect_wait = std::chrono::seconds(10);  // until the server has greeted us
-    std::chrono::milliseconds answer_wait = std::chrono::seconds(5);    // for every answer
+    std::chrono::milliseconds connect_wait = std::chrono::seconds(10);  // until the server has accepted the connection
+    std::chrono::milliseconds answer_wait = std::chrono::seconds(5);    // for every response
     std::chrono::milliseconds reconnect_wait = std::chrono::seconds(1); // doubled each time, with jitter, up to:
     std::chrono::milliseconds max_reconnect_wait = std::chrono::seconds(30);
     std::chrono::milliseconds health_check = std::chrono::seconds(60); // between round trips

@@ -206,10 +206,8 @@ Result<void> NatsSource::read_key(NatsBucket& bucket, WatchedKey& watched) {
 }
 
 void NatsSource::store_report() {
-    const auto stored = [&]() -> Result<void> {
-        KUDO_TRY(open_bucket(hosts_, hosts_bucket(options_.fleet)));
-        return hosts_->put(host_key(options_.host), report_);
-    }();
+    auto stored = open_bucket(hosts_, hosts_bucket(options_.fleet));
+    if (stored) stored = hosts_->put(host_key(options_.host), report_);
     if (!stored) {
         next_report_ = after_failure(report_failures_);
         call([&] { report_problem_ = stored.error().message; });
@@ -224,18 +222,13 @@ void NatsSource::store_report() {
 
 Result<void> NatsSource::check_report() {
     if (stored_report_.empty()) return {};
-    const auto lost = [&]() -> Result<bool> {
-        const auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
-        if (!opened && opened.error().kind == ErrorKind::NotEnabled) return true;
-        if (!opened) return fail(opened.error());
-        const auto entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
-        return !entry || entry->value != stored_report_;
-    }();
-    if (!lost) return fail(lost.error());
-    if (*lost) {
-        stored_report_.clear();
-        next_report_ = std::min(next_report_, Clock::now());
-    }
+    auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
+    if (!opened && opened.error().kind != ErrorKind::NotEnabled) return opened;
+    std::optional<NatsEntry> entry;
+    if (opened) entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
+    if (entry && entry->value == stored_report_) return {};
+    stored_report_.clear();
+    next_report_ = std::min(next_report_, Clock::now());
     return {};
 }
 
