@@ -24,15 +24,6 @@ Result<void> Epoll::watch(int fd, uint32_t events) const {
     return {};
 }
 
-void Epoll::forget(int fd) const {
-    epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr);
-}
-
-std::span<epoll_event> Epoll::ready(std::span<epoll_event> room) const {
-    const int count = epoll_wait(fd_.get(), room.data(), static_cast<int>(room.size()), 0);
-    return room.first(static_cast<std::size_t>(std::max(count, 0)));
-}
-
 Result<Timer> Timer::create() {
     // The clock of std::chrono::steady_clock.
     Fd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -41,17 +32,12 @@ Result<Timer> Timer::create() {
 }
 
 void Timer::set(Clock::time_point when) const {
-    // 0 would stop it.
+    // 0 would disarm it.
     const int64_t ns = std::max<int64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count(), 1);
     itimerspec at{};
     at.it_value.tv_sec = ns / 1'000'000'000;
     at.it_value.tv_nsec = ns % 1'000'000'000;
     timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &at, nullptr);
-}
-
-void Timer::stop() const {
-    const itimerspec never{};
-    timerfd_settime(fd_.get(), 0, &never, nullptr);
 }
 
 Result<EventLoop> EventLoop::make() {
