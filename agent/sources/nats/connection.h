@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One connection to a fleet's message server.
-// Invariant: a connection that is lost stays lost, whoever needs another opens it; every call ends within the options'
+// Invariant: a connection that is lost stays lost, the caller opens another; every call ends within the options'
 // timeouts. Nothing that the server says is trusted.
 #pragma once
 
