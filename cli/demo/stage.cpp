@@ -3,15 +3,15 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace kudo {
 
@@ -24,33 +24,13 @@ Error not_permitted(const char* what, int number) {
         number};
 }
 
-// iproute2's `ip`, words separated by spaces, in the calling thread's network namespace.
-Result<void> ip(const std::string& words) {
-    std::vector<std::string> arguments{"ip"};
-    for (std::size_t begin = 0; begin < words.size();) {
-        const std::size_t end = std::min(words.find(' ', begin), words.size());
-        arguments.push_back(words.substr(begin, end - begin));
-        begin = end + 1;
-    }
-    std::vector<char*> argv;
-    for (std::string& argument : arguments)
-        argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    pid_t child = 0;
-    char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    char* environment[] = {path, nullptr};
-    if (const int error = posix_spawnp(&child, "ip", nullptr, nullptr, argv.data(), environment); error != 0)
-        return fail(fmt::format("cannot run ip (package iproute2): {}", strerror(error)), error);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return fail_errno("waitpid");
-    if (status != 0) return fail(fmt::format("ip {} failed", words));
-    return {};
-}
-
-Result<void> ip_all(const std::vector<std::string>& lines) {
+// iproute2's `ip` on each line, in the calling thread's network namespace.
+Result<void> ip(const std::vector<std::string>& lines) {
+    FILE* const batch = popen("PATH=/usr/sbin:/usr/bin:/sbin:/bin exec ip -batch -", "we");
+    if (!batch) return fail_errno("cannot run ip (package iproute2)");
     for (const std::string& line : lines)
-        KUDO_TRY(ip(line));
+        std::fputs((line + "\n").c_str(), batch);
+    if (pclose(batch) != 0) return fail(fmt::format("ip (package iproute2) failed: {}", fmt::join(lines, "; ")));
     return {};
 }
 
@@ -82,7 +62,7 @@ Result<void> DemoStage::mount_private_folders() {
 
 Result<void> DemoStage::connect() {
     KUDO_TRY(internet.run([&]() -> Result<void> {
-        KUDO_TRY(ip_all({
+        KUDO_TRY(ip({
             fmt::format("link add tohost type veth peer name eth0 netns {}", path_of(host)),
             fmt::format("link add tokudo type veth peer name eth0 netns {}", path_of(server)),
             fmt::format("link add tostranger type veth peer name eth0 netns {}", path_of(stranger)),
@@ -97,16 +77,16 @@ Result<void> DemoStage::connect() {
         return forward_packets();
     }));
     KUDO_TRY(host.run([] {
-        return ip_all({"address add 10.77.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.77.0.1"});
+        return ip({"address add 10.77.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.77.0.1"});
     }));
     KUDO_TRY(server.run([] {
-        return ip_all({fmt::format("address add {}/28 dev eth0", demo_media_address),
-                       fmt::format("address add {}/32 dev eth0", demo_region_address), "link set eth0 up",
-                       "route add default via 52.200.60.18"});
+        return ip({fmt::format("address add {}/28 dev eth0", demo_media_address),
+                   fmt::format("address add {}/32 dev eth0", demo_region_address), "link set eth0 up",
+                   "route add default via 52.200.60.18"});
     }));
     return stranger.run([] {
-        return ip_all({fmt::format("address add {}/24 dev eth0", demo_stranger_address), "link set eth0 up",
-                       "route add default via 198.51.100.1"});
+        return ip({fmt::format("address add {}/24 dev eth0", demo_stranger_address), "link set eth0 up",
+                   "route add default via 198.51.100.1"});
     });
 }
 
