@@ -4,20 +4,18 @@
 #pragma once
 
 #include <functional>
-#include <string>
 #include <vector>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 
 #include "agent/acceptance/acceptance.h"
 #include "agent/system/instance.h"
+#include "cli/terminal/output.h"
 #include "maps/base/result.h"
 
-namespace kudo {
+namespace CLI {
+class App;
+}
 
-inline constexpr const char* default_config_file = "/etc/kudo-agent/kudo-agent.toml";
+namespace kudo {
 
 struct GlobalOptions {
     bool json = false;
@@ -35,11 +33,5 @@ struct Command {
     Run (*setup)(CLI::App& app); // null: only its children do something
     std::vector<Command> children = {};
 };
-
-// Exit statuses that are not errors (DESIGN: command line).
-inline constexpr int exit_done = 0;
-inline constexpr int exit_bad_input = 2;
-inline constexpr int exit_not_enabled = 3;
-inline constexpr int exit_degraded = 4;
 
 } // namespace kudo

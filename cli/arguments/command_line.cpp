@@ -1,43 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include "cli/arguments/command_line.h"
 
+#include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <system_error>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "cli/arguments/duration.h"
+#include "cli/arguments/options.h"
 #include "cli/arguments/parse_error.h"
-#include "cli/terminal/output.h"
 #include "maps/base/text.h"
 
 namespace kudo {
 namespace {
 
-struct GlobalTexts {
-    GlobalOptions options;
-    std::string bpffs = default_bpffs;
-    std::string state_dir = default_state_dir;
-    std::string keys = default_keys_folder;
-    std::string grace = "7d";
-    bool no_early_additions = false;
-    std::string ignored_config;
-};
+constexpr const char* default_config_file = "/etc/kudo-agent/kudo-agent.toml";
 
-// A command, its parser, and what it does.
-struct Registered {
-    CLI::App* app;
-    Run run; // empty: one of its children must be named
-};
-
-void register_commands(CLI::App& parent, const std::vector<Command>& table, std::vector<Registered>& registered) {
+// The innermost command that is named becomes `chosen`.
+void add_commands(CLI::App& parent, const std::vector<Command>& table, Run& chosen) {
     parent.require_subcommand(0, 1);
     for (const Command& command : table) {
         CLI::App* app = parent.add_subcommand(command.name, command.description);
-        registered.push_back({app, command.setup ? command.setup(*app) : Run{}});
-        if (!command.children.empty()) register_commands(*app, command.children, registered);
+        if (command.setup) app->callback([&chosen, run = command.setup(*app)] { chosen = run; });
+        add_commands(*app, command.children, chosen);
     }
 }
 
@@ -49,75 +36,60 @@ std::string refuse_special_file(const std::string& path) {
     return special ? fmt::format("{} is not a regular file", path) : "";
 }
 
+std::string refuse_other_names(const std::string& name) {
+    if (name.empty() || is_simple_name(name)) return "";
+    return fmt::format("{} is not a name; write 1 to 63 of a-z, 0-9 and -", quoted_text(name));
+}
+
+Result<std::filesystem::path> absolute_folder(const std::string& text) {
+    std::error_code error;
+    const auto path = std::filesystem::absolute(text, error);
+    if (text.empty() || error) return bad_input(quoted_text(text) + " is not a folder");
+    return path.lexically_normal();
+}
+
 enum class ConfigFile { Read, Ignore };
 
-void add_global_options(CLI::App& app, GlobalTexts& texts, ConfigFile config) {
+void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config) {
+    AcceptanceSettings& acceptance = options.acceptance;
     app.set_version_flag("--version", std::string("kudo-agent " KUDO_VERSION), "Print the version");
-    app.add_flag("--json", texts.options.json, "Print JSON for programs instead of text for people");
-    app.add_option("--bpffs", texts.bpffs, "A folder on a bpffs; ours are pinned below it")
+    app.add_flag("--json", options.json, "Print JSON for programs instead of text for people");
+    add_option(app, "--bpffs", options.instance.bpffs, absolute_folder, "A folder on a bpffs; ours are pinned below it")
         ->type_name("DIR")
-        ->capture_default_str();
-    app.add_option("--state-dir", texts.state_dir, "Where the desired state is kept")
+        ->default_str(default_bpffs);
+    add_option(app, "--state-dir", options.instance.state_dir, absolute_folder, "Where the desired state is kept")
         ->type_name("DIR")
-        ->capture_default_str();
+        ->default_str(default_state_dir);
     if (config == ConfigFile::Ignore)
-        app.add_option("--config", texts.ignored_config);
+        app.add_option("--config", [](const CLI::results_t&) { return true; });
     else
         app.set_config("--config", default_config_file,
                        "Read options from this TOML file; [enable] sets those of enable")
             ->type_name("FILE")
             ->check(refuse_special_file, "", "");
-    const auto range_map_option = [&](const char* name, auto& value, const char* text, const char* type) {
-        app.add_option(name, value, text)
-            ->type_name(type)
-            ->capture_default_str()
-            ->group("Which range maps are accepted");
-    };
-    range_map_option("--keys", texts.keys, "minisign public keys (*.pub) whose signatures count", "DIR");
-    range_map_option("--key-threshold", texts.options.acceptance.key_threshold, "How many of them must have signed",
-                     "N");
-    range_map_option("--fleet", texts.options.acceptance.fleet, "The fleet of this host; maps for others are refused",
-                     "NAME");
-    range_map_option("--ring", texts.options.acceptance.ring, "Its ring in the fleet", "NAME");
-    range_map_option("--grace", texts.grace, "How long withdrawn ranges are still honoured", "TIME");
-    app.add_flag("--no-early-additions", texts.no_early_additions, "Honour additions only from a map's effective date")
-        ->group("Which range maps are accepted");
-    app.allow_config_extras(CLI::config_extras_mode::error);
-    app.add_flag("-v", texts.options.verbose, "Say on standard error what is being done");
-}
+    app.add_flag("-v", options.verbose, "Say on standard error what is being done");
 
-Result<Instance> instance_of(const GlobalTexts& texts) {
-    const auto absolute = [](const std::string& folder, const char* option) -> Result<std::filesystem::path> {
-        std::error_code error;
-        std::filesystem::path path = std::filesystem::absolute(folder, error);
-        if (folder.empty() || error) return bad_input(fmt::format("{}: \"{}\" is not a folder", option, folder));
-        return path.lexically_normal();
-    };
-    auto bpffs = KUDO_TRY(absolute(texts.bpffs, "--bpffs"));
-    auto state_dir = KUDO_TRY(absolute(texts.state_dir, "--state-dir"));
-    return Instance{.bpffs = std::move(bpffs), .state_dir = std::move(state_dir)};
-}
-
-Result<void> read_acceptance(GlobalTexts& texts) {
-    AcceptanceSettings& acceptance = texts.options.acceptance;
-    acceptance.keys_folder = texts.keys;
-    acceptance.early_additions = !texts.no_early_additions;
-    for (const auto& [option, name] : {std::pair("--fleet", &acceptance.fleet), {"--ring", &acceptance.ring}})
-        if (!name->empty() && !is_simple_name(*name))
-            return bad_input(
-                fmt::format("{}: {} is not a name; write 1 to 63 of a-z, 0-9 and -", option, quoted_text(*name)));
-    if (acceptance.fleet.empty() && !acceptance.ring.empty())
-        return bad_input("--ring: a ring is part of a fleet; give --fleet as well");
-    auto grace = KUDO_TRY(parse_duration("--grace", texts.grace));
-    acceptance.grace = grace;
-    return {};
-}
-
-Run print_and_succeed(std::string text) {
-    return [text = std::move(text)](const GlobalOptions&) -> Result<int> {
-        KUDO_TRY(print(text));
-        return exit_done;
-    };
+    app.option_defaults()->group("Which range maps are accepted");
+    app.add_option("--keys", acceptance.keys_folder, "minisign public keys (*.pub) whose signatures count")
+        ->type_name("DIR")
+        ->default_str(default_keys_folder);
+    app.add_option("--key-threshold", acceptance.key_threshold, "How many of them must have signed")
+        ->type_name("N")
+        ->capture_default_str();
+    auto* fleet = app.add_option("--fleet", acceptance.fleet, "The fleet of this host; maps for others are refused")
+                      ->type_name("NAME")
+                      ->check(refuse_other_names, "", "");
+    app.add_option("--ring", acceptance.ring, "Its ring in the fleet")
+        ->type_name("NAME")
+        ->check(refuse_other_names, "", "")
+        ->needs(fleet);
+    const auto grace = [](const std::string& text) { return parse_duration(text); };
+    add_option(app, "--grace", acceptance.grace, grace, "How long withdrawn ranges are still honoured")
+        ->type_name("TIME")
+        ->default_str(duration_text(acceptance.grace));
+    app.add_flag_callback(
+        "--no-early-additions", [&acceptance] { acceptance.early_additions = false; },
+        "Honour additions only from a map's effective date");
 }
 
 // The help of a command that needs more words, on standard error.
@@ -129,24 +101,22 @@ Run help_and_refuse(std::string text) {
     };
 }
 
-// The innermost command that was named.
-const Registered* chosen(const std::vector<Registered>& registered) {
-    const Registered* result = nullptr;
-    for (const Registered& entry : registered) {
-        if (entry.app->parsed()) result = &entry; // children stand after their parents
-    }
-    return result;
+Run print_and_succeed(std::string text) {
+    return [text = std::move(text)](const GlobalOptions&) -> Result<int> {
+        KUDO_TRY(print(text));
+        return exit_done;
+    };
 }
 
 Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigFile config) {
-    GlobalTexts texts;
+    Invocation invocation;
     CLI::App app("Lets KUDO's meetings through: counts, prioritises and explains their traffic on this host.",
                  "kudo-agent");
     app.get_formatter()->column_width(36);
     app.fallthrough();
-    add_global_options(app, texts, config);
-    std::vector<Registered> registered;
-    register_commands(app, commands, registered);
+    app.allow_config_extras(CLI::config_extras_mode::error);
+    add_commands(app, commands, invocation.run);
+    add_global_options(app, invocation.options, config);
     // Set last: commands would inherit it.
     app.footer(
         "First steps: kudo-agent demo, then kudo-agent enable --region us (or eu, ca, cn), then kudo-agent stats.");
@@ -154,23 +124,21 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForVersion& version) {
-        return Invocation{texts.options, print_and_succeed(std::string(version.what()) + "\n")};
+        invocation.run = print_and_succeed(std::string(version.what()) + "\n");
     } catch (const CLI::ParseError& error) {
-        if (is_help_wanted(app)) return Invocation{texts.options, print_and_succeed(app.help())};
-        // A mistake in the config file must not keep anybody from switching us off.
-        const Registered* command = chosen(registered);
-        if (config == ConfigFile::Read && command && command->app->get_name() == "disable") {
-            auto without = parse(commands, argc, argv, ConfigFile::Ignore);
-            if (without) return without;
+        // Help is given whatever else is wrong.
+        const auto is_help = [](std::string_view word) { return word == "--help" || word == "-h"; };
+        if (dynamic_cast<const CLI::CallForHelp*>(&error) || std::any_of(argv, argv + argc, is_help)) {
+            invocation.run = print_and_succeed(app.help());
+            return invocation;
         }
+        // A mistake in the config file must not keep anybody from switching us off.
+        if (config == ConfigFile::Read && app.got_subcommand("disable"))
+            if (auto without = parse(commands, argc, argv, ConfigFile::Ignore)) return without;
         return fail(error_of(app, error));
     }
-    auto instance = KUDO_TRY(instance_of(texts));
-    texts.options.instance = std::move(instance);
-    const Registered* command = chosen(registered);
-    if (!command || command->app->get_name() != "disable") KUDO_TRY(read_acceptance(texts));
-    if (!command || !command->run) return Invocation{texts.options, help_and_refuse(app.help())};
-    return Invocation{texts.options, command->run};
+    if (!invocation.run) invocation.run = help_and_refuse(app.help());
+    return invocation;
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Spans of time and percentages as people write and read them.
-// Invariant: what is not exactly one number and one unit is refused; `option` is what errors call it.
+// Invariant: what is not exactly one number and one unit is refused; errors begin with `option`, where it is given.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 namespace kudo {
 
 // "90s", "5m", "12h", "7d"; "0" needs no unit. At most ten years.
+Result<std::chrono::seconds> parse_duration(std::string_view text);
 Result<std::chrono::seconds> parse_duration(std::string_view option, std::string_view text);
 // As parse_duration(), and in milliseconds as well: "500ms".
 Result<std::chrono::milliseconds> parse_wait(std::string_view option, std::string_view text);

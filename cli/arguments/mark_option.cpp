@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/arguments/mark_option.h"
 
-#include <algorithm>
+#include <strings.h>
+
 #include <charconv>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -14,23 +16,13 @@
 namespace kudo {
 namespace {
 
-struct DscpName {
-    std::string_view name;
-    uint8_t dscp;
-};
-
 // The first name of a number is the one that is written.
-constexpr DscpName dscp_names[] = {
+constexpr std::pair<const char*, uint8_t> dscp_names[] = {
     {"CS0", 0},   {"CS1", 8},   {"CS2", 16},  {"CS3", 24},  {"CS4", 32},  {"CS5", 40},  {"CS6", 48},
     {"CS7", 56},  {"AF11", 10}, {"AF12", 12}, {"AF13", 14}, {"AF21", 18}, {"AF22", 20}, {"AF23", 22},
     {"AF31", 26}, {"AF32", 28}, {"AF33", 30}, {"AF41", 34}, {"AF42", 36}, {"AF43", 38}, {"EF", 46},
     {"VA", 44},   {"LE", 1},    {"DF", 0},    {"BE", 0},
 };
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-    const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
-    return std::ranges::equal(a, b, {}, upper, upper);
-}
 
 std::optional<uint32_t> number(std::string_view text) {
     const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
@@ -51,41 +43,22 @@ std::vector<kudo_treatment> treatments_of(std::string_view name) {
     return {};
 }
 
-Result<void> set_dscp(kudo_mark& mark, std::string_view value) {
-    mark.dscp = 0;
-    mark.flags &= static_cast<__u8>(~KUDO_MARK_DSCP);
-    if (value == "none") return {};
-    const auto dscp = KUDO_TRY(parse_dscp(value));
-    // The precedence that an unmarked packet has: see bpf/mark.h.
-    if (dscp < 8)
-        return bad_input(fmt::format("dscp:{}: a DSCP below 8 (CS1) is above no packet's own; write none", value));
-    mark.dscp = dscp;
-    mark.flags |= KUDO_MARK_DSCP;
-    return {};
-}
-
-Result<void> set_priority(kudo_mark& mark, std::string_view value) {
-    constexpr uint32_t highest = 15;
-    mark.priority = 0;
-    mark.flags &= static_cast<__u8>(~KUDO_MARK_PRIORITY);
-    if (value == "none") return {};
+// The value of "dscp:AF41" or "priority:6".
+Result<void> set_part(kudo_mark& mark, unsigned flag, std::string_view value) {
+    constexpr uint32_t max_priority = 15;
+    mark.flags = static_cast<__u8>(mark.flags | flag);
+    if (flag == KUDO_MARK_DSCP) {
+        mark.dscp = KUDO_TRY(parse_dscp(value));
+        // The precedence that an unmarked packet has: see bpf/mark.h.
+        if (mark.dscp < 8)
+            return bad_input(fmt::format("dscp:{}: a DSCP below 8 (CS1) is above no packet's own; write none", value));
+        return {};
+    }
     const auto priority = number(value);
-    if (!priority || *priority > highest)
+    if (!priority || *priority > max_priority)
         return bad_input(fmt::format("{} is not a priority; write 0 to 15, or none", quoted_text(value)));
     mark.priority = *priority;
-    mark.flags |= KUDO_MARK_PRIORITY;
     return {};
-}
-
-// "dscp:AF41" or "priority:6"
-Result<void> set_part(kudo_mark& mark, std::string_view part, std::set<std::string_view>& seen) {
-    const auto colon = part.find(':');
-    const std::string_view key = part.substr(0, colon);
-    if (colon == std::string_view::npos || (key != "dscp" && key != "priority"))
-        return bad_input(fmt::format("{} is not a mark; write none, dscp:NAME or priority:N", quoted_text(part)));
-    if (!seen.insert(key).second) return bad_input(fmt::format("{} stands twice", key));
-    const std::string_view value = part.substr(colon + 1);
-    return key == "dscp" ? set_dscp(mark, value) : set_priority(mark, value);
 }
 
 Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
@@ -93,27 +66,38 @@ Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
         mark = kudo_mark{};
         return {};
     }
-    std::set<std::string_view> seen;
-    while (true) {
-        const auto comma = spec.find(',');
-        KUDO_TRY(set_part(mark, spec.substr(0, comma), seen));
-        if (comma == std::string_view::npos) return {};
-        spec.remove_prefix(comma + 1);
+    for (unsigned seen = 0;;) {
+        const std::string_view part = spec.substr(0, spec.find(','));
+        const auto colon = part.find(':');
+        const std::string_view key = part.substr(0, colon);
+        const unsigned flag = key == "dscp" ? KUDO_MARK_DSCP : key == "priority" ? KUDO_MARK_PRIORITY : 0;
+        if (colon == std::string_view::npos || flag == 0)
+            return bad_input(fmt::format("{} is not a mark; write none, dscp:NAME or priority:N", quoted_text(part)));
+        if (seen & flag) return bad_input(fmt::format("{} stands twice", key));
+        seen |= flag;
+        mark.flags = static_cast<__u8>(mark.flags & ~flag);
+        if (flag == KUDO_MARK_DSCP)
+            mark.dscp = 0;
+        else
+            mark.priority = 0;
+        if (const auto value = part.substr(colon + 1); value != "none") KUDO_TRY(set_part(mark, flag, value));
+        if (part.size() == spec.size()) return {};
+        spec.remove_prefix(part.size() + 1);
     }
 }
 
 } // namespace
 
 std::string dscp_name(uint8_t dscp) {
-    const auto* found = std::ranges::find(dscp_names, dscp, &DscpName::dscp);
-    return found == std::end(dscp_names) ? fmt::format("{}", dscp) : std::string(found->name);
+    for (const auto& [name, number] : dscp_names)
+        if (number == dscp) return name;
+    return fmt::format("{}", dscp);
 }
 
 Result<uint8_t> parse_dscp(std::string_view text) {
     constexpr uint32_t highest = 63;
-    for (const DscpName& name : dscp_names) {
-        if (equal_ignoring_case(name.name, text)) return name.dscp;
-    }
+    for (const auto& [name, dscp] : dscp_names)
+        if (strcasecmp(name, std::string(text).c_str()) == 0) return dscp;
     const auto value = number(text);
     if (!value || *value > highest)
         return bad_input(fmt::format("{} is not a DSCP; write CS0 to CS7, AF11 to AF43, EF, VA, LE, 0 to 63, or none",
@@ -129,14 +113,13 @@ Result<Marks> parse_marks(const std::vector<std::string>& specs) {
         const std::string_view name = std::string_view(text).substr(0, equals);
         const auto treatments = equals == std::string::npos ? std::vector<kudo_treatment>{} : treatments_of(name);
         if (treatments.empty())
-            return bad_input(fmt::format("--mark {}: begin with media=, audio=, video=, fallback= or control=, for "
+            return bad_input(fmt::format("{}: begin with media=, audio=, video=, fallback= or control=, for "
                                          "example audio=dscp:EF,priority:6",
                                          quoted_text(text)));
         for (const kudo_treatment treatment : treatments) {
             if (!seen.insert(treatment).second)
-                return bad_input(fmt::format("--mark {}: {} is given twice", quoted_text(text), name));
-            if (auto set = set_mark(marks[treatment], std::string_view(text).substr(equals + 1)); !set)
-                return fail(std::move(set.error()).in("--mark " + quoted_text(text)));
+                return bad_input(fmt::format("{}: {} is given twice", quoted_text(text), name));
+            KUDO_TRY(set_mark(marks[treatment], std::string_view(text).substr(equals + 1)).in(quoted_text(text)));
         }
     }
     return marks;
@@ -154,7 +137,7 @@ Result<FirewallMark> parse_firewall_mark(std::string_view text) {
     const auto slash = text.find('/');
     const auto value = number(text.substr(0, slash));
     const auto mask = slash == std::string_view::npos ? value : number(text.substr(slash + 1));
-    const std::string where = "--firewall-mark " + quoted_text(text);
+    const std::string where = quoted_text(text);
     if (!value || !mask)
         return bad_input(where + ": write VALUE or VALUE/MASK, hexadecimal as 0x10 or decimal, or none");
     if (*value == 0) return bad_input(where + ": a value of 0 marks nothing; write none to leave marks alone");

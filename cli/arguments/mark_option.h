@@ -22,7 +22,7 @@ Result<uint8_t> parse_dscp(std::string_view text);
 
 // Each "CLASS=SPEC" changes the mark of one class; what it does not name stays at the default. CLASS: media, which is
 // audio and video; audio; video; fallback; control. SPEC: "none", or "dscp:NAME|0..63|none" and "priority:0..15|none"
-// with a comma between them.
+// with a comma between them. Errors begin with the spec.
 Result<Marks> parse_marks(const std::vector<std::string>& specs);
 std::string mark_text(const kudo_mark& mark); // "DSCP AF41, priority 6"; "unmarked"
 

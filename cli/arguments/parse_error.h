@@ -3,14 +3,14 @@
 // Invariant: one line that names the word or option and what was expected.
 #pragma once
 
-#include <CLI/App.hpp>
-
 #include "maps/base/result.h"
 
-namespace kudo {
+namespace CLI {
+class App;
+class ParseError;
+} // namespace CLI
 
-// Was --help given for the program or the command, whatever else is wrong?
-bool is_help_wanted(const CLI::App& app);
+namespace kudo {
 
 // A BadInput error for the exception that app.parse() has thrown.
 Error error_of(const CLI::App& app, const CLI::ParseError& error);

@@ -4,10 +4,10 @@
 #include "cli/commands/disable.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "agent/reconcile/reconcile.h"
 #include "agent/state/desired_state.h"
-#include "cli/terminal/output.h"
 
 namespace kudo {
 namespace {
@@ -15,19 +15,12 @@ namespace {
 Result<int> run_disable(const GlobalOptions& global) {
     const auto changed = KUDO_TRY(disable(global.instance));
     const auto state = load_desired_state(global.instance);
-    const bool keeps_map = state && !state->ranges.active.hash.empty();
-    if (global.json) {
-        OrderedJson answer;
-        answer["changed"] = changed;
-        answer["enabled"] = false;
-        KUDO_TRY(print_json(answer));
-        return exit_done;
-    }
-    KUDO_TRY(
-        print(changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n"));
-    if (keeps_map)
-        KUDO_TRY(print(fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
-                                   state->ranges.active.source, global.instance.state_dir.string())));
+    std::string text =
+        changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n";
+    if (state && !state->ranges.active.hash.empty())
+        text += fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
+                            state->ranges.active.source, global.instance.state_dir.string());
+    KUDO_TRY(print_either(global.json, {{"changed", changed}, {"enabled", false}}, text));
     return exit_done;
 }
 

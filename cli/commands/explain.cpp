@@ -9,17 +9,19 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include "agent/inspect/explanation.h"
+#include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
-#include "cli/terminal/output.h"
 #include "cli/views/explanation_view.h"
 
 namespace kudo {
 namespace {
 
 struct ExplainOptions {
-    std::string address, port;
+    Address address;
+    std::optional<PortRule> port;
     std::vector<std::string> regions;
     bool teams = false;
 };
@@ -50,30 +52,18 @@ CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, 
 }
 
 Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global) {
-    auto address = Address::parse(given.address);
-    if (!address) return fail(Error(address.error()).in("explain"));
+    const Address address = ipv4_of_mapped(given.address).value_or(given.address);
     std::vector<std::string> notes;
-    if (const auto mapped = ipv4_of_mapped(*address)) {
-        address = *mapped;
-        notes.push_back(fmt::format("On the wire {} is {}.", given.address, mapped->text()));
-    }
-    std::optional<PortRule> port;
-    if (!given.port.empty()) {
-        const auto parsed = PortRule::parse(given.port);
-        if (!parsed) return fail(Error(parsed.error()).in("explain"));
-        port = *parsed;
-    }
+    if (address != given.address)
+        notes.push_back(fmt::format("On the wire {} is {}.", given.address.text(), address.text()));
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const RangeMap honoured = rules.maps.combined();
     const CompileOptions options = options_for(rules, honoured, given, notes);
     KUDO_TRY(check_regions(honoured, options.regions));
-    auto explanation = KUDO_TRY(explain(honoured, options, *address, port));
+    auto explanation = KUDO_TRY(explain(honoured, options, address, given.port));
     explanation.source = rules.maps.active.source;
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
-    if (global.json)
-        KUDO_TRY(print_json(explanation_json(explanation)));
-    else
-        KUDO_TRY(print(explanation_text(explanation, colour_wanted())));
+    KUDO_TRY(print_either(global.json, explanation_json(explanation), explanation_text(explanation, colour_wanted())));
     return exit_done;
 }
 
@@ -81,8 +71,11 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
 
 Run setup_explain(CLI::App& app) {
     const auto options = std::make_shared<ExplainOptions>();
-    app.add_option("ADDRESS", options->address, "The address on KUDO's side, IPv4 or IPv6")->required()->type_name("");
-    app.add_option("PORT", options->port, "The port on KUDO's side: udp/3478, tcp/443; default: every rule")
+    add_option(app, "ADDRESS", options->address, Address::parse, "The address on KUDO's side, IPv4 or IPv6")
+        ->required()
+        ->type_name("");
+    add_option(app, "PORT", options->port, PortRule::parse,
+               "The port on KUDO's side: udp/3478, tcp/443; default: every rule")
         ->type_name("");
     app.add_option("--region", options->regions, "As if enabled with these regions")
         ->type_name("REGION[,REGION]")

@@ -12,6 +12,7 @@
 #include "agent/acceptance/acceptance.h"
 #include "agent/system/files.h"
 #include "cli/arguments/read_file.h"
+#include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/ranges/outlook.h"
 #include "cli/terminal/output.h"

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/ranges/outlook.h"
 #include "cli/terminal/output.h"

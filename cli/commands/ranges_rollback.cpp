@@ -10,6 +10,7 @@
 
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/duration.h"
+#include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
 #include "cli/views/report.h"

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
 #include "cli/views/diff_view.h"

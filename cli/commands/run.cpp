@@ -14,6 +14,7 @@
 #include "agent/service/service.h"
 #include "agent/sources/drop_folder.h"
 #include "cli/arguments/duration.h"
+#include "cli/arguments/options.h"
 #include "cli/terminal/output.h"
 #include "cli/views/status_view.h"
 #include "maps/base/text.h"

@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "cli/terminal/output.h"
+#include "cli/arguments/options.h"
 #include "cli/views/stats_json.h"
 #include "cli/views/stats_text.h"
 #include "cli/views/stats_view.h"
@@ -24,7 +24,7 @@ namespace {
 
 struct StatsOptions {
     bool flows = false;
-    std::optional<std::string> watch; // seconds
+    std::optional<double> watch; // seconds
 };
 
 // Holds SIGINT and SIGTERM back while it lives, so that they end a wait and not the program.
@@ -53,11 +53,12 @@ private:
 
 Result<double> parse_seconds(const std::string& text) {
     constexpr double shortest = 0.1, longest = 86400;
-    double seconds = 0;
+    double seconds = 2;
+    if (text.empty() || text == "true") return seconds; // without a value
     const auto [end, error] =
         std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
     if (error != std::errc{} || end != text.data() + text.size() || !(seconds >= shortest && seconds <= longest))
-        return bad_input(fmt::format("--watch: {} is not a time; write seconds from 0.1 to 86400", quoted_text(text)));
+        return bad_input(fmt::format("{} is not a time; write seconds from 0.1 to 86400", quoted_text(text)));
     return seconds;
 }
 
@@ -66,12 +67,12 @@ Result<void> show(const Statistics& statistics, const StatsView& view, bool json
     return print(stats_text(statistics, view));
 }
 
-Result<int> watch(const StatsOptions& options, const GlobalOptions& global, double seconds) {
+Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
     using Clock = std::chrono::steady_clock;
     constexpr std::size_t rows_of_a_screen = 20;
     const StopSignals signals;
     const bool screen = !global.json && ::isatty(STDOUT_FILENO) == 1;
-    const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*options.watch));
     std::optional<Statistics> before;
     Clock::time_point read_before;
     auto next = Clock::now();
@@ -95,10 +96,7 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global, doub
 }
 
 Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
-    if (options.watch) {
-        const auto seconds = KUDO_TRY(parse_seconds(*options.watch));
-        return watch(options, global, seconds);
-    }
+    if (options.watch) return watch(options, global);
     const auto statistics = KUDO_TRY(read_statistics(global.instance));
     KUDO_TRY(show(statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
     return exit_done;
@@ -109,12 +107,8 @@ Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
 Run setup_stats(CLI::App& app) {
     const auto options = std::make_shared<StatsOptions>();
     app.add_flag("--flows", options->flows, "Every flow with KUDO, busiest first (JSON always has them)");
-    const auto set_watch = [options](const CLI::results_t& words) {
-        const bool bare = words.empty() || words.front().empty() || words.front() == "true";
-        options->watch = bare ? "2" : words.front();
-        return true;
-    };
-    app.add_option("--watch", set_watch, "Again every so many seconds (2), with rates, until Ctrl-C")
+    add_option(app, "--watch", options->watch, parse_seconds,
+               "Again every so many seconds (2), with rates, until Ctrl-C")
         ->type_name("[SECONDS]")
         ->expected(0, 1);
     app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\" stays empty while "

@@ -3,7 +3,9 @@
 // Invariant: the answer is printed whatever the exit status is.
 #include "cli/commands/status.h"
 
-#include "cli/terminal/output.h"
+#include <nlohmann/json.hpp>
+
+#include "cli/arguments/options.h"
 #include "cli/views/status_view.h"
 
 namespace kudo {
@@ -11,10 +13,7 @@ namespace {
 
 Result<int> run_status(const GlobalOptions& global) {
     const auto status = KUDO_TRY(read_status(global.instance));
-    if (global.json)
-        KUDO_TRY(print_json(status_json(status)));
-    else
-        KUDO_TRY(print(status_text(status, colour_wanted())));
+    KUDO_TRY(print_either(global.json, status_json(status), status_text(status, colour_wanted())));
     return exit_status(status);
 }
 

@@ -2,6 +2,7 @@
 #include "cli/terminal/json.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "maps/base/time.h"
 

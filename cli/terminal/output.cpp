@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace kudo {
@@ -14,24 +15,6 @@ namespace {
 std::size_t width(std::string_view text) {
     return static_cast<std::size_t>(
         std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
-std::string_view escape(Style style) {
-    switch (style) {
-    case Style::Bold:
-        return "\x1b[1m";
-    case Style::Dim:
-        return "\x1b[2m";
-    case Style::Green:
-        return "\x1b[32m";
-    case Style::Yellow:
-        return "\x1b[33m";
-    case Style::Red:
-        return "\x1b[31m";
-    case Style::Plain:
-        break;
-    }
-    return "";
 }
 
 } // namespace
@@ -50,6 +33,10 @@ Result<void> print_json(const OrderedJson& document, bool one_line) {
     return print(json_text(document, one_line) + "\n");
 }
 
+Result<void> print_either(bool json, const OrderedJson& document, std::string_view text) {
+    return json ? print_json(document) : print(text);
+}
+
 bool colour_wanted() {
     const char* no_colour = std::getenv("NO_COLOR"); // no-color.org: present and not empty
     return (!no_colour || !*no_colour) && ::isatty(STDOUT_FILENO) == 1;
@@ -57,7 +44,7 @@ bool colour_wanted() {
 
 std::string paint(std::string_view text, Style style, bool colour) {
     if (!colour || style == Style::Plain) return std::string(text);
-    return fmt::format("{}{}\x1b[0m", escape(style), text);
+    return fmt::format("\x1b[{}m{}\x1b[0m", static_cast<int>(style), text);
 }
 
 std::string one_line(std::string_view text) {
@@ -70,6 +57,10 @@ std::string one_line(std::string_view text) {
             result += c;
     }
     return result;
+}
+
+std::string text_or_dash(std::string text) {
+    return text.empty() ? "-" : std::move(text);
 }
 
 std::string counted(std::size_t number, std::string_view noun) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How things reach standard output: whole, aligned, and in colour only where a person sees it.
-// Invariant: output that could not be written is an Error, never silence and never a signal.
+// How a command answers: text on standard output, whole, aligned, and in colour only where a person sees it; and an
+// exit status. Invariant: output that could not be written is an Error, never silence and never a signal.
 #pragma once
 
 #include <string>
@@ -12,12 +12,17 @@
 
 namespace kudo {
 
+// Exit statuses that are not errors (DESIGN: command line).
+inline constexpr int exit_done = 0, exit_bad_input = 2, exit_not_enabled = 3, exit_degraded = 4;
+
 // Writes all of the text to standard output.
 Result<void> print(std::string_view text);
 // One document and a newline; indented, or in one line.
 Result<void> print_json(const OrderedJson& document, bool one_line = false);
+// Either of both, as --json says.
+Result<void> print_either(bool json, const OrderedJson& document, std::string_view text);
 
-enum class Style { Plain, Bold, Dim, Green, Yellow, Red };
+enum class Style { Plain = 0, Bold = 1, Dim = 2, Red = 31, Green = 32, Yellow = 33 }; // ECMA-48, SGR
 
 // Standard output is a terminal and NO_COLOR is not set.
 bool colour_wanted();
@@ -25,6 +30,9 @@ std::string paint(std::string_view text, Style style, bool colour);
 
 // The message as one printable line: control characters are escaped.
 std::string one_line(std::string_view text);
+
+// For an optional cell: "-" where there is nothing.
+std::string text_or_dash(std::string text);
 
 // "3 ranges", "1 range"
 std::string counted(std::size_t number, std::string_view noun);

@@ -16,7 +16,7 @@ struct WrongLine {
 };
 const WrongLine wrong_lines[] = {
     {{"enable"}, {"--region", "ca (Canada)", "cn (China)", "eu (Europe)", "us (United States)"}},
-    {{"enable", "--region"}, {"--region", "needs a value"}},
+    {{"enable", "--region"}, {"--region", "takes exactly one value"}},
     {{"enable", "--region", ""}, {"--region"}},
     {{"enable", "--region", "xx"}, {"region", "\"xx\"", "ca, cn, eu, us"}},
     {{"enable", "--region", "ca,xx"}, {"region", "\"xx\"", "ca, cn, eu, us"}},
@@ -24,8 +24,8 @@ const WrongLine wrong_lines[] = {
     {{"enable", "--region", "ca", "--interface", "eth0", "--interface", "nope0"}, {"--interface", "nope0", "eth0"}},
     {{"enable", "--region", "ca", "--interface", ""}, {"--interface", "empty"}},
     {{"enable", "--region", "ca", "--mode", "enforce"}, {"--mode", "enforce is not available yet", "use prioritise"}},
-    {{"enable", "--region", "ca", "--mode", "loud"}, {"--mode", "\"loud\"", "observe or prioritise"}},
-    {{"enable", "--region", "ca", "--tc-hook", "foo"}, {"--tc-hook", "\"foo\"", "auto, tcx or clsact"}},
+    {{"enable", "--region", "ca", "--mode", "loud"}, {"--mode", "\"loud\"", "observe, prioritise"}},
+    {{"enable", "--region", "ca", "--tc-hook", "foo"}, {"--tc-hook", "\"foo\"", "auto, tcx, clsact"}},
     {{"enable", "--region", "ca", "--mark", "media=dscp:99"}, {"--mark", "99", "0 to 63"}},
     {{"enable", "--region", "ca", "--mark", "gold=none"}, {"--mark", "gold", "media"}},
     {{"enable", "--region", "ca", "--firewall-mark", "zz"}, {"--firewall-mark", "zz", "VALUE/MASK"}},

@@ -56,6 +56,9 @@ TEST_F(CommandLine, GlobalOptionsStandBeforeOrAfterTheCommand) {
 TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
     EXPECT_EQ(refusal({"enabel", "--region", "ca"}), "unknown command \"enabel\"; did you mean enable?");
     EXPECT_EQ(refusal({"ranges", "shwo"}), "unknown command \"shwo\"; did you mean show?");
+    EXPECT_TRUE(
+        refusal({"frobnicate"}).starts_with("unknown command \"frobnicate\"; there are enable, disable, status"));
+    EXPECT_EQ(refusal({"ranges", std::string(100'000, 'x')}).find("did you mean"), std::string::npos);
 }
 
 TEST_F(CommandLine, AnUnknownOptionIsNamed) {
@@ -64,9 +67,9 @@ TEST_F(CommandLine, AnUnknownOptionIsNamed) {
 }
 
 TEST_F(CommandLine, AMissingValueIsNamed) {
-    EXPECT_EQ(refusal({"enable", "--region"}), "--region needs a value: REGION[,REGION]");
+    EXPECT_EQ(refusal({"enable", "--region"}), "--region takes exactly one value; see kudo-agent enable --help");
     EXPECT_EQ(refusal({"enable", "--mode", "observe", "--mode", "observe"}),
-              "--mode takes one value, but 2 were given");
+              "--mode takes exactly one value; see kudo-agent enable --help");
 }
 
 TEST_F(CommandLine, EnableWithoutARegionListsThem) {
@@ -87,6 +90,10 @@ TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
                                         {"--tc-hook", "x"},
                                         {"--mark", "x"},
                                         {"--firewall-mark", "x"},
+                                        {"--uplink", "x"},
+                                        {"--downlink", "x"},
+                                        {"--queue", "x"},
+                                        {"--max-flows", "7"},
                                         {"--interface", ""}}) {
         auto words = enable;
         words.insert(words.end(), {option, value});
@@ -97,17 +104,31 @@ TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
 TEST_F(CommandLine, TheConfigFileSetsOptions) {
     EXPECT_TRUE(parse({"status"}, "json = true\n").value().options.json);
     EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\"ca\", \"us\"]\nmode = \"x\"\n"),
-              "--mode: \"x\" is not a mode; write observe or prioritise");
+              "--mode: \"x\" is not one of observe, prioritise, prioritize");
 }
 
 TEST_F(CommandLine, TheCommandLineWinsOverTheConfigFile) {
     EXPECT_EQ(refusal({"enable", "--mode", "y"}, "[enable]\nregion = \"ca\"\nmode = \"x\"\n"),
-              "--mode: \"y\" is not a mode; write observe or prioritise");
+              "--mode: \"y\" is not one of observe, prioritise, prioritize");
+}
+
+TEST_F(CommandLine, AMistakeInTheConfigFileMattersToItsCommandOnly) {
+    EXPECT_TRUE(parse({"status"}, "[enable]\nmode = \"x\"\n"));
+    EXPECT_TRUE(parse({"disable"}, "[enable]\nregio = \"ca\"\n")) << "nothing keeps anybody from disabling";
+    EXPECT_TRUE(parse({"disable"}, "ring = \"a\"\n"));
+    EXPECT_EQ(refusal({"status"}, "ring = \"a\"\n"), "--ring requires --fleet; see kudo-agent status --help");
+}
+
+TEST_F(CommandLine, EarlyAdditionsAreHonouredUnlessRefused) {
+    EXPECT_TRUE(parse({"status"}).value().options.acceptance.early_additions);
+    EXPECT_TRUE(parse({"status"}, "no-early-additions = false\n").value().options.acceptance.early_additions);
+    EXPECT_FALSE(parse({"status"}, "no-early-additions = true\n").value().options.acceptance.early_additions);
+    EXPECT_FALSE(parse({"status", "--no-early-additions"}).value().options.acceptance.early_additions);
 }
 
 TEST_F(CommandLine, AnUnknownKeyOfTheConfigFileIsNamed) {
-    EXPECT_TRUE(refusal({"status"}, "[enable]\nregio = \"ca\"\n")
-                    .ends_with("config.toml: unknown key \"regio\" in section [enable]"));
+    EXPECT_TRUE(
+        refusal({"status"}, "[enable]\nregio = \"ca\"\n").ends_with("config.toml: unknown key \"enable.regio\""));
     EXPECT_TRUE(refusal({"status"}, "[enabel]\nregion = \"ca\"\n").ends_with("config.toml: unknown section [enabel]"));
     EXPECT_TRUE(refusal({"status"}, "jsom = true\n").ends_with("config.toml: unknown key \"jsom\""));
 }
@@ -122,7 +143,7 @@ TEST_F(CommandLine, AConfigFileThatWasNamedMustBeThere) {
     const char* words[] = {"kudo-agent", "status", "--config", missing.c_str()};
     const auto invocation = parse_command_line(commands(), 4, words);
     ASSERT_FALSE(invocation);
-    EXPECT_EQ(invocation.error().message, "--config: cannot read " + missing);
+    EXPECT_EQ(invocation.error().message, "--config: " + missing + " was not readable (missing?)");
 }
 
 TEST_F(CommandLine, ARangeFileMustBeARegularFileOfBoundedSize) {

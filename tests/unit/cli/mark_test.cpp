@@ -42,7 +42,7 @@ TEST(MarkOption, MediaIsAudioAndVideo) {
     EXPECT_EQ(mark_text(mark_of("media=dscp:CS5", KUDO_TREATMENT_VIDEO)), "DSCP CS5, priority 6");
     EXPECT_EQ(mark_text(mark_of("audio=dscp:CS5", KUDO_TREATMENT_VIDEO)), "DSCP AF41, priority 6");
     EXPECT_EQ(mark_text(mark_of("video=none", KUDO_TREATMENT_VIDEO)), "unmarked");
-    EXPECT_EQ(refusal({"audio=none", "media=none"}), "--mark \"media=none\": media is given twice");
+    EXPECT_EQ(refusal({"audio=none", "media=none"}), "\"media=none\": media is given twice");
 }
 
 TEST(MarkOption, TheOrderOfThePartsDoesNotMatter) {
@@ -89,8 +89,8 @@ TEST(MarkOption, RefusesWhatItDoesNotUnderstand) {
 }
 
 TEST(MarkOption, RefusesAPartOrAClassTwice) {
-    EXPECT_EQ(refusal({"media=dscp:EF,dscp:EF"}), "--mark \"media=dscp:EF,dscp:EF\": dscp stands twice");
-    EXPECT_EQ(refusal({"media=none", "media=dscp:EF"}), "--mark \"media=dscp:EF\": media is given twice");
+    EXPECT_EQ(refusal({"media=dscp:EF,dscp:EF"}), "\"media=dscp:EF,dscp:EF\": dscp stands twice");
+    EXPECT_EQ(refusal({"media=none", "media=dscp:EF"}), "\"media=dscp:EF\": media is given twice");
 }
 
 TEST(Dscp, EveryNameIsReadBack) {

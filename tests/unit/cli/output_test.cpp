@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
-#include "cli/arguments/suggest.h"
 #include "cli/terminal/json.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
@@ -80,6 +80,11 @@ TEST(Output, ControlCharactersDoNotMakeASecondLine) {
     EXPECT_EQ(one_line("a\nb\x1b[1m"), "a\\x0ab\\x1b[1m");
 }
 
+TEST(Output, AnEmptyCellIsADash) {
+    EXPECT_EQ(text_or_dash(""), "-");
+    EXPECT_EQ(text_or_dash("x"), "x");
+}
+
 TEST(Output, ANounAgreesWithItsNumber) {
     EXPECT_EQ(counted(1, "range"), "1 range");
     EXPECT_EQ(counted(0, "range"), "0 ranges");
@@ -101,14 +106,6 @@ TEST(Json, BytesThatAreNotUtf8DoNotBreakADocument) {
 TEST(Json, AnEmptyTextIsNull) {
     EXPECT_TRUE(text_or_null("").is_null());
     EXPECT_EQ(text_or_null("x"), "x");
-}
-
-TEST(Suggest, FindsTheWordThatWasMeant) {
-    const std::vector<std::string> words = {"enable", "disable", "status", "stats"};
-    EXPECT_EQ(nearest("enabel", words), "enable");
-    EXPECT_EQ(nearest("stat", words), "stats");
-    EXPECT_EQ(nearest("frobnicate", words), std::nullopt);
-    EXPECT_EQ(nearest(std::string(100'000, 'x'), words), std::nullopt);
 }
 
 } // namespace
