@@ -2,25 +2,22 @@
 #include "cli/views/diff_view.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/terminal/output.h"
 
 namespace kudo {
 
+static void to_json(OrderedJson& json, const MapDiff::Change& change) {
+    json = {{"service", change.service},
+            {"what", change.what},
+            {"value", change.value},
+            {"change", change.added ? "added" : "removed"}};
+}
+
 OrderedJson diff_json(const MapDiff& difference) {
-    OrderedJson result;
-    result["old_serial"] = difference.old_serial;
-    result["new_serial"] = difference.new_serial;
-    result["changes"] = OrderedJson::array();
-    for (const MapDiff::Change& change : difference.changes) {
-        OrderedJson item;
-        item["service"] = change.service;
-        item["what"] = change.what;
-        item["value"] = change.value;
-        item["change"] = change.added ? "added" : "removed";
-        result["changes"].push_back(std::move(item));
-    }
-    return result;
+    return {
+        {"old_serial", difference.old_serial}, {"new_serial", difference.new_serial}, {"changes", difference.changes}};
 }
 
 std::string diff_text(const MapDiff& difference, bool colour) {

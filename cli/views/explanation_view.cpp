@@ -2,8 +2,8 @@
 #include "cli/views/explanation_view.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "agent/state/desired_state.h"
 #include "cli/arguments/mark_option.h"
 #include "cli/terminal/output.h"
 #include "maps/base/abi_names.h"
@@ -14,29 +14,10 @@ namespace {
 
 using Rule = Explanation::Rule;
 
-void set_mark(OrderedJson& json, const kudo_mark& mark) {
+OrderedJson mark_json(const kudo_mark& mark) {
     const bool dscp = mark.flags & KUDO_MARK_DSCP, priority = mark.flags & KUDO_MARK_PRIORITY;
-    json["dscp"] = dscp ? OrderedJson(dscp_name(mark.dscp)) : OrderedJson(nullptr);
-    json["priority"] = priority ? OrderedJson(mark.priority) : OrderedJson(nullptr);
-}
-
-OrderedJson rule_json(const Rule& rule) {
-    OrderedJson result;
-    result["packet"] = rule.packet;
-    result["service"] = text_or_null(rule.service);
-    result["class"] = class_name(rule.class_);
-    result["range"] = text_or_null(rule.range);
-    result["path"] = text_or_null(rule.path);
-    for (const char* direction : {"ingress", "egress"}) {
-        result[direction]["verdict"] = verdict_name(rule.verdict);
-        result[direction]["reason"] = reason_name(rule.reason);
-    }
-    result["ingress"]["firewall_mark"] =
-        rule.firewall_mark.mask ? OrderedJson(firewall_mark_text(rule.firewall_mark)) : OrderedJson(nullptr);
-    set_mark(result["egress"], rule.mark);
-    result["egress"]["audio"] = nullptr;
-    if (rule.audio_mark) set_mark(result["egress"]["audio"], *rule.audio_mark);
-    return result;
+    return {{"dscp", dscp ? OrderedJson(dscp_name(mark.dscp)) : OrderedJson(nullptr)},
+            {"priority", priority ? OrderedJson(mark.priority) : OrderedJson(nullptr)}};
 }
 
 std::string ingress_action(const Rule& rule) {
@@ -80,7 +61,7 @@ std::string every_rule(const Explanation& explanation, bool colour) {
     Table table(
         {{"PACKET"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}, {"REASON"}, {"INGRESS"}, {"EGRESS"}, {"LINE OF THE MAP"}});
     for (const Rule& rule : explanation.rules) {
-        table.add({rule.packet, rule.service.empty() ? "-" : rule.service, std::string(class_name(rule.class_)),
+        table.add({rule.packet, text_or_dash(rule.service), std::string(class_name(rule.class_)),
                    std::string(verdict_name(rule.verdict)), std::string(reason_name(rule.reason)), ingress_action(rule),
                    egress_action(rule), rule.path.empty() ? "-" : fmt::format("{} {}", rule.path, rule.range)});
     }
@@ -90,29 +71,38 @@ std::string every_rule(const Explanation& explanation, bool colour) {
 
 } // namespace
 
+static void to_json(OrderedJson& json, const Rule& rule) {
+    const OrderedJson decision = {{"verdict", verdict_name(rule.verdict)}, {"reason", reason_name(rule.reason)}};
+    json = {{"packet", rule.packet},
+            {"service", text_or_null(rule.service)},
+            {"class", class_name(rule.class_)},
+            {"range", text_or_null(rule.range)},
+            {"path", text_or_null(rule.path)},
+            {"ingress", decision},
+            {"egress", decision}};
+    json["ingress"]["firewall_mark"] =
+        rule.firewall_mark.mask ? OrderedJson(firewall_mark_text(rule.firewall_mark)) : OrderedJson(nullptr);
+    json["egress"].update(mark_json(rule.mark));
+    json["egress"]["audio"] = rule.audio_mark ? mark_json(*rule.audio_mark) : OrderedJson(nullptr);
+}
+
+static void to_json(OrderedJson& json, const Explanation::NotChosen& not_chosen) {
+    json = {{"service", not_chosen.service},
+            {"range", not_chosen.range},
+            {"path", not_chosen.path},
+            {"option", not_chosen.option}};
+}
+
 OrderedJson explanation_json(const Explanation& explanation) {
-    OrderedJson result;
-    result["address"] = explanation.address.text();
-    result["port"] = explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr);
-    result["map"]["serial"] = explanation.serial;
-    result["map"]["source"] = explanation.source;
-    result["mode"] = mode_name(explanation.options.mode);
-    result["regions"] = explanation.options.regions;
-    result["optional_services"] = explanation.options.optional_services;
-    result["rules"] = OrderedJson::array();
-    for (const Rule& rule : explanation.rules)
-        result["rules"].push_back(rule_json(rule));
-    result["not_chosen"] = OrderedJson::array();
-    for (const auto& [service, range, path, option] : explanation.not_chosen) {
-        OrderedJson item;
-        item["service"] = service;
-        item["range"] = range;
-        item["path"] = path;
-        item["option"] = option;
-        result["not_chosen"].push_back(std::move(item));
-    }
-    result["notes"] = explanation.notes;
-    return result;
+    return {{"address", explanation.address.text()},
+            {"port", explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr)},
+            {"map", {{"serial", explanation.serial}, {"source", explanation.source}}},
+            {"mode", mode_name(explanation.options.mode)},
+            {"regions", explanation.options.regions},
+            {"optional_services", explanation.options.optional_services},
+            {"rules", explanation.rules},
+            {"not_chosen", explanation.not_chosen},
+            {"notes", explanation.notes}};
 }
 
 std::string explanation_text(const Explanation& explanation, bool colour) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/terminal/output.h"
 #include "maps/base/abi_names.h"
@@ -25,20 +26,30 @@ std::string summary_text(const PolicySummary& summary) {
                        summary.source, summary.prefixes4, summary.prefixes6);
 }
 
-std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue) {
+static std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue) {
     std::string text = fmt::format("{} {}: ", interface, direction);
     if (queue.chosen.empty()) return text + fmt::format("no queue ({})\n", queue.why);
     if (queue.found.starts_with(queue.chosen + " (")) return text + fmt::format("{}: {}\n", queue.found, queue.why);
     return text + fmt::format("{} in place of {}: {}\n", queue.chosen, queue.found, queue.why);
 }
 
-OrderedJson queue_json(const QueueReport& queue) {
-    OrderedJson result;
-    result["found"] = queue.found;
-    result["queue"] = text_or_null(queue.chosen);
-    result["why"] = queue.why;
-    result["healthy"] = queue.healthy;
-    return result;
+std::string queues_text(const std::string& interface, const InterfaceQueues& queues) {
+    return queue_line(interface, "uplink", queues.uplink) +
+           (queues.downlink.chosen.empty() ? "" : queue_line(interface, "downlink", queues.downlink));
+}
+
+void to_json(OrderedJson& json, const QueueReport& queue) {
+    json = {
+        {"found", queue.found}, {"queue", text_or_null(queue.chosen)}, {"why", queue.why}, {"healthy", queue.healthy}};
+}
+
+static void to_json(OrderedJson& json, const InterfaceReport& interface) {
+    json = {{"name", interface.name},
+            {"ingress", text_or_null(interface.ingress)},
+            {"egress", text_or_null(interface.egress)},
+            {"note", text_or_null(interface.note)},
+            {"uplink", interface.queues.uplink},
+            {"downlink", interface.queues.downlink}};
 }
 
 std::string report_text(const ReconcileReport& report, bool colour) {
@@ -47,42 +58,26 @@ std::string report_text(const ReconcileReport& report, bool colour) {
     for (const InterfaceReport& interface : report.interfaces)
         table.add({interface.name, interface.ingress, interface.egress, interface.note});
     if (!table.empty()) text += table.text(colour);
-    for (const InterfaceReport& interface : report.interfaces) {
-        text += queue_line(interface.name, "uplink", interface.queues.uplink);
-        if (!interface.queues.downlink.chosen.empty())
-            text += queue_line(interface.name, "downlink", interface.queues.downlink);
-    }
+    for (const InterfaceReport& interface : report.interfaces)
+        text += queues_text(interface.name, interface.queues);
     for (const std::string& warning : report.warnings)
         text += fmt::format("{} {}\n", paint("warning:", Style::Yellow, colour), one_line(warning));
     return text;
 }
 
 OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summary) {
-    OrderedJson interfaces = OrderedJson::array();
-    for (const InterfaceReport& interface : report.interfaces) {
-        OrderedJson item;
-        item["name"] = interface.name;
-        item["ingress"] = text_or_null(interface.ingress);
-        item["egress"] = text_or_null(interface.egress);
-        item["note"] = text_or_null(interface.note);
-        item["uplink"] = queue_json(interface.queues.uplink);
-        item["downlink"] = queue_json(interface.queues.downlink);
-        interfaces.push_back(std::move(item));
-    }
-    OrderedJson result;
-    result["changed"] = report.changed;
-    result["enabled"] = summary.state.enabled;
-    result["mode"] = mode_name(summary.state.mode);
-    result["regions"] = summary.state.regions;
-    result["teams"] = summary.state.teams;
-    result["generation"] = report.generation;
-    result["map"]["serial"] = summary.serial;
-    result["map"]["source"] = summary.source;
-    result["map"]["prefixes"]["ipv4"] = summary.prefixes4;
-    result["map"]["prefixes"]["ipv6"] = summary.prefixes6;
-    result["interfaces"] = std::move(interfaces);
-    result["warnings"] = report.warnings;
-    return result;
+    return {{"changed", report.changed},
+            {"enabled", summary.state.enabled},
+            {"mode", mode_name(summary.state.mode)},
+            {"regions", summary.state.regions},
+            {"teams", summary.state.teams},
+            {"generation", report.generation},
+            {"map",
+             {{"serial", summary.serial},
+              {"source", summary.source},
+              {"prefixes", {{"ipv4", summary.prefixes4}, {"ipv6", summary.prefixes6}}}}},
+            {"interfaces", report.interfaces},
+            {"warnings", report.warnings}};
 }
 
 } // namespace kudo

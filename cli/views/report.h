@@ -22,9 +22,9 @@ Result<PolicySummary> summarise(CurrentRules rules);
 
 // "regions ca, mode prioritise, range map 2022030100 (built-in), 45 IPv4 and 0 IPv6 ranges"
 std::string summary_text(const PolicySummary& summary);
-// "eth0 uplink: htb in place of pfifo_fast (the kernel's default): why", with a newline.
-std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue);
-OrderedJson queue_json(const QueueReport& queue);
+// "eth0 uplink: htb in place of pfifo_fast (the kernel's default): why", and the same for a downlink that has a queue.
+std::string queues_text(const std::string& interface, const InterfaceQueues& queues);
+void to_json(OrderedJson& json, const QueueReport& queue);
 // The interfaces, and the warnings.
 std::string report_text(const ReconcileReport& report, bool colour);
 OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summary);

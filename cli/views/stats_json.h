@@ -17,8 +17,8 @@ namespace kudo {
 using Write = std::function<Result<void>(std::string_view)>;
 Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write);
 
-OrderedJson strays_json(const std::vector<StrayRemote>& strays);      // a list, also in the status
-OrderedJson moved_names_json(const std::vector<NamedAddress>& names); // the same
-std::string flow_json(const FlowRecord& flow);                        // one line
+void to_json(OrderedJson& json, const StrayRemote& stray);
+void to_json(OrderedJson& json, const NamedAddress& named);
+std::string flow_json(const FlowRecord& flow); // one line
 
 } // namespace kudo

@@ -34,24 +34,13 @@ Growth growth(const Statistics& before, const Statistics& now, double seconds) {
 }
 
 std::string protocol_name(uint8_t protocol) {
-    switch (protocol) {
-    case IPPROTO_TCP:
-        return "tcp";
-    case IPPROTO_UDP:
-        return "udp";
-    case IPPROTO_ICMP:
-        return "icmp";
-    case IPPROTO_ICMPV6:
-        return "icmpv6";
-    case IPPROTO_SCTP:
-        return "sctp";
-    case IPPROTO_ESP:
-        return "esp";
-    case IPPROTO_GRE:
-        return "gre";
-    default:
-        return fmt::format("{}", protocol);
-    }
+    constexpr std::pair<uint8_t, const char*> names[] = {
+        {IPPROTO_TCP, "tcp"},   {IPPROTO_UDP, "udp"}, {IPPROTO_ICMP, "icmp"}, {IPPROTO_ICMPV6, "icmpv6"},
+        {IPPROTO_SCTP, "sctp"}, {IPPROTO_ESP, "esp"}, {IPPROTO_GRE, "gre"},
+    };
+    for (const auto& [number, name] : names)
+        if (number == protocol) return name;
+    return fmt::format("{}", protocol);
 }
 
 std::string endpoint_text(const Address& address, uint16_t port) {

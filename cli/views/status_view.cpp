@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
-#include "cli/arguments/command.h"
 #include "cli/arguments/mark_option.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
@@ -16,55 +16,35 @@
 #include "maps/base/abi_names.h"
 
 namespace kudo {
+
+static void to_json(OrderedJson& json, const InterfaceStatus& interface) {
+    json = {{"name", interface.name},
+            {"ingress", text_or_null(interface.ingress)},
+            {"egress", text_or_null(interface.egress)},
+            {"healthy", interface.healthy},
+            {"problem", text_or_null(interface.problem)},
+            {"uplink", interface.queues.uplink},
+            {"downlink", interface.queues.downlink}};
+}
+
+static void to_json(OrderedJson& json, const RetiringMap& map) {
+    json = {{"serial", map.serial}, {"remaining_seconds", map.remaining.count()}};
+}
+
 namespace {
 
 kudo_mode shown_mode(const Status& status) {
     return status.generation != 0 ? status.mode : status.desired.mode;
 }
 
-OrderedJson map_json(const Status& status) {
-    OrderedJson map;
-    map["serial"] = status.serial;
-    map["effective"] = status.effective ? OrderedJson(rfc3339(*status.effective)) : OrderedJson(nullptr);
-    map["source"] = text_or_null(status.map_source);
-    map["prefixes"]["ipv4"] = status.prefixes4;
-    map["prefixes"]["ipv6"] = status.prefixes6;
-    return map;
-}
-
-OrderedJson interface_json(const InterfaceStatus& interface) {
-    OrderedJson item;
-    item["name"] = interface.name;
-    item["ingress"] = text_or_null(interface.ingress);
-    item["egress"] = text_or_null(interface.egress);
-    item["healthy"] = interface.healthy;
-    item["problem"] = text_or_null(interface.problem);
-    item["uplink"] = queue_json(interface.queues.uplink);
-    item["downlink"] = queue_json(interface.queues.downlink);
-    return item;
-}
-
 OrderedJson staged_json(const Status& status) {
     const AcceptedMap* next = next_staged(status.desired.ranges);
     if (!next) return nullptr;
-    OrderedJson result;
-    result["serial"] = next->serial;
-    result["effective"] = rfc3339(next->effective);
-    result["source"] = next->source;
-    result["early_additions"] = next->early;
-    result["changes"] = status.staged_change ? diff_json(*status.staged_change)["changes"] : OrderedJson(nullptr);
-    return result;
-}
-
-OrderedJson retiring_json(const RangeLedger& ledger) {
-    OrderedJson result = OrderedJson::array();
-    for (const RetiringMap& map : ledger.retiring) {
-        OrderedJson item;
-        item["serial"] = map.serial;
-        item["remaining_seconds"] = map.remaining.count();
-        result.push_back(std::move(item));
-    }
-    return result;
+    return {{"serial", next->serial},
+            {"effective", rfc3339(next->effective)},
+            {"source", next->source},
+            {"early_additions", next->early},
+            {"changes", status.staged_change ? diff_json(*status.staged_change)["changes"] : OrderedJson(nullptr)}};
 }
 
 std::string ledger_text(const RangeLedger& ledger) {
@@ -92,28 +72,17 @@ std::string headline(const Status& status, bool colour) {
 std::string interfaces_text(const Status& status, bool colour) {
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"HEALTH"}, {"NOTE"}});
     for (const InterfaceStatus& interface : status.interfaces) {
-        table.add({interface.name, interface.ingress.empty() ? "-" : interface.ingress,
-                   interface.egress.empty() ? "-" : interface.egress, interface.healthy ? "healthy" : "degraded",
-                   interface.problem},
+        table.add({interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress),
+                   interface.healthy ? "healthy" : "degraded", interface.problem},
                   interface.healthy ? Style::Plain : Style::Yellow);
     }
     if (table.empty()) return "";
     std::string text = "\n" + table.text(colour);
     for (const InterfaceStatus& interface : status.interfaces) {
-        if (interface.queues.uplink.why.empty()) continue; // nothing is attached
-        text += queue_line(interface.name, "uplink", interface.queues.uplink);
-        if (!interface.queues.downlink.chosen.empty())
-            text += queue_line(interface.name, "downlink", interface.queues.downlink);
+        if (!interface.queues.uplink.why.empty()) // else nothing is attached
+            text += queues_text(interface.name, interface.queues);
     }
     return text;
-}
-
-OrderedJson stale_map_json(const Status& status) {
-    OrderedJson result;
-    result["suspected"] = !status.stale.empty();
-    result["remotes"] = strays_json(status.stale.strays);
-    result["names"] = moved_names_json(status.stale.moved_names);
-    return result;
 }
 
 std::string seconds_text(std::chrono::system_clock::time_point time) {
@@ -124,7 +93,7 @@ std::string strays_text(const Status& status, bool colour) {
     if (status.stale.strays.empty()) return "";
     Table table({{"ANSWERS FROM"}, {"NAME"}, {"INTERFACE"}, {"ANSWERED", Align::Right}, {"LAST"}});
     for (const StrayRemote& stray : status.stale.strays)
-        table.add({stray.remote.text(), stray.name.empty() ? "-" : stray.name, stray.interface,
+        table.add({stray.remote.text(), text_or_dash(stray.name), stray.interface,
                    fmt::format("{} of {}", stray.answers, stray.requests), seconds_text(stray.last_seen)});
     return "\n" +
            paint("The range map may be stale: media servers answer this host at addresses that it lacks.",
@@ -164,27 +133,29 @@ int exit_status(const Status& status) {
 }
 
 OrderedJson status_json(const Status& status) {
-    OrderedJson result;
-    result["enabled"] = status.desired.enabled;
-    result["mode"] = mode_name(shown_mode(status));
-    result["regions"] = status.desired.regions;
-    result["teams"] = status.desired.teams;
-    result["generation"] = status.generation;
-    result["map"] = map_json(status);
-    result["staged"] = staged_json(status);
-    result["retiring"] = retiring_json(status.desired.ranges);
     const uint64_t rolled_back_from = status.desired.ranges.rolled_back_from;
-    result["rolled_back_from"] = rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from);
-    result["alarms"] = status.alarms;
-    result["interfaces"] = OrderedJson::array();
-    for (const InterfaceStatus& interface : status.interfaces)
-        result["interfaces"].push_back(interface_json(interface));
-    result["healthy"] = is_healthy(status);
-    result["drift"] = status.drift;
-    result["leftovers"] = status.leftovers;
-    result["stale_map"] = stale_map_json(status);
-    result["content_hash"] = text_or_null(status.content_hash);
-    return result;
+    return {
+        {"enabled", status.desired.enabled},
+        {"mode", mode_name(shown_mode(status))},
+        {"regions", status.desired.regions},
+        {"teams", status.desired.teams},
+        {"generation", status.generation},
+        {"map",
+         {{"serial", status.serial},
+          {"effective", status.effective ? OrderedJson(rfc3339(*status.effective)) : OrderedJson(nullptr)},
+          {"source", text_or_null(status.map_source)},
+          {"prefixes", {{"ipv4", status.prefixes4}, {"ipv6", status.prefixes6}}}}},
+        {"staged", staged_json(status)},
+        {"retiring", status.desired.ranges.retiring},
+        {"rolled_back_from", rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from)},
+        {"alarms", status.alarms},
+        {"interfaces", status.interfaces},
+        {"healthy", is_healthy(status)},
+        {"drift", status.drift},
+        {"leftovers", status.leftovers},
+        {"stale_map",
+         {{"suspected", !status.stale.empty()}, {"remotes", status.stale.strays}, {"names", status.stale.moved_names}}},
+        {"content_hash", text_or_null(status.content_hash)}};
 }
 
 std::string status_text(const Status& status, bool colour) {

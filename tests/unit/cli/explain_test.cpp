@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "agent/inspect/explanation.h"
 #include "cli/arguments/mark_option.h"

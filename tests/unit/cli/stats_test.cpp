@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/views/stats_json.h"
 #include "cli/views/stats_text.h"
