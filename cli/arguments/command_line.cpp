@@ -2,11 +2,11 @@
 #include "cli/arguments/command_line.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
@@ -92,19 +92,14 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
         "Honour additions only from a map's effective date");
 }
 
-// The help of a command that needs more words, on standard error.
-Run help_and_refuse(std::string text) {
-    return [text = std::move(text)](const GlobalOptions&) -> Result<int> {
-        // Nobody can be told if standard error is closed; the exit status says it.
-        [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-        return exit_bad_input;
-    };
-}
-
-Run print_and_succeed(std::string text) {
-    return [text = std::move(text)](const GlobalOptions&) -> Result<int> {
-        KUDO_TRY(print(text));
-        return exit_done;
+// Prints the text: on standard error, if that is not what was asked for.
+Run say(std::string text, int status) {
+    return [text = std::move(text), status](const GlobalOptions&) -> Result<int> {
+        if (status == exit_done)
+            KUDO_TRY(print(text));
+        else // nobody can be told if standard error is closed; the exit status says it
+            std::fputs(text.c_str(), stderr);
+        return status;
     };
 }
 
@@ -124,12 +119,12 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForVersion& version) {
-        invocation.run = print_and_succeed(std::string(version.what()) + "\n");
+        invocation.run = say(std::string(version.what()) + "\n", exit_done);
     } catch (const CLI::ParseError& error) {
         // Help is given whatever else is wrong.
         const auto is_help = [](std::string_view word) { return word == "--help" || word == "-h"; };
         if (dynamic_cast<const CLI::CallForHelp*>(&error) || std::any_of(argv, argv + argc, is_help)) {
-            invocation.run = print_and_succeed(app.help());
+            invocation.run = say(app.help(), exit_done);
             return invocation;
         }
         // A mistake in the config file must not keep anybody from switching us off.
@@ -137,7 +132,7 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
             if (auto without = parse(commands, argc, argv, ConfigFile::Ignore)) return without;
         return fail(error_of(app, error));
     }
-    if (!invocation.run) invocation.run = help_and_refuse(app.help());
+    if (!invocation.run) invocation.run = say(app.help(), exit_bad_input);
     return invocation;
 }
 

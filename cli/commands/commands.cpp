@@ -21,13 +21,6 @@
 #endif
 
 namespace kudo {
-namespace {
-
-Run setup_demo(CLI::App&) {
-    return run_demo;
-}
-
-} // namespace
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {

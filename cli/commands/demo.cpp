@@ -9,7 +9,6 @@
 #include "agent/reconcile/reconcile.h"
 #include "cli/demo/stage.h"
 #include "cli/demo/traffic.h"
-#include "cli/terminal/output.h"
 #include "cli/views/report.h"
 #include "cli/views/stats_json.h"
 #include "cli/views/stats_text.h"
@@ -36,13 +35,12 @@ private:
 Result<void> enable_on(const DemoStage& stage, const Narrator& narrator, bool colour) {
     KUDO_TRY(narrator.command("enable --region ca"));
     return stage.host.run([&]() -> Result<void> {
-        auto report = change_and_reconcile(stage.instance, [](DesiredState& state) -> Result<void> {
+        const auto report = KUDO_TRY(change_and_reconcile(stage.instance, [](DesiredState& state) -> Result<void> {
             state.enabled = true;
             state.regions = {"ca"};
             return {};
-        });
-        if (!report) return fail(std::move(report.error()));
-        return narrator.say(report_text(*report, colour));
+        }));
+        return narrator.say(report_text(report, colour));
     });
 }
 
@@ -68,36 +66,37 @@ Result<void> send_traffic(const DemoStage& stage, const Narrator& narrator) {
         demo_stranger_address, names.dscp_received.contains(0) ? names.dscp_received.at(0) : 0, pages));
 }
 
-} // namespace
-
 Result<int> run_demo(const GlobalOptions& options) {
     const bool colour = colour_wanted();
     const Narrator narrator(options.json, colour);
     KUDO_TRY(narrator.say("A host, a KUDO media server and a stranger, each in a private network namespace.\n"
                           "Nothing of this machine's own network is touched."));
-    auto stage = KUDO_TRY(DemoStage::build());
+    auto stage = KUDO_TRY(build_demo_stage());
     KUDO_TRY(enable_on(stage, narrator, colour));
     KUDO_TRY(narrator.say(paint("Traffic", Style::Bold, colour)));
     KUDO_TRY(send_traffic(stage, narrator));
 
     KUDO_TRY(narrator.command("stats --flows"));
     KUDO_TRY(stage.host.run([&]() -> Result<void> {
-        auto statistics = KUDO_TRY(read_statistics(stage.instance));
-        StatsView view;
-        view.flows = true;
-        view.colour = colour;
+        const auto statistics = KUDO_TRY(read_statistics(stage.instance));
+        const StatsView view{.flows = true, .colour = colour};
         return options.json ? write_stats_json(statistics, view, false, print) : print(stats_text(statistics, view));
     }));
 
     KUDO_TRY(narrator.command("disable"));
     bool removed = false;
     KUDO_TRY(stage.host.run([&]() -> Result<void> {
-        auto result = KUDO_TRY(disable(stage.instance));
-        removed = result;
+        removed = KUDO_TRY(disable(stage.instance));
         return {};
     }));
     KUDO_TRY(narrator.say(removed ? "disabled; everything of ours is gone" : "nothing was there to disable"));
     return exit_done;
+}
+
+} // namespace
+
+Run setup_demo(CLI::App&) {
+    return run_demo;
 }
 
 } // namespace kudo

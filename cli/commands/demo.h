@@ -8,6 +8,6 @@
 
 namespace kudo {
 
-Result<int> run_demo(const GlobalOptions& options);
+Run setup_demo(CLI::App& app);
 
 } // namespace kudo

@@ -27,30 +27,6 @@ struct StatsOptions {
     std::optional<double> watch; // seconds
 };
 
-// Holds SIGINT and SIGTERM back while it lives, so that they end a wait and not the program.
-class StopSignals {
-public:
-    StopSignals() {
-        ::sigemptyset(&signals_);
-        ::sigaddset(&signals_, SIGINT);
-        ::sigaddset(&signals_, SIGTERM);
-        ::sigprocmask(SIG_BLOCK, &signals_, &before_);
-    }
-    ~StopSignals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-    StopSignals(const StopSignals&) = delete;
-    StopSignals& operator=(const StopSignals&) = delete;
-
-    // True if one of them has come; false if none came for so long.
-    [[nodiscard]] bool wait_for(std::chrono::nanoseconds duration) const {
-        const auto seconds = std::chrono::floor<std::chrono::seconds>(duration);
-        const timespec timeout{.tv_sec = seconds.count(), .tv_nsec = (duration - seconds).count()};
-        return ::sigtimedwait(&signals_, nullptr, &timeout) > 0;
-    }
-
-private:
-    sigset_t signals_, before_;
-};
-
 Result<double> parse_seconds(const std::string& text) {
     constexpr double shortest = 0.1, longest = 86400;
     double seconds = 2;
@@ -70,7 +46,18 @@ Result<void> show(const Statistics& statistics, const StatsView& view, bool json
 Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
     using Clock = std::chrono::steady_clock;
     constexpr std::size_t rows_of_a_screen = 20;
-    const StopSignals signals;
+    sigset_t signals; // from here on they end a wait and not the program
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    // True if one of them has come.
+    const auto wait_until = [&](Clock::time_point until) {
+        const auto left = std::max(until - Clock::now(), Clock::duration::zero());
+        const auto whole = std::chrono::floor<std::chrono::seconds>(left);
+        const timespec timeout{.tv_sec = whole.count(), .tv_nsec = std::chrono::nanoseconds(left - whole).count()};
+        return sigtimedwait(&signals, nullptr, &timeout) > 0;
+    };
     const bool screen = !global.json && ::isatty(STDOUT_FILENO) == 1;
     const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*options.watch));
     std::optional<Statistics> before;
@@ -91,7 +78,7 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
         before = std::move(statistics);
         read_before = read_now;
         next = std::max(next + interval, Clock::now()); // reading may take longer than the interval
-    } while (!signals.wait_for(next - Clock::now()));
+    } while (!wait_until(next));
     return exit_done;
 }
 

@@ -34,70 +34,63 @@ Result<void> ip(const std::vector<std::string>& lines) {
     return {};
 }
 
-std::string path_of(const NetworkNamespace& space) {
-    return fmt::format("/proc/{}/fd/{}", getpid(), space.fd());
-}
-
 Result<void> forward_packets() {
     const Fd fd(open("/proc/sys/net/ipv4/ip_forward", O_WRONLY | O_CLOEXEC));
     if (!fd || write(fd.get(), "1", 1) != 1) return fail_errno("/proc/sys/net/ipv4/ip_forward");
     return {};
 }
 
-} // namespace
-
-Result<void> DemoStage::mount_private_folders() {
+// A bpffs and a state directory over /tmp, which every machine has; the machine's own /tmp is not changed, only hidden
+// from this process.
+Result<Instance> mount_private_folders() {
     if (unshare(CLONE_NEWNS) != 0) return fail(not_permitted("cannot make a mount namespace", errno));
     if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
         return fail(not_permitted("cannot make the mounts private", errno));
-    // Over /tmp, which every machine has; the machine's own /tmp is not changed, only hidden from this process.
     if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700") != 0)
         return fail(not_permitted("cannot mount a tmpfs", errno));
     if (mkdir("/tmp/bpf", 0700) != 0 || mount("bpf", "/tmp/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
         return fail(not_permitted("cannot mount a bpffs", errno));
-    instance.bpffs = "/tmp/bpf";
-    instance.state_dir = "/tmp/state";
-    return {};
+    return Instance{.bpffs = "/tmp/bpf", .state_dir = "/tmp/state"};
 }
 
-Result<void> DemoStage::connect() {
-    KUDO_TRY(internet.run([&]() -> Result<void> {
+Result<void> connect_namespaces(const DemoStage& stage) {
+    const auto link = [](const char* name, const NetworkNamespace& peer) {
+        return fmt::format("link add {} up type veth peer name eth0 netns /proc/{}/fd/{}", name, getpid(), peer.fd());
+    };
+    KUDO_TRY(stage.internet.run([&]() -> Result<void> {
         KUDO_TRY(ip({
-            fmt::format("link add tohost type veth peer name eth0 netns {}", path_of(host)),
-            fmt::format("link add tokudo type veth peer name eth0 netns {}", path_of(server)),
-            fmt::format("link add tostranger type veth peer name eth0 netns {}", path_of(stranger)),
+            link("tohost", stage.host),
+            link("tokudo", stage.server),
+            link("tostranger", stage.stranger),
             "address add 10.77.0.1/24 dev tohost",
             "address add 52.200.60.18/28 dev tokudo",
             "address add 198.51.100.1/24 dev tostranger",
-            "link set tohost up",
-            "link set tokudo up",
-            "link set tostranger up",
             fmt::format("route add {} via {}", demo_region_address, demo_media_address),
         }));
         return forward_packets();
     }));
-    KUDO_TRY(host.run([] {
+    KUDO_TRY(stage.host.run([] {
         return ip({"address add 10.77.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.77.0.1"});
     }));
-    KUDO_TRY(server.run([] {
+    KUDO_TRY(stage.server.run([] {
         return ip({fmt::format("address add {}/28 dev eth0", demo_media_address),
                    fmt::format("address add {}/32 dev eth0", demo_region_address), "link set eth0 up",
                    "route add default via 52.200.60.18"});
     }));
-    return stranger.run([] {
+    return stage.stranger.run([] {
         return ip({fmt::format("address add {}/24 dev eth0", demo_stranger_address), "link set eth0 up",
                    "route add default via 198.51.100.1"});
     });
 }
 
-Result<DemoStage> DemoStage::build() {
-    auto host = NetworkNamespace::create(), internet = NetworkNamespace::create(), server = NetworkNamespace::create(),
-         stranger = NetworkNamespace::create();
-    for (auto* space : {&host, &internet, &server, &stranger})
-        if (!*space) return fail(std::move(space->error()));
-    DemoStage stage(std::move(*host), std::move(*internet), std::move(*server), std::move(*stranger));
-    KUDO_TRY(stage.mount_private_folders());
-    KUDO_TRY(stage.connect());
+} // namespace
+
+Result<DemoStage> build_demo_stage() {
+    auto host = KUDO_TRY(NetworkNamespace::create()), internet = KUDO_TRY(NetworkNamespace::create()),
+         server = KUDO_TRY(NetworkNamespace::create()), stranger = KUDO_TRY(NetworkNamespace::create());
+    auto instance = KUDO_TRY(mount_private_folders());
+    DemoStage stage{std::move(host), std::move(internet), std::move(server), std::move(stranger), std::move(instance)};
+    KUDO_TRY(connect_namespaces(stage));
     return stage;
 }
 

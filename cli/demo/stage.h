@@ -17,20 +17,11 @@ inline constexpr const char* demo_media_address = "52.200.60.17";
 inline constexpr const char* demo_region_address = "3.97.146.187";
 inline constexpr const char* demo_stranger_address = "198.51.100.7";
 
-class DemoStage {
-public:
-    // Moves the calling thread, and those it starts from then on, into a mount namespace of their own.
-    static Result<DemoStage> build();
-
+struct DemoStage {
     NetworkNamespace host, internet, server, stranger;
     Instance instance;
-
-private:
-    DemoStage(NetworkNamespace host_, NetworkNamespace internet_, NetworkNamespace server_, NetworkNamespace stranger_)
-        : host(std::move(host_)), internet(std::move(internet_)), server(std::move(server_)),
-          stranger(std::move(stranger_)) {}
-    Result<void> mount_private_folders();
-    Result<void> connect();
 };
+// Moves the calling thread, and those it starts from then on, into a mount namespace of their own.
+Result<DemoStage> build_demo_stage();
 
 } // namespace kudo

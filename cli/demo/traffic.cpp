@@ -16,16 +16,11 @@ namespace kudo {
 
 namespace {
 
-sockaddr_in address_of(const Endpoint& endpoint) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(endpoint.port);
-    inet_pton(AF_INET, endpoint.address, &address.sin_addr);
-    return address;
-}
+enum class Side { Server, Client };
 
-// A socket of the namespace that gives up waiting after 3 s.
-Result<Fd> open_socket(const NetworkNamespace& space, int type) {
+// A socket of the namespace, bound or connected to the endpoint, that gives up waiting after 3 s. A server's tells the
+// DSCP of what arrives.
+Result<Fd> open_socket(const NetworkNamespace& space, Side side, const Endpoint& endpoint, int type) {
     Fd fd;
     KUDO_TRY(space.run([&]() -> Result<void> {
         fd = Fd(socket(AF_INET, type | SOCK_CLOEXEC, 0));
@@ -36,26 +31,17 @@ Result<Fd> open_socket(const NetworkNamespace& space, int type) {
     const int on = 1;
     if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
         setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
-        setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0)
         return fail_errno("setsockopt");
-    return fd;
-}
-
-Result<Fd> open_server(const Endpoint& endpoint, int type) {
-    auto fd = KUDO_TRY(open_socket(*endpoint.space, type));
-    const sockaddr_in address = address_of(endpoint);
-    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return fail_errno("bind");
-    if (type == SOCK_STREAM && listen(fd.get(), 1) != 0) return fail_errno("listen");
-    const int on = 1;
-    if (setsockopt(fd.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0) return fail_errno("IP_RECVTOS");
-    return fd;
-}
-
-Result<Fd> open_client(const NetworkNamespace& space, const Endpoint& server, int type) {
-    auto fd = KUDO_TRY(open_socket(space, type));
-    const sockaddr_in address = address_of(server);
-    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno(fmt::format("connect to {}:{}", server.address, server.port));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(endpoint.port);
+    inet_pton(AF_INET, endpoint.address, &address.sin_addr);
+    const auto open = side == Side::Server ? bind : connect;
+    if (open(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        (side == Side::Server && type == SOCK_STREAM && listen(fd.get(), 1) != 0))
+        return fail_errno(fmt::format("{}:{}", endpoint.address, endpoint.port));
     return fd;
 }
 
@@ -101,8 +87,8 @@ uint64_t pour(int fd, uint64_t bytes) {
 
 Result<UdpOutcome> exchange_udp(const NetworkNamespace& client, const Endpoint& server, unsigned packets,
                                 unsigned bytes) {
-    auto echo = KUDO_TRY(open_server(server, SOCK_DGRAM));
-    auto sender = KUDO_TRY(open_client(client, server, SOCK_DGRAM));
+    const auto echo = KUDO_TRY(open_socket(*server.space, Side::Server, server, SOCK_DGRAM));
+    const auto sender = KUDO_TRY(open_socket(client, Side::Client, server, SOCK_DGRAM));
     UdpOutcome outcome;
     std::atomic<bool> stop = false;
     std::thread echoing([&] { echo_udp(echo.get(), stop, outcome.dscp_received); });
@@ -119,13 +105,13 @@ Result<UdpOutcome> exchange_udp(const NetworkNamespace& client, const Endpoint& 
 }
 
 Result<uint64_t> exchange_tcp(const NetworkNamespace& client, const Endpoint& server, uint64_t bytes) {
-    auto listener = KUDO_TRY(open_server(server, SOCK_STREAM));
+    const auto listener = KUDO_TRY(open_socket(*server.space, Side::Server, server, SOCK_STREAM));
     std::thread serving([&] {
         const Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (connection) pour(connection.get(), drain(connection.get()));
     });
     uint64_t received = 0;
-    auto connection = open_client(client, server, SOCK_STREAM);
+    auto connection = open_socket(client, Side::Client, server, SOCK_STREAM);
     if (connection) {
         pour(connection->get(), bytes);
         received = drain(connection->get());

@@ -17,73 +17,55 @@ bool is_zero(const Directions& directions) {
     return directions[KUDO_INGRESS].packets == 0 && directions[KUDO_EGRESS].packets == 0;
 }
 
-std::vector<Column> counter_columns(std::vector<Column> columns, bool rates) {
+using Cells = std::vector<std::string>;
+
+std::vector<Column> counter_columns(std::vector<Column> columns, std::vector<Column> more = {}) {
     for (const char* title : {"IN PACKETS", "IN BYTES", "OUT PACKETS", "OUT BYTES"})
         columns.push_back({title, Align::Right});
-    if (rates) {
-        for (const char* title : {"IN PKT/S", "IN RATE", "OUT PKT/S", "OUT RATE"})
-            columns.push_back({title, Align::Right});
-    }
+    columns.insert(columns.end(), more.begin(), more.end());
     return columns;
 }
 
-void add_counters(std::vector<std::string>& cells, const Directions& directions) {
-    for (const kudo_direction direction : {KUDO_INGRESS, KUDO_EGRESS}) {
-        cells.push_back(count_text(directions[direction].packets));
-        cells.push_back(bytes_text(directions[direction].bytes));
-    }
+void add_counters(Cells& cells, const Directions& directions) {
+    for (const kudo_counter& counter : directions)
+        cells.insert(cells.end(), {count_text(counter.packets), bytes_text(counter.bytes)});
 }
 
-void add_rates(std::vector<std::string>& cells, const Directions& directions, double seconds) {
-    for (const kudo_direction direction : {KUDO_INGRESS, KUDO_EGRESS}) {
-        cells.push_back(packet_rate_text(static_cast<double>(directions[direction].packets) / seconds));
-        cells.push_back(bit_rate_text(8 * static_cast<double>(directions[direction].bytes) / seconds));
-    }
+// After an empty line; nothing for an empty table.
+std::string section(const Table& table, bool colour, const char* after = "") {
+    return table.empty() ? "" : "\n" + table.text(colour) + after;
 }
 
-class ServiceRows {
-public:
-    explicit ServiceRows(const Growth* growth)
-        : growth_(growth), table_(counter_columns({{"SERVICE"}, {"CLASS"}}, growth != nullptr)) {}
-
-    void add_service(const std::string& name, const Statistics::ServiceCounters& service) {
-        const bool all_zero = is_zero(service.total());
-        bool first = true;
-        for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL, KUDO_CLASS_NONE}) {
-            if (is_zero(service.classes[class_])) continue;
-            const std::string label = class_ == KUDO_CLASS_NONE ? "no rule" : std::string(class_name(class_));
-            add(first ? name : "", label, service.classes[class_], grown(name, class_));
-            first = false;
-        }
-        if (all_zero) add(name, "-", {}, {}, Style::Dim);
-    }
-    void add_totals(const Directions& totals) {
-        add("all packets", "", totals, growth_ ? growth_->totals : Directions{}, Style::Bold);
-    }
-    [[nodiscard]] std::string text(bool colour) const { return table_.text(colour); }
-
-private:
-    [[nodiscard]] Directions grown(const std::string& name, kudo_class class_) const {
-        if (!growth_) return {};
-        const auto found = growth_->services.find(name);
-        return found == growth_->services.end() ? Directions{} : found->second.classes[class_];
-    }
-    void add(const std::string& name, const std::string& label, const Directions& counters, const Directions& added,
-             Style style = Style::Plain) {
-        std::vector<std::string> cells = {name, label};
+std::string services_text(const Statistics& statistics, const Growth* growth, bool colour) {
+    std::vector<Column> rates;
+    if (growth)
+        for (const char* title : {"IN PKT/S", "IN RATE", "OUT PKT/S", "OUT RATE"})
+            rates.push_back({title, Align::Right});
+    Table table(counter_columns({{"SERVICE"}, {"CLASS"}}, std::move(rates)));
+    const auto add = [&](Cells cells, const Directions& counters, const Directions& added, Style style) {
         add_counters(cells, counters);
-        if (growth_) add_rates(cells, added, growth_->seconds);
-        table_.add(std::move(cells), style);
+        for (const kudo_counter& counter : added)
+            if (growth)
+                cells.insert(cells.end(), {packet_rate_text(static_cast<double>(counter.packets) / growth->seconds),
+                                           bit_rate_text(8 * static_cast<double>(counter.bytes) / growth->seconds)});
+        table.add(std::move(cells), style);
+    };
+    for (const auto& [service, counters] : statistics.services) {
+        const auto grown = growth && growth->services.contains(service) ? growth->services.at(service).classes
+                                                                        : decltype(counters.classes){};
+        std::string name = service; // in its first row only
+        for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL, KUDO_CLASS_NONE})
+            if (!is_zero(counters.classes[class_]))
+                add({std::exchange(name, ""), class_ == KUDO_CLASS_NONE ? "no rule" : std::string(class_name(class_))},
+                    counters.classes[class_], grown[class_], Style::Plain);
+        if (!name.empty()) add({name, "-"}, {}, {}, Style::Dim);
     }
-
-    const Growth* growth_;
-    Table table_;
-};
+    add({"all packets", ""}, statistics.totals, growth ? growth->totals : Directions{}, Style::Bold);
+    return table.text(colour);
+}
 
 std::string reasons_text(const Statistics& statistics, bool colour) {
-    auto columns = counter_columns({{"REASON"}}, false);
-    columns.push_back({"MEANING"});
-    Table table(std::move(columns));
+    Table table(counter_columns({{"REASON"}}, {{"MEANING"}}));
     for (std::size_t i = 0; i < statistics.reasons.size(); ++i) {
         if (is_zero(statistics.reasons[i])) continue;
         const auto reason = static_cast<kudo_reason>(i);
@@ -92,7 +74,7 @@ std::string reasons_text(const Statistics& statistics, bool colour) {
         cells.emplace_back(reason_text(reason));
         table.add(std::move(cells));
     }
-    return table.empty() ? "" : "\n" + table.text(colour);
+    return section(table, colour);
 }
 
 std::string queues_text(const Statistics& statistics, bool colour) {
@@ -114,7 +96,7 @@ std::string queues_text(const Statistics& statistics, bool colour) {
                        number(part.drops), part.delay_us ? fmt::format("{:.1f} ms", *part.delay_us / 1000.0) : "-"});
         }
     }
-    return table.empty() ? "" : "\n" + table.text(colour);
+    return section(table, colour);
 }
 
 std::string moved_names_text(const Statistics& statistics, bool colour) {
@@ -122,9 +104,8 @@ std::string moved_names_text(const Statistics& statistics, bool colour) {
     for (const NamedAddress& named : statistics.stale.moved_names)
         table.add({named.name, named.address.text(), named.service, named.interface,
                    age_text(statistics.read_at - named.last_seen)});
-    if (table.empty()) return "";
-    return "\n" + table.text(colour) +
-           "DNS gave these addresses, which the range map lacks; kudo-agent status says what that may mean.\n";
+    return section(table, colour,
+                   "DNS gave these addresses, which the range map lacks; kudo-agent status says what that may mean.\n");
 }
 
 std::string strays_text(const Statistics& statistics, bool colour) {
@@ -135,12 +116,11 @@ std::string strays_text(const Statistics& statistics, bool colour) {
                  {"ANSWERS", Align::Right},
                  {"LAST ANSWER", Align::Right}});
     for (const StrayRemote& stray : statistics.stale.strays)
-        table.add({stray.remote.text(), stray.name.empty() ? "-" : stray.name, stray.interface,
-                   count_text(stray.requests), count_text(stray.answers),
-                   age_text(statistics.read_at - stray.last_seen)});
-    if (table.empty()) return "";
-    return "\n" + table.text(colour) +
-           "Media servers answer there (STUN), outside of the range map; kudo-agent status says what that may mean.\n";
+        table.add({stray.remote.text(), text_or_dash(stray.name), stray.interface, count_text(stray.requests),
+                   count_text(stray.answers), age_text(statistics.read_at - stray.last_seen)});
+    return section(
+        table, colour,
+        "Media servers answer there (STUN), outside of the range map; kudo-agent status says what that may mean.\n");
 }
 
 // Which SSRC of the shown flows is what.
@@ -153,7 +133,7 @@ std::string streams_text(const Statistics& statistics, std::size_t shown, bool c
                        direction == KUDO_EGRESS ? "egress" : "ingress", std::string(rtp_kind_name(what.kind)),
                        count_text(what.packets), rtp_reason(what)});
     }
-    return table.empty() ? "" : "\n" + table.text(colour);
+    return section(table, colour);
 }
 
 std::string flows_text(const Statistics& statistics, const StatsView& view) {
@@ -161,16 +141,14 @@ std::string flows_text(const Statistics& statistics, const StatsView& view) {
         if (statistics.flow_entries == 0) return "\nNo flows with KUDO yet.\n";
         return fmt::format("\n{}; kudo-agent stats --flows lists them.\n", counted(statistics.flow_entries, "flow"));
     }
-    auto columns = counter_columns({{"FLOW"}, {"LOCAL"}, {"REMOTE"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}}, false);
-    columns.push_back({"INTERFACE"});
-    columns.push_back({"SEEN", Align::Right});
-    Table table(std::move(columns));
+    Table table(counter_columns({{"FLOW"}, {"LOCAL"}, {"REMOTE"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}},
+                                {{"INTERFACE"}, {"SEEN", Align::Right}}));
     const std::size_t shown = std::min(statistics.flows.size(), view.flow_limit);
     for (std::size_t i = 0; i < shown; ++i) {
         const FlowRecord& flow = statistics.flows[i];
         std::vector<std::string> cells = {
             protocol_name(flow.protocol), endpoint_text(flow.local, flow.local_port),
-            endpoint_text(flow.remote, flow.remote_port), flow.service.empty() ? "-" : flow.service,
+            endpoint_text(flow.remote, flow.remote_port), text_or_dash(flow.service),
             // Without a rule the reason tells more than the class.
             std::string(flow.class_ == KUDO_CLASS_NONE ? reason_name(flow.reason) : class_name(flow.class_)),
             std::string(verdict_name(flow.verdict))};
@@ -180,7 +158,7 @@ std::string flows_text(const Statistics& statistics, const StatsView& view) {
         table.add(std::move(cells));
     }
     if (table.empty()) return "\nNo flows with KUDO yet.\n";
-    std::string text = "\n" + table.text(view.colour);
+    std::string text = section(table, view.colour);
     if (shown < statistics.flows.size()) text += fmt::format("and {} more\n", statistics.flows.size() - shown);
     return text + streams_text(statistics, shown, view.colour);
 }
@@ -188,11 +166,7 @@ std::string flows_text(const Statistics& statistics, const StatsView& view) {
 } // namespace
 
 std::string stats_text(const Statistics& statistics, const StatsView& view) {
-    ServiceRows services(view.growth);
-    for (const auto& [name, service] : statistics.services)
-        services.add_service(name, service);
-    services.add_totals(statistics.totals);
-    std::string text = services.text(view.colour) + reasons_text(statistics, view.colour) +
+    std::string text = services_text(statistics, view.growth, view.colour) + reasons_text(statistics, view.colour) +
                        queues_text(statistics, view.colour) + strays_text(statistics, view.colour) +
                        moved_names_text(statistics, view.colour) + flows_text(statistics, view);
     if (statistics.unrecorded_flow_packets > 0)
