@@ -18,7 +18,7 @@
 
 namespace {
 
-// Nobody can be told if standard error cannot be written; the exit status says it.
+// If standard error cannot be written, the exit status alone tells it.
 void print_error(std::string_view message) {
     const std::string line = fmt::format("kudo-agent: {}\n", kudo::one_line(message));
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());

@@ -28,7 +28,7 @@ void add_commands(CLI::App& parent, const std::vector<Command>& table, Run& chos
     }
 }
 
-// A config file that is there must be a file: reading a pipe would wait for ever.
+// A config file that is there must be a file: reading a pipe would block indefinitely.
 std::string refuse_special_file(const std::string& path) {
     std::error_code ignored;
     const auto status = std::filesystem::status(path, ignored);
@@ -97,7 +97,7 @@ Run say(std::string text, int status) {
     return [text = std::move(text), status](const GlobalOptions&) -> Result<int> {
         if (status == exit_done)
             KUDO_TRY(print(text));
-        else // nobody can be told if standard error is closed; the exit status says it
+        else // if standard error is closed, the exit status alone tells it
             std::fputs(text.c_str(), stderr);
         return status;
     };

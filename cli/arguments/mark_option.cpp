@@ -33,7 +33,7 @@ std::optional<uint32_t> number(std::string_view text) {
     return value;
 }
 
-// The treatments that a class's name stands for; none: it is no such name.
+// The treatments that a class name stands for; empty: there is no such class.
 std::vector<kudo_treatment> treatments_of(std::string_view name) {
     if (name == "media") return {KUDO_TREATMENT_AUDIO, KUDO_TREATMENT_VIDEO};
     for (int i = 0; i < KUDO_TREATMENTS; ++i) {

@@ -26,7 +26,7 @@ Result<uint8_t> parse_dscp(std::string_view text);
 Result<Marks> parse_marks(const std::vector<std::string>& specs);
 std::string mark_text(const kudo_mark& mark); // "DSCP AF41, priority 6"; "unmarked"
 
-// "VALUE[/MASK]", hexadecimal with 0x or decimal, or "none". Without a mask only the bits of VALUE are ours.
+// "VALUE[/MASK]", hexadecimal with 0x or decimal, or "none". Without a mask, the bits of VALUE are the mask.
 Result<FirewallMark> parse_firewall_mark(std::string_view text);
 std::string firewall_mark_text(FirewallMark mark); // "0x10/0xf0"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent demo`: enable, real traffic both ways, stats, disable, all in private namespaces.
-// Invariant: the commands that it shows are the code that those commands run; nothing is staged but the place.
 #include "cli/commands/demo.h"
 
 #include <fmt/format.h>

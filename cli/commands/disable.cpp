@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent disable`: puts everything back as it was.
-// Invariant: doing it twice is the same as once, and both are successes.
 #include "cli/commands/disable.h"
 
 #include <fmt/format.h>

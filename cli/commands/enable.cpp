@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent enable`: sets the desired state and makes it so.
-// Invariant: declarative: what is not named goes to its default, but the applied range map stays.
 #include "cli/commands/enable.h"
 
 #include <memory>
@@ -51,22 +49,22 @@ tl::unexpected<Error> region_missing(const Instance& instance) {
                     regions_text(current ? current->maps.active.map : built_in_range_map())));
 }
 
-// `wanted`: what the options say; without max_flows, which keeps its size until disable, and the range map.
-Result<int> enable(DesiredState wanted, const GlobalOptions& global) {
-    wanted.enabled = true;
-    wanted.regions = normalised(wanted.regions);
-    if (wanted.regions.empty()) return region_missing(global.instance);
+// `desired`: what the options say; without max_flows, which keeps its size until disable, and the range map.
+Result<int> enable(DesiredState desired, const GlobalOptions& global) {
+    desired.enabled = true;
+    desired.regions = normalised(desired.regions);
+    if (desired.regions.empty()) return region_missing(global.instance);
     const auto change = [&](DesiredState& state) -> Result<void> {
-        if (wanted.max_flows == 0) wanted.max_flows = state.enabled ? state.max_flows : default_max_flows;
-        wanted.ranges = std::move(state.ranges);
-        advance(wanted.ranges, global.acceptance.grace, current_time_point());
-        state = wanted;
+        if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
+        desired.ranges = std::move(state.ranges);
+        advance(desired.ranges, global.acceptance.grace, current_time_point());
+        state = desired;
         return {};
     };
     auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const auto summary = KUDO_TRY(summarise(rules));
-    for (std::string& warning : choice_warnings(rules.maps.active.map, wanted.compile_options()))
+    for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
         report.warnings.push_back(std::move(warning));
 
     const std::string headline =
@@ -82,50 +80,50 @@ Result<int> enable(DesiredState wanted, const GlobalOptions& global) {
 // A new option: its field in DesiredState, and its lines here and in docs/commands.md.
 Run setup_enable(CLI::App& app) {
     using Words = std::vector<std::string>;
-    const auto wanted = std::make_shared<DesiredState>();
-    wanted->max_flows = 0; // not given
-    app.add_option("--region", wanted->regions, "Regions of your KUDO accounts: us, eu, ca, cn")
+    const auto desired = std::make_shared<DesiredState>();
+    desired->max_flows = 0; // not given
+    app.add_option("--region", desired->regions, "Regions of your KUDO accounts: us, eu, ca, cn")
         ->type_name("REGION[,REGION]")
         ->delimiter(',')
         ->allow_extra_args(false);
-    app.add_flag("--teams", wanted->teams, "Also KUDO in Microsoft Teams");
-    add_option(app, "--mode", wanted->mode, parse_mode, "observe: count; prioritise: count and mark, never drop")
+    app.add_flag("--teams", desired->teams, "Also KUDO in Microsoft Teams");
+    add_option(app, "--mode", desired->mode, parse_mode, "observe: count; prioritise: count and mark, never drop")
         ->type_name("MODE")
         ->default_str("prioritise");
-    add_option<Words>(app, "--interface", wanted->interfaces, parse_interfaces,
+    add_option<Words>(app, "--interface", desired->interfaces, parse_interfaces,
                       "Repeatable; default: those with a default route")
         ->type_name("IF")
         ->allow_extra_args(false);
-    app.add_flag("--xdp-generic", wanted->xdp_generic,
+    app.add_flag("--xdp-generic", desired->xdp_generic,
                  "Where a driver has no XDP, use the kernel's generic one before tc");
-    add_option(app, "--tc-hook", wanted->tc_hook, parse_tc_hook, "auto, tcx or clsact")
+    add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook, "auto, tcx or clsact")
         ->type_name("HOOK")
         ->default_str("auto");
-    add_option<Words>(app, "--mark", wanted->marks, parse_marks, "How a class leaves, repeatable; see below")
+    add_option<Words>(app, "--mark", desired->marks, parse_marks, "How a class leaves, repeatable; see below")
         ->type_name("CLASS=SPEC")
         ->allow_extra_args(false);
-    const auto read_firewall_mark = [state = wanted.get()](const std::string& text) -> Result<uint32_t> {
+    const auto read_firewall_mark = [state = desired.get()](const std::string& text) -> Result<uint32_t> {
         const auto mark = KUDO_TRY(parse_firewall_mark(text));
         state->firewall_mark = mark.value;
         return mark.mask;
     };
-    add_option(app, "--firewall-mark", wanted->firewall_mark_mask, read_firewall_mark,
+    add_option(app, "--firewall-mark", desired->firewall_mark_mask, read_firewall_mark,
                "Mark of incoming prioritised packets, for a host firewall")
         ->type_name("VALUE[/MASK]")
         ->default_str("none");
-    add_option(app, "--uplink", wanted->queues.uplink, parse_line,
+    add_option(app, "--uplink", desired->queues.uplink, parse_line,
                "What the line carries out, for a queue of ours: 20mbit, auto or off")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--downlink", wanted->queues.downlink, parse_line, "What the line carries in")
+    add_option(app, "--downlink", desired->queues.downlink, parse_line, "What the line carries in")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--queue", wanted->queues.kind, parse_queue, "auto, cake, htb, prio or pfifo_fast")
+    add_option(app, "--queue", desired->queues.kind, parse_queue, "auto, cake, htb, prio or pfifo_fast")
         ->type_name("KIND")
         ->default_str("auto");
-    app.add_flag("--replace-qdisc", wanted->queues.replace_qdisc,
+    app.add_flag("--replace-qdisc", desired->queues.replace_qdisc,
                  "Replace also a queue that an admin has made; disable puts it back");
-    app.add_option("--max-flows", wanted->max_flows, "IPv4 flows to remember, a quarter of it for IPv6 (131072)")
+    app.add_option("--max-flows", desired->max_flows, "IPv4 flows to remember, a quarter of it for IPv6 (131072)")
         ->type_name("N")
         ->check(CLI::Range(1024, 8 * 1024 * 1024));
     app.footer(
@@ -137,7 +135,7 @@ Run setup_enable(CLI::App& app) {
         "marks; off touches no queue. In a queue with classes of ours a class has its own, whatever its priority.\n"
         "Without MASK only the bits of VALUE are touched.\n"
         "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
-    return [wanted](const GlobalOptions& global) { return enable(*wanted, global); };
+    return [desired](const GlobalOptions& global) { return enable(*desired, global); };
 }
 
 } // namespace kudo

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent explain`: what would happen to a packet, and by which line of which map.
-// Invariant: reading only, and needs no capability: what may not be read is replaced by what is built in, and that is
-// said.
 #include "cli/commands/explain.h"
 
 #include <memory>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent stats`: the counters, once or again and again.
-// Invariant: --watch ends with SIGINT or SIGTERM and is then a success.
 #include "cli/commands/stats.h"
 
 #include <algorithm>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent status`: desired against actual.
-// Invariant: the answer is printed whatever the exit status is.
 #include "cli/commands/status.h"
 
 #include <nlohmann/json.hpp>

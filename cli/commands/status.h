@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `kudo-agent status`.
+// `kudo-agent status`: desired against actual.
+// Invariant: the answer is printed whatever the exit status is.
 #pragma once
 
 #include "cli/arguments/command.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How a command answers: text on standard output, whole, aligned, and in colour only where a person sees it; and an
-// exit status. Invariant: output that could not be written is an Error, never silence and never a signal.
+// How a command answers: on standard output, whole, aligned, coloured on a terminal only; and by its exit status.
+// Invariant: output that could not be written is an Error, never silence and never a signal.
 #pragma once
 
 #include <string>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Scales numbers to units.
-// Invariant: a number that rounds up to 1000 is written in the next unit.
 #include "cli/terminal/units.h"
 
 #include <algorithm>

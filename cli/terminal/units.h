@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Numbers in units that people think in. Exact ones are what --json is for.
-// Invariant: at most four characters of digits, then the unit.
+// Invariant: at most four characters of digits, then the unit; what rounds up to 1000 is written in the next unit.
 #pragma once
 
 #include <chrono>

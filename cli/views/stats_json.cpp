@@ -98,7 +98,7 @@ public:
         if (flow.class_ == KUDO_CLASS_MEDIA)
             rtp = R"("rtp":)" + OrderedJson(flow.streams).dump() + ",";
         else if (flow.class_ == KUDO_CLASS_FALLBACK)
-            rtp = R"("rtp":null,)"; // within TLS: nobody can see any
+            rtp = R"("rtp":null,)"; // TLS hides it
         fmt::format_to(std::back_inserter(text),
                        R"({{"protocol":"{}","local":"{}","local_port":{},"remote":"{}","remote_port":{},)"
                        R"("service":{},"class":"{}","range":{},"interface":{},"verdict":"{}","reason":"{}",)"

@@ -16,7 +16,7 @@ struct Growth {
     Directions totals{};
     std::map<std::string, Statistics::ServiceCounters> services;
 };
-// Counters that went down have begun anew: their growth is what they show now.
+// Counters that went down were reset: their growth is what they show now.
 Growth growth(const Statistics& before, const Statistics& now, double seconds);
 
 struct StatsView {
