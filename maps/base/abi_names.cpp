@@ -1,69 +1,56 @@
 // SPDX-License-Identifier: MIT
 #include "maps/base/abi_names.h"
 
+#include <span>
+
 namespace kudo {
+namespace {
+
+// The name at this place; of a place that has none, what the kernel's programs never say.
+std::string_view name_at(std::span<const std::string_view> names, std::size_t place,
+                         std::string_view other = "unknown") {
+    return place < names.size() ? names[place] : other;
+}
+
+} // namespace
 
 std::string_view class_name(kudo_class class_) {
-    switch (class_) {
-    case KUDO_CLASS_MEDIA:
-        return "media";
-    case KUDO_CLASS_FALLBACK:
-        return "fallback";
-    case KUDO_CLASS_CONTROL:
-        return "control";
-    case KUDO_CLASS_NONE:
-    case KUDO_CLASSES:
-        break;
-    }
-    return "none";
+    static constexpr std::string_view names[] = {"none", "media", "fallback", "control"};
+    return name_at(names, class_, "none");
 }
 
 std::string_view treatment_name(kudo_treatment treatment) {
     static constexpr std::string_view names[] = {"audio", "video", "fallback", "control"};
-    return names[treatment];
+    return name_at(names, treatment);
 }
 
 std::string_view mode_name(kudo_mode mode) {
-    switch (mode) {
-    case KUDO_OBSERVE:
-        return "observe";
-    case KUDO_PRIORITISE:
-        return "prioritise";
-    case KUDO_ENFORCE:
-        return "enforce";
-    }
-    return "unknown";
+    static constexpr std::string_view names[] = {"observe", "prioritise", "enforce"};
+    return name_at(names, mode);
+}
+
+std::string_view verdict_name(kudo_verdict verdict) {
+    static constexpr std::string_view names[] = {"pass", "prioritise", "drop"};
+    return name_at(names, verdict);
+}
+
+std::string_view rtp_kind_name(uint8_t kind) {
+    static constexpr std::string_view names[] = {"unknown", "audio", "video"};
+    return name_at(names, kind);
 }
 
 std::string_view reason_name(kudo_reason reason) {
 #define KUDO_REASON_NAME(NAME, name, enforcement, text) #name,
     static constexpr std::string_view names[] = {KUDO_REASONS(KUDO_REASON_NAME)};
 #undef KUDO_REASON_NAME
-    return reason < KUDO_REASON_END ? names[reason] : "unknown";
+    return name_at(names, reason);
 }
 
 std::string_view reason_text(kudo_reason reason) {
 #define KUDO_REASON_TEXT(NAME, name, enforcement, text) text,
     static constexpr std::string_view texts[] = {KUDO_REASONS(KUDO_REASON_TEXT)};
 #undef KUDO_REASON_TEXT
-    return reason < KUDO_REASON_END ? texts[reason] : "unknown";
-}
-
-std::string_view verdict_name(kudo_verdict verdict) {
-    switch (verdict) {
-    case KUDO_PASS:
-        return "pass";
-    case KUDO_PRIORITISED:
-        return "prioritise";
-    case KUDO_DROP:
-        return "drop";
-    }
-    return "unknown";
-}
-
-std::string_view rtp_kind_name(uint8_t kind) {
-    static constexpr std::string_view names[] = {"unknown", "audio", "video"};
-    return kind < std::size(names) ? names[kind] : "unknown";
+    return name_at(texts, reason);
 }
 
 } // namespace kudo

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Turns an errno into an Error. Used wherever a system call failed.
-// Invariant: the number is kept beside the text.
 #include "maps/base/result.h"
 
 #include <system_error>

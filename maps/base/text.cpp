@@ -8,9 +8,9 @@
 
 namespace kudo {
 
-std::string escaped(std::string_view text, std::size_t longest) {
+std::string escaped(std::string_view text, std::size_t max_length) {
     std::string result;
-    for (const char character : text.substr(0, longest)) {
+    for (const char character : text.substr(0, max_length)) {
         if (character == '"' || character == '\\')
             (result += '\\') += character;
         else if (character >= ' ' && character <= '~')
@@ -18,11 +18,21 @@ std::string escaped(std::string_view text, std::size_t longest) {
         else
             result += fmt::format("\\x{:02x}", static_cast<unsigned char>(character));
     }
-    return text.size() > longest ? result + "..." : result;
+    return text.size() > max_length ? result + "..." : result;
 }
 
 std::string quoted_text(std::string_view text) {
     return '"' + escaped(text, 80) + '"';
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> parts;
+    while (true) {
+        const std::size_t end = text.find(separator);
+        parts.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) return parts;
+        text.remove_prefix(end + 1);
+    }
 }
 
 std::string joined(std::span<const std::string> parts) {
@@ -30,11 +40,7 @@ std::string joined(std::span<const std::string> parts) {
 }
 
 std::string hex(std::span<const unsigned char> bytes) {
-    std::string result;
-    result.reserve(bytes.size() * 2);
-    for (const unsigned char byte : bytes)
-        result += fmt::format("{:02x}", byte);
-    return result;
+    return fmt::format("{:02x}", fmt::join(bytes, ""));
 }
 
 bool is_simple_name(std::string_view text) {

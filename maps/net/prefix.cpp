@@ -24,72 +24,11 @@ std::optional<unsigned> decimal(std::string_view text, unsigned limit) {
     return value;
 }
 
-tl::unexpected<Error> not_an_address(std::string_view text) {
-    return bad_input(quoted_text(text) + " is not an IP address");
-}
-
-Result<Address> parse_ipv4(std::string_view text) {
-    Address address;
-    std::string_view rest = text;
-    for (std::size_t part = 0; part < 4; ++part) {
-        const std::size_t dot = rest.find('.');
-        if ((dot == std::string_view::npos) != (part == 3)) return not_an_address(text);
-        const std::string_view number = rest.substr(0, dot);
-        const bool only_digits = std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; });
-        if (number.size() > 1 && number.front() == '0' && only_digits)
-            return bad_input(quoted_text(text) + " has a number with a leading zero; write plain decimal numbers");
-        const auto value = decimal(number, 255);
-        if (!value) return not_an_address(text);
-        address.bytes[part] = static_cast<uint8_t>(*value);
-        rest = part == 3 ? std::string_view{} : rest.substr(dot + 1);
-    }
-    return address;
-}
-
-Result<Address> parse_ipv6(std::string_view text) {
-    if (text.find('%') != std::string_view::npos)
-        return bad_input(quoted_text(text) + " has a zone id; a range map knows no interfaces");
-    if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return not_an_address(text);
-    Address address{.family = Family::IPv6};
-    if (inet_pton(AF_INET6, std::string(text).c_str(), address.bytes.data()) != 1) return not_an_address(text);
-    return address;
-}
-
-bool is_ipv4_mapped(const Address& address) {
-    static constexpr std::array<uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    return address.family == Family::IPv6 && std::equal(mapped.begin(), mapped.end(), address.bytes.begin());
-}
-
-std::string ipv4_text(const uint8_t* bytes) {
-    return fmt::format("{}.{}.{}.{}", bytes[0], bytes[1], bytes[2], bytes[3]);
-}
-
-// RFC 5952: the longest run of at least two zero groups becomes "::", the first of equals; lower case. The mixed
-// notation is used for IPv4-mapped addresses only.
-std::string ipv6_text(const Address& address) {
-    if (is_ipv4_mapped(address)) return "::ffff:" + ipv4_text(&address.bytes[12]);
-    const auto group = [&](std::size_t i) { return address.bytes[2 * i] << 8 | address.bytes[2 * i + 1]; };
-    std::size_t run_start = 8, run_length = 1;
-    for (std::size_t i = 0; i < 8; ++i) {
-        std::size_t end = i;
-        while (end < 8 && group(end) == 0)
-            ++end;
-        if (end - i > run_length) {
-            run_start = i;
-            run_length = end - i;
-        }
-    }
-    std::string text;
-    for (std::size_t i = 0; i < 8; ++i) {
-        if (i == run_start) {
-            text += "::";
-            i += run_length - 1;
-            continue;
-        }
-        if (!text.empty() && text.back() != ':') text += ':';
-        text += fmt::format("{:x}", group(i));
-    }
-    return text;
+bool has_leading_zero(std::string_view dotted) {
+    const auto is_digit = [&](std::size_t at) { return at < dotted.size() && dotted[at] >= '0' && dotted[at] <= '9'; };
+    for (std::size_t at = 0; at < dotted.size(); ++at)
+        if (dotted[at] == '0' && is_digit(at + 1) && (at == 0 || dotted[at - 1] == '.')) return true;
+    return false;
 }
 
 bool same_bits(const Address& a, const Address& b, unsigned length) {
@@ -103,11 +42,25 @@ bool same_bits(const Address& a, const Address& b, unsigned length) {
 Result<Address> Address::parse(std::string_view text) {
     if (text.find('/') != std::string_view::npos)
         return bad_input(quoted_text(text) + " has a prefix length; write a bare address");
-    return text.find(':') == std::string_view::npos ? parse_ipv4(text) : parse_ipv6(text);
+    const bool ipv4 = text.find(':') == std::string_view::npos;
+    if (!ipv4 && text.find('%') != std::string_view::npos)
+        return bad_input(quoted_text(text) + " has a zone id; a range map knows no interfaces");
+    Address address{.family = ipv4 ? Family::IPv4 : Family::IPv6};
+    const bool fits = text.size() < INET6_ADDRSTRLEN && text.find('\0') == std::string_view::npos;
+    if (fits && inet_pton(ipv4 ? AF_INET : AF_INET6, std::string(text).c_str(), address.bytes.data()) == 1)
+        return address;
+    if (ipv4 && has_leading_zero(text))
+        return bad_input(quoted_text(text) + " has a number with a leading zero; write plain decimal numbers");
+    return bad_input(quoted_text(text) + " is not an IP address");
 }
 
 std::string Address::text() const {
-    return family == Family::IPv4 ? ipv4_text(bytes.data()) : ipv6_text(*this);
+    // glibc writes it as an IPv4-compatible address, "::0.1.0.2", which RFC 5952 section 5 does not.
+    if (family == Family::IPv6 && (bytes[12] | bytes[13]) != 0 && same_bits(*this, {.family = family}, 96))
+        return fmt::format("::{:x}:{:x}", bytes[12] << 8 | bytes[13], bytes[14] << 8 | bytes[15]);
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(family == Family::IPv4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
+    return text;
 }
 
 Result<Prefix> Prefix::parse(std::string_view text) {
@@ -121,9 +74,9 @@ Result<Prefix> Prefix::parse(std::string_view text) {
                                          quoted_text(text), address.bits()));
         length = *given;
     }
-    if (is_ipv4_mapped(address) && length >= 96)
+    if (const auto ipv4 = ipv4_of_mapped(address); ipv4 && length >= 96)
         return bad_input(fmt::format("{} is an IPv4-mapped IPv6 range, which no packet carries; write {}/{} as IPv4",
-                                     quoted_text(text), ipv4_text(&address.bytes[12]), length - 96));
+                                     quoted_text(text), ipv4->text(), length - 96));
     const Prefix canonical = prefix_of(address, length);
     if (canonical.address != address)
         return bad_input(quoted_text(text) + " has host bits set; write " + canonical.text());

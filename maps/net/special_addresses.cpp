@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The table of special blocks.
 // Invariant: every block of https://www.iana.org/assignments/iana-ipv4-special-registry and
-// https://www.iana.org/assignments/iana-ipv6-special-registry, as of 2025; what is not of them stands at the end of its
+// https://www.iana.org/assignments/iana-ipv6-special-registry, as of 2025; what is not in them comes last in its
 // family.
 #include "maps/net/special_addresses.h"
 
@@ -44,7 +44,7 @@ constexpr Row rows[] = {
     {"203.0.113.0", 24, "for documentation", "RFC 5737"},
     {"240.0.0.0", 4, "reserved", "RFC 1112"},
     {"255.255.255.255", 32, "broadcast", "RFC 919"},
-    {"224.0.0.0", 4, "multicast", "RFC 5771"}, // not of the registry
+    {"224.0.0.0", 4, "multicast", "RFC 5771"}, // not in the registry
 
     {"::1", 128, "loopback", "RFC 4291"},
     {"::", 128, "the unspecified address", "RFC 4291"},
@@ -71,8 +71,8 @@ constexpr Row rows[] = {
     {"5f00::", 16, "of segment routing", "RFC 9602"},
     {"fc00::", 7, "private", "RFC 4193"},
     {"fe80::", 10, "link-local", "RFC 4291"},
-    {"fec0::", 10, "of the former site-local addresses", "RFC 3879"}, // not of the registry
-    {"ff00::", 8, "multicast", "RFC 4291"},                           // not of the registry
+    {"fec0::", 10, "of the former site-local addresses", "RFC 3879"}, // not in the registry
+    {"ff00::", 8, "multicast", "RFC 4291"},                           // not in the registry
 };
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Blocks of addresses that are nobody's on the Internet, or everybody's: the IANA registries of special-purpose IPv4
-// and IPv6 addresses (RFC 6890), and multicast.
+// Blocks of addresses that belong to no single host on the Internet: the IANA registries of special-purpose IPv4 and
+// IPv6 addresses (RFC 6890), and multicast.
 // Invariant: every block names its RFC.
 #pragma once
 
