@@ -17,6 +17,74 @@ namespace kudo {
 
 namespace {
 
+std::optional<kudo_mode> mode_of(std::string_view name) {
+    for (const kudo_mode mode : {KUDO_OBSERVE, KUDO_PRIORITISE, KUDO_ENFORCE})
+        if (mode_name(mode) == name) return mode;
+    return std::nullopt;
+}
+
+std::string_view tc_hook_name(TcHook hook) {
+    return hook == TcHook::Auto ? "auto" : hook == TcHook::Tcx ? "tcx" : "clsact";
+}
+std::optional<TcHook> tc_hook_of(std::string_view name) {
+    for (const TcHook hook : {TcHook::Auto, TcHook::Tcx, TcHook::Clsact})
+        if (tc_hook_name(hook) == name) return hook;
+    return std::nullopt;
+}
+
+using QueueChoice = std::optional<QueueKind>;
+std::string_view queue_choice_name(const QueueChoice& kind) {
+    return kind ? queue_kind_name(*kind) : "auto";
+}
+std::optional<QueueChoice> queue_choice_of(std::string_view name) {
+    // "fq": a kind of an earlier version; the next command or tick replaces that queue.
+    if (const auto kind = queue_kind_of(name); kind || name == "auto" || name == "fq") return kind;
+    return std::nullopt;
+}
+
+} // namespace
+
+} // namespace kudo
+
+namespace nlohmann {
+
+template <> struct adl_serializer<kudo_mode> : AsText<kudo_mode, kudo::mode_name, kudo::mode_of> {};
+template <> struct adl_serializer<kudo::TcHook> : AsText<kudo::TcHook, kudo::tc_hook_name, kudo::tc_hook_of> {};
+template <>
+struct adl_serializer<kudo::QueueChoice> : AsText<kudo::QueueChoice, kudo::queue_choice_name, kudo::queue_choice_of> {};
+template <> struct adl_serializer<kudo::ShaperSpec> : AsText<kudo::ShaperSpec, kudo::line_text, kudo::parse_line> {};
+
+template <> struct adl_serializer<kudo_mark> { // what it does not set is not there
+    static void to_json(json& out, const kudo_mark& mark) {
+        out = json::object();
+        if (mark.flags & KUDO_MARK_PRIORITY) out["priority"] = mark.priority;
+        if (mark.flags & KUDO_MARK_DSCP) out["dscp"] = mark.dscp;
+    }
+    static void from_json(const json& from, kudo_mark& mark) {
+        mark.priority = from.value("priority", 0U);
+        mark.dscp = from.value("dscp", __u8{0});
+        mark.flags = static_cast<__u8>((from.contains("priority") ? KUDO_MARK_PRIORITY : 0) |
+                                       (from.contains("dscp") ? KUDO_MARK_DSCP : 0));
+    }
+};
+
+template <> struct adl_serializer<kudo::Marks> { // by treatment
+    static void to_json(json& out, const kudo::Marks& marks) {
+        for (std::size_t at = 0; at < marks.size(); ++at)
+            out[std::string(kudo::treatment_name(static_cast<kudo_treatment>(at)))] = marks[at];
+    }
+    static void from_json(const json& from, kudo::Marks& marks) {
+        for (std::size_t at = 0; at < marks.size(); ++at)
+            from.at(std::string(kudo::treatment_name(static_cast<kudo_treatment>(at)))).get_to(marks[at]);
+    }
+};
+
+} // namespace nlohmann
+
+namespace kudo {
+
+namespace {
+
 constexpr std::size_t state_max_bytes = 1024 * 1024;
 constexpr std::string_view state_format = "kudo-agent-state/3";
 
@@ -24,134 +92,81 @@ std::filesystem::path state_file(const Instance& instance) {
     return instance.state_dir / "state.json";
 }
 // What must outlive a damaged state: see rollback_protection().
-std::filesystem::path floor_file(const Instance& instance) {
+std::filesystem::path protection_file(const Instance& instance) {
     return instance.state_dir / "range-floor.json";
 }
 
 // As far as it can be read: nothing else knows it.
-RangeLedger load_floor(const Instance& instance) {
-    const auto content = read_file(floor_file(instance), state_max_bytes);
+RangeLedger load_protection(const Instance& instance) {
+    const auto content = read_file(protection_file(instance), state_max_bytes);
     if (!content) return {};
     try {
-        return range_ledger_from_json(nlohmann::json::parse(*content));
+        return Json::parse(*content).get<RangeLedger>();
     } catch (const std::exception&) {
         return {};
     }
 }
 
-Result<void> save_floor(const Instance& instance, const RangeLedger& ledger) {
-    const std::string content = to_json(rollback_protection(ledger)).dump(2) + "\n";
-    if (rollback_protection(ledger).empty()) return {};
-    if (const auto there = read_file(floor_file(instance), state_max_bytes); there && *there == content) return {};
-    return replace_file(floor_file(instance), content);
+Result<void> save_protection(const Instance& instance, const RangeLedger& ledger) {
+    const RangeLedger protection = rollback_protection(ledger);
+    if (protection.empty()) return {};
+    const std::string content = Json(protection).dump(2) + "\n";
+    if (const auto there = read_file(protection_file(instance), state_max_bytes); there && *there == content) return {};
+    return replace_file(protection_file(instance), content);
 }
 
-constexpr std::pair<TcHook, const char*> tc_hooks[] = {
-    {TcHook::Auto, "auto"}, {TcHook::Tcx, "tcx"}, {TcHook::Clsact, "clsact"}};
-constexpr kudo_mode modes[] = {KUDO_OBSERVE, KUDO_PRIORITISE, KUDO_ENFORCE};
-constexpr kudo_treatment treatments[] = {KUDO_TREATMENT_AUDIO, KUDO_TREATMENT_VIDEO, KUDO_TREATMENT_FALLBACK,
-                                         KUDO_TREATMENT_CONTROL};
-
-nlohmann::json to_json(const DesiredState& state) {
-    nlohmann::json marks = nlohmann::json::object();
-    for (const kudo_treatment treatment : treatments) {
-        const kudo_mark& mark = state.marks[treatment];
-        nlohmann::json json = nlohmann::json::object();
-        if (mark.flags & KUDO_MARK_PRIORITY) json["priority"] = mark.priority;
-        if (mark.flags & KUDO_MARK_DSCP) json["dscp"] = mark.dscp;
-        marks[std::string(treatment_name(treatment))] = std::move(json);
-    }
-    const auto* hook = std::find_if(std::begin(tc_hooks), std::end(tc_hooks),
-                                    [&](const auto& entry) { return entry.first == state.tc_hook; });
-    return {{"format", state_format},
-            {"enabled", state.enabled},
-            {"regions", state.regions},
-            {"teams", state.teams},
-            {"mode", mode_name(state.mode)},
-            {"interfaces", state.interfaces},
-            {"max_flows", state.max_flows},
-            {"xdp_generic", state.xdp_generic},
-            {"tc_hook", hook->second},
-            {"marks", std::move(marks)},
-            {"firewall_mark", state.firewall_mark},
-            {"firewall_mark_mask", state.firewall_mark_mask},
-            {"uplink", line_text(state.queues.uplink)},
-            {"downlink", line_text(state.queues.downlink)},
-            {"queue", state.queues.kind ? queue_kind_name(*state.queues.kind) : "auto"},
-            {"replace_qdisc", state.queues.replace_qdisc},
-            {"ranges", to_json(state.ranges)}};
+// Each option's name in the file, and where it is: read and written by this one list.
+template <typename State, typename Visit> void each_field(State& state, Visit visit) {
+    visit("enabled", state.enabled);
+    visit("regions", state.regions);
+    visit("teams", state.teams);
+    visit("mode", state.mode);
+    visit("interfaces", state.interfaces);
+    visit("max_flows", state.max_flows);
+    visit("xdp_generic", state.xdp_generic);
+    visit("tc_hook", state.tc_hook);
+    visit("marks", state.marks);
+    visit("firewall_mark", state.firewall_mark);
+    visit("firewall_mark_mask", state.firewall_mark_mask);
+    visit("uplink", state.queues.uplink);
+    visit("downlink", state.queues.downlink);
+    visit("queue", state.queues.kind);
+    visit("replace_qdisc", state.queues.replace_qdisc);
+    visit("ranges", state.ranges);
 }
 
-ShaperSpec line_from(const std::string& text) {
-    auto line = parse_line(text);
-    if (!line) throw std::out_of_range(line.error().message);
-    return *line;
+Json json_of(const DesiredState& state) {
+    Json json{{"format", state_format}};
+    each_field(state, [&](const char* name, const auto& field) { json[name] = field; });
+    return json;
 }
 
 // Throws nlohmann's exceptions or std::out_of_range on anything unexpected; the caller turns them into one Error.
-DesiredState from_json(const nlohmann::json& json) {
+DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
-    json.at("enabled").get_to(state.enabled);
-    json.at("regions").get_to(state.regions);
-    json.at("teams").get_to(state.teams);
-    json.at("interfaces").get_to(state.interfaces);
-    json.at("max_flows").get_to(state.max_flows);
-    json.at("xdp_generic").get_to(state.xdp_generic);
-    json.at("firewall_mark").get_to(state.firewall_mark);
-    json.at("firewall_mark_mask").get_to(state.firewall_mark_mask);
-    state.ranges = range_ledger_from_json(json.at("ranges"));
-    state.queues.uplink = line_from(json.at("uplink"));
-    state.queues.downlink = line_from(json.at("downlink"));
-    const std::string queue = json.at("queue");
-    state.queues.kind = queue_kind_of(queue);
-    // "fq": a kind of an earlier version; the next command or tick replaces that queue.
-    if (!state.queues.kind && queue != "auto" && queue != "fq") throw std::out_of_range("unknown queue");
-    json.at("replace_qdisc").get_to(state.queues.replace_qdisc);
-    const auto* mode = std::find_if(std::begin(modes), std::end(modes),
-                                    [&](kudo_mode candidate) { return json.at("mode") == mode_name(candidate); });
-    if (mode == std::end(modes)) throw std::out_of_range("unknown mode");
-    state.mode = *mode;
-    const auto* hook = std::find_if(std::begin(tc_hooks), std::end(tc_hooks),
-                                    [&](const auto& entry) { return json.at("tc_hook") == entry.second; });
-    if (hook == std::end(tc_hooks)) throw std::out_of_range("unknown tc_hook");
-    state.tc_hook = hook->first;
-    for (const kudo_treatment treatment : treatments) {
-        const nlohmann::json& from = json.at("marks").at(std::string(treatment_name(treatment)));
-        kudo_mark mark{};
-        if (from.contains("priority")) {
-            mark.flags |= KUDO_MARK_PRIORITY;
-            from.at("priority").get_to(mark.priority);
-        }
-        if (from.contains("dscp")) {
-            mark.flags |= KUDO_MARK_DSCP;
-            from.at("dscp").get_to(mark.dscp);
-        }
-        state.marks[treatment] = mark;
-    }
+    each_field(state, [&](const char* name, auto& field) { json.at(name).get_to(field); });
     return state;
 }
 
 } // namespace
 
 CompileOptions DesiredState::compile_options() const {
-    CompileOptions options;
-    options.regions = regions;
-    if (teams) options.optional_services = {"teams"};
-    options.mode = mode;
-    options.marks = marks;
-    options.firewall_mark = firewall_mark;
-    options.firewall_mark_mask = firewall_mark_mask;
-    return options;
+    return {.regions = regions,
+            .optional_services = teams ? std::vector<std::string>{"teams"} : std::vector<std::string>{},
+            .mode = mode,
+            .marks = marks,
+            .firewall_mark = firewall_mark,
+            .firewall_mark_mask = firewall_mark_mask};
 }
 
 Result<DesiredState> load_desired_state(const Instance& instance) {
     const auto path = state_file(instance);
     auto content = read_file(path, state_max_bytes);
     if (!content && content.error().number == ENOENT) return fresh_state(instance);
-    if (!content) return fail(std::move(content.error()));
+    const std::string text = KUDO_TRY(std::move(content));
     try {
-        return from_json(nlohmann::json::parse(*content));
+        return desired_state_from(Json::parse(text));
     } catch (const std::exception& exception) {
         return fail(fmt::format("{}: not a state file of this version ({}); move it away and run enable again",
                                 path.string(), exception.what()));
@@ -159,27 +174,27 @@ Result<DesiredState> load_desired_state(const Instance& instance) {
 }
 
 bool is_same(const DesiredState& a, const DesiredState& b) {
-    return to_json(a) == to_json(b);
+    return json_of(a) == json_of(b);
 }
 
 DesiredState fresh_state(const Instance& instance) {
     DesiredState state;
-    state.ranges = load_floor(instance);
+    state.ranges = load_protection(instance);
     return state;
 }
 
 Result<void> save_desired_state(const Instance& instance, const DesiredState& state) {
-    const std::string content = to_json(state).dump(2) + "\n";
+    const std::string content = json_of(state).dump(2) + "\n";
     if (content.size() > state_max_bytes)
         return fail(fmt::format("{}: would be larger than {} bytes, which could not be read again",
                                 state_file(instance).string(), state_max_bytes));
     KUDO_TRY(make_folder(instance.state_dir));
-    KUDO_TRY(save_floor(instance, state.ranges));
+    KUDO_TRY(save_protection(instance, state.ranges));
     return replace_file(state_file(instance), content);
 }
 
 Result<void> forget_desired_state(const Instance& instance) {
-    for (const auto& file : {state_file(instance), floor_file(instance)})
+    for (const auto& file : {state_file(instance), protection_file(instance)})
         for (const char* suffix : {"", ".new"}) {
             const std::string path = file.string() + suffix;
             if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path + ": cannot remove");

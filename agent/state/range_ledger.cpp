@@ -8,6 +8,8 @@ namespace kudo {
 
 namespace {
 
+constexpr std::string_view event_names[] = {"staged", "activated", "rolled back", "retired", "dropped", "key set"};
+
 void remember(RangeLedger& ledger, Time when, RangeEvent event, AcceptedMap map) {
     ledger.history.push_back({when, event, std::move(map)});
     if (ledger.history.size() > history_length) ledger.history.erase(ledger.history.begin());
@@ -49,6 +51,16 @@ void drop_staged(RangeLedger& ledger, uint64_t up_to, Time now) {
 
 } // namespace
 
+std::string_view event_name(RangeEvent event) {
+    return event_names[static_cast<std::size_t>(event)];
+}
+
+std::optional<RangeEvent> range_event_of(std::string_view name) {
+    const auto* found = std::ranges::find(event_names, name);
+    if (found == std::end(event_names)) return std::nullopt;
+    return static_cast<RangeEvent>(found - event_names);
+}
+
 bool RangeLedger::empty() const {
     return highest_serial == 0 && active.hash.empty() && staged.empty() && retiring.empty() && rolled_back_from == 0 &&
            key_set_serial == 0 && !keys && alarms.empty();
@@ -61,10 +73,7 @@ std::vector<std::string> RangeLedger::documents() const {
     for (const RetiringMap& map : retiring)
         hashes.push_back(map.hash);
     for (const HistoryEntry& entry : history)
-        if (entry.event == RangeEvent::Activated || entry.event == RangeEvent::RolledBack)
-            hashes.push_back(entry.map.hash);
-    std::ranges::sort(hashes);
-    hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
+        if (entry.took_effect()) hashes.push_back(entry.map.hash);
     std::erase(hashes, "");
     return hashes;
 }
@@ -178,12 +187,9 @@ const AcceptedMap* find_document(const RangeLedger& ledger, const std::string& d
 
 std::optional<AcceptedMap> map_before(const RangeLedger& ledger) {
     if (ledger.active.hash.empty()) return std::nullopt;
-    const auto came_in = [](const HistoryEntry& entry) {
-        return entry.event == RangeEvent::Activated || entry.event == RangeEvent::RolledBack;
-    };
     bool before_active = false; // the entries of the history from the newest on
     for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
-        if (!came_in(*entry)) continue;
+        if (!entry->took_effect()) continue;
         if (entry->map.hash == ledger.active.hash) {
             before_active = true;
             continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The life of this host's range maps: which one is in effect, which lie ahead, which are being withdrawn, what was ever
+// This host's range maps over time: which one is in effect, which are staged, which are being withdrawn, what was ever
 // accepted. Part of the desired state.
 // Invariant: the highest serial never goes down; every change is one function here, pure, on a copy that is then saved
 // whole, so that a crash leaves the state before or after it.
@@ -40,11 +40,14 @@ struct RetiringMap {
 
 enum class RangeEvent { Staged, Activated, RolledBack, Retired, Dropped, KeySet };
 std::string_view event_name(RangeEvent event); // "staged", "activated", "rolled back", "retired", "dropped", "key set"
+std::optional<RangeEvent> range_event_of(std::string_view name);
 
 struct HistoryEntry {
     Time when{}; // by the system's clock then
     RangeEvent event{};
     AcceptedMap map; // of a key set: only serial, source and signed_by
+
+    [[nodiscard]] bool took_effect() const { return event == RangeEvent::Activated || event == RangeEvent::RolledBack; }
 };
 
 inline constexpr std::size_t history_length = 50, staged_length = 8, retiring_length = 16;
@@ -55,15 +58,16 @@ struct RangeLedger {
     AcceptedMap active;                // serial 0: the built-in map
     std::vector<AcceptedMap> staged;   // by serial
     std::vector<RetiringMap> retiring; // newest first
-    uint64_t rolled_back_from = 0;     // an admin's rollback stands until a map supersedes this serial; 0: none
-    std::optional<KeySet> keys;        // that followed the admin's folder of keys
-    uint64_t key_set_serial = 0;       // the highest that was ever followed
+    uint64_t rolled_back_from = 0; // an administrator's rollback, in force until a map supersedes this serial; 0: none
+    std::optional<KeySet> keys;    // that followed the admin's folder of keys
+    uint64_t key_set_serial = 0;   // the highest that was ever followed
     std::vector<HistoryEntry> history; // newest last
     std::vector<Alarm> alarms;         // newest last
     Uptime uptime;                     // up to when `remaining` has been counted down
 
     [[nodiscard]] bool empty() const; // as if no map but the built-in one had ever been here
-    // The hashes of all documents that must be kept: those in use, and those that a rollback may want.
+    // The hashes of all documents that must be kept, some more than once: those in use, and those that a rollback may
+    // want.
     [[nodiscard]] std::vector<std::string> documents() const;
 };
 

@@ -195,12 +195,12 @@ TEST(RangeLedger, IsWrittenAndReadBackWhole) {
     early.signed_by = {"0123456789ABCDEF"};
     stage(ledger, early, at(noon, seconds(2)));
     raise_alarm(ledger.alarms, "a.json", "something \"odd\"", noon);
-    const auto json = to_json(ledger);
-    EXPECT_EQ(to_json(range_ledger_from_json(json)), json);
+    const nlohmann::json json = ledger;
+    EXPECT_EQ(nlohmann::json(json.get<RangeLedger>()), json);
     for (const auto& [key, value] : json.items()) {
         auto damaged = json;
         damaged.erase(key);
-        EXPECT_ANY_THROW(range_ledger_from_json(damaged)) << key;
+        EXPECT_ANY_THROW(damaged.get<RangeLedger>()) << key;
     }
 }
 
@@ -250,7 +250,7 @@ TEST(RangeLedger, KnowsTheBytesThatItHasAccepted) {
     map.document = "bytes-5";
     activate(ledger, map, week, at(noon, seconds(0)));
     activate(ledger, map_of(6), week, at(noon, seconds(0)));
-    ledger = range_ledger_from_json(to_json(ledger));
+    ledger = nlohmann::json(ledger).get<RangeLedger>();
     ASSERT_TRUE(find_document(ledger, "bytes-5"));
     EXPECT_EQ(find_document(ledger, "bytes-5")->serial, 5u);
     EXPECT_FALSE(find_document(ledger, "bytes-6"));

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The state file: what is written is read back, and nothing unknown is taken for something known.
+// Invariant: each test names one behaviour.
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/state/desired_state.h"
+#include "agent/system/files.h"
+#include "tests/support/temporary_folder.h"
+
+namespace kudo {
+namespace {
+
+class StateFile : public ::testing::Test {
+protected:
+    [[nodiscard]] nlohmann::json saved() const {
+        return nlohmann::json::parse(read_file(instance_.state_dir / "state.json", 1 << 20).value());
+    }
+    void write(const nlohmann::json& json) const { std::ofstream(instance_.state_dir / "state.json") << json; }
+
+    test::TemporaryFolder temporary_;
+    const Instance instance_{.state_dir = temporary_.path()};
+};
+
+DesiredState unusual() {
+    DesiredState state;
+    state.enabled = state.teams = state.xdp_generic = true;
+    state.regions = {"ca", "eu"};
+    state.mode = KUDO_ENFORCE;
+    state.interfaces = {"eth0"};
+    state.max_flows = 77;
+    state.tc_hook = TcHook::Clsact;
+    state.marks[KUDO_TREATMENT_VIDEO] = {.priority = 0, .dscp = 12, .flags = KUDO_MARK_DSCP, .pad = 0};
+    state.marks[KUDO_TREATMENT_CONTROL] = {};
+    state.firewall_mark = 0x10;
+    state.firewall_mark_mask = 0xf0;
+    state.queues.uplink = parse_line("20mbit").value();
+    state.queues.downlink = parse_line("off").value();
+    state.queues.kind = QueueKind::Htb;
+    state.queues.replace_qdisc = true;
+    state.ranges.highest_serial = 9;
+    return state;
+}
+
+TEST_F(StateFile, EveryOptionIsReadBack) {
+    ASSERT_TRUE(save_desired_state(instance_, unusual()));
+    const auto loaded = load_desired_state(instance_);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(is_same(*loaded, unusual()));
+    EXPECT_FALSE(is_same(*loaded, DesiredState{}));
+    EXPECT_EQ(loaded->marks[KUDO_TREATMENT_VIDEO].flags, KUDO_MARK_DSCP);
+    EXPECT_EQ(loaded->queues, unusual().queues);
+}
+
+TEST_F(StateFile, HasTheNamesOfItsFormat) {
+    ASSERT_TRUE(save_desired_state(instance_, unusual()));
+    auto json = saved();
+    json.erase("ranges");
+    EXPECT_EQ(json, nlohmann::json::parse(R"({
+        "format": "kudo-agent-state/3", "enabled": true, "regions": ["ca", "eu"], "teams": true, "mode": "enforce",
+        "interfaces": ["eth0"], "max_flows": 77, "xdp_generic": true, "tc_hook": "clsact",
+        "marks": {"audio": {"priority": 6, "dscp": 46}, "video": {"dscp": 12}, "fallback": {"priority": 6, "dscp": 34},
+                  "control": {}},
+        "firewall_mark": 16, "firewall_mark_mask": 240, "uplink": "20000000bit", "downlink": "off", "queue": "htb",
+        "replace_qdisc": true})"));
+}
+
+TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
+    ASSERT_TRUE(save_desired_state(instance_, unusual()));
+    const nlohmann::json good = saved();
+    for (const auto& [name, value] : good.items()) {
+        nlohmann::json damaged = good;
+        damaged.erase(name);
+        write(damaged);
+        EXPECT_FALSE(load_desired_state(instance_)) << "without " << name;
+    }
+    for (const char* name : {"format", "mode", "tc_hook", "queue", "uplink", "downlink"}) {
+        nlohmann::json damaged = good;
+        damaged[name] = "unknown";
+        write(damaged);
+        EXPECT_FALSE(load_desired_state(instance_)) << name;
+    }
+    write(good);
+    EXPECT_TRUE(load_desired_state(instance_));
+}
+
+TEST_F(StateFile, OfAnOlderVersionKnowsNoSignedDocuments) {
+    ASSERT_TRUE(save_desired_state(instance_, unusual()));
+    nlohmann::json json = saved();
+    json["ranges"]["active"].erase("document");
+    write(json);
+    const auto loaded = load_desired_state(instance_);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_EQ(loaded->ranges.active.document, "");
+}
+
+} // namespace
+} // namespace kudo
