@@ -2,6 +2,7 @@
 #include "agent/acceptance/acceptance.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -10,9 +11,7 @@
 #include "agent/state/range_store.h"
 #include "agent/system/capabilities.h"
 #include "maps/base/hash.h"
-#include "maps/document/parse_range_map.h"
-#include "maps/document/vendor_list.h"
-#include "maps/document/write_range_map.h"
+#include "maps/trust/document.h"
 
 namespace kudo {
 
@@ -20,68 +19,52 @@ namespace {
 
 // Carries `candidate` into `state` if nothing speaks against it.
 Result<Acceptance> admit(const Instance& instance, const AcceptanceSettings& settings, const Candidate& candidate,
-                         DesiredState& state, const TimePoint& moment) {
-    const auto addresses = KUDO_TRY(own_addresses());
-    const auto judgement = judge(instance, settings, state, candidate, addresses, moment.now);
+                         DesiredState& state, const TimePoint& moment, ParsedMaps& parsed) {
+    const auto judgement = judge(instance, settings, state, candidate, KUDO_TRY(own_addresses()), moment.now, parsed);
     if (!judgement.what) return bad_input(judgement.text);
     Acceptance acceptance{*judgement.what, judgement.text, candidate.map.serial, {}};
     if (acceptance.what != Accepted::Activated && acceptance.what != Accepted::Staged) return acceptance;
-    auto hash = KUDO_TRY(store_range_map(instance, candidate.map));
-    AcceptedMap accepted{.serial = candidate.map.serial,
-                         .hash = hash,
-                         .document = candidate.document,
-                         .source = candidate.source,
-                         .signed_by = candidate.signed_by,
-                         .effective = candidate.map.effective,
-                         .expires = candidate.map.expires,
-                         .early = settings.early_additions};
-    if (candidate.is_list) {
+    if (acceptance.what == Accepted::Staged) KUDO_TRY(check_compiles(candidate, state));
+    KUDO_TRY(store_range_map(instance, candidate.hash, candidate.canonical));
+    parsed.emplace(candidate.hash, candidate.map);
+    const AcceptedMap accepted{.serial = candidate.map.serial,
+                               .hash = candidate.hash,
+                               .document = candidate.document,
+                               .source = candidate.source,
+                               .signed_by = candidate.signed_by,
+                               .effective = candidate.map.effective,
+                               .expires = candidate.map.expires,
+                               .early = settings.early_additions};
+    if (candidate.is_list)
         replace_content(state.ranges, accepted, settings.grace, moment);
-    } else if (acceptance.what == Accepted::Activated) {
+    else if (acceptance.what == Accepted::Activated)
         activate(state.ranges, accepted, settings.grace, moment);
-    } else {
+    else
         stage(state.ranges, accepted, moment);
-    }
     return acceptance;
 }
 
-Result<Acceptance> accept_key_set(const Instance& instance, const AcceptanceSettings& settings, const KeySet& folder,
-                                  const Delivery& delivery) {
-    Acceptance acceptance{Accepted::KeySet, "", 0, {}};
-    const auto change = [&](DesiredState& state) -> Result<void> {
-        if (settings.trust_folder) state.ranges.keys.reset();
-        KeySet current = trusted_keys(folder, state.ranges);
-        current.serial = std::max(current.serial, state.ranges.key_set_serial);
-        auto offered = parse_key_set(delivery.document, delivery.source);
-        if (offered && offered->serial == current.serial && to_json(*offered) == to_json(current)) {
-            acceptance = {Accepted::Known,
-                          fmt::format("key set {} is known already; nothing changed", current.serial),
-                          current.serial,
-                          {}};
-            return {};
-        }
-        if (offered && offered->serial < current.serial) {
-            acceptance = {Accepted::Superseded,
-                          fmt::format("{}: serial: {} is lower than {}, the present key set's", delivery.source,
-                                      offered->serial, current.serial),
-                          offered->serial,
-                          {}};
-            return {};
-        }
-        auto next = KUDO_TRY(rotate(current, delivery.document, delivery.signatures, delivery.source));
-        acceptance.serial = next.serial;
-        acceptance.text = fmt::format("key set {} is in effect: {} keys, {} must sign", next.serial, next.keys.size(),
-                                      next.threshold);
-        follow_keys(state.ranges, std::move(next), delivery.source, current_time_point());
-        return {};
+// Carries a key set into `state`. Its signatures are verified again, with the keys that the host has now.
+Result<Acceptance> admit_keys(const KeySet& folder, const KeySet& offered, const Delivery& delivery,
+                              DesiredState& state) {
+    KeySet current = trusted_keys(folder, state.ranges);
+    current.serial = std::max(current.serial, state.ranges.key_set_serial);
+    const auto outcome = [&](Accepted what, std::string text) {
+        return Acceptance{what, std::move(text), offered.serial, {}};
     };
-    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout));
-    acceptance.report = std::move(report);
-    return acceptance;
+    if (offered.serial == current.serial && to_json(offered) == to_json(current))
+        return outcome(Accepted::Known, fmt::format("key set {} is known already; nothing changed", current.serial));
+    if (offered.serial < current.serial)
+        return outcome(Accepted::Superseded, fmt::format("{}: serial: {} is lower than {}, the present key set's",
+                                                         delivery.source, offered.serial, current.serial));
+    KUDO_TRY(check_rotation(current, offered, delivery.document, delivery.signatures, delivery.source));
+    follow_keys(state.ranges, offered, delivery.source, current_time_point());
+    return outcome(Accepted::KeySet, fmt::format("key set {} is in effect: {} keys, {} must sign", offered.serial,
+                                                 offered.keys.size(), offered.threshold));
 }
 
-// The very bytes that were accepted once: after a change of keys whoever signed them may count no more, but nothing is
-// wrong with them, and nothing is done about them.
+// The very bytes that were accepted once: after a change of keys their signer may no longer be trusted, but they are
+// not at fault, and nothing changes.
 std::optional<Acceptance> known_before(const DesiredState& state, const Delivery& delivery) {
     const AcceptedMap* map = find_document(state.ranges, content_hash(delivery.document));
     if (!map) return std::nullopt;
@@ -99,46 +82,56 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     auto before = KUDO_TRY(load_desired_state(instance));
     if (settings.trust_folder) before.ranges.keys.reset();
     const KeySet& keys = trusted_keys(folder, before.ranges);
-    auto signed_by = signers(settings, keys, delivery);
+    // Bytes are parsed only once they are known to be the signer's, but for one question: a trusted transport answers
+    // for a vendor's list, and for nothing else.
+    auto root = delivery.trust_transport ? read_json(delivery.document) : Result<Json>(Json());
+    auto signed_by = signers(settings, keys, delivery, delivery.trust_transport && root && is_vendor_list(*root));
     if (!signed_by) {
         if (auto known = known_before(before, delivery)) return std::move(*known);
         return fail(std::move(signed_by.error()));
     }
-    // From here on the bytes are believed to be the signer's: only now they are parsed (but for the question above,
-    // whether they are no more than a list).
-    if (is_key_set(delivery.document)) return accept_key_set(instance, settings, folder, delivery);
-    const bool vendor_list = is_vendor_list(delivery.document);
-    if (vendor_list && !settings.allow_unsigned && !delivery.trust_transport)
+    if (!delivery.trust_transport) root = read_json(delivery.document);
+    auto document = KUDO_TRY(parse_document(KUDO_TRY(std::move(root).in(delivery.source)), delivery.source));
+    const auto* list = std::get_if<VendorList>(&document);
+    if (list && !settings.allow_unsigned && !delivery.trust_transport)
         return bad_input(fmt::format("{}: a vendor's list has no serial and no dates, so a signature does not make it "
                                      "safe; apply it by hand with --allow-unsigned",
                                      delivery.source));
-    Candidate candidate;
-    candidate.source = delivery.source;
-    if (!vendor_list) {
-        auto map = KUDO_TRY(parse_range_map(delivery.document, delivery.source));
-        candidate.map = std::move(map);
-        candidate.hash = content_hash(to_json(candidate.map));
-        candidate.document = content_hash(delivery.document);
-        candidate.signed_by = std::move(*signed_by);
+    std::optional<Candidate> candidate;
+    if (auto* map = std::get_if<RangeMap>(&document)) {
+        candidate.emplace(std::move(*map), delivery.source);
+        candidate->document = content_hash(delivery.document);
+        candidate->signed_by = std::move(*signed_by);
     }
     Acceptance acceptance;
-    const std::string believed = to_json(keys);
+    ParsedMaps parsed;
+    bool admitted = false;
+    const std::string trusted = to_json(keys);
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (settings.trust_folder) state.ranges.keys.reset();
-        if (to_json(trusted_keys(folder, state.ranges)) != believed)
+        if (const auto* offered = std::get_if<KeySet>(&document)) {
+            acceptance = KUDO_TRY(admit_keys(folder, *offered, delivery, state));
+            return {};
+        }
+        if (to_json(trusted_keys(folder, state.ranges)) != trusted)
             return fail(fmt::format("{}: the key set has changed meanwhile; try again", delivery.source));
         const TimePoint moment = current_time_point();
         advance(state.ranges, settings.grace, moment);
-        if (vendor_list) {
-            auto made = KUDO_TRY(candidate_of_list(instance, state, delivery.document, delivery.source));
-            candidate = std::move(made);
+        if (list) {
+            // It has no serial of its own: it keeps that of the map that is in effect.
+            auto base = KUDO_TRY(load_document(instance, state.ranges.active.hash, &parsed));
+            candidate.emplace(KUDO_TRY(apply_vendor_list(std::move(base), *list, delivery.source)), delivery.source,
+                              true);
         }
-        auto taken = KUDO_TRY(admit(instance, settings, candidate, state, moment));
-        acceptance = std::move(taken);
+        acceptance = KUDO_TRY(admit(instance, settings, *candidate, state, moment, parsed));
+        admitted = acceptance.what == Accepted::Activated;
         return {};
     };
-    auto report = KUDO_TRY(change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout));
-    acceptance.report = std::move(report);
+    auto report = change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout, &parsed);
+    // It was compiled there, and this is what does not fit.
+    if (!report && admitted && report.error().kind == ErrorKind::BadInput)
+        return fail(std::move(report.error()).in(delivery.source));
+    acceptance.report = KUDO_TRY(std::move(report));
     return acceptance;
 }
 

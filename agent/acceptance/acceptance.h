@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Decides whether a document that arrived becomes this host's range map (or key set), and when.
-// Invariant: nothing unsigned, nothing old, nothing for somebody else, nothing that would take or lose addresses by
-// mistake gets in; what was accepted is on the disk before a packet is judged by it; whatever is refused leaves the
-// last good map judging.
+// Decides whether a document that arrived becomes this host's range map (or key set), and when: signature, parsing
+// (once), rules.h, then reconcile. Invariant: nothing unsigned, nothing old, nothing for somebody else, nothing that
+// would take or lose addresses by mistake gets in; what was accepted is on the disk before a packet is judged by it;
+// whatever is refused leaves the last good map judging.
 #pragma once
 
 #include <chrono>
@@ -19,12 +19,12 @@ namespace kudo {
 struct AcceptanceSettings {
     std::filesystem::path keys_folder = default_keys_folder;
     unsigned key_threshold = 1;
-    std::string fleet, ring;                           // whose this host is; empty: nobody's
+    std::string fleet, ring;                           // to which this host belongs; empty: none
     bool early_additions = true;                       // honour what a staged map adds before its date
     std::chrono::seconds grace = std::chrono::days(7); // of running time, for what a map withdraws
     bool allow_unsigned = false;                       // a local admin's own decision
     bool end_rollback = false;                         // the same, of a rollback
-    bool trust_folder = false; // the same: forget the key set that was followed, believe the folder of keys again
+    bool trust_folder = false; // the same: forget the key set that replaced the folder of keys, trust the folder again
     std::chrono::milliseconds timeout = lock_timeout;
 };
 
@@ -34,7 +34,7 @@ enum class Accepted {
     Known,      // was accepted before
     Superseded, // was, or could have been, accepted before a later one
     Held,       // this host was rolled back, and the map does not say that it supersedes that
-    KeySet,     // a key set that follows the present one
+    KeySet,     // a key set that replaces the present one
 };
 
 struct Acceptance {

@@ -5,22 +5,20 @@
 
 #include <fmt/format.h>
 
-#include "agent/state/range_store.h"
 #include "maps/base/hash.h"
 #include "maps/document/built_in.h"
-#include "maps/document/vendor_list.h"
 #include "maps/document/write_range_map.h"
 
 namespace kudo {
 
 namespace {
 
-// What the highest serial that was ever accepted stands for.
-struct Floor {
+// The highest serial that was ever accepted: nothing older is, and nothing else under it.
+struct RollbackProtection {
     uint64_t serial;
     std::string hash;
 };
-Floor serial_floor(const RangeLedger& ledger) {
+RollbackProtection protection_of(const RangeLedger& ledger) {
     if (ledger.highest_serial != 0) return {ledger.highest_serial, ledger.highest_hash};
     return {built_in_range_map().serial, content_hash(to_json(built_in_range_map()))};
 }
@@ -37,11 +35,11 @@ Result<void> check_audience(const RangeMap& map, const AcceptanceSettings& setti
     return {};
 }
 
-std::vector<Violation> ask_guards(const Instance& instance, const RangeLedger& ledger, const RangeMap& map,
-                                  std::span<const Address> own_addresses) {
+std::vector<Violation> check_guards(const Instance& instance, const RangeLedger& ledger, const RangeMap& map,
+                                    std::span<const Address> own_addresses, ParsedMaps& parsed) {
     // What it would follow: the newest that was accepted. A damaged one must not keep a good one out.
     const std::string& hash = ledger.staged.empty() ? ledger.active.hash : ledger.staged.back().hash;
-    const auto previous = load_document(instance, hash);
+    const auto previous = load_document(instance, hash, &parsed);
     return find_violations(map, previous ? *previous : built_in_range_map(), own_addresses);
 }
 
@@ -51,29 +49,24 @@ std::string hash_of_active(const RangeLedger& ledger) {
 
 // Is this map, of the highest serial, in effect (perhaps with a vendor's list over it) or staged? One whose stored
 // document was damaged is not, and is taken in again.
-bool is_in_use(const Instance& instance, const RangeLedger& ledger, const Candidate& candidate) {
+bool is_in_use(const Instance& instance, const RangeLedger& ledger, const Candidate& candidate, ParsedMaps& parsed) {
     if (ledger.highest_serial == 0) return true; // it is the built-in one
     if (ledger.active.serial == candidate.map.serial)
-        return static_cast<bool>(load_document(instance, ledger.active.hash));
+        return static_cast<bool>(load_document(instance, ledger.active.hash, &parsed));
     return std::ranges::find(ledger.staged, candidate.hash, &AcceptedMap::hash) != ledger.staged.end() &&
-           load_document(instance, candidate.hash);
+           load_document(instance, candidate.hash, &parsed);
 }
 
 } // namespace
 
-Result<Candidate> candidate_of_list(const Instance& instance, const DesiredState& state, const std::string& list,
-                                    const std::string& source) {
-    auto base = KUDO_TRY(load_document(instance, state.ranges.active.hash));
-    auto map = KUDO_TRY(apply_vendor_list(base, list, source));
-    std::string hash = content_hash(to_json(map));
-    return Candidate{std::move(map), std::move(hash), "", source, {}, true};
-}
+Candidate::Candidate(RangeMap map_, std::string source_, bool is_list_)
+    : map(std::move(map_)), source(std::move(source_)), is_list(is_list_), canonical(to_json(map)),
+      hash(content_hash(canonical)) {}
 
 Result<std::vector<std::string>> signers(const AcceptanceSettings& settings, const KeySet& keys,
-                                         const Delivery& delivery) {
-    const bool may_be_unsigned =
-        settings.allow_unsigned || (delivery.trust_transport && is_vendor_list(delivery.document));
-    if (may_be_unsigned && (delivery.signatures.empty() || keys.keys.empty())) return std::vector<std::string>{};
+                                         const Delivery& delivery, bool vouched_for) {
+    if ((settings.allow_unsigned || vouched_for) && (delivery.signatures.empty() || keys.keys.empty()))
+        return std::vector<std::string>{};
     if (keys.keys.empty())
         return bad_input(
             fmt::format("{}: there is no key to verify it with: put the publisher's minisign key (*.pub) into {}"
@@ -93,10 +86,15 @@ Result<void> check_valid(const RangeMap& map, const std::string& source, Time no
         fmt::format("{}: expires: {} has passed; expected a map that is still valid", source, rfc3339(*map.expires)));
 }
 
+Result<void> check_compiles(const Candidate& candidate, const DesiredState& state) {
+    if (state.enabled) KUDO_TRY(compile(candidate.map, state.compile_options()).in(candidate.source));
+    return {};
+}
+
 Judgement judge(const Instance& instance, const AcceptanceSettings& settings, const DesiredState& state,
-                const Candidate& candidate, std::span<const Address> own_addresses, Time now) {
+                const Candidate& candidate, std::span<const Address> own_addresses, Time now, ParsedMaps& parsed) {
     const RangeMap& map = candidate.map;
-    const Floor floor = serial_floor(state.ranges);
+    const RollbackProtection highest = protection_of(state.ranges);
     const auto outcome = [&](Accepted what, std::string text) { return Judgement{what, std::move(text), {}}; };
     const auto refused = [](std::string text) { return Judgement{{}, std::move(text), {}}; };
     if (const auto for_us = check_audience(map, settings, candidate.source); !for_us)
@@ -104,17 +102,17 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
     if (candidate.is_list) {
         if (candidate.hash == hash_of_active(state.ranges))
             return outcome(Accepted::Known, "the media ranges are those of this list already; nothing changed");
-    } else if (map.serial < floor.serial) {
+    } else if (map.serial < highest.serial) {
         return outcome(
             Accepted::Superseded,
             fmt::format("{}: serial: {} is lower than {}, the highest that was accepted; a serial never goes down",
-                        candidate.source, map.serial, floor.serial));
-    } else if (map.serial == floor.serial) {
-        if (candidate.hash != floor.hash)
+                        candidate.source, map.serial, highest.serial));
+    } else if (map.serial == highest.serial) {
+        if (candidate.hash != highest.hash)
             return refused(fmt::format("{}: serial: {} was accepted before with other content; a changed map needs a "
                                        "higher serial",
                                        candidate.source, map.serial));
-        if (!settings.end_rollback && is_in_use(instance, state.ranges, candidate))
+        if (!settings.end_rollback && is_in_use(instance, state.ranges, candidate, parsed))
             return outcome(Accepted::Known, fmt::format("range map {} is known already; nothing changed", map.serial));
     }
     if (const uint64_t from = state.ranges.rolled_back_from;
@@ -125,13 +123,10 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
                         "\"supersedes\": {}",
                         candidate.source, from, from));
     if (const auto valid = check_valid(map, candidate.source, now); !valid) return refused(valid.error().message);
-    if (auto violations = ask_guards(instance, state.ranges, map, own_addresses); !violations.empty()) {
+    if (auto violations = check_guards(instance, state.ranges, map, own_addresses, parsed); !violations.empty()) {
         std::string text = violations_text(candidate.source, violations, 1);
         return Judgement{{}, std::move(text), std::move(violations)};
     }
-    if (state.enabled)
-        if (auto compiled = compile(map, state.compile_options()); !compiled)
-            return refused(std::move(compiled.error()).in(candidate.source).message);
     if (map.effective > now)
         return outcome(Accepted::Staged, fmt::format("range map {} is staged; it takes effect at {}", map.serial,
                                                      rfc3339(map.effective)));

@@ -3,6 +3,7 @@
 #include "agent/datapath/pin_folder.h"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,12 +14,12 @@
 #include "agent/datapath/slot_names.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/queues/queues.h"
-#include "agent/reconcile/slot_history.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
 #include "agent/state/wanted_interfaces.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
+#include "maps/compile/combine.h"
 #include "maps/compile/service_slots.h"
 
 namespace kudo {
@@ -60,11 +61,8 @@ Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired
                                      std::string(hook_name(*result.attached.egress)), result.note, std::move(queues)});
     }
     for (const uint32_t index : held_interfaces(data_path.folder())) {
-        if (std::any_of(interfaces.begin(), interfaces.end(),
-                        [&](const auto& wanted) { return wanted.index == index; }))
-            continue;
-        auto detached = KUDO_TRY(release_interfaces(data_path.folder(), index));
-        report.changed |= detached;
+        if (std::ranges::find(interfaces, index, &Interface::index) != interfaces.end()) continue;
+        report.changed |= KUDO_TRY(release_interfaces(data_path.folder(), index));
     }
     return {};
 }
@@ -76,30 +74,57 @@ std::size_t without_slot(const RangeMap& map, const CompileOptions& options, con
     }));
 }
 
+// When each service was last asked for by a map: the number of its entry in the history.
+std::map<std::string, std::size_t, std::less<>> last_asked_for(const Instance& instance, const RangeLedger& ledger) {
+    std::map<std::string, std::size_t, std::less<>> last;
+    for (std::size_t number = 0; number < ledger.history.size(); number++) {
+        const HistoryEntry& entry = ledger.history[number];
+        if (!entry.took_effect()) continue;
+        const auto map = load_document(instance, entry.map.hash);
+        if (!map) continue;
+        for (const Service& service : map->services)
+            last[service.name] = number + 1;
+    }
+    return last;
+}
+
+// The slots that no packet can be counted for now, those of the longest unused names first, as far as the history of
+// range maps tells.
+Result<std::vector<uint8_t>> reusable_slots(const Instance& instance, const RangeLedger& ledger,
+                                            const DataPath& data_path, const ServiceSlots& slots) {
+    auto idle = KUDO_TRY(idle_slots(data_path.maps(), slots));
+    const auto last = last_asked_for(instance, ledger);
+    std::map<uint8_t, std::size_t> asked;
+    for (const auto& [name, slot] : slots)
+        if (const auto found = last.find(parts_of(name).service); found != last.end()) asked[slot] = found->second;
+    std::ranges::sort(idle, {}, [&](uint8_t slot) {
+        const auto found = asked.find(slot);
+        return std::pair(found == asked.end() ? 0 : found->second, slot);
+    });
+    return idle;
+}
+
 // What a desired state comes to. All that can be wrong with it is found here, before anything is changed.
 struct Plan {
     CompiledPolicy compiled; // with the service slots of the data path that is there
     WantedInterfaces wanted;
     bool reduced = false; // not all that is early or retiring fits
 };
-Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces) {
+Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces, ParsedMaps* parsed) {
     ServiceSlots slots;
     std::vector<uint8_t> reusable;
     const auto data_path = DataPath::open(instance);
     if (data_path) {
-        auto taken = KUDO_TRY(read_service_slots(data_path->maps()));
-        slots = std::move(taken);
+        slots = KUDO_TRY(read_service_slots(data_path->maps()));
         auto size = KUDO_TRY(map_size(data_path->maps().flows4.get()));
         if (size != desired.max_flows)
             return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
                                          desired.max_flows, size));
     }
-    auto maps = KUDO_TRY(load_honoured_maps(instance, desired));
+    auto maps = KUDO_TRY(load_honoured_maps(instance, desired, parsed));
     const CompileOptions options = desired.compile_options();
-    if (data_path && slots.size() + without_slot(maps.combined(), options, slots) >= KUDO_MAX_SERVICES) {
-        auto idle = KUDO_TRY(reusable_slots(instance, desired.ranges, *data_path, slots));
-        reusable = std::move(idle);
-    }
+    if (data_path && slots.size() + without_slot(maps.combined(), options, slots) >= KUDO_MAX_SERVICES)
+        reusable = KUDO_TRY(reusable_slots(instance, desired.ranges, *data_path, slots));
     const std::size_t problems = maps.problems.size();
     auto compiled = KUDO_TRY(compile_honoured(maps, options, slots, reusable));
     const bool reduced = maps.problems.size() > problems;
@@ -113,12 +138,13 @@ Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfa
 Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const Plan& plan) {
     ReconcileReport report;
     report.warnings = plan.wanted.warnings;
+    report.prefixes4 = plan.compiled.entries4.size();
+    report.prefixes6 = plan.compiled.entries6.size();
     KUDO_TRY(prepare_pin_folder(instance));
     auto data_path = KUDO_TRY(ensure_policy(instance, desired, plan.compiled, report));
     KUDO_TRY(ensure_attachments(data_path, desired, plan.wanted.present, report));
     data_path.remove_foreign_programs();
-    auto generation = KUDO_TRY(active_generation(data_path.maps()));
-    report.generation = generation;
+    report.generation = KUDO_TRY(active_generation(data_path.maps()));
     return report;
 }
 
@@ -130,10 +156,13 @@ Result<void> save_or_forget(const Instance& instance, const DesiredState& state)
 
 // Makes the kernel equal to a state that is saved. If that fails, goes back to `before`.
 Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState& before, const DesiredState& desired,
-                                   const Plan& to_do) {
-    // Somebody has deleted our pins: filters, which have no owner, are still there.
-    if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
-    auto report = reconcile(instance, desired, to_do);
+                                   const Plan& to_do, ParsedMaps* parsed) {
+    const auto attempt = [&]() -> Result<ReconcileReport> {
+        // Somebody has deleted our pins: filters, which have no owner, are still there.
+        if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
+        return reconcile(instance, desired, to_do);
+    };
+    auto report = attempt();
     if (report) return report;
     spdlog::debug("going back: {}", report.error().message);
     DesiredState restored = before;
@@ -141,39 +170,28 @@ Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState&
     KUDO_TRY(save_or_forget(instance, restored));
     if (!before.enabled) {
         if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
-    } else if (auto old = plan(instance, restored, Interfaces::MayBeMissing); old) {
+    } else if (auto old = plan(instance, restored, Interfaces::MayBeMissing, parsed); old) {
         if (auto back = reconcile(instance, restored, *old); !back) spdlog::debug("{}", back.error().message);
     }
     return report;
 }
 
-// Does `work` under the lock.
-Result<ReconcileReport> locked(const Instance& instance, std::chrono::milliseconds timeout,
-                               const std::function<Result<ReconcileReport>()>& work) {
-    KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_layout_is_ours(instance));
-    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
-    return work();
-}
-
 Result<ReconcileReport> change_locked(const Instance& instance,
-                                      const std::function<Result<void>(DesiredState&)>& change, Interfaces interfaces) {
+                                      const std::function<Result<void>(DesiredState&)>& change, Interfaces interfaces,
+                                      ParsedMaps* parsed) {
     auto before = KUDO_TRY(load_desired_state(instance));
     DesiredState desired = before;
     KUDO_TRY(change(desired));
     std::optional<Plan> to_do;
-    if (desired.enabled) {
-        auto checked = KUDO_TRY(plan(instance, desired, interfaces));
-        to_do = std::move(checked);
-    }
+    if (desired.enabled) to_do = KUDO_TRY(plan(instance, desired, interfaces, parsed));
     if (!is_same(before, desired)) KUDO_TRY(save_or_forget(instance, desired));
     if (!to_do) return ReconcileReport{};
-    auto report = apply_plan(instance, before, desired, *to_do);
+    auto report = apply_plan(instance, before, desired, *to_do, parsed);
     if (!report || !to_do->reduced) return report;
     // The generation that is gone may have had the slots that were missing.
-    auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing);
+    auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing, parsed);
     if (!now_that_fits) return report;
-    auto whole = apply_plan(instance, desired, desired, *now_that_fits);
+    auto whole = apply_plan(instance, desired, desired, *now_that_fits, parsed);
     if (whole) whole->changed |= report->changed;
     return whole;
 }
@@ -182,13 +200,15 @@ Result<ReconcileReport> change_locked(const Instance& instance,
 
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
                                              const std::function<Result<void>(DesiredState&)>& change,
-                                             Interfaces interfaces, std::chrono::milliseconds timeout) {
-    return locked(instance, timeout, [&]() -> Result<ReconcileReport> {
-        auto report = change_locked(instance, change, interfaces);
-        // Documents that nobody names: of this change if it failed, of older ones if not.
-        if (auto state = load_desired_state(instance)) KUDO_TRY(prune_range_maps(instance, *state));
-        return report;
-    });
+                                             Interfaces interfaces, std::chrono::milliseconds timeout,
+                                             ParsedMaps* parsed) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
+    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
+    auto report = change_locked(instance, change, interfaces, parsed);
+    // Documents that no state names: of this change if it failed, of older ones if not.
+    if (const auto state = load_desired_state(instance)) prune_range_maps(instance, *state);
+    return report;
 }
 
 Result<bool> disable(const Instance& instance) {
@@ -208,7 +228,7 @@ Result<bool> disable(const Instance& instance) {
     if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     KUDO_TRY(teardown(instance));
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
-    KUDO_TRY(prune_range_maps(instance, desired));
+    prune_range_maps(instance, desired);
     if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
     return was_enabled;
 }

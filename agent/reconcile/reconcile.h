@@ -1,7 +1,53 @@
 // SPDX-License-Identifier: MIT
 // Makes the kernel equal to the desired state, idempotently, under one lock. enable, disable, range maps that are
-// accepted and the service's timer change the desired state and come here.
-// Invariant: at every moment, also when killed, packets are judged by a complete generation or by none of our programs.
+// admitted and the service's timer all change the desired state and come here; nothing else writes either of them.
+//
+// A change goes through these states, in this order:
+//
+//   unlocked    capabilities and the layout's owner are checked, the lock is taken
+//   planned     the state is loaded, `change` edits a copy of it; documents that it stores are named by no state yet.
+//               The copy is compiled with the service slots of the data path that is there, its interfaces and queues
+//               are looked up. All BadInput is found up to here
+//   saved       the copy has replaced the state on disk: first the rollback protection, then the state, each by rename
+//               after fsync
+//   published   if pins were deleted by hand, what had outlived them is removed. The policy is active: in a new data
+//               path, or as the next generation of the one that is there (agent/datapath/generation.h)
+//   attached    on each interface first our programs, then its queues, because packets may be sent through a queue only
+//               while our programs mark them for it
+//   released    interfaces that are no longer wanted: first their own queues are put back, then programs are detached
+//   pruned      documents that no state names are deleted
+//
+// disable goes: unlocked; saved, as not enabled; released, for every interface; the pins removed; pruned.
+//
+// When a step after `saved` fails, the previous state is saved again, with the highest serial that the failed change
+// had brought (no serial is ever accepted twice with other content), and the kernel follows it: reconciled with the
+// previous state, or torn down if that was not enabled. An error on the way back is logged only; the caller gets the
+// first one, and the next reconcile (the service's timer) tries again. Nothing else is taken back: a queue or a program
+// that the previous state wants as well stays where it is.
+//
+// Where not all that is early or retiring had a slot, published to released are gone through once more, with the slots
+// that the generation before has freed; what that goes back to is the new state.
+//
+// Killed at any point, even on the way back:
+//   before saved         the previous state and kernel; at most a document that the next change prunes
+//   saved to released    the new state, with the kernel anywhere between: `status` reports drift, the next reconcile
+//                        completes it. The lock ends with its process
+//   in disable           the state is `not enabled` and pins are left: `status` says so, the next disable completes it
+//
+// Invariants; the tests name them:
+//   R1  State, stored documents and kernel objects are changed only by the holder of the instance's lock, by one
+//   process
+//       at a time.
+//   R2  What is refused changes nothing: every BadInput is found before the state is saved.
+//   R3  A document is on disk before a state names it, a state is on disk before the kernel follows it. So whatever a
+//       kill leaves, the next reconcile or disable completes.
+//   R4  At every moment packets are judged by one complete generation, or by none of our programs.
+//   R5  After a failed step the state is the previous one but for the highest serial, which never goes down.
+//   R6  disable works although the state cannot be read, from the pins, and although the pins are gone, from the
+//       kernel. It puts back what enable replaced.
+//
+// Who may call: any process with the capabilities. `change` runs under the lock, once: it must not call anything of
+// this header, which would wait for that lock.
 #pragma once
 
 #include <chrono>
@@ -12,6 +58,7 @@
 
 #include "agent/queues/queues.h"
 #include "agent/state/desired_state.h"
+#include "agent/state/range_store.h"
 #include "agent/system/instance.h"
 #include "maps/base/result.h"
 
@@ -26,8 +73,9 @@ struct InterfaceReport {
     InterfaceQueues queues;
 };
 struct ReconcileReport {
-    bool changed = false;    // anything at all
-    uint32_t generation = 0; // the active one
+    bool changed = false;                     // anything at all
+    uint32_t generation = 0;                  // the active one
+    std::size_t prefixes4 = 0, prefixes6 = 0; // of its policy
     std::vector<InterfaceReport> interfaces;
     std::vector<std::string> warnings; // whole sentences for people
 };
@@ -37,17 +85,18 @@ inline constexpr std::chrono::seconds lock_timeout{10};
 // Named interfaces that are absent: BadInput, or only a warning.
 enum class Interfaces { MustExist, MayBeMissing };
 
-// Takes the lock (waits `timeout` for another command, then an Error that names its process), checks capabilities,
-// loads the desired state, lets `change` edit it, checks that the result can be had (regions, interfaces, map: nothing
-// is changed on any BadInput), saves it, reconciles. `change` may return an error: nothing happens then. A state that
-// is not enabled is only saved; report.generation is 0 then. Where the kernel refuses, the state goes back to what it
-// was, but for the highest serial.
+// Edits the desired state by `change` and makes the kernel equal to it, as above. An error of `change` ends it: nothing
+// has happened then. A state that is not enabled is only saved; report.generation is 0 then. `timeout`: how long to
+// wait for another command; the Error then names its process. Stored maps in `parsed` are not read again, and `change`
+// may add to them.
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
                                              const std::function<Result<void>(DesiredState&)>& change,
                                              Interfaces interfaces = Interfaces::MustExist,
-                                             std::chrono::milliseconds timeout = lock_timeout);
+                                             std::chrono::milliseconds timeout = lock_timeout,
+                                             ParsedMaps* parsed = nullptr);
 
-// Detaches and removes everything of this instance and puts back what it changed. True if there was anything.
+// Detaches and removes everything of this instance and puts back what it changed. True if there was anything. Where
+// some of it cannot be put back, the rest is, and the Error is the first; the next disable tries again.
 Result<bool> disable(const Instance& instance);
 
 } // namespace kudo

@@ -11,7 +11,6 @@
 #include "maps/compile/combine.h"
 #include "maps/document/built_in.h"
 #include "maps/document/parse_range_map.h"
-#include "maps/document/write_range_map.h"
 
 namespace kudo {
 
@@ -24,48 +23,39 @@ std::filesystem::path map_file(const Instance& instance, const std::string& hash
     return map_folder(instance) / (hash + ".json");
 }
 
-struct Document {
-    RangeMap map;
-    std::string json;
-};
-
-Result<Document> read_document(const Instance& instance, const std::string& hash) {
+Result<RangeMap> read_document(const Instance& instance, const std::string& hash) {
     const auto path = map_file(instance, hash);
-    auto json = read_file(path, range_map_max_bytes);
+    const auto json = read_file(path, range_map_max_bytes);
     if (!json && json.error().kind != ErrorKind::NotPermitted)
         return fail(fmt::format("{}; apply the range map again", json.error().message), json.error().number);
-    if (!json) return fail(std::move(json.error()));
+    if (!json) return fail(json.error());
     if (content_hash(*json) != hash)
         return fail(fmt::format("{}: its content is not what was applied; apply the range map again", path.string()));
-    auto map = KUDO_TRY(parse_range_map(*json, path.string()));
-    return Document{std::move(map), std::move(*json)};
+    return parse_range_map(*json, path.string());
 }
 
 } // namespace
 
-Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state) {
-    const AcceptedMap& active = state.ranges.active;
-    if (active.hash.empty())
-        return StoredRangeMap{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"};
-    auto document = KUDO_TRY(read_document(instance, active.hash));
-    return StoredRangeMap{std::move(document.map), std::move(document.json), active.source};
-}
-
-Result<RangeMap> load_document(const Instance& instance, const std::string& hash) {
+Result<RangeMap> load_document(const Instance& instance, const std::string& hash, ParsedMaps* parsed) {
     if (hash.empty()) return built_in_range_map();
-    auto document = KUDO_TRY(read_document(instance, hash));
-    return std::move(document.map);
+    if (parsed)
+        if (const auto known = parsed->find(hash); known != parsed->end()) return known->second;
+    auto map = read_document(instance, hash);
+    if (map && parsed) parsed->emplace(hash, *map);
+    return map;
 }
 
 RangeMap HonouredMaps::combined() const {
     return combine(active.map, staged, retiring);
 }
 
-Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state) {
-    auto active = KUDO_TRY(load_range_map(instance, state));
-    HonouredMaps maps{.active = std::move(active), .staged = {}, .retiring = {}, .problems = {}};
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state, ParsedMaps* parsed) {
+    const AcceptedMap& active = state.ranges.active;
+    HonouredMaps maps;
+    maps.active.map = KUDO_TRY(load_document(instance, active.hash, parsed));
+    maps.active.source = active.hash.empty() ? "built-in" : active.source;
     const auto add = [&](std::vector<RangeMap>& to, const std::string& hash) {
-        auto document = load_document(instance, hash);
+        auto document = load_document(instance, hash, parsed);
         if (document)
             to.push_back(std::move(*document));
         else
@@ -94,28 +84,23 @@ Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions
     }
 }
 
-Result<std::string> store_range_map(const Instance& instance, const RangeMap& map) {
-    const std::string json = to_json(map);
+Result<void> store_range_map(const Instance& instance, const std::string& hash, std::string_view json) {
     if (json.size() > range_map_max_bytes)
         return bad_input(fmt::format("the range map has {} bytes in canonical form, more than {}", json.size(),
                                      range_map_max_bytes));
-    std::string hash = content_hash(json);
     KUDO_TRY(make_folder(map_folder(instance)));
-    KUDO_TRY(replace_file(map_file(instance, hash), json));
-    return hash;
+    return replace_file(map_file(instance, hash), json);
 }
 
-Result<void> prune_range_maps(const Instance& instance, const DesiredState& state) {
+void prune_range_maps(const Instance& instance, const DesiredState& state) {
     std::error_code error;
     std::filesystem::directory_iterator files(map_folder(instance), error);
-    if (error) return {}; // there never was one
+    if (error) return; // there never was one
     std::set<std::string> keep;
     for (const std::string& hash : state.ranges.documents())
         keep.insert(hash + ".json");
     for (const auto& file : files)
         if (!keep.contains(file.path().filename())) std::filesystem::remove(file.path(), error);
-    std::filesystem::remove(map_folder(instance), error); // if it is empty now
-    return {};
 }
 
 } // namespace kudo

@@ -4,7 +4,9 @@
 // whenever it is read; one that a state names is never deleted.
 #pragma once
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/state/desired_state.h"
@@ -13,15 +15,15 @@
 
 namespace kudo {
 
-// The range map that is in effect by the state, and its document's bytes.
+// Maps that the present command has parsed, by the hash of their document: none is read or parsed a second time.
+using ParsedMaps = std::map<std::string, RangeMap>;
+// The stored map with this hash; empty: the built-in one.
+Result<RangeMap> load_document(const Instance& instance, const std::string& hash, ParsedMaps* parsed = nullptr);
+// The range map that is in effect by the state.
 struct StoredRangeMap {
     RangeMap map;
-    std::string json;
     std::string source; // "built-in" or where it came from
 };
-Result<StoredRangeMap> load_range_map(const Instance& instance, const DesiredState& state);
-// The stored map with this hash; empty: the built-in one.
-Result<RangeMap> load_document(const Instance& instance, const std::string& hash);
 // What packets are to be judged by: the map in effect, with early additions of staged maps and what is retiring.
 struct HonouredMaps {
     StoredRangeMap active;
@@ -31,14 +33,15 @@ struct HonouredMaps {
 
     [[nodiscard]] RangeMap combined() const;
 };
-Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state);
+Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state,
+                                        ParsedMaps* parsed = nullptr);
 // Where not all of it fits (services over one address, slots), first the oldest retiring maps are left out of `maps`,
 // then the early additions, and that is told in its problems; the map in effect is never left out.
 Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions& options,
                                         const ServiceSlots& slots = {}, const ReusableSlots& reusable = std::nullopt);
-// Stores a map's canonical document and returns its hash. Call before saving a state that names it.
-Result<std::string> store_range_map(const Instance& instance, const RangeMap& map);
+// Stores a map's canonical document under its content_hash(). Call before saving a state that names it.
+Result<void> store_range_map(const Instance& instance, const std::string& hash, std::string_view json);
 // Deletes stored documents that the state does not name.
-Result<void> prune_range_maps(const Instance& instance, const DesiredState& state);
+void prune_range_maps(const Instance& instance, const DesiredState& state);
 
 } // namespace kudo

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Whose signatures this host believes: the admin's folder of public keys, or the key set that has followed it.
-// Invariant: once a key set was followed the folder counts no more, so that no change of files brings a revoked key
-// back; only an admin's own word does (ranges apply --trust-folder).
+// Whose signatures this host trusts: the administrator's folder of public keys, or the key set that has replaced it.
+// Invariant: once a key set has replaced it the folder no longer counts, so that no change of files brings a revoked
+// key back; only an administrator's own command does (ranges apply --trust-folder).
 #pragma once
 
 #include <filesystem>

@@ -5,15 +5,16 @@
 
 #include <fmt/format.h>
 
+#include "maps/base/text.h"
+
 namespace kudo {
 
 namespace {
 
 std::string names_of(const std::vector<Interface>& interfaces) {
-    std::string names;
-    for (const Interface& interface : interfaces)
-        names += (names.empty() ? "" : ", ") + interface.name;
-    return names;
+    std::vector<std::string> names;
+    std::ranges::transform(interfaces, std::back_inserter(names), &Interface::name);
+    return joined(names);
 }
 
 } // namespace
@@ -22,7 +23,7 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, boo
     auto all = KUDO_TRY(list_interfaces());
     WantedInterfaces wanted;
     for (const std::string& name : desired.interfaces) {
-        const auto found = std::find_if(all.begin(), all.end(), [&](const Interface& i) { return i.name == name; });
+        const auto found = std::ranges::find(all, name, &Interface::name);
         if (found == all.end() && must_exist)
             return bad_input(fmt::format("--interface {}: no such interface; there are: {}", name, names_of(all)));
         if (found == all.end()) {

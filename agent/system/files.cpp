@@ -56,7 +56,7 @@ Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::files
 } // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
-    return read_whole(Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), limit, path);
+    return read_whole(Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)), limit, path);
 }
 
 Result<std::string> read_file_at(const Fd& folder, const std::string& name, std::size_t limit,

@@ -63,7 +63,7 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     };
     auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
     const auto rules = KUDO_TRY(current_rules(global.instance));
-    const auto summary = KUDO_TRY(summarise(rules));
+    const auto summary = summarise(rules.state, report);
     for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
         report.warnings.push_back(std::move(warning));
 

@@ -12,9 +12,9 @@
 #include "agent/system/uptime.h"
 #include "cli/arguments/nats_options.h"
 #include "cli/arguments/operator_keys.h"
-#include "cli/arguments/read_file.h"
 #include "cli/fleet/document.h"
 #include "cli/fleet/text.h"
+#include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
 
 namespace kudo {

@@ -11,7 +11,6 @@
 
 #include "agent/acceptance/acceptance.h"
 #include "agent/system/files.h"
-#include "cli/arguments/read_file.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/ranges/outlook.h"
@@ -55,10 +54,8 @@ std::string apply_text(const Acceptance& acceptance, const PolicySummary& summar
 Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) {
     Delivery delivery;
     delivery.source = source_of(options.file);
-    auto document = KUDO_TRY(read_range_file(options.file));
-    delivery.document = std::move(document);
-    auto signatures = KUDO_TRY(read_signatures(options));
-    delivery.signatures = std::move(signatures);
+    delivery.document = KUDO_TRY(read_range_file(options.file));
+    delivery.signatures = KUDO_TRY(read_signatures(options));
     AcceptanceSettings settings = global.acceptance;
     settings.allow_unsigned = options.allow_unsigned;
     settings.end_rollback = options.end_rollback;
@@ -67,8 +64,7 @@ Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) 
     if (acceptance.what == Accepted::Held)
         return bad_input(acceptance.text + ", or apply it with --end-rollback: your own decision");
     if (acceptance.what == Accepted::Superseded) return bad_input(acceptance.text);
-    const auto rules = KUDO_TRY(current_rules(global.instance));
-    const auto summary = KUDO_TRY(summarise(rules));
+    const auto summary = summarise(KUDO_TRY(load_desired_state(global.instance)), acceptance.report);
     if (!global.json) {
         KUDO_TRY(print(apply_text(acceptance, summary, colour_wanted())));
         return exit_done;

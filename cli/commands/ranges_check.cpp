@@ -37,19 +37,14 @@ Figures figures_of(const RangeMap& map) {
 Result<void> check_compiles(const RangeMap& map, const std::string& file) {
     CompileOptions options;
     options.regions = map.regions();
-    for (const Service& service : map.services) {
+    for (const Service& service : map.services)
         if (service.optional) options.optional_services.push_back(service.name);
-    }
-    auto compiled = KUDO_TRY(compile(map, options).in(file));
+    KUDO_TRY(compile(map, options).in(file));
     return {};
 }
 
 OrderedJson range_json(const std::string& service, const Range& range) {
-    OrderedJson result;
-    result["service"] = service;
-    result["range"] = range.prefix.text();
-    result["path"] = range.path;
-    return result;
+    return {{"service", service}, {"range", range.prefix.text()}, {"path", range.path}};
 }
 
 struct Findings {
@@ -61,25 +56,21 @@ struct Findings {
 OrderedJson check_json(const ReadMap& read, const Findings& findings) {
     const RangeMap& map = read.map;
     const Figures figures = figures_of(map);
-    OrderedJson result;
-    result["valid"] = findings.outlook.refusal.empty();
-    result["vendor_list"] = read.vendor_list;
-    result["serial"] = map.serial;
-    result["issued"] = rfc3339(map.issued);
-    result["effective"] = rfc3339(map.effective);
-    result["expires"] = map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson(nullptr);
-    result["services"] = map.services.size();
-    result["regions"] = map.regions();
-    result["ranges"]["ipv4"] = figures.ipv4;
-    result["ranges"]["ipv6"] = figures.ipv6;
-    result["domains"] = figures.domains;
-    result["overlaps"] = OrderedJson::array();
-    for (const Overlap& overlap : findings.overlaps) {
-        OrderedJson item;
-        item["inner"] = range_json(overlap.inner_service, overlap.inner);
-        item["outer"] = range_json(overlap.outer_service, overlap.outer);
-        result["overlaps"].push_back(std::move(item));
-    }
+    OrderedJson overlaps = OrderedJson::array();
+    for (const Overlap& overlap : findings.overlaps)
+        overlaps.push_back({{"inner", range_json(overlap.inner_service, overlap.inner)},
+                            {"outer", range_json(overlap.outer_service, overlap.outer)}});
+    OrderedJson result{{"valid", findings.outlook.refusal.empty()},
+                       {"vendor_list", read.vendor_list},
+                       {"serial", map.serial},
+                       {"issued", rfc3339(map.issued)},
+                       {"effective", rfc3339(map.effective)},
+                       {"expires", map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson()},
+                       {"services", map.services.size()},
+                       {"regions", map.regions()},
+                       {"ranges", {{"ipv4", figures.ipv4}, {"ipv6", figures.ipv6}}},
+                       {"domains", figures.domains},
+                       {"overlaps", std::move(overlaps)}};
     result["signature"] = signature_json(findings.signature);
     add_outlook(result, findings.outlook);
     return result;

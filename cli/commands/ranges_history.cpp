@@ -14,22 +14,16 @@ namespace {
 
 OrderedJson history_json(const RangeLedger& ledger) {
     OrderedJson entries = OrderedJson::array();
-    for (const HistoryEntry& entry : ledger.history) {
-        OrderedJson item;
-        item["when"] = rfc3339(entry.when);
-        item["event"] = event_name(entry.event);
-        item["serial"] = entry.map.serial;
-        item["hash"] = text_or_null(entry.map.hash);
-        item["source"] = text_or_null(entry.map.source);
-        item["signed_by"] = entry.map.signed_by;
-        entries.push_back(std::move(item));
-    }
-    OrderedJson result;
-    result["highest_serial"] = ledger.highest_serial;
-    result["rolled_back_from"] =
-        ledger.rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(ledger.rolled_back_from);
-    result["history"] = std::move(entries);
-    return result;
+    for (const HistoryEntry& entry : ledger.history)
+        entries.push_back({{"when", rfc3339(entry.when)},
+                           {"event", event_name(entry.event)},
+                           {"serial", entry.map.serial},
+                           {"hash", text_or_null(entry.map.hash)},
+                           {"source", text_or_null(entry.map.source)},
+                           {"signed_by", entry.map.signed_by}});
+    return {{"highest_serial", ledger.highest_serial},
+            {"rolled_back_from", ledger.rolled_back_from == 0 ? OrderedJson() : OrderedJson(ledger.rolled_back_from)},
+            {"history", std::move(entries)}};
 }
 
 std::string history_text(const RangeLedger& ledger, bool colour) {

@@ -11,7 +11,6 @@
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
-#include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
 #include "cli/views/report.h"
 #include "maps/document/built_in.h"
@@ -26,8 +25,8 @@ Result<AcceptedMap> find_target(const RangeLedger& ledger, std::optional<uint64_
         return bad_input("ranges rollback: there is no map to go back to; see kudo-agent ranges history");
     }
     for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
-        if (entry->event != RangeEvent::Activated && entry->event != RangeEvent::RolledBack) continue;
-        if (entry->map.hash != ledger.active.hash && entry->map.serial == *serial) return entry->map;
+        if (entry->took_effect() && entry->map.hash != ledger.active.hash && entry->map.serial == *serial)
+            return entry->map;
     }
     if (!ledger.active.hash.empty() && (*serial == 0 || *serial == built_in_range_map().serial)) {
         AcceptedMap map;
@@ -54,19 +53,18 @@ Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& gl
         return {};
     };
     const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Interfaces::MayBeMissing));
-    const auto rules = KUDO_TRY(current_rules(global.instance));
-    const auto summary = KUDO_TRY(summarise(rules));
+    const auto summary = summarise(KUDO_TRY(load_desired_state(global.instance)), report);
+    const RangeLedger& ranges = summary.state.ranges;
     if (global.json) {
         OrderedJson answer = report_json(report, summary);
-        answer["rolled_back_from"] = rules.state.ranges.rolled_back_from;
+        answer["rolled_back_from"] = ranges.rolled_back_from;
         KUDO_TRY(print_json(answer));
         return exit_done;
     }
     KUDO_TRY(print(fmt::format("rolled back from serial {} to range map {} ({}); a pushed map is held until it says "
                                "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
-                               rules.state.ranges.rolled_back_from, summary.serial, summary.source,
-                               rules.state.ranges.rolled_back_from) +
-                   retiring_text(rules.state.ranges) + report_text(report, colour_wanted())));
+                               ranges.rolled_back_from, summary.serial, summary.source, ranges.rolled_back_from) +
+                   retiring_text(ranges) + report_text(report, colour_wanted())));
     return exit_done;
 }
 

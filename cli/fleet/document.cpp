@@ -5,7 +5,7 @@
 
 #include "agent/fleet/layout.h"
 #include "maps/document/guards.h"
-#include "maps/document/parse_range_map.h"
+#include "maps/trust/document.h"
 
 namespace kudo {
 namespace {
@@ -27,15 +27,17 @@ Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std
     FleetDocument document;
     document.name = name;
     document.signers = KUDO_TRY(verify(keys, bundle.document, bundle.signatures, name));
-    document.is_key_set = is_key_set(bundle.document);
-    if (document.is_key_set) {
-        const auto next = KUDO_TRY(rotate(keys, bundle.document, bundle.signatures, name));
-        document.serial = next.serial;
+    auto parsed = KUDO_TRY(parse_document_text(bundle.document, name));
+    if (const auto* next = std::get_if<KeySet>(&parsed)) {
+        KUDO_TRY(check_rotation(keys, *next, bundle.document, bundle.signatures, name));
+        document.is_key_set = true;
+        document.serial = next->serial;
+    } else if (auto* map = std::get_if<RangeMap>(&parsed)) {
+        document.serial = map->serial;
+        document.effective = map->effective;
+        document.map = std::move(*map);
     } else {
-        auto map = KUDO_TRY(parse_range_map(bundle.document, name));
-        document.serial = map.serial;
-        document.effective = map.effective;
-        document.map = std::move(map);
+        return bad_input(fmt::format("{}: a vendor's list has no serial; publish a range map or a key set", name));
     }
     document.bundle = std::move(bundle);
     return document;

@@ -2,31 +2,18 @@
 #include "cli/ranges/current_rules.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cli/arguments/read_file.h"
+#include "agent/system/files.h"
 #include "maps/base/text.h"
 #include "maps/document/built_in.h"
-#include "maps/document/parse_range_map.h"
-#include "maps/document/vendor_list.h"
-#include "maps/trust/key_set.h"
+#include "maps/trust/document.h"
 
 namespace kudo {
 namespace {
-
-bool is_forbidden(const Error& error) {
-    return error.kind == ErrorKind::NotPermitted || error.number == EACCES || error.number == EPERM;
-}
-
-CurrentRules built_in_rules(const Error& error) {
-    return {.state = {},
-            .maps = {{built_in_range_map(), std::string(built_in_range_map_json()), "built-in"}, {}, {}, {}},
-            .note =
-                fmt::format("the rules of this host may not be read by this user, so these are the built-in ones ({})",
-                            error.message)};
-}
 
 std::string trimmed(const std::string& word) {
     const auto first = word.find_first_not_of(" \t\r\n");
@@ -37,27 +24,39 @@ std::string trimmed(const std::string& word) {
 } // namespace
 
 Result<CurrentRules> current_rules(const Instance& instance) {
-    auto state = load_desired_state(instance);
-    if (!state && is_forbidden(state.error())) return built_in_rules(state.error());
-    if (!state) return fail(std::move(state.error()));
-    auto maps = load_honoured_maps(instance, *state);
-    if (!maps && is_forbidden(maps.error())) return built_in_rules(maps.error());
-    if (!maps) return fail(std::move(maps.error()));
-    return CurrentRules{std::move(*state), std::move(*maps), ""};
+    const auto read = [&]() -> Result<CurrentRules> {
+        auto state = KUDO_TRY(load_desired_state(instance));
+        auto maps = KUDO_TRY(load_honoured_maps(instance, state));
+        return CurrentRules{std::move(state), std::move(maps), ""};
+    };
+    auto rules = read();
+    if (rules || (rules.error().kind != ErrorKind::NotPermitted && rules.error().number != EACCES &&
+                  rules.error().number != EPERM))
+        return rules;
+    return CurrentRules{
+        .state = {},
+        .maps = {{built_in_range_map(), "built-in"}, {}, {}, {}},
+        .note = fmt::format("the rules of this host may not be read by this user, so these are the built-in ones ({})",
+                            rules.error().message)};
+}
+
+Result<std::string> read_range_file(const std::string& path) {
+    auto text = read_file(path, range_map_max_bytes);
+    if (!text) text.error().kind = ErrorKind::BadInput;
+    return text;
 }
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
     auto text = KUDO_TRY(read_range_file(path));
-    if (is_key_set(text))
-        return bad_input(
-            fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
-    if (!is_vendor_list(text)) {
-        auto map = KUDO_TRY(parse_range_map(text, path));
-        return ReadMap{std::move(map), false, std::move(text)};
+    auto document = KUDO_TRY(parse_document_text(text, path));
+    if (auto* map = std::get_if<RangeMap>(&document)) return ReadMap{std::move(*map), false, std::move(text)};
+    if (const auto* list = std::get_if<VendorList>(&document)) {
+        auto current = KUDO_TRY(current_rules(instance));
+        return ReadMap{KUDO_TRY(apply_vendor_list(std::move(current.maps.active.map), *list, path)), true,
+                       std::move(text)};
     }
-    const auto current = KUDO_TRY(current_rules(instance));
-    auto map = KUDO_TRY(apply_vendor_list(current.maps.active.map, text, path));
-    return ReadMap{std::move(map), true, std::move(text)};
+    return bad_input(
+        fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
 }
 
 std::string map_text(const RangeMap& map, const std::string& source) {
@@ -65,13 +64,11 @@ std::string map_text(const RangeMap& map, const std::string& source) {
 }
 
 std::vector<std::string> normalised(const std::vector<std::string>& words) {
-    std::vector<std::string> result;
+    std::set<std::string> result;
     for (const std::string& word : words)
-        result.push_back(trimmed(word));
-    std::ranges::sort(result);
-    result.erase(std::unique(result.begin(), result.end()), result.end());
-    std::erase(result, "");
-    return result;
+        result.insert(trimmed(word));
+    result.erase("");
+    return {result.begin(), result.end()};
 }
 
 std::string_view region_meaning(std::string_view region) {
@@ -104,7 +101,8 @@ Result<void> check_regions(const RangeMap& map, const std::vector<std::string>& 
 std::vector<std::string> choice_warnings(const RangeMap& map, const CompileOptions& options) {
     std::vector<std::string> warnings;
     for (const Service& service : map.services) {
-        // Only what was asked for by name: opentok and its like are always there and nobody expects them by address.
+        // Only what was asked for by name: opentok and its like are always there and not expected to be known by
+        // address.
         if (!service.optional || !is_chosen(service, options) || !service.ranges.empty()) continue;
         warnings.push_back(
             fmt::format("{} has no IP ranges in range map {}: its packets cannot be told from others by address, "

@@ -24,6 +24,9 @@ struct CurrentRules {
 // and a note that says so.
 Result<CurrentRules> current_rules(const Instance& instance);
 
+// A range map's file that somebody named. Errors (BadInput) begin with the path.
+Result<std::string> read_range_file(const std::string& path);
+
 // A document that a person named: a range map, or the vendor's list over the present map.
 struct ReadMap {
     RangeMap map;

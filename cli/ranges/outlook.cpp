@@ -6,8 +6,6 @@
 
 #include "agent/netlink/interfaces.h"
 #include "agent/system/files.h"
-#include "maps/base/hash.h"
-#include "maps/document/write_range_map.h"
 
 namespace kudo {
 namespace {
@@ -48,22 +46,8 @@ void ask_for_every_host(const RangeMap& map, const std::string& file, Time now, 
 } // namespace
 
 std::string_view outcome_name(std::optional<Accepted> what) {
-    if (!what) return "refused";
-    switch (*what) {
-    case Accepted::Activated:
-        return "activated";
-    case Accepted::Staged:
-        return "staged";
-    case Accepted::Known:
-        return "known";
-    case Accepted::Superseded:
-        return "superseded";
-    case Accepted::Held:
-        return "held";
-    case Accepted::KeySet:
-        return "key set";
-    }
-    return "refused";
+    static constexpr std::string_view names[] = {"activated", "staged", "known", "superseded", "held", "key set"};
+    return what ? names[static_cast<std::size_t>(*what)] : "refused";
 }
 
 Outlook outlook_of(const GlobalOptions& global, const CurrentRules& rules, const ReadMap& read,
@@ -74,10 +58,14 @@ Outlook outlook_of(const GlobalOptions& global, const CurrentRules& rules, const
         outlook.outcome = "unknown";
         outlook.text = "what this host would do with it cannot be told: " + rules.note;
     } else {
-        const Candidate candidate{read.map, content_hash(to_json(read.map)), "", file, {}, read.vendor_list};
+        const Candidate candidate(read.map, file, read.vendor_list);
+        ParsedMaps parsed;
         const auto addresses = own_addresses();
         Judgement judgement = judge(global.instance, global.acceptance, rules.state, candidate,
-                                    addresses ? *addresses : std::vector<Address>(), now);
+                                    addresses ? *addresses : std::vector<Address>(), now, parsed);
+        if (judgement.what == Accepted::Activated || judgement.what == Accepted::Staged)
+            if (auto compiled = check_compiles(candidate, rules.state); !compiled)
+                judgement = {{}, std::move(compiled.error().message), {}};
         outlook.outcome = outcome_name(judgement.what);
         outlook.text = text_of(judgement, read.map, rules.state.enabled);
         if (!addresses) outlook.text += fmt::format(" (but for its own addresses: {})", addresses.error().message);

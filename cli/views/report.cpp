@@ -7,16 +7,15 @@
 
 #include "cli/terminal/output.h"
 #include "maps/base/abi_names.h"
+#include "maps/document/built_in.h"
 
 namespace kudo {
 
-Result<PolicySummary> summarise(CurrentRules rules) {
-    PolicySummary summary{rules.state, rules.maps.active.map.serial, rules.maps.active.source, 0, 0};
-    if (!rules.state.enabled) return summary;
-    const auto compiled = KUDO_TRY(compile_honoured(rules.maps, rules.state.compile_options()));
-    summary.prefixes4 = compiled.entries4.size();
-    summary.prefixes6 = compiled.entries6.size();
-    return summary;
+PolicySummary summarise(const DesiredState& state, const ReconcileReport& report) {
+    const AcceptedMap& active = state.ranges.active;
+    const bool built_in = active.hash.empty();
+    return {state, built_in ? built_in_range_map().serial : active.serial, built_in ? "built-in" : active.source,
+            report.prefixes4, report.prefixes6};
 }
 
 std::string summary_text(const PolicySummary& summary) {

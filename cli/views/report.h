@@ -18,7 +18,7 @@ struct PolicySummary {
     std::string source;
     std::size_t prefixes4 = 0, prefixes6 = 0;
 };
-Result<PolicySummary> summarise(CurrentRules rules);
+PolicySummary summarise(const DesiredState& state, const ReconcileReport& report);
 
 // "regions ca, mode prioritise, range map 2022030100 (built-in), 45 IPv4 and 0 IPv6 ranges"
 std::string summary_text(const PolicySummary& summary);

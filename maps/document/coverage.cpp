@@ -7,7 +7,7 @@
 namespace kudo {
 namespace {
 
-// The addresses are those of one family, and `first` is the one behind `last`. Nothing is behind a family's last.
+// The addresses are those of one family, and `first` is the next after `last`. Nothing follows a family's last.
 bool follows(const Address& first, const Address& last) {
     Address next = last;
     for (std::size_t byte = last.bits() / 8; byte-- > 0;) {

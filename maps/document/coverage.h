@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a list of ranges covers, as a whole: it does not matter how the list is cut into prefixes.
-// Invariant: intervals are sorted and neither overlap nor touch; building is one sort, a question one binary search.
+// Invariant: intervals are sorted and neither overlap nor touch; building takes one sort, a query one binary search.
 #pragma once
 
 #include <span>

@@ -15,25 +15,24 @@ struct Aspect {
     Values (*values)(const Service&);
 };
 
+template <typename List> Values texts(const List& list) {
+    Values values;
+    for (const auto& item : list) {
+        if constexpr (requires { item.prefix; })
+            values.push_back(item.prefix.text());
+        else
+            values.push_back(item.text());
+    }
+    return values;
+}
+
 constexpr Aspect aspects[] = {
     {"class", [](const Service& s) -> Values { return {std::string(class_name(s.class_))}; }},
     {"optional", [](const Service& s) -> Values { return {s.optional ? "true" : "false"}; }},
-    {"region", [](const Service& s) -> Values { return s.regions; }},
-    {"port",
-     [](const Service& s) {
-         Values values;
-         for (const PortRule& rule : s.ports)
-             values.push_back(rule.text());
-         return values;
-     }},
-    {"range",
-     [](const Service& s) {
-         Values values;
-         for (const Range& range : s.ranges)
-             values.push_back(range.prefix.text());
-         return values;
-     }},
-    {"domain", [](const Service& s) -> Values { return s.domains; }},
+    {"region", [](const Service& s) { return s.regions; }},
+    {"port", [](const Service& s) { return texts(s.ports); }},
+    {"range", [](const Service& s) { return texts(s.ranges); }},
+    {"domain", [](const Service& s) { return s.domains; }},
 };
 
 // Appends a change for every value of `these` that is not among `those`.

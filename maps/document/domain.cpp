@@ -44,21 +44,13 @@ Result<void> check_domain(std::string_view text) {
     if (rest.find('*') != std::string_view::npos) return refuse("a wildcard stands only in front, as in *.example.com");
     if (std::ranges::any_of(rest, [](char c) { return c >= 'A' && c <= 'Z'; })) return refuse("write it in lower case");
     if (rest.size() > 253) return refuse("it has more than 253 characters");
-    std::size_t labels = 0;
-    for (;;) {
-        const std::size_t dot = rest.find('.');
-        const std::string_view label = rest.substr(0, dot);
-        if (!is_label(label)) return refuse("each label is 1 to 63 letters, digits and inner hyphens");
-        ++labels;
-        if (dot != std::string_view::npos) {
-            rest.remove_prefix(dot + 1);
-            continue;
-        }
-        if (labels < 2) return refuse("it needs at least two labels, as in example.com");
-        if (std::ranges::all_of(label, [](char c) { return c >= '0' && c <= '9'; }))
-            return refuse("its last label is a number; addresses belong in \"ipv4\" or \"ipv6\"");
-        return {};
-    }
+    const std::vector<std::string_view> labels = split(rest, '.');
+    if (!std::ranges::all_of(labels, is_label))
+        return refuse("each label is 1 to 63 letters, digits and inner hyphens");
+    if (labels.size() < 2) return refuse("it needs at least two labels, as in example.com");
+    if (labels.back().find_first_not_of("0123456789") == std::string_view::npos)
+        return refuse("its last label is a number; addresses belong in \"ipv4\" or \"ipv6\"");
+    return {};
 }
 
 } // namespace kudo

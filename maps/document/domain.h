@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which domain names a range map may hold, and which names they stand for.
+// Which domain names a range map may hold, and which names they match.
 // Invariant: an accepted domain is canonical: lower case, no final dot; equal names are equal strings.
 #pragma once
 
@@ -14,9 +14,8 @@ namespace kudo {
 // the last of them not a number.
 Result<void> check_domain(std::string_view text);
 
-// How exactly a domain of a map stands for a name, both canonical: 0: not at all; else the higher, the more exactly: a
-// longer wildcard before a shorter one, the name itself before any. A wildcard stands for everything below it, at any
-// depth, and not for itself.
+// How specifically a domain of a map matches a name, both canonical. 0: no match; a longer wildcard is higher than a
+// shorter one, the name itself higher than any. A wildcard matches everything below it, at any depth, and not itself.
 std::size_t domain_fit(std::string_view domain, std::string_view name);
 
 // The last two labels' hash as the kernel's programs have it (bpf/dns.h): the same for a domain and all its names.

@@ -26,9 +26,8 @@ tl::unexpected<Error> wrong_type(std::string_view path, std::string_view expecte
 }
 
 std::string names_of(std::span<const Field> fields) {
-    std::vector<std::string> names;
-    for (const Field& field : fields)
-        names.emplace_back(field.name);
+    std::vector<std::string> names(fields.size());
+    std::ranges::transform(fields, names.begin(), [](const Field& field) { return std::string(field.name); });
     return joined(names);
 }
 
@@ -36,12 +35,11 @@ Result<void> append_ranges(std::vector<Range>& ranges, const Json& object, std::
     const bool ipv4 = family == Family::IPv4;
     auto list = KUDO_TRY(read_list(object, path, ipv4 ? "ipv4" : "ipv6"));
     for (Text& text : list) {
-        const auto prefix = Prefix::parse(text.value);
-        if (!prefix) return wrong(text.path, prefix.error().message);
-        if (prefix->address.family != family)
+        const auto prefix = KUDO_TRY(Prefix::parse(text.value).in(text.path));
+        if (prefix.address.family != family)
             return wrong(text.path, fmt::format("{} is {}; put it into \"{}\"", quoted_text(text.value),
                                                 ipv4 ? "IPv6" : "IPv4", ipv4 ? "ipv6" : "ipv4"));
-        ranges.push_back({*prefix, std::move(text.path)});
+        ranges.push_back({prefix, std::move(text.path)});
     }
     return {};
 }
@@ -63,6 +61,15 @@ Result<void> check_fields(const Json& value, std::string_view path, std::span<co
             return wrong(path_of(path, field.name), "missing; every such object has it");
     }
     return {};
+}
+
+Result<void> check_format(const Json& root, std::string_view format, std::span<const Field> fields) {
+    // Before the fields: a later format may have others, and its name is the better answer.
+    if (root.is_object() && root.contains("format"))
+        if (const auto found = KUDO_TRY(read_text(root, "", "format")); found.value != format)
+            return wrong("format",
+                         fmt::format("{} is not known here; expected \"{}\"", quoted_text(found.value), format));
+    return check_fields(root, "", fields);
 }
 
 Result<Text> read_text(const Json& object, std::string_view path, std::string_view field) {
@@ -90,9 +97,7 @@ Result<uint64_t> read_serial(const Json& object, std::string_view path, std::str
 
 Result<Time> read_time(const Json& object, std::string_view path, std::string_view field) {
     const auto text = KUDO_TRY(read_text(object, path, field));
-    auto time = parse_rfc3339(text.value);
-    if (!time) return wrong(text.path, time.error().message);
-    return time;
+    return parse_rfc3339(text.value).in(text.path);
 }
 
 Result<std::vector<Text>> read_list(const Json& object, std::string_view path, std::string_view field) {

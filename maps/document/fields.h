@@ -33,13 +33,16 @@ struct Text {
     std::string path;
 };
 
+// `root` is an object of this format, with every required field and none that is not listed.
+Result<void> check_format(const Json& root, std::string_view format, std::span<const Field> fields);
+
 Result<Text> read_text(const Json& object, std::string_view path, std::string_view field);
 Result<bool> read_flag(const Json& object, std::string_view path, std::string_view field); // missing: false
 Result<uint64_t> read_serial(const Json& object, std::string_view path, std::string_view field);
 Result<Time> read_time(const Json& object, std::string_view path, std::string_view field);
 // The strings of an array; none if the field is missing.
 Result<std::vector<Text>> read_list(const Json& object, std::string_view path, std::string_view field);
-// As read_list(), but a string that stands twice is refused.
+// As read_list(), but a duplicate is refused.
 Result<std::vector<Text>> read_set(const Json& object, std::string_view path, std::string_view field);
 
 // The fields "ipv4" and "ipv6", either of which may be missing.

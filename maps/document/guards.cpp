@@ -14,30 +14,22 @@
 namespace kudo {
 namespace {
 
-struct Name {
-    Guard guard;
-    std::string_view text;
-};
+constexpr std::array<std::string_view, 4> guard_names{"wide-prefix", "special-address", "own-address", "shrink"};
 
-constexpr std::array<Name, 4> guard_names{{{Guard::WidePrefix, "wide-prefix"},
-                                           {Guard::SpecialAddress, "special-address"},
-                                           {Guard::OwnAddress, "own-address"},
-                                           {Guard::Shrink, "shrink"}}};
-
-constexpr std::size_t max_of_each = 10;
-constexpr unsigned shortest4 = 8, shortest6 = 19;
+constexpr std::ptrdiff_t max_of_each = 10;
+constexpr unsigned min_length4 = 8, min_length6 = 19;
 constexpr std::size_t max_percent_gone = 30;
 
-// What a guard says to one range, beginning behind the range's path; nothing if the range is good.
-using Complaint = std::optional<std::string>;
+// What a guard objects to, without the range's path; none: nothing.
+using Finding = std::optional<std::string>;
 
-Complaint ask_wide_prefix(const Prefix& prefix) {
-    const unsigned shortest = prefix.address.family == Family::IPv4 ? shortest4 : shortest6;
-    if (prefix.length >= shortest) return std::nullopt;
-    return fmt::format("{} is wider than /{}", prefix.text(), shortest);
+Finding check_wide_prefix(const Prefix& prefix) {
+    const unsigned min_length = prefix.address.family == Family::IPv4 ? min_length4 : min_length6;
+    if (prefix.length >= min_length) return std::nullopt;
+    return fmt::format("{} is wider than /{}", prefix.text(), min_length);
 }
 
-Complaint ask_special_address(const Prefix& prefix) {
+Finding check_special_address(const Prefix& prefix) {
     const SpecialBlock* block = special_block_at(prefix);
     if (!block) return std::nullopt;
     if (block->prefix.contains(prefix)) return fmt::format("{} is {} ({})", prefix.text(), block->what, block->rfc);
@@ -53,13 +45,13 @@ std::vector<Address> sorted(std::span<const Address> addresses) {
     return result;
 }
 
-Complaint ask_own_address(const Prefix& prefix, const std::vector<Address>& own_addresses) {
+Finding check_own_address(const Prefix& prefix, const std::vector<Address>& own_addresses) {
     const auto own = std::ranges::lower_bound(own_addresses, prefix.address);
     if (own == own_addresses.end() || !prefix.contains(*own)) return std::nullopt;
     return fmt::format("{} holds {}, an address of this host", prefix.text(), own->text());
 }
 
-Complaint ask_shrink(const RangeMap& map, const RangeMap& previous) {
+Finding check_shrink(const RangeMap& map, const RangeMap& previous) {
     std::size_t all = 0, gone = 0;
     std::string example;
     for (const Service& service : previous.services) {
@@ -81,50 +73,38 @@ Complaint ask_shrink(const RangeMap& map, const RangeMap& previous) {
                        previous.serial, example, max_percent_gone);
 }
 
-// Keeps what the guards say, as far as it is wanted.
-class Violations {
-public:
-    explicit Violations(const RangeMap& map) : map_(map) {}
-
-    [[nodiscard]] bool wants(Guard guard) const {
-        return std::ranges::find(map_.overrides, guard_name(guard)) == map_.overrides.end() &&
-               std::ranges::count(found_, guard, &Violation::guard) < static_cast<std::ptrdiff_t>(max_of_each);
-    }
-    void add(Guard guard, std::string_view path, const Complaint& complaint) {
-        if (complaint) found_.push_back({guard, fmt::format("{}: {}", path, *complaint)});
-    }
-    std::vector<Violation> take() { return std::move(found_); }
-
-private:
-    const RangeMap& map_;
-    std::vector<Violation> found_; // at most max_of_each of each guard
-};
-
 } // namespace
 
 std::string_view guard_name(Guard guard) {
-    return std::ranges::find(guard_names, guard, &Name::guard)->text;
+    return guard_names.at(static_cast<std::size_t>(guard));
 }
 
 std::optional<Guard> guard_of(std::string_view name) {
-    const auto found = std::ranges::find(guard_names, name, &Name::text);
+    const auto found = std::ranges::find(guard_names, name);
     if (found == guard_names.end()) return std::nullopt;
-    return found->guard;
+    return static_cast<Guard>(found - guard_names.begin());
 }
 
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
                                        std::span<const Address> own_addresses) {
     const std::vector<Address> own = sorted(own_addresses);
-    Violations found(map);
+    std::vector<Violation> found;
+    const auto check = [&](Guard guard, std::string_view path, const auto& guard_check) {
+        if (std::ranges::find(map.overrides, guard_name(guard)) != map.overrides.end() ||
+            std::ranges::count(found, guard, &Violation::guard) >= max_of_each)
+            return;
+        if (const Finding finding = guard_check()) found.push_back({guard, fmt::format("{}: {}", path, *finding)});
+    };
     for (const Service& service : map.services) {
         for (const auto& [prefix, path] : service.ranges) {
-            if (found.wants(Guard::WidePrefix)) found.add(Guard::WidePrefix, path, ask_wide_prefix(prefix));
-            if (found.wants(Guard::SpecialAddress)) found.add(Guard::SpecialAddress, path, ask_special_address(prefix));
-            if (found.wants(Guard::OwnAddress)) found.add(Guard::OwnAddress, path, ask_own_address(prefix, own));
+            const Prefix& range = prefix;
+            check(Guard::WidePrefix, path, [&] { return check_wide_prefix(range); });
+            check(Guard::SpecialAddress, path, [&] { return check_special_address(range); });
+            check(Guard::OwnAddress, path, [&] { return check_own_address(range, own); });
         }
     }
-    if (found.wants(Guard::Shrink)) found.add(Guard::Shrink, "services", ask_shrink(map, previous));
-    return found.take();
+    check(Guard::Shrink, "services", [&] { return check_shrink(map, previous); });
+    return found;
 }
 
 std::string violations_text(std::string_view name, std::span<const Violation> violations, std::size_t most) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Guards against disaster: what a range map may not do to a host unless its signer says in the map that it is meant.
+// Guards against disaster: what a range map may not do to a host unless the map says that its signer intends it.
 // Invariant: pure functions; a map without violations cannot take addresses that are certainly not KUDO's, nor withdraw
 // most of KUDO's.
 #pragma once
@@ -35,8 +35,8 @@ struct Violation {
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
                                        std::span<const Address> own_addresses);
 
-// What is wrong with a document of this name, at most `most` of it, and how its signer says that it is meant. There is
-// at least one violation.
+// What is wrong with a document of this name, at most `most` of it, and how its signer says that it is intended. There
+// is at least one violation.
 std::string violations_text(std::string_view name, std::span<const Violation> violations, std::size_t most);
 
 } // namespace kudo

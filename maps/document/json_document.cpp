@@ -14,7 +14,7 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t deepest = 8; // a range map needs four
+constexpr std::size_t max_depth = 8; // a range map needs four
 
 std::string place(std::string_view text, std::size_t byte) {
     const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
@@ -86,8 +86,8 @@ private:
     }
 
     bool open(Json value) {
-        if (open_.size() == deepest) {
-            error_ = fmt::format("{}: nested more than {} deep", path(open_.size()), deepest);
+        if (open_.size() == max_depth) {
+            error_ = fmt::format("{}: nested more than {} deep", path(open_.size()), max_depth);
             return false;
         }
         open_.push_back({add(std::move(value)), nullptr});

@@ -7,10 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "maps/base/abi_names.h"
 #include "maps/base/text.h"
+#include "maps/document/domain.h"
 #include "maps/document/fields.h"
 #include "maps/document/guards.h"
-#include "maps/document/parse_service.h"
 
 namespace kudo {
 namespace {
@@ -25,19 +26,9 @@ constexpr std::array<Field, 9> map_fields{{{"format"},
                                            {"supersedes", false},
                                            {"services"}}};
 
-Result<void> read_format(const Json& root) {
-    const auto format = KUDO_TRY(read_text(root, "", "format"));
-    if (format.value != range_map_format)
-        return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", quoted_text(format.value), range_map_format));
-    return {};
-}
-
 Result<void> read_dates(RangeMap& map, const Json& root) {
-    const auto issued = KUDO_TRY(read_time(root, "", "issued"));
-    const auto effective = KUDO_TRY(read_time(root, "", "effective"));
-    map.issued = issued;
-    map.effective = effective;
+    map.issued = KUDO_TRY(read_time(root, "", "issued"));
+    map.effective = KUDO_TRY(read_time(root, "", "effective"));
     if (map.effective < map.issued)
         return wrong("effective", rfc3339(map.effective) + " is before the map was issued, " + rfc3339(map.issued));
     const auto entry = root.find("expires");
@@ -52,9 +43,7 @@ Result<void> read_dates(RangeMap& map, const Json& root) {
 Result<void> read_audience(RangeMap& map, const Json& root) {
     if (!root.contains("audience")) return {};
     const auto text = KUDO_TRY(read_text(root, "", "audience"));
-    auto audience = Audience::parse(text.value);
-    if (!audience) return wrong(text.path, audience.error().message);
-    map.audience = std::move(*audience);
+    map.audience = KUDO_TRY(Audience::parse(text.value).in(text.path));
     return {};
 }
 
@@ -79,6 +68,84 @@ Result<void> read_supersedes(RangeMap& map, const Json& root) {
     return {};
 }
 
+constexpr std::array<Field, 8> service_fields{{{"name"},
+                                               {"class"},
+                                               {"regions"},
+                                               {"optional", false},
+                                               {"ports"},
+                                               {"ipv4", false},
+                                               {"ipv6", false},
+                                               {"domains", false}}};
+
+Result<void> read_name(Service& service, const Json& value, std::string_view path) {
+    auto name = KUDO_TRY(read_text(value, path, "name"));
+    if (!is_simple_name(name.value) || name.value.front() < 'a' || name.value.front() > 'z')
+        return wrong(name.path, quoted_text(name.value) + " is not a service name; write 1 to 63 of a-z, 0-9 and -, "
+                                                          "beginning with a letter");
+    service.name = std::move(name.value);
+    return {};
+}
+
+Result<void> read_class(Service& service, const Json& value, std::string_view path) {
+    const auto text = KUDO_TRY(read_text(value, path, "class"));
+    for (const kudo_class class_ : {KUDO_CLASS_MEDIA, KUDO_CLASS_FALLBACK, KUDO_CLASS_CONTROL}) {
+        if (text.value != class_name(class_)) continue;
+        service.class_ = class_;
+        return {};
+    }
+    return wrong(text.path, quoted_text(text.value) + " is not a class; expected media, control or fallback");
+}
+
+Result<void> read_regions(Service& service, const Json& value, std::string_view path) {
+    auto regions = KUDO_TRY(read_set(value, path, "regions"));
+    if (regions.empty()) return wrong(path_of(path, "regions"), "empty; name regions, or write [\"*\"] for all");
+    for (Text& region : regions) {
+        if (region.value == "*" && regions.size() > 1)
+            return wrong(region.path, "\"*\" means every region and stands alone");
+        if (region.value != "*" && !is_simple_name(region.value))
+            return wrong(region.path, quoted_text(region.value) + " is not a region; write 1 to 63 of a-z, 0-9 and -");
+        service.regions.push_back(region.value);
+    }
+    return {};
+}
+
+Result<void> read_ports(Service& service, const Json& value, std::string_view path) {
+    const auto ports = KUDO_TRY(read_set(value, path, "ports"));
+    if (ports.empty()) return wrong(path_of(path, "ports"), "empty; a service has at least one port");
+    if (ports.size() > KUDO_MAX_PORTS)
+        return wrong(path_of(path, "ports"),
+                     fmt::format("{} are too many; a service has at most {} ports", ports.size(), KUDO_MAX_PORTS));
+    for (const Text& text : ports) {
+        service.ports.push_back(KUDO_TRY(PortRule::parse(text.value).in(text.path)));
+    }
+    return {};
+}
+
+Result<void> read_domains(Service& service, const Json& value, std::string_view path) {
+    auto domains = KUDO_TRY(read_set(value, path, "domains"));
+    for (const Text& domain : domains) {
+        KUDO_TRY(check_domain(domain.value).in(domain.path));
+        service.domains.push_back(domain.value);
+    }
+    return {};
+}
+
+// `path` is the service's own, "services[2]". What needs a look at other services is not checked.
+Result<Service> parse_service(const Json& value, std::string_view path) {
+    Service service;
+    KUDO_TRY(check_fields(value, path, service_fields));
+    KUDO_TRY(read_name(service, value, path));
+    KUDO_TRY(read_class(service, value, path));
+    KUDO_TRY(read_regions(service, value, path));
+    service.optional = KUDO_TRY(read_flag(value, path, "optional"));
+    KUDO_TRY(read_ports(service, value, path));
+    service.ranges = KUDO_TRY(read_ranges(value, path));
+    KUDO_TRY(read_domains(service, value, path));
+    if (service.ranges.empty() && service.domains.empty())
+        return wrong(path, "has neither ranges nor domains; give it ipv4, ipv6 or domains");
+    return service;
+}
+
 Result<void> read_services(RangeMap& map, const Json& root) {
     const Json& list = root.at("services");
     if (!list.is_array()) return wrong("services", "must be an array of objects");
@@ -99,14 +166,12 @@ Result<void> read_services(RangeMap& map, const Json& root) {
     return {};
 }
 
-Result<RangeMap> read_map(std::string_view json) {
-    const auto root = KUDO_TRY(read_json(json));
-    // Before the fields: a later format may have others, and its name is the better answer.
-    if (root.is_object() && root.contains("format")) KUDO_TRY(read_format(root));
-    KUDO_TRY(check_fields(root, "", map_fields));
+} // namespace
+
+Result<RangeMap> range_map_from(const Json& root) {
+    KUDO_TRY(check_format(root, range_map_format, map_fields));
     RangeMap map;
-    const auto serial = KUDO_TRY(read_serial(root, "", "serial"));
-    map.serial = serial;
+    map.serial = KUDO_TRY(read_serial(root, "", "serial"));
     KUDO_TRY(read_dates(map, root));
     KUDO_TRY(read_audience(map, root));
     KUDO_TRY(read_overrides(map, root));
@@ -115,11 +180,8 @@ Result<RangeMap> read_map(std::string_view json) {
     return map;
 }
 
-} // namespace
-
 Result<RangeMap> parse_range_map(std::string_view json, std::string_view name) {
-    auto map = KUDO_TRY(read_map(json).in(name));
-    return map;
+    return range_map_from(KUDO_TRY(read_json(json).in(name))).in(name);
 }
 
 } // namespace kudo

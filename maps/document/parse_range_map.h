@@ -5,9 +5,13 @@
 
 #include <string_view>
 
+#include "maps/document/json_document.h"
 #include "maps/document/range_map.h"
 
 namespace kudo {
+
+// Errors begin with the path of what is wrong.
+Result<RangeMap> range_map_from(const Json& root);
 
 // Reads a whole document. `name` is what errors call it (a file's path, "built-in range map"). Errors read
 // "NAME: PATH: what is wrong, what was expected": "x.json: services[0].ipv4[3]: \"10.0.0.9/24\" has host bits set;

@@ -4,6 +4,7 @@
 // with any line wrong is refused whole.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,8 +13,6 @@
 
 #include "bpf/abi.h"
 #include "maps/base/time.h"
-#include "maps/document/audience.h"
-#include "maps/document/port_rule.h"
 #include "maps/net/prefix.h"
 
 namespace kudo {
@@ -21,7 +20,24 @@ namespace kudo {
 inline constexpr std::string_view range_map_format = "kudo-range-map/1";
 inline constexpr std::size_t range_map_max_bytes = 1024 * 1024;
 
-// A prefix and where it stands in the document, for messages: "services[0].ipv4[3]".
+// For whom a map is: "acme", or "acme/canary" for one ring only. Both names obey is_simple_name().
+struct Audience {
+    std::string fleet;
+    std::string ring;                       // empty: every ring
+    [[nodiscard]] std::string text() const; // parse() gives it back
+    static Result<Audience> parse(std::string_view text);
+    bool operator==(const Audience&) const = default;
+};
+
+struct PortRule {
+    uint8_t protocol = 0;                   // IPPROTO_TCP or IPPROTO_UDP
+    uint16_t port = 0;                      // on KUDO's side
+    [[nodiscard]] std::string text() const; // "udp/3478"; parse() gives it back
+    static Result<PortRule> parse(std::string_view text);
+    auto operator<=>(const PortRule&) const = default;
+};
+
+// A prefix and its place in the document, for messages: "services[0].ipv4[3]".
 struct Range {
     Prefix prefix;
     std::string path;
@@ -42,7 +58,7 @@ struct RangeMap {
     Time issued{};
     Time effective{};
     std::optional<Time> expires;
-    std::optional<Audience> audience;   // nothing: every host whose keys fit
+    std::optional<Audience> audience;   // none: every host that trusts its keys
     std::vector<std::string> overrides; // names of guards (guards.h) that the signer has switched off; sorted
     uint64_t supersedes = 0;            // also replaces what was rolled back from this serial or a lower one; 0: no
     std::vector<Service> services;

@@ -18,12 +18,8 @@ void write_ranges(OrderedJson& out, const Service& service, Family family) {
 }
 
 OrderedJson service_json(const Service& service) {
-    OrderedJson out;
-    out["name"] = service.name;
-    out["class"] = class_name(service.class_);
-    out["regions"] = service.regions;
+    OrderedJson out{{"name", service.name}, {"class", class_name(service.class_)}, {"regions", service.regions}};
     if (service.optional) out["optional"] = true;
-    out["ports"] = OrderedJson::array();
     for (const PortRule& rule : service.ports)
         out["ports"].push_back(rule.text());
     write_ranges(out, service, Family::IPv4);
@@ -35,12 +31,11 @@ OrderedJson service_json(const Service& service) {
 } // namespace
 
 std::string to_json(const RangeMap& map) {
-    OrderedJson out;
-    out["format"] = range_map_format;
-    out["serial"] = map.serial;
-    out["issued"] = rfc3339(map.issued);
-    out["effective"] = rfc3339(map.effective);
-    out["expires"] = map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson(nullptr);
+    OrderedJson out{{"format", range_map_format},
+                    {"serial", map.serial},
+                    {"issued", rfc3339(map.issued)},
+                    {"effective", rfc3339(map.effective)},
+                    {"expires", map.expires ? OrderedJson(rfc3339(*map.expires)) : OrderedJson(nullptr)}};
     if (map.audience) out["audience"] = map.audience->text();
     if (!map.overrides.empty()) out["overrides"] = map.overrides;
     if (map.supersedes != 0) out["supersedes"] = map.supersedes;

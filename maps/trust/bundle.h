@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A document and its signatures as one value: the signature files one behind the other, an empty line, then the raw
+// A document and its signatures as one value: the concatenated signature files, an empty line, then the raw
 // bytes of the document.
 // Invariant: split(join(b)) == b, byte for byte in the document; the document is not looked at.
 #pragma once

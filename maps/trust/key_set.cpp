@@ -20,14 +20,6 @@ namespace {
 
 constexpr std::array<Field, 4> key_set_fields{{{"format"}, {"serial"}, {"threshold"}, {"keys"}}};
 
-Result<void> read_format(const Json& root) {
-    const auto format = KUDO_TRY(read_text(root, "", "format"));
-    if (format.value != key_set_format)
-        return wrong("format",
-                     fmt::format("{} is not known here; expected \"{}\"", quoted_text(format.value), key_set_format));
-    return {};
-}
-
 Result<PublicKey> read_key(const Text& text) {
     auto key = parse_public_key(text.value, text.path);
     // One key, one text: no comment, no line end.
@@ -61,77 +53,66 @@ Result<void> read_threshold(KeySet& keys, const Json& root) {
     return {};
 }
 
-Result<KeySet> read_key_set(std::string_view json) {
-    const auto root = KUDO_TRY(read_json(json));
-    // Before the fields: a later format may have others, and its name is the better answer.
-    if (root.is_object() && root.contains("format")) KUDO_TRY(read_format(root));
-    KUDO_TRY(check_fields(root, "", key_set_fields));
-    KeySet keys;
-    const auto serial = KUDO_TRY(read_serial(root, "", "serial"));
-    keys.serial = serial;
-    KUDO_TRY(read_keys(keys, root));
-    KUDO_TRY(read_threshold(keys, root));
-    return keys;
-}
-
-// What the signatures of a document come to; ids are texts, each once.
+// By whom a document is signed, by key id.
 struct Count {
-    std::set<std::string> right, wrong, unknown;
+    std::set<std::string> valid, invalid, unknown;
 };
 
 Count count(const KeySet& keys, std::string_view bytes, const std::vector<Signature>& signatures) {
     Count result;
     for (const Signature& signature : signatures) {
         const std::string id = id_text(signature.key_id);
-        if (result.right.contains(id)) continue;
-        bool known = false, right = false;
+        if (result.valid.contains(id)) continue;
+        bool known = false, valid = false;
         for (const PublicKey& key : keys.keys) {
             if (key.id != signature.key_id) continue;
             known = true;
-            right = right || is_signed_by(signature, key, bytes);
+            valid = valid || is_signed_by(signature, key, bytes);
         }
-        (right ? result.right : known ? result.wrong : result.unknown).insert(id);
+        (valid ? result.valid : known ? result.invalid : result.unknown).insert(id);
     }
-    for (const std::string& id : result.right)
-        result.wrong.erase(id);
+    for (const std::string& id : result.valid)
+        result.invalid.erase(id);
     return result;
 }
 
 // "KEY, KEY, KEY and 4 more"
 std::string some_of(const std::set<std::string>& ids) {
-    constexpr std::size_t most = 3;
+    constexpr std::size_t max_shown = 3;
     std::vector<std::string> some;
     for (const std::string& id : ids) {
-        if (some.size() < most) some.push_back(id);
+        if (some.size() < max_shown) some.push_back(id);
     }
-    return joined(some) + (ids.size() > most ? fmt::format(" and {} more", ids.size() - most) : "");
+    return joined(some) + (ids.size() > max_shown ? fmt::format(" and {} more", ids.size() - max_shown) : "");
 }
 
 } // namespace
 
-Result<KeySet> parse_key_set(std::string_view json, std::string_view name) {
-    auto keys = KUDO_TRY(read_key_set(json).in(name));
+Result<KeySet> key_set_from(const Json& root) {
+    KUDO_TRY(check_format(root, key_set_format, key_set_fields));
+    KeySet keys;
+    keys.serial = KUDO_TRY(read_serial(root, "", "serial"));
+    KUDO_TRY(read_keys(keys, root));
+    KUDO_TRY(read_threshold(keys, root));
     return keys;
 }
 
+Result<KeySet> parse_key_set(std::string_view json, std::string_view name) {
+    return key_set_from(KUDO_TRY(read_json(json).in(name))).in(name);
+}
+
 std::string to_json(const KeySet& keys) {
-    nlohmann::ordered_json out;
-    out["format"] = key_set_format;
-    out["serial"] = keys.serial;
-    out["threshold"] = keys.threshold;
-    out["keys"] = nlohmann::ordered_json::array();
+    nlohmann::ordered_json out{
+        {"format", key_set_format}, {"serial", keys.serial}, {"threshold", keys.threshold}, {"keys", Json::array()}};
     for (const PublicKey& key : keys.keys)
         out["keys"].push_back(key.text());
     return out.dump(2) + "\n";
 }
 
-bool is_key_set(std::string_view json) {
-    constexpr std::string_view any_version = "kudo-key-set/";
-    const auto root = read_json(json);
-    if (!root || !root->is_object()) return false;
-    const auto format = root->find("format");
-    return format != root->end() && format->is_string() &&
-           format->get_ref<const std::string&>().starts_with(any_version);
+bool is_key_set(const Json& root) {
+    const auto format = root.find("format");
+    return format != root.end() && format->is_string() &&
+           format->get_ref<const std::string&>().starts_with("kudo-key-set/");
 }
 
 Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view bytes, std::string_view signatures,
@@ -144,23 +125,22 @@ Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view byt
             fmt::format("{}: not signed; expected the signatures of {} of {} keys", name, needed, keys.keys.size()));
     const auto parsed = KUDO_TRY(parse_signatures(signatures, fmt::format("{}: signatures", name)));
     const Count counted = count(keys, bytes, parsed);
-    if (counted.right.size() >= needed) return std::vector(counted.right.begin(), counted.right.end());
-    std::string message = fmt::format("{}: signed by {} of {} needed keys", name, counted.right.size(), needed);
-    if (!counted.wrong.empty())
-        message += fmt::format("; wrong signature, or the document was changed: key {}", some_of(counted.wrong));
+    if (counted.valid.size() >= needed) return std::vector(counted.valid.begin(), counted.valid.end());
+    std::string message = fmt::format("{}: signed by {} of {} needed keys", name, counted.valid.size(), needed);
+    if (!counted.invalid.empty())
+        message += fmt::format("; wrong signature, or the document was changed: key {}", some_of(counted.invalid));
     if (!counted.unknown.empty()) message += fmt::format("; not trusted here: key {}", some_of(counted.unknown));
     return bad_input(std::move(message));
 }
 
-Result<KeySet> rotate(const KeySet& current, std::string_view bytes, std::string_view signatures,
-                      std::string_view name) {
-    const auto by_current = KUDO_TRY(verify(current, bytes, signatures, name));
-    auto next = KUDO_TRY(parse_key_set(bytes, name));
-    const auto by_next = KUDO_TRY(verify(next, bytes, signatures, fmt::format("{}, by its own keys", name)));
+Result<void> check_rotation(const KeySet& current, const KeySet& next, std::string_view bytes,
+                            std::string_view signatures, std::string_view name) {
+    KUDO_TRY(verify(current, bytes, signatures, name));
+    KUDO_TRY(verify(next, bytes, signatures, fmt::format("{}, by its own keys", name)));
     if (next.serial <= current.serial)
         return bad_input(fmt::format("{}: serial: {} is not higher than that of the present key set, {}", name,
                                      next.serial, current.serial));
-    return next;
+    return {};
 }
 
 } // namespace kudo

@@ -21,16 +21,12 @@ constexpr std::size_t base64_length(std::size_t bytes) {
     return (bytes + 2) / 3 * 4;
 }
 
-// What stands between line ends; an end behind the last line is no line of its own.
+// An end after the last line begins no further line.
 std::vector<std::string_view> lines_of(std::string_view text) {
-    std::vector<std::string_view> lines;
-    while (!text.empty()) {
-        const std::size_t end = text.find('\n');
-        std::string_view line = text.substr(0, end);
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    std::vector<std::string_view> lines = split(text, '\n');
+    if (lines.back().empty()) lines.pop_back();
+    for (std::string_view& line : lines)
         if (line.ends_with('\r')) line.remove_suffix(1);
-        lines.push_back(line);
-    }
     return lines;
 }
 
@@ -172,7 +168,7 @@ Result<PublicKey> parse_public_key(std::string_view text, std::string_view name)
     const auto bytes = from_base64<42>(lines.back());
     if (!bytes)
         return refuse(fmt::format("line {}: not the 56 characters of base64 that a public key is", lines.size()));
-    // Here "Ed" is right: minisign writes it for every key, whatever the key is going to sign.
+    // Here "Ed" is correct: minisign writes it for every key, whatever the key is going to sign.
     if (algorithm_of(*bytes) != "Ed") return refuse(fmt::format("line {}: not an Ed25519 key", lines.size()));
     const PublicKey key{.id = part_of<8>(*bytes, 2), .key = part_of<32>(*bytes, 10)};
     if (crypto_core_ed25519_is_valid_point(key.key.data()) != 1)

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Signatures in minisign's format (https://jedisct1.github.io/minisign/, "Signature format"): reading, verifying.
-// Invariant: only the prehashed kind is accepted: "ED", Ed25519 (RFC 8032) over BLAKE2b-512 of the document; nothing is
-// verified by halves: the trusted comment's signature must be right as well.  Legacy signatures ("Ed", of minisign -l
-// and of signify) are Ed25519 over the document itself, keys of both kinds look the same, and no signature covers the
-// two letters. So what one key signed in one format can be shown as the other: - "ED" relabelled "Ed" is a right legacy
-// signature of the file that holds the document's digest. Refused: by "Ed". - "Ed" of a file that holds a digest,
-// relabelled "ED", is a right prehashed signature of the document of that digest. The bytes are those of a real one, so
-// no verifier can tell. One signature of signify's is refused all the same: it has no trusted comment, and the
-// comment's signature takes a second file that begins with the first one's signature. minisign -l signs both at once.
-// That is refused where it shows: since 0.10 minisign ends its own trusted comment with "hashed" exactly when it
-// hashed, so one in its form without the word is refused (also of minisign 0.9 -H). It does not show in a comment of
-// the signer's own (-t), nor of a file named "x<tab>hashed". What prevents it there is only this: whoever holds a key
-// for range maps signs nothing with signify or -l.
+// Invariant: only the prehashed kind is accepted: "ED", Ed25519 (RFC 8032) over BLAKE2b-512 of the document; a
+// signature is valid only if that of its trusted comment is valid as well.
+//
+// Legacy signatures ("Ed", of minisign -l and of signify) are Ed25519 over the document itself, keys of both kinds look
+// the same, and no signature covers the two letters. So what one key signed in one format can be presented as the
+// other:
+// - "ED" relabelled "Ed" is a valid legacy signature of the file that holds the document's digest. Refused: by "Ed".
+// - "Ed" of a file that holds a digest, relabelled "ED", is a valid prehashed signature of the document with that
+// digest.
+//   The bytes are those of a genuine one, so no verifier can tell. One signature of signify is refused all the same: it
+//   has no trusted comment, and the comment's signature takes a second file that begins with the first one's signature.
+//   minisign -l signs both at once. That is refused where it shows: since 0.10 minisign ends its own trusted comment
+//   with "hashed" exactly when it hashed, so one in its form without the word is refused (also of minisign 0.9 -H). It
+//   does not show in a comment of the signer's own (-t), nor of a file named "x<tab>hashed". What prevents it there is
+//   only this: whoever holds a key for range maps signs nothing with signify or -l.
 #pragma once
 
 #include <array>
@@ -50,11 +53,11 @@ std::string id_text(const std::array<uint8_t, 8>& key_id);
 
 inline constexpr std::size_t signatures_max_bytes = 64 * 1024;
 
-// One or more signature files, one behind the other: four lines each, and nothing else, where minisign ignores what
+// One or more concatenated signature files: four lines each, and nothing else, where minisign ignores what
 // follows. Anything else is BadInput that says in which line and what was expected.
 Result<std::vector<Signature>> parse_signatures(std::string_view text, std::string_view name);
 
-// Is it this key's, and right, over these bytes, the trusted comment included?
+// Is it a valid signature by this key over these bytes, the trusted comment included?
 bool is_signed_by(const Signature& signature, const PublicKey& key, std::string_view bytes);
 
 } // namespace kudo

@@ -18,6 +18,7 @@
 #include "maps/document/range_map.h"
 #include "maps/document/vendor_list.h"
 #include "maps/document/write_range_map.h"
+#include "maps/trust/document.h"
 
 namespace {
 
@@ -81,6 +82,10 @@ void check(const kudo::Result<kudo::RangeMap>& map) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     check(kudo::parse_range_map(text, "fuzz"));
-    if (kudo::is_vendor_list(text)) check(kudo::apply_vendor_list(kudo::built_in_range_map(), text, "fuzz"));
+    const auto document = kudo::parse_document_text(text, "fuzz");
+    if (!document)
+        require(is_one_printable_line(document.error().message));
+    else if (const auto* list = std::get_if<kudo::VendorList>(&*document))
+        check(kudo::apply_vendor_list(kudo::built_in_range_map(), *list, "fuzz"));
     return 0;
 }

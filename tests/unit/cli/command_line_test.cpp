@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "cli/arguments/command_line.h"
-#include "cli/arguments/read_file.h"
 #include "cli/commands/commands.h"
 #include "cli/ranges/current_rules.h"
 #include "maps/document/built_in.h"

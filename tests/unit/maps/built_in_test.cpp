@@ -10,25 +10,40 @@
 
 #include "maps/base/hash.h"
 #include "maps/document/built_in.h"
+#include "maps/document/parse_range_map.h"
 #include "maps/document/range_map.h"
-#include "maps/document/vendor_list.h"
+#include "maps/trust/document.h"
 
 namespace kudo {
 namespace {
 
 TEST(VendorList, IsRecognisedByItsShape) {
-    EXPECT_TRUE(is_vendor_list(R"({"ipv4": ["1.2.3.0/24"]})"));
-    EXPECT_TRUE(is_vendor_list(R"({"ipv4": [], "ipv6": ["2001:db8::/32"]})"));
-    EXPECT_FALSE(is_vendor_list(R"({"ipv6": ["2001:db8::/32"]})"));
-    EXPECT_FALSE(is_vendor_list(R"({"ipv4": [], "format": "x"})"));
-    EXPECT_FALSE(is_vendor_list(R"(["ipv4"])"));
-    EXPECT_FALSE(is_vendor_list("{"));
-    EXPECT_FALSE(is_vendor_list(built_in_range_map_json()));
+    const auto is_list = [](std::string_view json) { return is_vendor_list(read_json(json).value()); };
+    EXPECT_TRUE(is_list(R"({"ipv4": ["1.2.3.0/24"]})"));
+    EXPECT_TRUE(is_list(R"({"ipv4": [], "ipv6": ["2001:db8::/32"]})"));
+    EXPECT_FALSE(is_list(R"({"ipv6": ["2001:db8::/32"]})"));
+    EXPECT_FALSE(is_list(R"({"ipv4": [], "format": "x"})"));
+    EXPECT_FALSE(is_list(R"(["ipv4"])"));
+    EXPECT_FALSE(is_list(built_in_range_map_json()));
+}
+
+Result<RangeMap> with_list(const RangeMap& base, std::string_view json) {
+    const auto list = KUDO_TRY(parse_document_text(json, "v.json"));
+    return apply_vendor_list(base, std::get<VendorList>(list), "v.json");
+}
+
+TEST(Document, IsTheKindThatItsContentSays) {
+    EXPECT_TRUE(std::holds_alternative<RangeMap>(parse_document_text(built_in_range_map_json(), "x").value()));
+    EXPECT_TRUE(std::holds_alternative<VendorList>(parse_document_text(R"({"ipv4": ["1.2.3.4"]})", "x").value()));
+    EXPECT_EQ(parse_document_text(R"({"format": "kudo-key-set/2"})", "x").error().message,
+              "x: format: \"kudo-key-set/2\" is not known here; expected \"kudo-key-set/1\"");
+    EXPECT_EQ(parse_document_text(R"({"ipv6": []})", "x").error().message,
+              parse_range_map(R"({"ipv6": []})", "x").error().message);
 }
 
 TEST(VendorList, ReplacesTheMediaRangesOnly) {
     const RangeMap& base = built_in_range_map();
-    const auto map = apply_vendor_list(base, R"({"ipv4": ["1.2.3.0/24"], "ipv6": ["2001:db8::/32"]})", "v.json");
+    const auto map = with_list(base, R"({"ipv4": ["1.2.3.0/24"], "ipv6": ["2001:db8::/32"]})");
     ASSERT_TRUE(map) << map.error().message;
     const Service& media = *map->find("media");
     ASSERT_EQ(media.ranges.size(), 2U);
@@ -41,15 +56,16 @@ TEST(VendorList, ReplacesTheMediaRangesOnly) {
 
 TEST(VendorList, WithAnErrorIsRefusedWhole) {
     const auto error = [](std::string_view json) {
-        const auto map = apply_vendor_list(built_in_range_map(), json, "v.json");
-        return map ? "accepted" : map.error().message;
+        const auto document = parse_document_text(json, "v.json");
+        return document ? "accepted" : document.error().message;
     };
     EXPECT_EQ(error(R"({"ipv4": ["1.2.3.0/24", "1.2.3.4/24"]})"),
               "v.json: ipv4[1]: \"1.2.3.4/24\" has host bits set; write 1.2.3.0/24");
     EXPECT_EQ(error(R"({"ipv4": []})"), "v.json: ipv4: empty; the list would take every media range away");
     EXPECT_EQ(error(R"({"ipv4": "1.2.3.4"})"), "v.json: ipv4: must be an array of strings, is a string");
     EXPECT_EQ(error(R"({"ipv4": ["1.2.3.4"], "ipv4": []})"), "v.json: ipv4: stands twice in the same object");
-    EXPECT_EQ(error(R"({"ipv4": ["1.2.3.4"], "ipv5": []})"), "v.json: ipv5: unknown field; expected one of ipv4, ipv6");
+    EXPECT_EQ(vendor_list_from(read_json(R"({"ipv4": ["1.2.3.4"], "ipv5": []})").value()).error().message,
+              "ipv5: unknown field; expected one of ipv4, ipv6");
 }
 
 TEST(BuiltInMap, HoldsTheVendorsFigures) {
