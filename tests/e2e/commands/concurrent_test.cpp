@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Commands at the same time: they wait for each other, and what they leave is what one of them wanted.
-// Invariant: one data path, one link per hook, and no command fails because another was running.
+// R1 (agent/reconcile/reconcile.h): one data path, one link per hook, and no command fails because another was running.
 #include <gtest/gtest.h>
 
 #include <signal.h>

@@ -194,6 +194,7 @@ unsigned wanted_kills() {
     return given ? std::max(200u, static_cast<unsigned>(std::strtoul(given, nullptr, 0))) : 1000;
 }
 
+// R3, R4 (agent/reconcile/reconcile.h).
 TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePolicy) {
     // Making and removing a clsact stops the interface's queues for a moment, whoever does it (net/sched/sch_api.c,
     // qdisc_graft): here an admin's is there all the time, so that not one datagram may be lost.
@@ -243,6 +244,7 @@ TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePo
     EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
 }
 
+// R3, R6.
 TEST_F(KilledCommand, NeverKeepsTheNextEnableOrDisableFromItsWork) {
     auto others = learn({"ranges apply " + a_ + " --allow-unsigned --grace 0",
                          "ranges apply " + b_ + " --allow-unsigned --grace 0", "status", "disable"});

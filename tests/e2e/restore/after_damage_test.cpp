@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What somebody else broke: pins, links, state file, another version's folder. What status says, what heals it, and
 // that instances side by side do not disturb each other.
-// Invariant: after the damage `disable`, or an `enable` and a `disable`, leave nothing of ours.
+// R6 (agent/reconcile/reconcile.h): after the damage `disable`, or an `enable` and a `disable`, leave nothing of
+// kudo-agent's.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -223,7 +224,7 @@ TEST_F(RestoreAfterDamage, ApplyHealsAStoredRangeMapThatWasChanged) {
     EXPECT_EQ(applied.status, 0) << "what the message tells one to do does not work: " << applied.err;
 }
 
-// As a `ranges apply` leaves it that is killed between storing the map and saving the state.
+// R3: as a `ranges apply` leaves it that is killed between storing the map and saving the state.
 TEST_F(RestoreAfterDamage, DisableRemovesARangeMapThatNothingNames) {
     enable();
     std::filesystem::create_directory(test_->instance.state_dir / "range-maps");
