@@ -11,21 +11,18 @@
 namespace kudo {
 namespace {
 
-bool has_all(const std::vector<std::string>& regions, const std::vector<std::string>& wanted) {
-    if (std::ranges::find(regions, "*") != regions.end()) return true;
-    return std::ranges::all_of(
-        wanted, [&](const std::string& region) { return std::ranges::find(regions, region) != regions.end(); });
+template <typename T> bool has_all(const std::vector<T>& list, const std::vector<T>& wanted) {
+    return std::ranges::all_of(wanted, [&](const T& one) { return std::ranges::find(list, one) != list.end(); });
 }
 
-bool has_all(const std::vector<PortRule>& ports, const std::vector<PortRule>& wanted) {
-    return std::ranges::all_of(wanted,
-                               [&](const PortRule& port) { return std::ranges::find(ports, port) != ports.end(); });
+bool has_all_regions(const Service& service, const Service& other) {
+    return service.regions == std::vector<std::string>{"*"} || has_all(service.regions, other.regions);
 }
 
 // Does `service`, within its ranges, allow all that `other` does, and in the same class?
 bool allows_as_much(const Service& service, const Service& other) {
     return service.class_ == other.class_ && (!service.optional || other.optional) &&
-           has_all(service.ports, other.ports) && has_all(service.regions, other.regions);
+           has_all(service.ports, other.ports) && has_all_regions(service, other);
 }
 
 bool is_alike(const Service& service, const Service& other) {

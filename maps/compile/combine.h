@@ -28,7 +28,7 @@ inline constexpr std::string_view early_suffix = "~early";
 // last of `retiring` first. (compile() may still refuse the result, where too many services lie over one address.)
 RangeMap combine(const RangeMap& active, std::span<const RangeMap> staged, std::span<const RangeMap> retiring);
 
-// Those of `prefixes` of which `cover` does not hold every part, each as it stands in `prefixes`.
+// Those of `prefixes` of which `cover` does not hold every part, each unchanged.
 std::vector<Range> uncovered(std::span<const Range> prefixes, std::span<const Range> cover);
 
 // "media" and "retiring" of "media~retiring2"; "media" and "" of "media".

@@ -13,7 +13,6 @@
 #include "maps/compile/fill_prefilter.h"
 #include "maps/compile/service_slots.h"
 #include "maps/compile/trie_entries.h"
-#include "maps/compile/trie_key.h"
 #include "maps/document/domain.h"
 
 namespace kudo {

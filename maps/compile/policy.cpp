@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "maps/base/hash.h"
-#include "maps/compile/trie_key.h"
 
 namespace kudo {
 namespace {

@@ -3,8 +3,10 @@
 // Invariant: the entries are sorted by address, then length, and their keys are distinct.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,6 +26,24 @@ struct CompiledPolicy {
     std::vector<std::pair<kudo_lpm6_key, kudo_match>> entries6;
     ServiceSlots slots; // the given ones plus those given to new names, less those taken from old ones
 };
+
+// Prefixes as the kernel's trie keys. They sort as their prefixes do: by address, then by length.
+inline kudo_lpm4_key key4(const Prefix& prefix) {
+    kudo_lpm4_key key{.prefix_length = prefix.length, .address = 0};
+    std::memcpy(&key.address, prefix.address.bytes.data(), sizeof key.address);
+    return key;
+}
+
+inline kudo_lpm6_key key6(const Prefix& prefix) {
+    kudo_lpm6_key key{.prefix_length = prefix.length, .address = {}};
+    std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), key.address);
+    return key;
+}
+
+template <typename Key> bool key_less(const Key& a, const Key& b) {
+    const int order = std::memcmp(&a.address, &b.address, sizeof a.address);
+    return order != 0 ? order < 0 : a.prefix_length < b.prefix_length;
+}
 
 // BLAKE2b-256 over the policy (generation and content_hash taken as zero) and both entry lists. compile() has stored
 // it.

@@ -13,7 +13,7 @@
 namespace kudo {
 namespace {
 
-// Whose each slot is; empty: nobody's.
+// The owner of each slot; empty: free.
 using Owners = std::array<std::string, KUDO_MAX_SERVICES>;
 
 Result<Owners> owners_of(const ServiceSlots& slots) {

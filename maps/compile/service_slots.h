@@ -13,7 +13,7 @@
 namespace kudo {
 
 // The name under which a service has its slot: its own, or where that does not fit into the kernel's table ("~retiring"
-// behind a long one) its beginning, a hash of all of it, and what stands behind it.
+// after a long one) its beginning, a hash of all of it, and its suffix.
 std::string slot_name(std::string_view service);
 
 // `slots`, and the lowest free slot for each service that has none yet, in order; where none is free, the first of
