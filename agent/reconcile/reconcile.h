@@ -30,14 +30,14 @@
 //
 // Killed at any point, even on the way back:
 //   before saved         the previous state and kernel; at most a document that the next change prunes
-//   saved to released    the new state, with the kernel anywhere between: `status` reports drift, the next reconcile
-//                        completes it. The lock ends with its process
+//   saved to released    the state that was saved last, with the kernel anywhere between: `status` reports drift, the
+//                        next reconcile completes it. The lock ends with its process
 //   in disable           the state is `not enabled` and pins are left: `status` says so, the next disable completes it
 //
 // Invariants; the tests name them:
-//   R1  State, stored documents and kernel objects are changed only by the holder of the instance's lock, by one
-//   process
-//       at a time.
+//   R1  State, stored documents and kernel objects are changed only by the holder of the instance's lock, one process
+//   at
+//       a time.
 //   R2  What is refused changes nothing: every BadInput is found before the state is saved.
 //   R3  A document is on disk before a state names it, a state is on disk before the kernel follows it. So whatever a
 //       kill leaves, the next reconcile or disable completes.

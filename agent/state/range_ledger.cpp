@@ -2,6 +2,7 @@
 #include "agent/state/range_ledger.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace kudo {
@@ -67,15 +68,15 @@ bool RangeLedger::empty() const {
 }
 
 std::vector<std::string> RangeLedger::documents() const {
-    std::vector<std::string> hashes{active.hash};
+    std::set<std::string> hashes{active.hash};
     for (const AcceptedMap& map : staged)
-        hashes.push_back(map.hash);
+        hashes.insert(map.hash);
     for (const RetiringMap& map : retiring)
-        hashes.push_back(map.hash);
+        hashes.insert(map.hash);
     for (const HistoryEntry& entry : history)
-        if (entry.took_effect()) hashes.push_back(entry.map.hash);
-    std::erase(hashes, "");
-    return hashes;
+        if (entry.took_effect()) hashes.insert(entry.map.hash);
+    hashes.erase("");
+    return {hashes.begin(), hashes.end()};
 }
 
 const AcceptedMap* next_staged(const RangeLedger& ledger) {

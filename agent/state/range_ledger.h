@@ -66,8 +66,7 @@ struct RangeLedger {
     Uptime uptime;                     // up to when `remaining` has been counted down
 
     [[nodiscard]] bool empty() const; // as if no map but the built-in one had ever been here
-    // The hashes of all documents that must be kept, some more than once: those in use, and those that a rollback may
-    // want.
+    // The hashes of all documents that must be kept, sorted: those in use, and those that a rollback may want.
     [[nodiscard]] std::vector<std::string> documents() const;
 };
 

@@ -101,6 +101,7 @@ void prune_range_maps(const Instance& instance, const DesiredState& state) {
         keep.insert(hash + ".json");
     for (const auto& file : files)
         if (!keep.contains(file.path().filename())) std::filesystem::remove(file.path(), error);
+    std::filesystem::remove(map_folder(instance), error); // unless there is something in it
 }
 
 } // namespace kudo

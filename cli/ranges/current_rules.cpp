@@ -48,15 +48,16 @@ Result<std::string> read_range_file(const std::string& path) {
 
 Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
     auto text = KUDO_TRY(read_range_file(path));
-    auto document = KUDO_TRY(parse_document_text(text, path));
+    const auto root = KUDO_TRY(read_json(text).in(path));
+    if (is_key_set(root))
+        return bad_input(
+            fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
+    auto document = KUDO_TRY(parse_document(root, path));
     if (auto* map = std::get_if<RangeMap>(&document)) return ReadMap{std::move(*map), false, std::move(text)};
-    if (const auto* list = std::get_if<VendorList>(&document)) {
-        auto current = KUDO_TRY(current_rules(instance));
-        return ReadMap{KUDO_TRY(apply_vendor_list(std::move(current.maps.active.map), *list, path)), true,
-                       std::move(text)};
-    }
-    return bad_input(
-        fmt::format("{}: a key set and no range map; ranges apply takes it, fleet publish sends it", path));
+    auto current = KUDO_TRY(current_rules(instance));
+    return ReadMap{
+        KUDO_TRY(apply_vendor_list(std::move(current.maps.active.map), std::get<VendorList>(document), path)), true,
+        std::move(text)};
 }
 
 std::string map_text(const RangeMap& map, const std::string& source) {

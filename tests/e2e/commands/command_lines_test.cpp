@@ -65,6 +65,7 @@ protected:
     }
 };
 
+// R2 (agent/reconcile/reconcile.h).
 TEST_F(InputCommandLine, EveryWrongOneIsRefusedAndChangesNothing) {
     enable();
     const auto status = test_->status();

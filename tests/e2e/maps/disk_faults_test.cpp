@@ -43,6 +43,7 @@ protected:
     }
 };
 
+// R5 (agent/reconcile/reconcile.h).
 TEST_F(RangeFaults, EveryCallThatAcceptsAMapMayFail) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     uint64_t serial = 2100000001;
