@@ -55,7 +55,7 @@ Result<Acceptance> admit_keys(const KeySet& folder, const KeySet& offered, const
     if (offered.serial == current.serial && to_json(offered) == to_json(current))
         return outcome(Accepted::Known, fmt::format("key set {} is known already; nothing changed", current.serial));
     if (offered.serial < current.serial)
-        return outcome(Accepted::Superseded, fmt::format("{}: serial: {} is lower than {}, the present key set's",
+        return outcome(Accepted::Superseded, fmt::format("{}: serial: {} is lower than {}, the current key set's",
                                                          delivery.source, offered.serial, current.serial));
     KUDO_TRY(check_rotation(current, offered, delivery.document, delivery.signatures, delivery.source));
     follow_keys(state.ranges, offered, delivery.source, current_time_point());
@@ -68,10 +68,11 @@ Result<Acceptance> admit_keys(const KeySet& folder, const KeySet& offered, const
 std::optional<Acceptance> known_before(const DesiredState& state, const Delivery& delivery) {
     const AcceptedMap* map = find_document(state.ranges, content_hash(delivery.document));
     if (!map) return std::nullopt;
-    return Acceptance{Accepted::Known,
-                      fmt::format("range map {} was accepted before, by keys of then; nothing changed", map->serial),
-                      map->serial,
-                      {}};
+    return Acceptance{
+        Accepted::Known,
+        fmt::format("range map {} was accepted before, with the keys trusted then; nothing changed", map->serial),
+        map->serial,
+        {}};
 }
 
 } // namespace

@@ -119,7 +119,7 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
         from != 0 && !settings.end_rollback && (candidate.is_list || map.supersedes < from))
         return outcome(
             Accepted::Held,
-            fmt::format("{}: this host was rolled back from serial {}; a map that is meant for it as well says "
+            fmt::format("{}: this host was rolled back from serial {}; a map that is intended for it as well says "
                         "\"supersedes\": {}",
                         candidate.source, from, from));
     if (const auto valid = check_valid(map, candidate.source, now); !valid) return refused(valid.error().message);

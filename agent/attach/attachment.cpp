@@ -76,9 +76,9 @@ Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot&
 }
 
 std::string why_not_xdp(const Interface& interface, int number) {
-    if (number == EBUSY) return fmt::format("{} has somebody else's XDP program, which stays", interface.name);
+    if (number == EBUSY) return fmt::format("another XDP program is attached to {}; using tc", interface.name);
     if (number == EOPNOTSUPP) return fmt::format("the driver of {} has no native XDP", interface.name);
-    return fmt::format("the driver of {} refused XDP ({})", interface.name, strerror(number));
+    return fmt::format("the driver of {} rejected XDP ({})", interface.name, strerror(number));
 }
 
 Program counting_ingress(const Interface& interface) {
@@ -137,7 +137,7 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
     // Egress first: an ingress packet's flow then never waits for its answer's mark.
     result.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface), "egress"));
     const bool ethernet = interface.link == KUDO_LINK_ETHERNET;
-    if (!ethernet) result.note = fmt::format("{} has no Ethernet header: tc", interface.name);
+    if (!ethernet) result.note = fmt::format("{} has no Ethernet header; using tc", interface.name);
 
     // The new hook is attached before the old one goes, so that no packet passes unjudged.
     std::vector<const Slot*> unused;

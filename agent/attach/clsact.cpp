@@ -97,7 +97,7 @@ Result<void> remove_found(const ClsactHook& hook, const Found& found) {
     const bpf_tc_hook where = libbpf_hook(hook);
     const bpf_tc_opts options = libbpf_options(found.priority);
     if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
-        return fail_errno("cannot remove our tc filter", -error);
+        return fail_errno("cannot remove kudo-agent's tc filter", -error);
     return {};
 }
 
@@ -128,7 +128,7 @@ Result<void> ensure_clsact(const fs::path& folder, uint32_t interface) {
     if (!known && !KUDO_TRY(has_clsact(interface))) KUDO_TRY(mark(marker));
     const int created = bpf_tc_hook_create(&where);
     if (created == -EEXIST && !known) rmdir(marker.c_str());
-    if (created != 0 && created != -EEXIST) return fail_errno("cannot make a clsact qdisc", -created);
+    if (created != 0 && created != -EEXIST) return fail_errno("cannot create a clsact qdisc", -created);
     return {};
 }
 
@@ -168,12 +168,12 @@ Result<void> clsact_remove_orphan(const ClsactHook& hook) {
                std::string_view(info.name).starts_with("kudo_");
     });
     if (found.priority == 0 && number == EPERM)
-        return fail(
-            Error{ErrorKind::NotPermitted,
-                  fmt::format("interface #{}: a tc filter may be ours; missing CAP_SYS_ADMIN to see its name, run "
-                              "as root",
-                              hook.interface),
-                  number});
+        return fail(Error{
+            ErrorKind::NotPermitted,
+            fmt::format("interface #{}: a tc filter may be kudo-agent's; missing CAP_SYS_ADMIN to read its name, run "
+                        "as root",
+                        hook.interface),
+            number});
     return remove_found(hook, found);
 }
 
@@ -187,7 +187,7 @@ Result<void> clsact_detach(const fs::path& folder, const ClsactHook& hook) {
         bpf_tc_hook both = libbpf_hook(hook, true);
         if (const int error = bpf_tc_hook_destroy(&both);
             error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
-            return fail_errno("cannot remove the clsact qdisc that we made", -error);
+            return fail_errno("cannot remove the clsact qdisc that kudo-agent created", -error);
     }
     rmdir(clsact_marker(folder, hook.interface).c_str());
     return {};

@@ -67,11 +67,11 @@ template <typename Key> Result<void> fill_trie(int fd, const std::vector<std::pa
     LIBBPF_OPTS(bpf_map_batch_opts, options);
     auto count = static_cast<uint32_t>(entries.size());
     if (bpf_map_update_batch(fd, keys.data(), matches.data(), &count, &options) == 0) return {};
-    if (!knows_no_batches(errno)) return fail_errno(fmt::format("cannot enter {} prefixes", entries.size()));
+    if (!knows_no_batches(errno)) return fail_errno(fmt::format("cannot insert {} prefixes", entries.size()));
     for (const auto& [key, match] : entries)
         if (bpf_map_update_elem(fd, &key, &match, BPF_ANY) != 0)
             return fail_errno(
-                fmt::format("cannot enter prefix {} of {}", &key - &entries[0].first + 1, entries.size()));
+                fmt::format("cannot insert prefix {} of {}", &key - &entries[0].first + 1, entries.size()));
     return {};
 }
 

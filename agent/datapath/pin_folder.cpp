@@ -37,8 +37,8 @@ Result<std::string> owner_text(const Instance& instance) {
     return fmt::format("{} {}", network.st_ino, state.string());
 }
 
-// A mount made in another mount namespace than the host's is gone with it, and the pins with the mount. Which one this is
-// is told by comparing with the first process's, or the parent's where that may not be read.
+// A mount made in another mount namespace than the host's is gone with it, and the pins with the mount. Which one this
+// is is told by comparing with the first process's, or the parent's where that may not be read.
 bool in_host_mount_namespace() {
     struct stat ours {
     }, theirs{};
@@ -74,9 +74,9 @@ Result<void> prepare_pin_folder(const Instance& instance) {
     if (!is_bpffs(instance.bpffs) && instance.bpffs == default_bpffs) {
         if (!in_host_mount_namespace())
             return bad_input(
-                fmt::format("{}: no bpffs, and one mounted in this mount namespace would end with it; enter "
-                            "network namespaces with nsenter --net=FILE, or mount a bpffs that stays and "
-                            "name it with --bpffs",
+                fmt::format("{}: no bpffs is mounted, and one mounted in this mount namespace would disappear with it; "
+                            "enter network namespaces with nsenter --net=FILE, or mount a persistent bpffs and "
+                            "pass it with --bpffs",
                             default_bpffs));
         if (mount("bpf", default_bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
             return fail_errno(fmt::format("{}: cannot mount a bpffs", default_bpffs));
@@ -145,7 +145,7 @@ Result<void> check_layout_is_ours(const Instance& instance) {
         const std::string name = entry.path().filename();
         const std::string ours = instance.layout().filename();
         if (name.starts_with("v") && name != ours && name != ours + "_new" && name != ours + "_old")
-            return fail(fmt::format("{}: the data path of another version of kudo-agent is there; run that version's "
+            return fail(fmt::format("{}: the data path of another version of kudo-agent is loaded; run that version's "
                                     "disable first",
                                     entry.path().string()));
     }
@@ -162,7 +162,7 @@ Result<void> check_layout_is_ours(const Instance& instance) {
     if (network != split(owner).first)
         return bad_input(
             fmt::format("{}: the data path there belongs to network namespace {}, this is {}; run it there "
-                        "(nsenter --net=FILE), or give this one a --bpffs and a --state-dir of its own",
+                        "(nsenter --net=FILE), or use a separate --bpffs and --state-dir for this one",
                         instance.layout().string(), network, split(owner).first));
     return {};
 }

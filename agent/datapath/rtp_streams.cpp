@@ -33,16 +33,16 @@ Result<RtpStreams> read_rtp_streams(int rtp4_fd, int rtp6_fd) {
 }
 
 std::string rtp_reason(const kudo_rtp_stream& stream) {
-    if (stream.kind == KUDO_RTP_UNKNOWN) return "its packets in sequence do not agree yet";
+    if (stream.kind == KUDO_RTP_UNKNOWN) return "its consecutive packets do not agree yet";
     switch (stream.evidence) {
     case KUDO_RTP_AUDIO_FRAME:
         return fmt::format("each packet one audio frame after the last ({} ticks), at most {} bytes", stream.step,
                            stream.largest);
     case KUDO_RTP_SHARED_TIMESTAMP:
-        return fmt::format("several packets of up to {} bytes share a timestamp, as parts of a picture do",
+        return fmt::format("several packets of up to {} bytes share a timestamp, as the parts of a video frame do",
                            stream.largest);
     default:
-        return fmt::format("timestamps {} ticks apart, as no audio codec has them, at most {} bytes", stream.step,
+        return fmt::format("timestamps {} ticks apart, which no audio codec uses, at most {} bytes", stream.step,
                            stream.largest);
     }
 }

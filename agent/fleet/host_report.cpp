@@ -95,7 +95,7 @@ Result<void> read_names(HostReport& report, const Json& root) {
          },
          "expected hexadecimal digits"},
         {"mode", &HostReport::mode, [](std::string_view text) { return text.empty() || is_simple_name(text); },
-         "expected a mode's name"},
+         "expected the name of a mode"},
         {"health", &HostReport::health,
          [](std::string_view text) { return text == health_good || text == health_degraded || text == health_none; },
          "expected \"healthy\", \"degraded\" or \"not enabled\""},
@@ -155,7 +155,7 @@ HostReport report_of(const Status& status, const HostIdentity& identity, std::st
     report.health = !status.desired.enabled ? health_none : is_healthy(status) ? health_good : health_degraded;
     report.problems = status.drift;
     if (ranges.rolled_back_from != 0)
-        report.problems.push_back(fmt::format("rolled back from {} by its admin", ranges.rolled_back_from));
+        report.problems.push_back(fmt::format("rolled back from {} by its administrator", ranges.rolled_back_from));
     report.alarms = status.alarms;
     if (!ranges.staged.empty()) {
         report.staged_serial = ranges.staged.back().serial;

@@ -99,9 +99,8 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
     result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
     result.not_chosen = not_chosen(map, options, address);
     if (!judge.match)
-        result.notes.emplace_back(
-            "Whether the address stands behind one of the map's domains cannot be told from here: "
-            "addresses learned from names are not in the map.");
+        result.notes.emplace_back("Whether one of the map's domains resolves to the address cannot be told from here: "
+                                  "addresses learned from names are not in the map.");
     return result;
 }
 

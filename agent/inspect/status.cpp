@@ -62,12 +62,12 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         else if (!marked)
             line.problem = "no program marks incoming packets";
         else if (!attached.current)
-            line.problem = "runs the programs of another build, or counts twice";
+            line.problem = "runs another build's programs, or counts packets twice";
         line.queues = KUDO_TRY(read_queues(data_path, interface, status.desired.queues));
         for (const auto& [name, queue] :
              {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
             if (!queue->healthy && line.problem.empty())
-                line.problem = fmt::format("the {} queue is not the one that was asked for", name);
+                line.problem = fmt::format("the {} qdisc is not the requested one", name);
         line.healthy = line.problem.empty();
         if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
         status.interfaces.push_back(std::move(line));
@@ -80,7 +80,8 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
         status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());
     for (const uint32_t index : held_interfaces(data_path.folder()))
         if (std::none_of(wanted.present.begin(), wanted.present.end(), [&](const auto& i) { return i.index == index; }))
-            status.drift.push_back(fmt::format("interface #{} still has, or had, a program or a queue of ours", index));
+            status.drift.push_back(
+                fmt::format("interface #{} still has, or had, a program or a qdisc of kudo-agent", index));
     return {};
 }
 
@@ -106,8 +107,8 @@ Result<Status> read_once(const Instance& instance) {
         status.alarms = maps->problems;
         if (active.expires && *active.expires <= wall_time())
             status.alarms.push_back(
-                fmt::format("range map {} has expired at {}; it goes on judging until a newer one comes", active.serial,
-                            rfc3339(*active.expires)));
+                fmt::format("range map {} expired at {}; it stays in effect until a newer one is accepted",
+                            active.serial, rfc3339(*active.expires)));
         if (const AcceptedMap* next = next_staged(status.desired.ranges))
             if (const auto document = load_document(instance, next->hash))
                 status.staged_change = diff(active, *document);

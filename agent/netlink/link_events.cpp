@@ -16,7 +16,7 @@ Result<LinkEvents> LinkEvents::open() {
     address.nl_family = AF_NETLINK;
     address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
     if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno("cannot listen to changes of interfaces");
+        return fail_errno("cannot subscribe to interface changes");
     return LinkEvents(std::move(socket));
 }
 

@@ -140,7 +140,7 @@ Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {
     for (uint16_t type = 1; type <= 2; type++)
         wrong.put<uint8_t>(type, 0);
     auto made = put(interface, {.handle = unused_handle, .parent = TC_H_ROOT, .kind = kind, .options = wrong.take()});
-    if (made) return fail(fmt::format("qdisc {} takes options that are wrong", kind));
+    if (made) return fail(fmt::format("qdisc {} accepted invalid options", kind));
     return made.error().number != ENOENT;
 }
 

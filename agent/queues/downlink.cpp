@@ -110,7 +110,7 @@ Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
     if (!filter) return fail("cannot allocate a filter", ENOMEM);
     if (const int error = rtnl_cls_delete(socket, filter.get(), 0);
         error < 0 && error != -NLE_OBJ_NOTFOUND && error != -NLE_NODEV)
-        return netlink_error("cannot remove our tc filter", error);
+        return netlink_error("cannot remove kudo-agent's tc filter", error);
     return {};
 }
 
@@ -174,14 +174,14 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
     rtnl_link_set_num_rx_queues(link.get(), 1);
     if (const int error = rtnl_link_add(socket.get(), link.get(), NLM_F_CREATE | NLM_F_EXCL); error < 0) {
         if (error == -NLE_OPNOTSUPP)
-            return bad_input("--downlink: this kernel has no IFB devices, through which incoming packets would go");
-        return netlink_error(name + ": cannot make the IFB device", error);
+            return bad_input("--downlink: this kernel has no IFB devices, which ingress shaping needs");
+        return netlink_error(name + ": cannot create the IFB device", error);
     }
     for (const std::string& by_module : unwanted)
         if (const Device extra = KUDO_TRY(find_ifb(socket.get(), by_module)); extra.index != 0)
             KUDO_TRY(remove_device(socket.get(), extra.index));
     const Device made = KUDO_TRY(find_ifb(socket.get(), name));
-    if (made.index == 0) return fail(name + ": made, but not there");
+    if (made.index == 0) return fail(name + ": created, but not found");
     KUDO_TRY(bring_up(socket.get(), made.index));
     return made.index;
 }
@@ -206,7 +206,7 @@ Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t inter
     rtnl_u32_add_action(filter.get(), action);
     const int error = rtnl_cls_add(socket.get(), filter.get(), NLM_F_CREATE | NLM_F_EXCL);
     rtnl_act_put(action);
-    if (error < 0) return netlink_error("cannot send incoming packets through a queue (cls_u32, act_mirred)", error);
+    if (error < 0) return netlink_error("cannot redirect incoming packets (cls_u32, act_mirred)", error);
     return true;
 }
 

@@ -15,18 +15,18 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
     };
     if (kind)
         return order(*kind, fmt::format("{} without a rate", queue_kind_name(*kind)),
-                     "asked for; orders what waits for the device, without a rate");
+                     "requested; orders packets queued for the device, without a rate");
     if (found.kind == "noqueue" || found.kind == "none")
-        return leave("packets never wait here; --uplink RATE would make a queue");
-    if (found.honours_marks) return leave("it honours the marks");
-    if (found.made_by_admin) return leave("made by an admin, and stays");
+        return leave(found.kind + ": nothing to schedule; --uplink RATE would add a shaper");
+    if (found.honours_marks) return leave("already priority-aware");
+    if (found.made_by_admin) return leave("configured by the administrator; left in place");
     // prio with the same kind below each band: other traffic is queued as before.
     if (found.kind == "fq_codel")
         return order(QueueKind::Prio, "ordered fq_codel",
-                     "fq_codel does not look at marks; below prio it serves each class by itself");
+                     "fq_codel ignores skb->priority; below prio it serves each class separately");
     if (found.kind == "pfifo" || found.kind == "bfifo")
-        return order(QueueKind::PfifoFast, "ordered fifo", found.kind + " does not look at marks");
-    return leave(found.kind + " does not look at marks, but nothing else is certain to serve the rest as well; "
+        return order(QueueKind::PfifoFast, "ordered fifo", found.kind + " ignores skb->priority");
+    return leave(found.kind + " ignores skb->priority, but no other qdisc is certain to serve other traffic as well; "
                               "--uplink RATE or --queue KIND would replace it");
 }
 
@@ -35,8 +35,8 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
 std::string QueuePlan::why_with(const QueueTree& tree) const {
     if (tree.kind != QueueKind::PfifoFast) return why;
     return why +
-           "; pfifo_fast keeps audio and video in one FIFO before the rest: where media alone is more than the line "
-           "carries, audio is lost as video is, and the rest gets nothing";
+           "; pfifo_fast keeps audio and video in one FIFO ahead of other traffic: if media alone exceeds the line, "
+           "audio is lost like video, and other traffic gets nothing";
 }
 
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
@@ -46,17 +46,17 @@ QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     plan.text =
         fmt::format("{} at {} bit/s, MTU {}", kind ? queue_kind_name(*kind) : "best", line.bits_per_second, line.mtu);
     plan.why =
-        fmt::format("shapes to {}, so that packets wait here, where the marks count", rate_text(line.bits_per_second));
+        fmt::format("shapes to {}, so that packets queue here, where marks count", rate_text(line.bits_per_second));
     return plan;
 }
 
 QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
     if (spec.uplink.kind == ShaperSpec::Kind::Rate) {
         QueuePlan plan = shaped_plan({.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu}, spec.kind);
-        if (found.root == "mq") plan.why += "; one queue in place of mq, since the rate is the whole line's";
+        if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
         return plan;
     }
-    if (spec.uplink.kind == ShaperSpec::Kind::Off) return {{}, {}, "left alone, as asked"};
+    if (spec.uplink.kind == ShaperSpec::Kind::Off) return {{}, {}, "left alone, as requested"};
     // A kind given together with a downlink rate alone is the downlink's.
     const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
     return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);

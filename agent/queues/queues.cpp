@@ -40,8 +40,8 @@ QueuePlan downlink_plan(const Interface& interface, const QueueSpec& spec) {
 QueueReport without_downlink(const QueueSpec& spec) {
     return {.found = "no queue",
             .chosen = {},
-            .why = spec.downlink.kind == ShaperSpec::Kind::Off ? "left alone, as asked"
-                                                               : "without --downlink RATE nothing waits on the way in"};
+            .why = spec.downlink.kind == ShaperSpec::Kind::Off ? "left alone, as requested"
+                                                               : "not shaped without --downlink RATE"};
 }
 
 // An empty folder next to the saved roots: the downlink's device and filter are ours.
@@ -96,7 +96,7 @@ Result<kudo_interface> read_interface(const DataPath& data_path, uint32_t index)
     const uint32_t element = index % KUDO_INTERFACES;
     kudo_interface entry{};
     if (bpf_map_lookup_elem(data_path.maps().interfaces.get(), &element, &entry) != 0)
-        return fail_errno("cannot read how an interface is marked for");
+        return fail_errno("cannot read the map of interfaces");
     return entry;
 }
 
@@ -108,11 +108,12 @@ Result<bool> write_interface(const DataPath& data_path, const Interface& interfa
     char other[IF_NAMESIZE];
     if (present.index != 0 && present.index != wanted.index &&
         attached_interfaces(data_path.folder()).contains(present.index) && if_indextoname(present.index, other))
-        return bad_input(fmt::format("{} and {} cannot both have programs of ours: their numbers, {} and {}, are a "
-                                     "multiple of {} apart",
-                                     interface.name, other, wanted.index, present.index, KUDO_INTERFACES));
+        return bad_input(
+            fmt::format("{} and {} cannot both have kudo-agent's programs: their indexes, {} and {}, are a "
+                        "multiple of {} apart",
+                        interface.name, other, wanted.index, present.index, KUDO_INTERFACES));
     if (bpf_map_update_elem(data_path.maps().interfaces.get(), &element, &wanted, BPF_ANY) != 0)
-        return fail_errno("cannot write how an interface is marked for");
+        return fail_errno("cannot write the map of interfaces");
     return true;
 }
 
@@ -126,12 +127,12 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     const Root root = KUDO_TRY(read_root(slot));
     if (shapes_downlink(spec) && !fs::exists(downlink_marker(folder, interface.index)) &&
         KUDO_TRY(read_downlink(interface.index)).device != 0)
-        return bad_input(fmt::format("{}: --downlink: an interface {} is there that we have not made", interface.name,
-                                     downlink_device_name(interface.index)));
+        return bad_input(fmt::format("{}: --downlink: the interface {} exists and was not created by kudo-agent",
+                                     interface.name, downlink_device_name(interface.index)));
     if (spec.kind && *spec.kind != QueueKind::PfifoFast) {
         const std::string kind(queue_kind_name(*spec.kind));
         if (!KUDO_TRY(has_qdisc_kind(interface.index, kind).in(interface.name)))
-            return bad_input(fmt::format("--queue {}: this kernel does not have it", kind));
+            return bad_input(fmt::format("--queue {}: not available in this kernel", kind));
     }
     if (uplink_plan(root.found(), spec, interface.mtu).candidates.empty()) return {};
     return check_replaceable(root, slot, spec.replace_qdisc);

@@ -20,9 +20,9 @@ Result<std::vector<TcObject>> what_to_save(const QdiscSlot& slot, const Root& ro
     const bool known = root.is_ours() || root.was_interrupted();
     const bool made_by_admin = known ? !root.saved->saved.empty() : root.present.found().made_by_admin;
     if (made_by_admin && !replace)
-        return bad_input(
-            fmt::format("{}: its queue, {}, was made by an admin; --replace-qdisc replaces it until disable", slot.name,
-                        root.found().root));
+        return bad_input(fmt::format(
+            "{}: its qdisc, {}, was configured by the administrator; --replace-qdisc replaces it until disable",
+            slot.name, root.found().root));
     if (known) return root.saved->saved;
     if (!made_by_admin) return std::vector<TcObject>{};
     return restorable(slot.index, root.present.objects).in(slot.name);
@@ -87,7 +87,7 @@ Result<void> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
         spdlog::debug("{}: no {}: {}", slot.name, queue_kind_name(tree.kind), built.error().message);
     }
     return bad_input(
-        fmt::format("{}: this kernel does not have the queues that {} needs", slot.name,
+        fmt::format("{}: this kernel lacks the qdiscs that {} needs", slot.name,
                     plan.candidates.size() == 1 ? queue_kind_name(plan.candidates.front().kind) : "a rate"));
 }
 

@@ -93,9 +93,9 @@ Result<void> check_restorable(uint32_t interface, const TcObject& object) {
     const std::string what = fmt::format("its {} {} {:x}:{:x} has", object.is_class ? "class" : "qdisc", object.kind,
                                          object.handle >> 16, object.handle & 0xffff);
     if (!object.unrestorable.empty())
-        return bad_input(fmt::format("{} {}, which could not be put back exactly", what, object.unrestorable));
+        return bad_input(fmt::format("{} {}, which could not be restored exactly", what, object.unrestorable));
     if (KUDO_TRY(has_filters(interface, object.handle)))
-        return bad_input(what + " filters, which could not be put back exactly");
+        return bad_input(what + " filters, which could not be restored exactly");
     return {};
 }
 
@@ -104,7 +104,7 @@ Result<void> check_restorable(uint32_t interface, const TcObject& object) {
 std::string FoundQueue::text() const {
     if (root == "none") return "no queue";
     return (root == kind ? kind : root + " with " + kind) +
-           (made_by_admin ? " (made by an admin)" : " (the kernel's default)");
+           (made_by_admin ? " (configured by the administrator)" : " (the kernel's default)");
 }
 
 Result<std::optional<SavedQdisc>> load_saved_qdisc(const fs::path& folder, const std::string& name) {
@@ -116,7 +116,7 @@ Result<std::optional<SavedQdisc>> load_saved_qdisc(const fs::path& folder, const
     uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return fail_errno(path.string());
     if (info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(uint32_t) || info.value_size > max_size)
-        return fail(fmt::format("{}: not a map of ours", path.string()));
+        return fail(fmt::format("{}: not a map of kudo-agent", path.string()));
     std::string text(info.value_size, '\0');
     const uint32_t key = 0;
     if (bpf_map_lookup_elem(map->get(), &key, text.data()) != 0) return fail_errno(path.string() + ": cannot read");
@@ -124,19 +124,20 @@ Result<std::optional<SavedQdisc>> load_saved_qdisc(const fs::path& folder, const
     try {
         return std::optional(nlohmann::json::parse(text).get<SavedQdisc>());
     } catch (const std::exception& exception) {
-        return fail(fmt::format("{}: not what we wrote there ({})", path.string(), exception.what()));
+        return fail(fmt::format("{}: not what kudo-agent wrote there ({})", path.string(), exception.what()));
     }
 }
 
 Result<void> store_saved_qdisc(const fs::path& folder, const std::string& name, const SavedQdisc& saved) {
     std::string text = nlohmann::json(saved).dump();
-    if (text.size() >= max_size) return bad_input("the queue that stands there is too large to be put back");
+    if (text.size() >= max_size) return bad_input("the present qdiscs are too large to be saved");
     text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it
     const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kudo_queue", sizeof(uint32_t), static_cast<uint32_t>(text.size()),
                                 1, nullptr));
-    if (!map) return fail_errno("cannot create a map for what to put back");
+    if (!map) return fail_errno("cannot create a map for the saved qdiscs");
     const uint32_t key = 0;
-    if (bpf_map_update_elem(map.get(), &key, text.data(), BPF_ANY) != 0) return fail_errno("cannot fill a map");
+    if (bpf_map_update_elem(map.get(), &key, text.data(), BPF_ANY) != 0)
+        return fail_errno("cannot write the saved qdiscs");
     const auto path = pin_of(folder, name);
     const std::string fresh = path.string() + "_new";
     if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return fail_errno(fresh);
@@ -181,7 +182,7 @@ Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<T
         if (object.parent == TC_H_INGRESS || object.handle == 0 || (object.is_class && object.kind != "htb")) continue;
         if (std::ranges::find(known_kinds, object.kind) == std::end(known_kinds))
             return bad_input(
-                fmt::format("its qdisc {} {:x}: could not be put back exactly", object.kind, object.handle >> 16));
+                fmt::format("its qdisc {} {:x}: could not be restored exactly", object.kind, object.handle >> 16));
         KUDO_TRY(check_restorable(interface, object));
         waiting.push_back(object);
         make_settable(waiting.back());
@@ -200,7 +201,7 @@ Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<T
     };
     while (!waiting.empty()) {
         const auto next = std::ranges::find_if(waiting, has_parent);
-        if (next == waiting.end()) return bad_input("its qdiscs hang together in a way that could not be put back");
+        if (next == waiting.end()) return bad_input("its qdiscs are nested in a way that could not be restored");
         placed.push_back(std::move(*next));
         waiting.erase(next);
     }

@@ -40,7 +40,7 @@ bool Deliveries::decide() {
             alarms_.warn_once("refused: " + acceptance.error().message);
             changed |= alarms_.raise(delivery.source, acceptance.error().message);
         } else {
-            alarms_.warn_once(fmt::format("{}: {}; tried again", delivery.source, acceptance.error().message));
+            alarms_.warn_once(fmt::format("{}: {}; will be tried again", delivery.source, acceptance.error().message));
             undecided.push_back(std::move(delivery));
         }
     }

@@ -46,7 +46,7 @@ Result<Fd> take_service_lock(const Instance& instance) {
     Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd) return fail_errno(path.string() + ": cannot open");
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-        return fail(fmt::format("{}: another kudo-agent run has this state directory", path.string()), errno);
+        return fail(fmt::format("{}: another kudo-agent run uses this state directory", path.string()), errno);
     return fd;
 }
 
@@ -91,7 +91,7 @@ private:
         if (!signals_) return fail_errno("cannot wait for signals");
         KUDO_TRY(loop_->watch(signals_.get(), [this] { on_signal(); }));
         clock_ = Fd(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
-        if (!clock_) return fail_errno("cannot make a timer");
+        if (!clock_) return fail_errno("cannot create a timer");
         KUDO_TRY(loop_->watch(clock_.get(), [this] { on_clock(); }));
         links_.emplace(KUDO_TRY(LinkEvents::open()));
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
@@ -164,7 +164,7 @@ private:
         auto report = pass_time(Staged::Activate);
         if (!report && report.error().kind == ErrorKind::BadInput) {
             // A staged map that does not fit what was enabled since. Everything else goes on.
-            const std::string text = "what is staged cannot take effect: " + report.error().message;
+            const std::string text = "the staged range map cannot take effect: " + report.error().message;
             alarms_.warn_once(text);
             alarms_.raise("staged", text);
             report = pass_time(Staged::Leave);
@@ -207,7 +207,7 @@ private:
 Result<void> hold_signals() {
     const sigset_t signals = ending_signals();
     if (const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0)
-        return fail_errno("cannot hold signals", error);
+        return fail_errno("cannot block signals", error);
     return {};
 }
 

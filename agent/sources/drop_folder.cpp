@@ -61,7 +61,7 @@ Result<Maps> list_maps(const Fd& folder) {
 } // namespace
 
 Result<std::unique_ptr<DropFolder>> DropFolder::open(std::filesystem::path folder, std::chrono::milliseconds settle) {
-    if (folder.empty()) return bad_input("the folder of range maps has an empty path");
+    if (folder.empty()) return bad_input("the path of the drop folder is empty");
     std::error_code error;
     folder = std::filesystem::absolute(folder, error).lexically_normal();
     if (error) return fail(fmt::format("{}: {}", folder.string(), error.message()), error.value());
@@ -86,10 +86,10 @@ std::string DropFolder::name() const {
 
 SourceHealth DropFolder::health() const {
     if (!folder_problem_.empty()) return {last_read_, folder_problem_};
-    if (unmounted_) return {last_read_, fmt::format("{}: was unmounted, and holds no range map since then", name())};
+    if (unmounted_) return {last_read_, fmt::format("{}: was unmounted, and has contained no range map since", name())};
     if (too_many_)
         return {last_read_,
-                fmt::format("{}: holds more than {} range maps; the others are not read", name(), max_maps)};
+                fmt::format("{}: contains more than {} range maps; the others are not read", name(), max_maps)};
     const auto has_problem = [](const auto& entry) { return !entry.second.problem.empty(); };
     const auto first = std::find_if(known_.begin(), known_.end(), has_problem);
     if (first == known_.end()) return {last_read_, ""};
@@ -172,7 +172,7 @@ Fd DropFolder::open_folder() {
     }
     struct stat about {};
     if (inotify_ && (fstat(folder.get(), &about) != 0 || Identity{about.st_dev, about.st_ino} != watched_)) {
-        lose(fmt::format("{}: another folder has taken its place", name()));
+        lose(fmt::format("{}: was replaced by another folder", name()));
         return {};
     }
     return folder;
@@ -210,13 +210,13 @@ void DropFolder::watch() {
             errno == ENOSPC ? "cannot be watched; raise fs.inotify.max_user_watches: " : "cannot be watched: ", errno);
     // Is it the one that is watched? If not, it was replaced in between.
     const Identity before{about.st_dev, about.st_ino};
-    if (identity() != before) return cannot("changes just now: ", EAGAIN);
+    if (identity() != before) return cannot("is being replaced: ", EAGAIN);
     if (auto watched = epoll_.watch(inotify.get(), EPOLLIN); !watched) return cannot("cannot be watched: ", errno);
     inotify_ = std::move(inotify);
     watched_ = before;
     folder_problem_.clear();
     if ((about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        spdlog::warn("{}: others than its owner may write there; only signatures protect its range maps", name());
+        spdlog::warn("{}: writable by others than its owner; only signatures protect its range maps", name());
 }
 
 void DropFolder::scan(Clock::time_point due, bool always) {
@@ -277,10 +277,9 @@ void DropFolder::read_pair(const Fd& folder, const std::string& name, bool alway
     auto signatures = read_file_at(folder, name + std::string(signature_suffix), signatures_max_bytes,
                                    shown + std::string(signature_suffix));
     if (!signatures) {
-        known.problem = signatures.error().number == ENOENT
-                            ? fmt::format("{}: not read: there is no signature beside it, {}{}", shown,
-                                          escaped(name, 300), signature_suffix)
-                            : signatures.error().message;
+        known.problem = signatures.error().number == ENOENT ? fmt::format("{}: not read: its signature {}{} is missing",
+                                                                          shown, escaped(name, 300), signature_suffix)
+                                                            : signatures.error().message;
         return;
     }
     known.problem.clear();

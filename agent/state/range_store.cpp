@@ -59,7 +59,7 @@ Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredS
         if (document)
             to.push_back(std::move(*document));
         else
-            maps.problems.push_back("what is early or retiring is not honoured whole: " + document.error().message);
+            maps.problems.push_back("early or retiring ranges are honoured only in part: " + document.error().message);
     };
     for (const AcceptedMap& map : state.ranges.staged)
         if (map.early) add(maps.staged, map.hash);
@@ -74,7 +74,7 @@ Result<CompiledPolicy> compile_honoured(HonouredMaps& maps, const CompileOptions
         auto compiled = compile(maps.combined(), options, slots, reusable);
         if (compiled || (maps.retiring.empty() && maps.staged.empty())) return compiled;
         if (!maps.retiring.empty()) {
-            maps.problems.push_back(fmt::format("what range map {} had is not honoured any longer: {}",
+            maps.problems.push_back(fmt::format("what range map {} had is no longer honoured: {}",
                                                 maps.retiring.back().serial, compiled.error().message));
             maps.retiring.pop_back();
         } else {

@@ -42,7 +42,7 @@ Result<KeySet> read_keys_folder(const std::filesystem::path& folder, unsigned th
     }
     std::ranges::sort(keys.keys);
     keys.keys.erase(std::unique(keys.keys.begin(), keys.keys.end()), keys.keys.end());
-    if (threshold < 1) return bad_input("--key-threshold: 0 would accept what nobody has signed; write 1 or more");
+    if (threshold < 1) return bad_input("--key-threshold: 0 would accept unsigned documents; write 1 or more");
     if (!keys.keys.empty() && threshold > keys.keys.size())
         return bad_input(fmt::format("--key-threshold: {} signatures can never come from the {} key{} in {}", threshold,
                                      keys.keys.size(), keys.keys.size() == 1 ? "" : "s", folder.string()));

@@ -31,8 +31,8 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, boo
             wanted.warnings.push_back(fmt::format("{} does not exist now; nothing is attached to it", name));
         } else if (!found->supported) {
             if (must_exist)
-                return bad_input(
-                    fmt::format("--interface {}: neither Ethernet nor bare IP; it cannot be judged", name));
+                return bad_input(fmt::format(
+                    "--interface {}: neither Ethernet nor bare IP; its packets cannot be classified", name));
             wanted.warnings.push_back(
                 fmt::format("{} is neither Ethernet nor bare IP; nothing is attached to it", name));
         } else {

@@ -10,7 +10,7 @@ namespace kudo {
 
 Result<Epoll> Epoll::create() {
     Fd fd(epoll_create1(EPOLL_CLOEXEC));
-    if (!fd) return fail_errno("cannot make an epoll");
+    if (!fd) return fail_errno("cannot create an epoll");
     return Epoll(std::move(fd));
 }
 
@@ -27,7 +27,7 @@ Result<void> Epoll::watch(int fd, uint32_t events) const {
 Result<Timer> Timer::create() {
     // The clock of std::chrono::steady_clock.
     Fd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (!fd) return fail_errno("cannot make a timer");
+    if (!fd) return fail_errno("cannot create a timer");
     return Timer(std::move(fd));
 }
 

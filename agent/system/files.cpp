@@ -89,7 +89,7 @@ Result<void> make_folder(const std::filesystem::path& path) {
     }
     KUDO_TRY(make_folder(path.parent_path()));
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-        return fail(error_for(path, "cannot make the folder", errno));
+        return fail(error_for(path, "cannot create the folder", errno));
     return {};
 }
 

@@ -20,7 +20,7 @@ Result<void> bring_up_loopback() {
     std::strcpy(request.ifr_name, "lo");
     request.ifr_flags = IFF_UP | IFF_RUNNING;
     if (!socket_fd || ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0)
-        return fail_errno("cannot raise the loopback");
+        return fail_errno("cannot bring up the loopback");
     return {};
 }
 
@@ -45,7 +45,7 @@ Result<NetworkNamespace> NetworkNamespace::create() {
         if (unshare(CLONE_NEWNET) != 0) {
             const int number = errno;
             return fail(Error{number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
-                              std::string("cannot make a network namespace: ") + strerror(number) +
+                              std::string("cannot create a network namespace: ") + strerror(number) +
                                   (number == EPERM ? "; missing CAP_SYS_ADMIN, run as root" : ""),
                               number});
         }

@@ -38,13 +38,13 @@ std::string refuse_special_file(const std::string& path) {
 
 std::string refuse_other_names(const std::string& name) {
     if (name.empty() || is_simple_name(name)) return "";
-    return fmt::format("{} is not a name; write 1 to 63 of a-z, 0-9 and -", quoted_text(name));
+    return fmt::format("{} is not a valid name; expected 1 to 63 of a-z, 0-9 and -", quoted_text(name));
 }
 
 Result<std::filesystem::path> absolute_folder(const std::string& text) {
     std::error_code error;
     const auto path = std::filesystem::absolute(text, error);
-    if (text.empty() || error) return bad_input(quoted_text(text) + " is not a folder");
+    if (text.empty() || error) return bad_input(quoted_text(text) + " is not a valid path");
     return path.lexically_normal();
 }
 
@@ -53,11 +53,13 @@ enum class ConfigFile { Read, Ignore };
 void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config) {
     AcceptanceSettings& acceptance = options.acceptance;
     app.set_version_flag("--version", std::string("kudo-agent " KUDO_VERSION), "Print the version");
-    app.add_flag("--json", options.json, "Print JSON for programs instead of text for people");
-    add_option(app, "--bpffs", options.instance.bpffs, absolute_folder, "A folder on a bpffs; ours are pinned below it")
+    app.add_flag("--json", options.json, "Print JSON instead of text");
+    add_option(app, "--bpffs", options.instance.bpffs, absolute_folder,
+               "Directory on a bpffs; programs and maps are pinned below it")
         ->type_name("DIR")
         ->default_str(default_bpffs);
-    add_option(app, "--state-dir", options.instance.state_dir, absolute_folder, "Where the desired state is kept")
+    add_option(app, "--state-dir", options.instance.state_dir, absolute_folder,
+               "Directory of the desired state and the accepted range maps")
         ->type_name("DIR")
         ->default_str(default_state_dir);
     if (config == ConfigFile::Ignore)
@@ -67,29 +69,30 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
                        "Read options from this TOML file; [enable] sets those of enable")
             ->type_name("FILE")
             ->check(refuse_special_file, "", "");
-    app.add_flag("-v", options.verbose, "Say on standard error what is being done");
+    app.add_flag("-v", options.verbose, "Log details to standard error");
 
-    app.option_defaults()->group("Which range maps are accepted");
-    app.add_option("--keys", acceptance.keys_folder, "minisign public keys (*.pub) whose signatures count")
+    app.option_defaults()->group("Range map acceptance");
+    app.add_option("--keys", acceptance.keys_folder, "Directory of the trusted minisign public keys (*.pub)")
         ->type_name("DIR")
         ->default_str(default_keys_folder);
-    app.add_option("--key-threshold", acceptance.key_threshold, "How many of them must have signed")
+    app.add_option("--key-threshold", acceptance.key_threshold, "How many of them must have signed a document")
         ->type_name("N")
         ->capture_default_str();
-    auto* fleet = app.add_option("--fleet", acceptance.fleet, "The fleet of this host; maps for others are refused")
-                      ->type_name("NAME")
-                      ->check(refuse_other_names, "", "");
-    app.add_option("--ring", acceptance.ring, "Its ring in the fleet")
+    auto* fleet =
+        app.add_option("--fleet", acceptance.fleet, "This host's fleet; range maps for other fleets are refused")
+            ->type_name("NAME")
+            ->check(refuse_other_names, "", "");
+    app.add_option("--ring", acceptance.ring, "This host's ring in the fleet")
         ->type_name("NAME")
         ->check(refuse_other_names, "", "")
         ->needs(fleet);
     const auto grace = [](const std::string& text) { return parse_duration(text); };
-    add_option(app, "--grace", acceptance.grace, grace, "How long withdrawn ranges are still honoured")
+    add_option(app, "--grace", acceptance.grace, grace, "How long withdrawn ranges stay in effect")
         ->type_name("TIME")
         ->default_str(duration_text(acceptance.grace));
     app.add_flag_callback(
         "--no-early-additions", [&acceptance] { acceptance.early_additions = false; },
-        "Honour additions only from a map's effective date");
+        "Apply a map's additions only from its effective date");
 }
 
 // Prints the text: on standard error, if that is not what was asked for.
@@ -105,8 +108,7 @@ Run say(std::string text, int status) {
 
 Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigFile config) {
     Invocation invocation;
-    CLI::App app("Lets KUDO's meetings through: counts, prioritises and explains their traffic on this host.",
-                 "kudo-agent");
+    CLI::App app("Counts, prioritises and explains KUDO meeting traffic on this host.", "kudo-agent");
     app.get_formatter()->column_width(36);
     app.fallthrough();
     app.allow_config_extras(CLI::config_extras_mode::error);

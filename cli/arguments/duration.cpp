@@ -31,7 +31,7 @@ Result<milliseconds> parse_span(std::string_view text, milliseconds smallest, st
         if (error == std::errc() && std::string_view(rest, end) == name && unit >= smallest &&
             number <= static_cast<uint64_t>(max_duration / unit))
             return static_cast<int64_t>(number) * unit;
-    return bad_input(fmt::format("{} is not a time span; write it like {}", quoted_text(text), examples));
+    return bad_input(fmt::format("{} is not a duration; expected for example {}", quoted_text(text), examples));
 }
 
 } // namespace
@@ -62,7 +62,8 @@ Result<double> parse_percentage(std::string_view option, std::string_view text) 
     double number = -1;
     const auto [rest, error] = std::from_chars(digits.data(), end, number, std::chars_format::fixed);
     if (error != std::errc() || rest != end || !(number >= 0 && number <= 100))
-        return bad_input(fmt::format("{}: {} is not a percentage; write it like 99%", option, quoted_text(text)));
+        return bad_input(
+            fmt::format("{}: {} is not a percentage; expected for example 99%", option, quoted_text(text)));
     return number;
 }
 

@@ -51,12 +51,13 @@ Result<void> set_part(kudo_mark& mark, unsigned flag, std::string_view value) {
         mark.dscp = KUDO_TRY(parse_dscp(value));
         // The precedence that an unmarked packet has: see bpf/mark.h.
         if (mark.dscp < 8)
-            return bad_input(fmt::format("dscp:{}: a DSCP below 8 (CS1) is above no packet's own; write none", value));
+            return bad_input(
+                fmt::format("dscp:{}: a DSCP below 8 (CS1) never exceeds a packet's own; write none", value));
         return {};
     }
     const auto priority = number(value);
     if (!priority || *priority > max_priority)
-        return bad_input(fmt::format("{} is not a priority; write 0 to 15, or none", quoted_text(value)));
+        return bad_input(fmt::format("{} is not a priority; expected 0 to 15, or none", quoted_text(value)));
     mark.priority = *priority;
     return {};
 }
@@ -72,8 +73,9 @@ Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
         const std::string_view key = part.substr(0, colon);
         const unsigned flag = key == "dscp" ? KUDO_MARK_DSCP : key == "priority" ? KUDO_MARK_PRIORITY : 0;
         if (colon == std::string_view::npos || flag == 0)
-            return bad_input(fmt::format("{} is not a mark; write none, dscp:NAME or priority:N", quoted_text(part)));
-        if (seen & flag) return bad_input(fmt::format("{} stands twice", key));
+            return bad_input(
+                fmt::format("{} is not a mark; expected none, dscp:NAME or priority:N", quoted_text(part)));
+        if (seen & flag) return bad_input(fmt::format("{} is given twice", key));
         seen |= flag;
         mark.flags = static_cast<__u8>(mark.flags & ~flag);
         if (flag == KUDO_MARK_DSCP)
@@ -100,8 +102,8 @@ Result<uint8_t> parse_dscp(std::string_view text) {
         if (strcasecmp(name, std::string(text).c_str()) == 0) return dscp;
     const auto value = number(text);
     if (!value || *value > highest)
-        return bad_input(fmt::format("{} is not a DSCP; write CS0 to CS7, AF11 to AF43, EF, VA, LE, 0 to 63, or none",
-                                     quoted_text(text)));
+        return bad_input(fmt::format(
+            "{} is not a DSCP; expected CS0 to CS7, AF11 to AF43, EF, VA, LE, 0 to 63, or none", quoted_text(text)));
     return static_cast<uint8_t>(*value);
 }
 
@@ -139,8 +141,8 @@ Result<FirewallMark> parse_firewall_mark(std::string_view text) {
     const auto mask = slash == std::string_view::npos ? value : number(text.substr(slash + 1));
     const std::string where = quoted_text(text);
     if (!value || !mask)
-        return bad_input(where + ": write VALUE or VALUE/MASK, hexadecimal as 0x10 or decimal, or none");
-    if (*value == 0) return bad_input(where + ": a value of 0 marks nothing; write none to leave marks alone");
+        return bad_input(where + ": expected VALUE or VALUE/MASK, hexadecimal as 0x10 or decimal, or none");
+    if (*value == 0) return bad_input(where + ": a value of 0 marks nothing; write none to leave the mark unchanged");
     if (*value & ~*mask)
         return bad_input(
             fmt::format("{}: the value has bits outside its mask; write {:#x}/{:#x}", where, *value, *value | *mask));

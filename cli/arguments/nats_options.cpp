@@ -22,33 +22,32 @@ bool has_scheme(const std::string& url) {
 } // namespace
 
 CLI::Option* add_nats_options(CLI::App& app, NatsOptions& options) {
-    CLI::Option* const url =
-        app.add_option("--nats", options.url,
-                       "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several with "
-                       "commas between them")
-            ->type_name("URL");
+    CLI::Option* const url = app.add_option("--nats", options.url,
+                                            "The fleet's message server: nats://HOST:4222 or tls://HOST:4222; several "
+                                            "separated by commas")
+                                 ->type_name("URL");
     app.add_option("--nats-credentials", options.credentials,
-                   "Who we are: a file with USER:PASSWORD, or as nsc writes it")
+                   "Credentials file: a line USER:PASSWORD, or nsc's file with a JWT")
         ->type_name("FILE");
-    app.add_option("--nats-ca", options.ca_file, "Whose certificates servers must have; default: the system's list")
+    app.add_option("--nats-ca", options.ca_file, "CA bundle to verify the server; default: the system's")
         ->type_name("FILE");
-    app.add_option("--nats-certificate", options.certificate, "Our certificate, if the server wants one")
+    app.add_option("--nats-certificate", options.certificate, "Client certificate, if the server requires one")
         ->type_name("FILE");
-    app.add_option("--nats-key", options.key, "The key of our certificate")->type_name("FILE");
+    app.add_option("--nats-key", options.key, "Key of the client certificate")->type_name("FILE");
     return url;
 }
 
 void add_nats_waits(CLI::App& app, NatsWaitTexts& texts) {
     app.add_option("--nats-timeout", texts.timeout,
-                   "How long to wait for each answer of the message server, at most 20s; twice that to connect")
+                   "Timeout for each response of the message server, at most 20s; twice that to connect")
         ->type_name("TIME")
         ->capture_default_str();
     app.add_option("--nats-health-check", texts.health_check,
-                   "Ask the message server this often whether it is still there, at most 2m")
+                   "Interval of health checks of the message server, at most 2m")
         ->type_name("TIME")
         ->capture_default_str();
     app.add_option("--nats-doorbell-spread", texts.notification_spread,
-                   "Read a new map after a random part of this, so that not all hosts ask at once, at most 5m")
+                   "Read a new map after a random part of this, so that not all hosts read at once, at most 5m")
         ->type_name("TIME")
         ->capture_default_str();
 }
@@ -75,24 +74,24 @@ Result<void> check_nats_options(const NatsOptions& options) {
     const bool anything = !options.credentials.empty() || !options.ca_file.empty() || !options.certificate.empty() ||
                           !options.key.empty();
     if (options.url.empty()) {
-        if (anything) return bad_input("--nats: missing; the other options of the message server need it");
+        if (anything) return bad_input("--nats: missing; required by the other options of the message server");
         return {};
     }
     if (!std::ranges::all_of(options.urls(), has_scheme))
         return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
                                      redacted_url(options.url)));
     if (!is_simple_name(options.fleet))
-        return bad_input(fmt::format("--fleet: {} is not a fleet's name; expected 1 to 63 of [a-z0-9-]",
+        return bad_input(fmt::format("--fleet: {} is not a valid fleet name; expected 1 to 63 of [a-z0-9-]",
                                      quoted_text(options.fleet)));
     if (options.certificate.empty() != options.key.empty())
-        return bad_input("--nats-certificate and --nats-key belong together; one of them is missing");
+        return bad_input("--nats-certificate and --nats-key must be given together; one of them is missing");
     return {};
 }
 
 Result<void> check_ring(std::string_view option, const std::string& ring) {
     if (is_simple_name(ring)) return {};
     return bad_input(
-        fmt::format("{}: {} is not a ring's name; expected 1 to 63 of [a-z0-9-]", option, quoted_text(ring)));
+        fmt::format("{}: {} is not a valid ring name; expected 1 to 63 of [a-z0-9-]", option, quoted_text(ring)));
 }
 
 } // namespace kudo

@@ -70,7 +70,7 @@ std::string unexpected_word(const CLI::App& command, const std::string& word, co
     const auto names = command_names(command);
     if (names.empty()) return fmt::format("unexpected argument \"{}\"{}", word, see_help);
     return fmt::format("unknown command \"{}\"{}", word,
-                       did_you_mean(word, names, fmt::format("; there are {}", fmt::join(names, ", "))));
+                       did_you_mean(word, names, fmt::format("; the commands are {}", fmt::join(names, ", "))));
 }
 
 } // namespace

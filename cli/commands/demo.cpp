@@ -67,8 +67,8 @@ Result<void> send_traffic(const DemoStage& stage, const Narrator& narrator) {
 Result<int> run_demo(const GlobalOptions& options) {
     const bool colour = colour_wanted();
     const Narrator narrator(options.json, colour);
-    KUDO_TRY(narrator.say("A host, a KUDO media server and a stranger, each in a private network namespace.\n"
-                          "Nothing of this machine's own network is touched."));
+    KUDO_TRY(narrator.say("A host, a KUDO media server and an unrelated server, each in a private network namespace.\n"
+                          "The network of this machine itself is not changed."));
     auto stage = KUDO_TRY(build_demo_stage());
     KUDO_TRY(enable_on(stage, narrator, colour));
     KUDO_TRY(narrator.say(paint("Traffic", Style::Bold, colour)));
@@ -87,7 +87,8 @@ Result<int> run_demo(const GlobalOptions& options) {
         removed = KUDO_TRY(disable(stage.instance));
         return {};
     }));
-    KUDO_TRY(narrator.say(removed ? "disabled; everything of ours is gone" : "nothing was there to disable"));
+    KUDO_TRY(narrator.say(removed ? "disabled; all kudo-agent programs, maps and queues removed"
+                                  : "not enabled; nothing to do"));
     return exit_done;
 }
 

@@ -14,7 +14,7 @@ Result<int> run_disable(const GlobalOptions& global) {
     const auto changed = KUDO_TRY(disable(global.instance));
     const auto state = load_desired_state(global.instance);
     std::string text =
-        changed ? "disabled; everything of ours is gone from the kernel\n" : "not enabled; nothing to do\n";
+        changed ? "disabled; all kudo-agent programs, maps and queues removed\n" : "not enabled; nothing to do\n";
     if (state && !state->ranges.active.hash.empty())
         text += fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
                             state->ranges.active.source, global.instance.state_dir.string());

@@ -86,20 +86,20 @@ Run setup_enable(CLI::App& app) {
         ->type_name("REGION[,REGION]")
         ->delimiter(',')
         ->allow_extra_args(false);
-    app.add_flag("--teams", desired->teams, "Also KUDO in Microsoft Teams");
+    app.add_flag("--teams", desired->teams, "Include KUDO in Microsoft Teams");
     add_option(app, "--mode", desired->mode, parse_mode, "observe: count; prioritise: count and mark, never drop")
         ->type_name("MODE")
         ->default_str("prioritise");
     add_option<Words>(app, "--interface", desired->interfaces, parse_interfaces,
-                      "Repeatable; default: those with a default route")
+                      "Interface to attach to, repeatable; default: those with a default route")
         ->type_name("IF")
         ->allow_extra_args(false);
-    app.add_flag("--xdp-generic", desired->xdp_generic,
-                 "Where a driver has no XDP, use the kernel's generic one before tc");
-    add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook, "auto, tcx or clsact")
+    app.add_flag("--xdp-generic", desired->xdp_generic, "Where a driver has no native XDP, try generic XDP before tc");
+    add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook, "tc hook to attach to: auto, tcx or clsact")
         ->type_name("HOOK")
         ->default_str("auto");
-    add_option<Words>(app, "--mark", desired->marks, parse_marks, "How a class leaves, repeatable; see below")
+    add_option<Words>(app, "--mark", desired->marks, parse_marks,
+                      "DSCP and priority of a class on egress, repeatable; see below")
         ->type_name("CLASS=SPEC")
         ->allow_extra_args(false);
     const auto read_firewall_mark = [state = desired.get()](const std::string& text) -> Result<uint32_t> {
@@ -108,32 +108,38 @@ Run setup_enable(CLI::App& app) {
         return mark.mask;
     };
     add_option(app, "--firewall-mark", desired->firewall_mark_mask, read_firewall_mark,
-               "Mark of incoming prioritised packets, for a host firewall")
+               "skb mark of incoming prioritised packets, for a host firewall to match")
         ->type_name("VALUE[/MASK]")
         ->default_str("none");
     add_option(app, "--uplink", desired->queues.uplink, parse_line,
-               "What the line carries out, for a queue of ours: 20mbit, auto or off")
+               "Rate to shape outgoing traffic to: 20mbit, auto or off")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--downlink", desired->queues.downlink, parse_line, "What the line carries in")
+    add_option(app, "--downlink", desired->queues.downlink, parse_line, "Rate to shape incoming traffic to")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--queue", desired->queues.kind, parse_queue, "auto, cake, htb, prio or pfifo_fast")
+    std::string kinds = "auto";
+    for (const QueueKind kind : queue_kinds)
+        kinds += fmt::format(", {}", queue_kind_name(kind));
+    add_option(app, "--queue", desired->queues.kind, parse_queue, "Queueing discipline: " + kinds)
         ->type_name("KIND")
         ->default_str("auto");
     app.add_flag("--replace-qdisc", desired->queues.replace_qdisc,
-                 "Replace also a queue that an admin has made; disable puts it back");
-    app.add_option("--max-flows", desired->max_flows, "IPv4 flows to remember, a quarter of it for IPv6 (131072)")
+                 "Also replace a qdisc configured by the administrator; disable restores it");
+    app.add_option("--max-flows", desired->max_flows,
+                   "Capacity of the IPv4 flow table, a quarter of it for IPv6 (131072)")
         ->type_name("N")
         ->check(CLI::Range(1024, 8 * 1024 * 1024));
     app.footer(
-        "What is not named goes to its default; the applied range map and the flow table's size stay.\n"
+        "Options that are not given return to their defaults; the applied range map and the flow table's capacity "
+        "stay.\n"
         "CLASS is audio, video, media (both), fallback (media over TCP) or control; SPEC is none, or dscp:NAME "
         "and priority:N, or one of them.\n"
-        "RATE is in tc's units, a little below what the line really carries: packets then wait here, where the "
-        "marks count, and not in the modem. Without one, auto only replaces a default queue that does not look at "
-        "marks; off touches no queue. In a queue with classes of ours a class has its own, whatever its priority.\n"
-        "Without MASK only the bits of VALUE are touched.\n"
+        "RATE is in tc's units, slightly below what the line really carries: packets then queue here, where the marks "
+        "count, and not in the modem. Without a rate, auto only replaces a default qdisc that ignores marks; off "
+        "changes "
+        "no qdisc. In a classful qdisc of kudo-agent a class has its own queue, whatever its priority.\n"
+        "Without MASK only the bits of VALUE are set.\n"
         "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
     return [desired](const GlobalOptions& global) { return enable(*desired, global); };
 }

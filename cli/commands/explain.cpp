@@ -31,7 +31,7 @@ CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, 
     if (!rules.note.empty()) notes.push_back(rules.note);
     if (!regions.empty() || given.teams) {
         if (rules.state.enabled)
-            notes.emplace_back("Judged by the options of this command, not by those that are enabled.");
+            notes.emplace_back("Evaluated with the options of this command, not with those that are enabled.");
         options.optional_services.clear();
         if (given.teams) options.optional_services = {"teams"};
     }
@@ -39,7 +39,7 @@ CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, 
         options.regions = regions;
     } else if (!rules.state.enabled) {
         options.regions = honoured.regions();
-        notes.push_back(fmt::format("{}; judged as with --region {}.",
+        notes.push_back(fmt::format("{}; evaluated as with --region {}.",
                                     rules.note.empty() ? "Nothing is enabled" : "What is enabled is not known",
                                     fmt::join(options.regions, ",")));
     } else if (given.teams) {
@@ -68,11 +68,10 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
 
 Run setup_explain(CLI::App& app) {
     const auto options = std::make_shared<ExplainOptions>();
-    add_option(app, "ADDRESS", options->address, Address::parse, "The address on KUDO's side, IPv4 or IPv6")
+    add_option(app, "ADDRESS", options->address, Address::parse, "Remote address, IPv4 or IPv6")
         ->required()
         ->type_name("");
-    add_option(app, "PORT", options->port, PortRule::parse,
-               "The port on KUDO's side: udp/3478, tcp/443; default: every rule")
+    add_option(app, "PORT", options->port, PortRule::parse, "Remote port: udp/3478, tcp/443; default: every rule")
         ->type_name("");
     app.add_option("--region", options->regions, "As if enabled with these regions")
         ->type_name("REGION[,REGION]")

@@ -123,17 +123,17 @@ Result<int> promote(const PromoteOptions& options, const GlobalOptions& global) 
 
 Run setup_fleet_promote(CLI::App& app) {
     const auto options = std::make_shared<PromoteOptions>();
-    app.add_option("--from", options->from, "The ring whose hosts have it")->required()->type_name("RING");
-    app.add_option("--to", options->to, "The ring that gets it")->required()->type_name("RING");
+    app.add_option("--from", options->from, "The ring that has it")->required()->type_name("RING");
+    app.add_option("--to", options->to, "The ring to publish it to")->required()->type_name("RING");
     app.add_flag("--key-set", options->key_set, "The ring's key set instead of its range map");
-    app.add_option("--require", options->require, "How many of the hosts must be healthy and have it")
+    app.add_option("--require", options->require, "The share of hosts that must be healthy and have it")
         ->type_name("PERCENT")
         ->capture_default_str();
-    app.add_option("--silent-after", options->silent_after, "A host that has not reported for so long is silent")
+    app.add_option("--silent-after", options->silent_after, "A host that has not reported for this long is silent")
         ->type_name("TIME")
         ->capture_default_str();
     add_nats_options(app, options->nats)->required();
-    app.footer("Exit status: 0 promoted, 4 not promoted because of the ring's hosts; the reasons are printed.");
+    app.footer("Exit status: 0 promoted, 4 not promoted because of hosts in the ring; the reasons are printed.");
     return [options](const GlobalOptions& global) {
         options->nats.fleet = global.acceptance.fleet;
         return promote(*options, global);

@@ -74,9 +74,8 @@ Result<int> publish(const PublishOptions& options, const GlobalOptions& global) 
 Run setup_fleet_publish(CLI::App& app) {
     const auto options = std::make_shared<PublishOptions>();
     app.add_option("FILE", options->file, "A signed range map or key set")->required()->type_name("");
-    app.add_option("--ring", options->ring, "The ring of hosts that it is for")->required()->type_name("RING");
-    app.add_option("--signature", options->signature,
-                   "Its signatures, several one behind the other; default: FILE.minisig")
+    app.add_option("--ring", options->ring, "The ring to publish it to")->required()->type_name("RING");
+    app.add_option("--signature", options->signature, "Its signature file, several concatenated; default: FILE.minisig")
         ->type_name("FILE");
     add_nats_options(app, options->nats)->required();
     return [options](const GlobalOptions& global) {

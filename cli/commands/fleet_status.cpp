@@ -176,12 +176,12 @@ Result<int> run_fleet_status(const FleetStatusOptions& options, const GlobalOpti
 
 Run setup_fleet_status(CLI::App& app) {
     const auto options = std::make_shared<FleetStatusOptions>();
-    app.add_option("--silent-after", options->silent_after, "A host that has not reported for so long is silent")
+    app.add_option("--silent-after", options->silent_after, "A host that has not reported for this long is silent")
         ->type_name("TIME")
         ->capture_default_str();
     app.add_flag("--hosts", options->hosts, "With --json: every host, not only the stragglers");
     add_nats_options(app, options->nats)->required();
-    app.footer("GOOD: healthy, and the ring's map is in effect, or staged if its date lies ahead.\n"
+    app.footer("GOOD: healthy, and the ring's map is in effect, or staged if its date is in the future.\n"
                "Exit status: 0 every host is good, 4 there are stragglers.");
     return [options](const GlobalOptions& global) {
         options->nats.fleet = global.acceptance.fleet;

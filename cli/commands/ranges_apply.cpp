@@ -86,14 +86,14 @@ Run setup_ranges_apply(CLI::App& app) {
         ->type_name("");
     app.add_option("--signature", options->signature, "Its minisign signatures; default: FILE.minisig")
         ->type_name("FILE");
-    app.add_flag("--allow-unsigned", options->allow_unsigned,
-                 "Apply it although nobody has signed it: your own decision");
+    app.add_flag("--allow-unsigned", options->allow_unsigned, "Apply it although it is not signed: your own decision");
     app.add_flag("--end-rollback", options->end_rollback, "Apply it although this host was rolled back");
     app.add_flag("--trust-folder", options->trust_folder,
-                 "Forget the key set that was followed and believe the keys of --keys again");
-    app.footer("A map whose effective date lies ahead is staged: the service, kudo-agent run, activates it then.\n"
-               "Whose signatures count: --keys and --key-threshold; how long what it withdraws is honoured: --grace "
-               "(kudo-agent --help).");
+                 "Forget the key set that was adopted and trust the keys in --keys again");
+    app.footer(
+        "A map whose effective date is in the future is staged: the service, kudo-agent run, activates it then.\n"
+        "Trusted keys: --keys and --key-threshold; how long withdrawn ranges are still honoured: --grace "
+        "(kudo-agent --help).");
     return [options](const GlobalOptions& global) { return run_apply(*options, global); };
 }
 

@@ -79,8 +79,8 @@ OrderedJson check_json(const ReadMap& read, const Findings& findings) {
 std::string check_text(const std::string& file, const ReadMap& read, const Findings& findings) {
     const Figures figures = figures_of(read.map);
     std::string text =
-        read.vendor_list ? fmt::format("{}: a right vendor list; over range map {} it gives:\n", file, read.map.serial)
-                         : fmt::format("{}: a right range map, serial {}, in effect from {}\n", file, read.map.serial,
+        read.vendor_list ? fmt::format("{}: a valid vendor list; over range map {} it gives:\n", file, read.map.serial)
+                         : fmt::format("{}: a valid range map, serial {}, in effect from {}\n", file, read.map.serial,
                                        rfc3339(read.map.effective));
     text += fmt::format("  {}, {}, {} and {}\n", counted(read.map.services.size(), "service"),
                         counted(figures.ipv4, "IPv4 range"), counted(figures.ipv6, "IPv6 range"),
@@ -94,7 +94,7 @@ std::string check_text(const std::string& file, const ReadMap& read, const Findi
     }
     text += fmt::format("  signature: {}\n", one_line(findings.signature.text));
     text +=
-        fmt::format("  {}{}\n", findings.signature.right == true || read.vendor_list ? "" : "with a right signature, ",
+        fmt::format("  {}{}\n", findings.signature.right == true || read.vendor_list ? "" : "with a valid signature, ",
                     one_line(findings.outlook.text));
     return text;
 }
@@ -116,9 +116,10 @@ Result<int> check(const std::string& file, const GlobalOptions& global) {
 Run setup_ranges_check(CLI::App& app) {
     const auto file = std::make_shared<std::string>();
     app.add_option("FILE", *file, "A range map, or the vendor's {\"ipv4\": [...]}")->required()->type_name("");
-    app.footer("Whose signatures count: --keys and --key-threshold; whose this host is: --fleet and --ring (kudo-agent "
-               "--help).\nExit status: 2 if the file is wrong, has expired, or a guard refuses it; all else is told, "
-               "and is 0.");
+    app.footer(
+        "Trusted keys: --keys and --key-threshold; the fleet of this host: --fleet and --ring (kudo-agent "
+        "--help).\nExit status: 2 if the file is invalid, has expired, or a guard refuses it; all else is reported, "
+        "and is 0.");
     return [file](const GlobalOptions& global) { return check(*file, global); };
 }
 

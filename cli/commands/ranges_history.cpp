@@ -27,7 +27,7 @@ OrderedJson history_json(const RangeLedger& ledger) {
 }
 
 std::string history_text(const RangeLedger& ledger, bool colour) {
-    if (ledger.history.empty()) return "no range map but the built-in one has been here\n";
+    if (ledger.history.empty()) return "only the built-in range map has been used here\n";
     Table table({{"WHEN"}, {"WHAT"}, {"SERIAL", Align::Right}, {"SOURCE"}, {"SIGNED BY"}});
     for (const HistoryEntry& entry : ledger.history)
         table.add({rfc3339(entry.when), std::string(event_name(entry.event)),

@@ -66,7 +66,7 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
     KUDO_TRY(check_ring("--ring", nats.ring));
     if (!is_host_name(nats.host))
         return bad_input(
-            fmt::format("--host-name: {} cannot be a host's name in a fleet; write 1 to 253 of A-Z, a-z, 0-9, "
+            fmt::format("--host-name: {} is not a valid host name in a fleet; expected 1 to 253 of A-Z, a-z, 0-9, "
                         "-, _ and .",
                         quoted_text(nats.host)));
     nats.read_again = settings.reread_every;
@@ -118,7 +118,7 @@ Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     KUDO_TRY(hold_signals());
     auto settings = KUDO_TRY(settings_of(options, global));
     if (options.check) {
-        KUDO_TRY(print("the configuration is right\n"));
+        KUDO_TRY(print("the configuration is valid\n"));
         return exit_done;
     }
     KUDO_TRY(run_service(global.instance, std::move(settings)));
@@ -138,10 +138,10 @@ Run setup_run(CLI::App& app) {
     app.add_option("--https-list", options->https_lists,
                    "Fetch the vendor's unsigned list of media ranges, trusting the server's certificate alone")
         ->type_name("URL");
-    app.add_option("--https-ca", options->https_ca, "Believe these certificate authorities instead of the system's")
+    app.add_option("--https-ca", options->https_ca, "CA bundle to verify the server; default: the system's")
         ->type_name("FILE");
 #endif
-    app.add_option("--reread-every", options->reread_every, "Read every source anew at least this often, at most 5m")
+    app.add_option("--reread-every", options->reread_every, "Read every source again at least this often, at most 5m")
         ->type_name("TIME")
         ->capture_default_str();
     app.add_option("--reconcile-every", options->reconcile_every,
@@ -151,10 +151,11 @@ Run setup_run(CLI::App& app) {
 #ifdef KUDO_NATS
     add_nats_options(app, options->nats);
     add_nats_waits(app, options->nats_waits);
-    app.add_option("--host-name", options->host, "This host's name in the fleet; default: its own")->type_name("NAME");
+    app.add_option("--host-name", options->host, "This host's name in the fleet; default: its host name")
+        ->type_name("NAME");
 #endif
-    app.add_flag("--check", options->check, "Only say whether the configuration is right");
-    app.footer("SIGHUP reads every source again at once; SIGTERM ends the service and leaves the data path in place.\n"
+    app.add_flag("--check", options->check, "Only check whether the configuration is valid");
+    app.footer("SIGHUP reads every source again at once; SIGTERM stops the service and leaves the data path in place.\n"
                "The configuration is read at the start: restart the service after a change.");
     return [options](const GlobalOptions& global) { return run(*options, global); };
 }

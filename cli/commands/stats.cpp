@@ -32,7 +32,7 @@ Result<double> parse_seconds(const std::string& text) {
     const auto [end, error] =
         std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
     if (error != std::errc{} || end != text.data() + text.size() || !(seconds >= shortest && seconds <= longest))
-        return bad_input(fmt::format("{} is not a time; write seconds from 0.1 to 86400", quoted_text(text)));
+        return bad_input(fmt::format("{} is not an interval; expected 0.1 to 86400 seconds", quoted_text(text)));
     return seconds;
 }
 
@@ -91,9 +91,8 @@ Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
 
 Run setup_stats(CLI::App& app) {
     const auto options = std::make_shared<StatsOptions>();
-    app.add_flag("--flows", options->flows, "Every flow with KUDO, busiest first (JSON always has them)");
-    add_option(app, "--watch", options->watch, parse_seconds,
-               "Again every so many seconds (2), with rates, until Ctrl-C")
+    app.add_flag("--flows", options->flows, "List every KUDO flow, busiest first (JSON always has them)");
+    add_option(app, "--watch", options->watch, parse_seconds, "Repeat every SECONDS (2), with rates, until Ctrl-C")
         ->type_name("[SECONDS]")
         ->expected(0, 1);
     app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\" stays empty while "

@@ -48,11 +48,11 @@ Result<void> check_destination(const FleetDocument& document, const std::string&
     if (!document.map) return {};
     const auto& audience = document.map->audience;
     if (audience && (audience->fleet != fleet || (!audience->ring.empty() && audience->ring != ring)))
-        return bad_input(fmt::format("{} is for {}, not for {}/{}; no host there would take it", document.text(),
+        return bad_input(fmt::format("{} is for {}, not for {}/{}; no host there would accept it", document.text(),
                                      audience->text(), fleet, ring));
     if (const auto& expires = document.map->expires; expires && *expires <= now)
         return bad_input(
-            fmt::format("{} has expired on {}; no host would take it", document.text(), rfc3339(*expires)));
+            fmt::format("{} has expired on {}; no host would accept it", document.text(), rfc3339(*expires)));
     return check_guards(document, *document.map);
 }
 
@@ -75,14 +75,14 @@ Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const Fleet
                                          "serial",
                                          ring, known->text(), document.text()));
         if (known && known->serial == document.serial && known->bundle.document != document.bundle.document)
-            return bad_input(fmt::format("ring {} has another {} with other content; a serial is used only once", ring,
+            return bad_input(fmt::format("ring {} already has {} with other content; a serial is used only once", ring,
                                          document.text()));
         if (known && known->map && document.map) KUDO_TRY(check_guards(document, *known->map));
         if (known)
             sent.before = known->serial;
         else
-            sent.note = fmt::format("what stood in ring {} was not signed by these keys and is replaced: {}", ring,
-                                    known.error().message);
+            sent.note = fmt::format("the previous document of ring {} was not signed by these keys and is replaced: {}",
+                                    ring, known.error().message);
     }
     KUDO_TRY(maps.put_after(key, value, present ? present->revision : 0));
     sent.changed = true;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "agent/fleet/layout.h"
+#include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 #include "maps/base/text.h"
 
@@ -20,7 +21,7 @@ bool holds(const HostReport& report, const Wanted& wanted, Time now) {
 std::string held_text(const HostReport& report, const Wanted& wanted) {
     if (wanted.is_key_set)
         return fmt::format("has {}, not key set {}",
-                           report.key_set_serial == 0 ? "its admin's keys"
+                           report.key_set_serial == 0 ? "its administrator's keys"
                                                       : fmt::format("key set {}", report.key_set_serial),
                            wanted.serial);
     std::string text = report.serial == 0 ? "has no map" : fmt::format("has {}", report.serial);
@@ -48,9 +49,9 @@ FleetHost read_fleet_host(const NatsEntry& entry, const std::string& fleet, Wall
     if (!report)
         host.problem = report.error().message;
     else if (report->host != name)
-        host.problem = "its report is of another host, " + report->host;
+        host.problem = "its report is from another host, " + report->host;
     else if (report->fleet != fleet)
-        host.problem = "its report is of another fleet, " + report->fleet;
+        host.problem = "its report is from another fleet, " + report->fleet;
     else
         host.report = std::move(*report);
     return host;
@@ -126,7 +127,7 @@ std::vector<std::string> reasons_against(const RingCount& ring, const RingCount&
         fmt::format("{} of {} hosts are healthy and have it; {:g}% are required", ring.good, all, required_percent));
     const std::size_t unknown = ring.silent + unreadable.hosts;
     if (unknown > 0 && enough(ring.good + unknown))
-        reasons.push_back(fmt::format("of {} nobody knows: silent, or with a report that cannot be read", unknown));
+        reasons.push_back(counted(unknown, "host") + " unknown: silent, or with a report that cannot be read");
     return reasons;
 }
 

@@ -43,7 +43,7 @@ std::string stragglers_text(const std::vector<Straggler>& stragglers, bool colou
     }
     std::string text = table.text(colour);
     if (stragglers.size() > max_stragglers)
-        text += fmt::format("and {} more; --json names all\n", stragglers.size() - max_stragglers);
+        text += fmt::format("and {} more; --json lists all\n", stragglers.size() - max_stragglers);
     return text;
 }
 

@@ -36,7 +36,7 @@ Result<CurrentRules> current_rules(const Instance& instance) {
     return CurrentRules{
         .state = {},
         .maps = {{built_in_range_map(), "built-in"}, {}, {}, {}},
-        .note = fmt::format("the rules of this host may not be read by this user, so these are the built-in ones ({})",
+        .note = fmt::format("this user may not read the rules of this host, so these are the built-in ones ({})",
                             rules.error().message)};
 }
 
@@ -105,10 +105,10 @@ std::vector<std::string> choice_warnings(const RangeMap& map, const CompileOptio
         // Only what was asked for by name: opentok and its like are always there and not expected to be known by
         // address.
         if (!service.optional || !is_chosen(service, options) || !service.ranges.empty()) continue;
-        warnings.push_back(
-            fmt::format("{} has no IP ranges in range map {}: its packets cannot be told from others by address, "
-                        "so they are neither counted nor prioritised yet",
-                        service.name, map.serial));
+        warnings.push_back(fmt::format(
+            "{} has no IP ranges in range map {}: its packets cannot be distinguished from others by address, "
+            "so they are neither counted nor prioritised yet",
+            service.name, map.serial));
     }
     return warnings;
 }

@@ -56,7 +56,7 @@ Outlook outlook_of(const GlobalOptions& global, const CurrentRules& rules, const
     Outlook outlook;
     if (!rules.note.empty()) {
         outlook.outcome = "unknown";
-        outlook.text = "what this host would do with it cannot be told: " + rules.note;
+        outlook.text = "what this host would do with it is unknown: " + rules.note;
     } else {
         const Candidate candidate(read.map, file, read.vendor_list);
         ParsedMaps parsed;
@@ -68,7 +68,8 @@ Outlook outlook_of(const GlobalOptions& global, const CurrentRules& rules, const
                 judgement = {{}, std::move(compiled.error().message), {}};
         outlook.outcome = outcome_name(judgement.what);
         outlook.text = text_of(judgement, read.map, rules.state.enabled);
-        if (!addresses) outlook.text += fmt::format(" (but for its own addresses: {})", addresses.error().message);
+        if (!addresses)
+            outlook.text += fmt::format(" (its own addresses were not checked: {})", addresses.error().message);
         outlook.violations = std::move(judgement.violations);
     }
     ask_for_every_host(read.map, file, now, outlook);
@@ -85,7 +86,7 @@ void add_outlook(OrderedJson& document, const Outlook& outlook) {
 SignatureOutlook signature_of(const GlobalOptions& global, const CurrentRules& rules, const ReadMap& read,
                               const std::string& file) {
     if (read.vendor_list)
-        return {{}, {}, "none counts of a vendor's list; it is taken by hand only, with --allow-unsigned"};
+        return {{}, {}, "a vendor's list is not accepted by signature; apply it by hand with --allow-unsigned"};
     const std::string path = file + ".minisig";
     auto signatures = read_file(path, signatures_max_bytes);
     if (!signatures && signatures.error().number == ENOENT) return {{}, {}, fmt::format("none: there is no {}", path)};
@@ -96,7 +97,7 @@ SignatureOutlook signature_of(const GlobalOptions& global, const CurrentRules& r
     const std::string by =
         rules.note.empty() ? "" : fmt::format(", of the keys in {}", global.acceptance.keys_folder.string());
     const auto signed_by = signers(global.acceptance, keys, {file, read.document, *signatures});
-    if (signed_by) return {true, *signed_by, fmt::format("right, by {}{}", fmt::join(*signed_by, ", "), by)};
+    if (signed_by) return {true, *signed_by, fmt::format("valid, by {}{}", fmt::join(*signed_by, ", "), by)};
     return {keys.keys.empty() ? std::nullopt : std::optional(false), {}, signed_by.error().message};
 }
 

@@ -105,7 +105,7 @@ std::string moved_names_text(const Statistics& statistics, bool colour) {
         table.add({named.name, named.address.text(), named.service, named.interface,
                    age_text(statistics.read_at - named.last_seen)});
     return section(table, colour,
-                   "DNS gave these addresses, which the range map lacks; kudo-agent status says what that may mean.\n");
+                   "DNS resolved these names to addresses that the range map lacks; see kudo-agent status.\n");
 }
 
 std::string strays_text(const Statistics& statistics, bool colour) {
@@ -118,9 +118,7 @@ std::string strays_text(const Statistics& statistics, bool colour) {
     for (const StrayRemote& stray : statistics.stale.strays)
         table.add({stray.remote.text(), text_or_dash(stray.name), stray.interface, count_text(stray.requests),
                    count_text(stray.answers), age_text(statistics.read_at - stray.last_seen)});
-    return section(
-        table, colour,
-        "Media servers answer there (STUN), outside of the range map; kudo-agent status says what that may mean.\n");
+    return section(table, colour, "Media servers answer STUN there, outside the range map; see kudo-agent status.\n");
 }
 
 // Which SSRC of the shown flows is what.
@@ -170,7 +168,7 @@ std::string stats_text(const Statistics& statistics, const StatsView& view) {
                        queues_text(statistics, view.colour) + strays_text(statistics, view.colour) +
                        moved_names_text(statistics, view.colour) + flows_text(statistics, view);
     if (statistics.unrecorded_flow_packets > 0)
-        text += fmt::format("The flow table was full: {} packets are counted everywhere but in a flow.\n",
+        text += fmt::format("The flow table was full: {} packets are in all counters except those of flows.\n",
                             count_text(statistics.unrecorded_flow_packets));
     return text;
 }

@@ -51,13 +51,14 @@ std::string ledger_text(const RangeLedger& ledger) {
     std::string text;
     for (const AcceptedMap& map : ledger.staged)
         text += fmt::format("  staged      {} ({}), takes effect at {}{}\n", map.serial, map.source,
-                            rfc3339(map.effective), map.early ? ", its additions are honoured already" : "");
+                            rfc3339(map.effective), map.early ? ", its additions apply already" : "");
     for (const RetiringMap& map : ledger.retiring)
         text +=
-            fmt::format("  retiring    what {} had and the map in effect has not, for {} more of running time\n",
+            fmt::format("  retiring    ranges of {} that the map in effect lacks, for another {} of running time\n",
                         map.serial == 0 ? "the built-in map" : fmt::format("{}", map.serial), age_text(map.remaining));
     if (ledger.rolled_back_from != 0)
-        text += fmt::format("  rolled back from {}: maps that do not supersede it are held\n", ledger.rolled_back_from);
+        text += fmt::format("  rolled back from {}: maps that do not supersede the rollback are held\n",
+                            ledger.rolled_back_from);
     return text;
 }
 
@@ -65,7 +66,7 @@ std::string headline(const Status& status, bool colour) {
     if (is_healthy(status)) return paint("enabled, healthy", Style::Green, colour);
     if (status.desired.enabled) return paint("enabled, degraded", Style::Yellow, colour);
     if (status.leftovers)
-        return paint("not enabled, but something of ours is left in the kernel", Style::Yellow, colour);
+        return paint("not enabled, but kudo-agent objects are left in the kernel", Style::Yellow, colour);
     return "not enabled";
 }
 
@@ -99,9 +100,10 @@ std::string strays_text(const Status& status, bool colour) {
            paint("The range map may be stale: media servers answer this host at addresses that it lacks.",
                  Style::Yellow, colour) +
            "\n" + table.text(colour) +
-           "KUDO's provider may add emergency capacity before the list of ranges says so. Media there is not\n"
+           "KUDO's provider may add emergency capacity before it is in the list of ranges. Media there is not\n"
            "recognised: not marked, and not queued as KUDO's. Other products' media servers answer on the same port,\n"
-           "UDP 3478: if the addresses are theirs, nothing is wrong. One with a name is under a domain of the map.\n";
+           "UDP 3478: if the addresses are theirs, nothing is wrong. An address with a name is under a domain of the "
+           "map.\n";
 }
 
 std::string moved_names_text(const Status& status, bool colour) {
@@ -113,8 +115,7 @@ std::string moved_names_text(const Status& status, bool colour) {
            paint("The range map may be stale: DNS has names of its services at addresses that it lacks.", Style::Yellow,
                  colour) +
            "\n" + table.text(colour) +
-           "This host has asked for them. What goes there is not recognised, and a firewall that follows the same "
-           "list\n"
+           "This host has queried them. Traffic to them is not recognised, and a firewall that follows the same list\n"
            "of ranges may block it.\n";
 }
 
@@ -180,13 +181,13 @@ std::string status_text(const Status& status, bool colour) {
     for (const std::string& alarm : status.alarms)
         text += fmt::format("  {}\n", one_line(alarm));
     text += stale_map_text(status, colour);
-    if (!status.drift.empty()) text += "\nWhat differs from what is wanted:\n";
+    if (!status.drift.empty()) text += "\nDrift:\n";
     for (const std::string& sentence : status.drift)
         text += fmt::format("  {}\n", one_line(sentence));
     if (status.desired.enabled && !is_healthy(status) && status.effective)
-        text += "\nThe same kudo-agent enable again puts it right.\n";
+        text += "\nRun the same kudo-agent enable again to correct it.\n";
     else if (!status.desired.enabled && status.leftovers)
-        text += "\nkudo-agent disable removes it.\n";
+        text += "\nRun kudo-agent disable to remove them.\n";
     else if (!status.desired.enabled)
         text += "next: kudo-agent enable --region us (or eu, ca, cn)\n";
     return text;

@@ -41,7 +41,8 @@ Result<void> check_domain(std::string_view text) {
     };
     std::string_view rest = text;
     if (rest.starts_with("*.")) rest.remove_prefix(2);
-    if (rest.find('*') != std::string_view::npos) return refuse("a wildcard stands only in front, as in *.example.com");
+    if (rest.find('*') != std::string_view::npos)
+        return refuse("a wildcard may only be the first label, as in *.example.com");
     if (std::ranges::any_of(rest, [](char c) { return c >= 'A' && c <= 'Z'; })) return refuse("write it in lower case");
     if (rest.size() > 253) return refuse("it has more than 253 characters");
     const std::vector<std::string_view> labels = split(rest, '.');

@@ -68,7 +68,7 @@ Result<void> check_format(const Json& root, std::string_view format, std::span<c
     if (root.is_object() && root.contains("format"))
         if (const auto found = KUDO_TRY(read_text(root, "", "format")); found.value != format)
             return wrong("format",
-                         fmt::format("{} is not known here; expected \"{}\"", quoted_text(found.value), format));
+                         fmt::format("{} is not supported; expected \"{}\"", quoted_text(found.value), format));
     return check_fields(root, "", fields);
 }
 
@@ -122,7 +122,7 @@ Result<std::vector<Text>> read_set(const Json& object, std::string_view path, st
         const auto [first, fresh] = first_paths.try_emplace(text.value, text.path);
         if (!fresh)
             return wrong(text.path,
-                         fmt::format("{} stands twice; it is at {} already", quoted_text(text.value), first->second));
+                         fmt::format("{} is a duplicate; it is at {} already", quoted_text(text.value), first->second));
     }
     return list;
 }

@@ -69,7 +69,7 @@ Finding check_shrink(const RangeMap& map, const RangeMap& previous) {
         }
     }
     if (gone * 100 <= all * max_percent_gone) return std::nullopt;
-    return fmt::format("{} of the {} ranges of serial {} would be gone, {} first; at most {} % may", gone, all,
+    return fmt::format("{} of the {} ranges of serial {} would be gone, {} first; at most {} % are allowed", gone, all,
                        previous.serial, example, max_percent_gone);
 }
 
@@ -117,7 +117,7 @@ std::string violations_text(std::string_view name, std::span<const Violation> vi
     const std::size_t shown = std::min(most, messages.size());
     const std::string more = shown < messages.size() ? fmt::format(" (and {} more)", messages.size() - shown) : "";
     messages.resize(shown);
-    return fmt::format("{}: {}{}; if that is meant, its signer writes \"overrides\": [{}] into the map", name,
+    return fmt::format("{}: {}{}; if that is intended, its signer writes \"overrides\": [{}] into the map", name,
                        fmt::join(messages, "; "), more, joined(guards));
 }
 

@@ -51,7 +51,7 @@ public:
 
     bool key(string_t& name) override {
         const auto [entry, fresh] = open_.back().value->get_ref<Json::object_t&>().try_emplace(name);
-        if (!fresh) error_ = path_of(path(open_.size() - 1), name) + ": stands twice in the same object";
+        if (!fresh) error_ = path_of(path(open_.size() - 1), name) + ": duplicate key in the same object";
         open_.back().key = &entry->first;
         return fresh;
     }

@@ -101,7 +101,7 @@ Result<void> read_regions(Service& service, const Json& value, std::string_view 
     if (regions.empty()) return wrong(path_of(path, "regions"), "empty; name regions, or write [\"*\"] for all");
     for (Text& region : regions) {
         if (region.value == "*" && regions.size() > 1)
-            return wrong(region.path, "\"*\" means every region and stands alone");
+            return wrong(region.path, "\"*\" means every region and must be the only entry");
         if (region.value != "*" && !is_simple_name(region.value))
             return wrong(region.path, quoted_text(region.value) + " is not a region; write 1 to 63 of a-z, 0-9 and -");
         service.regions.push_back(region.value);
@@ -159,7 +159,7 @@ Result<void> read_services(RangeMap& map, const Json& root) {
         auto service = KUDO_TRY(parse_service(value, path));
         const auto [first, fresh] = first_of_name.try_emplace(service.name, map.services.size());
         if (!fresh)
-            return wrong(path_of(path, "name"), fmt::format("{} stands twice; services[{}] has that name already",
+            return wrong(path_of(path, "name"), fmt::format("{} is a duplicate; services[{}] has that name already",
                                                             quoted_text(service.name), first->second));
         map.services.push_back(std::move(service));
     }

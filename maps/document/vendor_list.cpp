@@ -28,7 +28,7 @@ Result<RangeMap> apply_vendor_list(RangeMap base, const VendorList& list, std::s
     const auto media = std::ranges::find(base.services, "media", &Service::name);
     if (media == base.services.end())
         return bad_input(std::string(name) +
-                         ": the present range map has no service \"media\" that the list could fill");
+                         ": the current range map has no service \"media\" that the list could fill");
     media->ranges = list.ranges;
     return base;
 }

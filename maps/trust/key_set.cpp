@@ -128,7 +128,7 @@ Result<std::vector<std::string>> verify(const KeySet& keys, std::string_view byt
     if (counted.valid.size() >= needed) return std::vector(counted.valid.begin(), counted.valid.end());
     std::string message = fmt::format("{}: signed by {} of {} needed keys", name, counted.valid.size(), needed);
     if (!counted.invalid.empty())
-        message += fmt::format("; wrong signature, or the document was changed: key {}", some_of(counted.invalid));
+        message += fmt::format("; invalid signature, or the document was changed: key {}", some_of(counted.invalid));
     if (!counted.unknown.empty()) message += fmt::format("; not trusted here: key {}", some_of(counted.unknown));
     return bad_input(std::move(message));
 }
@@ -138,7 +138,7 @@ Result<void> check_rotation(const KeySet& current, const KeySet& next, std::stri
     KUDO_TRY(verify(current, bytes, signatures, name));
     KUDO_TRY(verify(next, bytes, signatures, fmt::format("{}, by its own keys", name)));
     if (next.serial <= current.serial)
-        return bad_input(fmt::format("{}: serial: {} is not higher than that of the present key set, {}", name,
+        return bad_input(fmt::format("{}: serial: {} is not higher than that of the current key set, {}", name,
                                      next.serial, current.serial));
     return {};
 }

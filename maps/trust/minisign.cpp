@@ -117,10 +117,10 @@ private:
         if (algorithm_of(*bytes) == "Ed") {
             const bool has_comment = !at_end() && lines_[next_].starts_with(trusted);
             return refuse(has_comment ? "a legacy signature, of the document and not of its hash; sign without -l"
-                                      : "a signature of signify's, which can be forged from others; sign with "
+                                      : "a signify signature, which can be forged from others; sign with "
                                         "minisign");
         }
-        if (algorithm_of(*bytes) != "ED") return refuse("not an Ed25519 signature (\"ED\") of minisign's");
+        if (algorithm_of(*bytes) != "ED") return refuse("not a minisign Ed25519 signature (\"ED\")");
         result.key_id = part_of<8>(*bytes, 2);
         result.signature = part_of<64>(*bytes, 10);
         return {};
@@ -163,7 +163,7 @@ Result<PublicKey> parse_public_key(std::string_view text, std::string_view name)
     const auto refuse = [&](std::string_view what) { return bad_input(fmt::format("{}: {}", name, what)); };
     const bool has_comment = !lines.empty() && lines[0].starts_with(untrusted);
     if (lines.size() != (has_comment ? 2U : 1U) || (has_comment && has_control_characters(lines[0])))
-        return refuse("not a public key of minisign's; expected an untrusted comment and the key, or the key's line "
+        return refuse("not a minisign public key; expected an untrusted comment and the key, or the key's line "
                       "alone");
     const auto bytes = from_base64<42>(lines.back());
     if (!bytes)
@@ -172,7 +172,7 @@ Result<PublicKey> parse_public_key(std::string_view text, std::string_view name)
     if (algorithm_of(*bytes) != "Ed") return refuse(fmt::format("line {}: not an Ed25519 key", lines.size()));
     const PublicKey key{.id = part_of<8>(*bytes, 2), .key = part_of<32>(*bytes, 10)};
     if (crypto_core_ed25519_is_valid_point(key.key.data()) != 1)
-        return refuse(fmt::format("line {}: damaged: nobody can have the secret key to this public key", lines.size()));
+        return refuse(fmt::format("line {}: damaged: no secret key can exist for this public key", lines.size()));
     return key;
 }
 

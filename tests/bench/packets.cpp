@@ -105,7 +105,7 @@ void measure_packets(const TestHost& host, Report& report) {
         }
         return spread_of(std::move(ratios));
     };
-    report.line("XDP: a stranger, of the long way through the parser", "x", ratio(kinds[0], "parse_slow"));
+    report.line("XDP: a stranger, of the slow path through the parser", "x", ratio(kinds[0], "parse_slow"));
     report.line("XDP: a known flow, of one lookup in the flow table", "x", ratio(kinds[7], "lookup"));
     const int empty_tc = stage.bench_program("empty_tc");
     for (const auto& [name, which] :

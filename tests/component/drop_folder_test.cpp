@@ -90,7 +90,7 @@ TEST_F(Folder, TakesASignatureThatComesFirst) {
 TEST_F(Folder, SaysThatASignatureIsMissingAndDeliversNothing) {
     start();
     write("a.json", "one");
-    ASSERT_TRUE(serve_until_problem("no signature beside it, a.json.minisig")) << problem();
+    ASSERT_TRUE(serve_until_problem("its signature a.json.minisig is missing")) << problem();
     EXPECT_TRUE(delivered_.empty());
     write("a.json.minisig", "signature");
     ASSERT_TRUE(serve_until_delivered(1));
@@ -391,7 +391,7 @@ TEST_F(Folder, OfFarTooManyMapsReadsSomeAndSaysSo) {
     ASSERT_TRUE(serve_until_delivered(1024));
     serve(long_after);
     EXPECT_EQ(delivered_.size(), 1024U);
-    EXPECT_NE(problem().find("holds more than 1024 range maps"), std::string::npos) << problem();
+    EXPECT_NE(problem().find("contains more than 1024 range maps"), std::string::npos) << problem();
 }
 
 TEST_F(Folder, ShowsNamesInPrintableAscii) {

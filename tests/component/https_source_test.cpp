@@ -223,7 +223,7 @@ TEST_F(Https, ASignatureThatCannotBeReadIsAProblemAndNothingIsDelivered) {
     start_nginx();
     publish("broken.json", "one");
     start("/broken.json");
-    ASSERT_TRUE(serve_until_problem("/broken.json.minisig: the server answers with status 500")) << problem();
+    ASSERT_TRUE(serve_until_problem("/broken.json.minisig: the server responds with status 500")) << problem();
     EXPECT_TRUE(delivered_.empty());
     EXPECT_FALSE(source_->health().last_read.has_value());
 }
@@ -232,7 +232,7 @@ TEST_F(Https, AMissingMapIsAProblemUntilItIsThere) {
     start_nginx();
     publish("map.json.minisig", "signature of one");
     start("/map.json");
-    ASSERT_TRUE(serve_until_problem("/map.json: the server answers with status 404")) << problem();
+    ASSERT_TRUE(serve_until_problem("/map.json: the server responds with status 404")) << problem();
     EXPECT_TRUE(delivered_.empty());
     publish("map.json", "one");
     ASSERT_TRUE(serve_until_delivered(1)) << problem();

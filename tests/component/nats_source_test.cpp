@@ -278,7 +278,7 @@ TEST_F(NatsSourceTest, SaysThatItsCredentialsAreNoneAndPicksUpBetterOnes) {
     put_document(operator_, "one");
     agent_.credentials = server_.folder().write("credentials", "me");
     NatsAgent agent(agent_);
-    EXPECT_NE(problem(agent).find("not credentials"), std::string::npos) << problem(agent);
+    EXPECT_NE(problem(agent).find("not a credentials file"), std::string::npos) << problem(agent);
     server_.folder().write("credentials", "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n");
     EXPECT_TRUE(agent.serve_until(
         [&] { return agent.source.health().problem.find("bare NKey seed") != std::string::npos; }, 5s));

@@ -103,7 +103,7 @@ std::string HttpsGet::name() const {
 std::size_t HttpsGet::on_body(char* data, std::size_t size, std::size_t count, void* get) noexcept {
     HttpsGet& self = *static_cast<HttpsGet*>(get);
     const std::string_view part(data, size * count);
-    if (self.status() != 200) return 0; // nobody reads a page about an error
+    if (self.status() != 200) return 0; // the body of an error is not read
     self.too_long_ = part.size() > self.target_.max_bytes - self.incoming_.size();
     if (self.too_long_) return 0;
     self.incoming_ += part;
@@ -126,10 +126,10 @@ Result<void> HttpsGet::take_response(CURLcode code) {
         return {};
     }
     if (status == 304 && version_ != 0) return {};
-    if (status != 200) return fail(fmt::format("the server answers with status {}", status));
+    if (status != 200) return fail(fmt::format("the server responds with status {}", status));
     if (const auto encoding = header("Content-Encoding");
         !encoding.empty() && strcasecmp(encoding.data(), "identity") != 0)
-        return fail("the server sends it compressed, which it was not asked to");
+        return fail("the response is compressed, which was not requested");
     keep(std::move(document), trusted_validators());
     return {};
 }

@@ -41,10 +41,10 @@ Result<Urls> parse_url(const std::string& text) {
     const Url url(curl_url());
     if (url == nullptr) return fail("libcurl: curl_url failed");
     if (const CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0); code != CURLUE_OK)
-        return wrong(fmt::format("no URL: {}; expected https://HOST/PATH", curl_url_strerror(code)));
+        return wrong(fmt::format("invalid URL: {}; expected https://HOST/PATH", curl_url_strerror(code)));
     if (part_of(url, CURLUPART_SCHEME) != "https") return wrong("expected a URL that begins with https://");
     if (!part_of(url, CURLUPART_USER).empty() || !part_of(url, CURLUPART_PASSWORD).empty())
-        return wrong("holds a user name or a password, which everybody would see in the status; leave it out");
+        return wrong("contains a user name or a password, which everybody would see in the status; leave it out");
     const std::string path = part_of(url, CURLUPART_PATH);
     if (path.empty() || path.ends_with('/')) return wrong("names no document; expected https://HOST/PATH");
     curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);

@@ -53,7 +53,7 @@ Result<void> NatsBucket::put_after(const std::string& key, const std::string& va
         revision == 0 ? kvStore_Create(nullptr, handles_->store.get(), key.c_str(), value.data(), size)
                       : kvStore_Update(nullptr, handles_->store.get(), key.c_str(), value.data(), size, revision);
     return nats_result(status, handles_->where,
-                       fmt::format("cannot write {}; if somebody else has written it meanwhile, try again", key));
+                       fmt::format("cannot write {}; if it was changed meanwhile, try again", key));
 }
 
 Result<void> NatsBucket::for_each(const std::string& keys, const std::function<void(NatsEntry)>& visit) {

@@ -54,7 +54,7 @@ Result<NatsConnection> NatsConnection::open(const NatsOptions& options, NatsCall
 
 Result<void> NatsConnection::round_trip() {
     return nats_result(natsConnection_FlushTimeout(handles_->connection.get(), handles_->answer_wait.count()),
-                       handles_->where, "the server does not answer");
+                       handles_->where, "the server does not respond");
 }
 
 Result<void> NatsConnection::listen(const std::string& subject) {
@@ -62,7 +62,7 @@ Result<void> NatsConnection::listen(const std::string& subject) {
     NatsHandle<natsSubscription, natsSubscription_Destroy> fresh;
     const natsStatus status = natsConnection_Subscribe(fresh.fill(), handles_->connection.get(), subject.c_str(),
                                                        on_message, handles_->callback->closure());
-    KUDO_TRY(nats_result(status, handles_->where, "cannot listen to " + subject));
+    KUDO_TRY(nats_result(status, handles_->where, "cannot subscribe to " + subject));
     // A message that is dropped is no loss: each only says that there is something to read.
     natsSubscription_SetPendingLimits(fresh.get(), 4096, 16 * 1024 * 1024);
     handles_->subscription = std::move(fresh);
@@ -96,7 +96,7 @@ Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int hist
     config.RePublish = &republish;
     NatsHandle<kvStore, kvStore_Destroy> made;
     KUDO_TRY(nats_result(js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config),
-                         fmt::format("{} {}", handles_->where, name), "cannot make the bucket"));
+                         fmt::format("{} {}", handles_->where, name), "cannot create the bucket"));
     return bucket(name);
 }
 

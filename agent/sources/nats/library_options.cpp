@@ -28,8 +28,9 @@ Result<Credentials> read_credentials(const std::string& path) {
     if (line.starts_with("SU"))
         return bad_input(path +
                          ": a bare NKey seed cannot be used; write a line USER:PASSWORD, or use nsc's file, which "
-                         "holds the seed together with its JWT");
-    return bad_input(path + ": not credentials; expected a line USER:PASSWORD, or nsc's file with a JWT and its seed");
+                         "contains the seed together with its JWT");
+    return bad_input(path +
+                     ": not a credentials file; expected a line USER:PASSWORD, or nsc's file with a JWT and its seed");
 }
 
 Result<void> set_tls(natsOptions* made, const NatsOptions& options, const std::string& where) {
@@ -41,7 +42,7 @@ Result<void> set_tls(natsOptions* made, const NatsOptions& options, const std::s
     if (!options.certificate.empty() || !options.key.empty())
         KUDO_TRY(nats_result(
             natsOptions_LoadCertificatesChain(made, options.certificate.c_str(), options.key.c_str()), where,
-            fmt::format("{}, {}: cannot load our certificate and its key", options.certificate, options.key)));
+            fmt::format("{}, {}: cannot load the client certificate and its key", options.certificate, options.key)));
     return {};
 }
 
@@ -80,7 +81,7 @@ Result<LibraryOptions> library_options(const NatsOptions& options) {
           // One thread for all subscriptions of the process; callbacks are short.
           {natsOptions_UseGlobalMessageDelivery(to, true), "message delivery"},
           {natsOptions_SetSendAsap(to, true), "send at once"},
-          {natsOptions_SetServers(to, servers.data(), static_cast<int>(servers.size())), "wrong URL"}})
+          {natsOptions_SetServers(to, servers.data(), static_cast<int>(servers.size())), "invalid URL"}})
         KUDO_TRY(nats_result(status, where, what));
     KUDO_TRY(set_tls(to, options, where));
     made.signs = KUDO_TRY(set_credentials(to, options.credentials));

@@ -48,7 +48,7 @@ void NatsSource::run(const std::stop_token& stop) {
     while (true) {
         const Calls calls = wait_for_calls();
         if (stop_.stop_requested()) return;
-        if (calls.closed) drop("the connection is lost");
+        if (calls.closed) drop("the connection was lost");
         if (calls.read) {
             for (WatchedKey& watched : keys_)
                 watched.always = true;

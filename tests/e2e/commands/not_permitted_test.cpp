@@ -94,7 +94,7 @@ TEST_F(InputNotPermitted, NobodyCanExplainAndReadRangeMapsEnabledOrNot) {
 TEST_F(InputNotPermitted, NobodyLearnsThatTheRulesInUseMayNotBeRead) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     const Outcome outcome = run_as(nobody, {"ranges", "show"});
-    EXPECT_NE(outcome.out.find("may not be read by this user"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("may not read the rules of this host"), std::string::npos) << outcome.out;
 }
 
 } // namespace

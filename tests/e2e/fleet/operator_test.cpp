@@ -199,7 +199,8 @@ TEST_F(Fleet, WhatNobodyHasSignedDoesNotKeepTheRightMapOut) {
     put_document(options_, map_text(1'000'000));
     const Outcome outcome = publish(document("map.json", map_text(10)));
     EXPECT_EQ(outcome.status, 0) << outcome.err;
-    EXPECT_NE(outcome.out.find("note: what stood in ring canary was not signed by these keys"), std::string::npos);
+    EXPECT_NE(outcome.out.find("note: the previous document of ring canary was not signed by these keys"),
+              std::string::npos);
     EXPECT_EQ(split_bundle(value("ring.canary.map")).value().document, map_text(10));
 }
 
@@ -220,7 +221,7 @@ TEST_F(Fleet, AKeySetTravelsTheSameWaySignedByOldAndNew) {
     put_report("a", 0, [](HostReport& report) { report.key_set_serial = 0; });
     const Outcome early = promote({"--key-set"});
     EXPECT_EQ(early.status, 4);
-    EXPECT_NE(early.out.find("has its admin's keys, not key set 2"), std::string::npos) << early.out;
+    EXPECT_NE(early.out.find("has its administrator's keys, not key set 2"), std::string::npos) << early.out;
     put_report("a", 0, [](HostReport& report) { report.key_set_serial = 2; });
     EXPECT_EQ(promote({"--key-set"}).status, 0);
     EXPECT_EQ(value("ring.stable.keys"), value("ring.canary.keys"));
@@ -264,7 +265,7 @@ TEST_F(Fleet, PromoteRefusesARingThatIsNotWell) {
     refused("alarm: serial 9 again");
     put_report("late-2", 10);
     put_host("late-2x", "{");
-    refused("nobody knows");
+    refused("1 host unknown");
     EXPECT_EQ(promote({"--require", "66%"}).status, 0);
 }
 
@@ -280,7 +281,7 @@ TEST_F(Fleet, PromoteRefusesWhenSilentHostsMakeItImpossibleToKnow) {
     EXPECT_EQ(json.at("good"), 1);
     EXPECT_EQ(json.at("stragglers").size(), 1U);
     EXPECT_EQ(json.at("stragglers").at(0).at("host"), "silent");
-    EXPECT_EQ(json.at("reasons").at(1), "of 1 nobody knows: silent, or with a report that cannot be read");
+    EXPECT_EQ(json.at("reasons").at(1), "1 host unknown: silent, or with a report that cannot be read");
     EXPECT_EQ(status({"--silent-after", "8s"}).at("rings").at(0).at("silent"), 1);
 }
 
@@ -367,7 +368,7 @@ TEST_F(Fleet, WhatAHostWritesNeverReachesATerminalAsItIs) {
     const Outcome table = fleet({"status"});
     EXPECT_EQ(table.status, 4);
     EXPECT_EQ(table.out.find('\x1b'), std::string::npos) << table.out;
-    EXPECT_NE(table.out.find("its report is of another host, somebody-else"), std::string::npos) << table.out;
+    EXPECT_NE(table.out.find("its report is from another host, somebody-else"), std::string::npos) << table.out;
     EXPECT_EQ(status().at("unreadable").size(), 3U);
     EXPECT_EQ(status().at("rings").size(), 0U);
 }

@@ -127,7 +127,7 @@ TEST_F(RangesCheck, SaysWhetherTheSignatureBesideTheFileIsRight) {
     key_->sign(file({}));
     EXPECT_EQ(signature().at("right"), true);
     EXPECT_EQ(signature().at("signed_by").size(), 1U);
-    EXPECT_NE(run("check", file({})).out.find("signature: right, by "), std::string::npos);
+    EXPECT_NE(run("check", file({})).out.find("signature: valid, by "), std::string::npos);
     key_->sign(file({.serial = 2100000009}));
     EXPECT_EQ(signature().at("right"), false);
     keys_ = test_->folder + "/none";

@@ -146,7 +146,8 @@ TEST_F(AudioVideo, StatsSaysWhichSsrcIsWhatAndWhy) {
         EXPECT_EQ(audio.at("why"), "each packet one audio frame after the last (960 ticks), at most 172 bytes");
         EXPECT_EQ(video.at("kind"), "video");
         EXPECT_EQ(video.at("packets"), 400);
-        EXPECT_EQ(video.at("why"), "several packets of up to 1000 bytes share a timestamp, as parts of a picture do");
+        EXPECT_EQ(video.at("why"),
+                  "several packets of up to 1000 bytes share a timestamp, as the parts of a video frame do");
         return;
     }
     ADD_FAILURE() << "no such flow";

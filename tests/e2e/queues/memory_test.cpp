@@ -118,7 +118,7 @@ TEST_F(Memory, WhatWeDidNotWriteIsRefused) {
     for (std::size_t i = 0; i < std::size(texts); i++) {
         const std::string name = std::to_string(i + 1);
         plant(name, BPF_MAP_TYPE_ARRAY, 4, texts[i]);
-        EXPECT_NE(refusal(name).find("queues/" + name + ": not what we wrote there"), std::string::npos)
+        EXPECT_NE(refusal(name).find("queues/" + name + ": not what kudo-agent wrote there"), std::string::npos)
             << texts[i] << ": " << refusal(name);
     }
 }
@@ -129,7 +129,7 @@ TEST_F(Memory, AMapOfAnotherShapeIsRefused) {
     plant("2", BPF_MAP_TYPE_HASH, 64, "{}");
     plant("3", BPF_MAP_TYPE_ARRAY, 4, std::string(5u << 20, ' '));
     for (const char* name : {"1", "2", "3"})
-        EXPECT_NE(refusal(name).find("not a map of ours"), std::string::npos) << refusal(name);
+        EXPECT_NE(refusal(name).find("not a map of kudo-agent"), std::string::npos) << refusal(name);
 }
 
 TEST_F(Memory, ForeignNamesInThePinFolderDisturbNoCommand) {

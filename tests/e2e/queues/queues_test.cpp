@@ -164,13 +164,14 @@ TEST_F(Queues, AnAdminsQueueIsNotReplacedWithoutBeingAsked) {
     const std::string before = picture();
     const Outcome refused = test_->agent({"enable", "--region", "ca", "--uplink", "20mbit"});
     EXPECT_EQ(refused.status, 2);
-    EXPECT_NE(refused.err.find("eth0: its queue, pfifo, was made by an admin; --replace-qdisc"), std::string::npos)
+    EXPECT_NE(refused.err.find("eth0: its qdisc, pfifo, was configured by the administrator; --replace-qdisc"),
+              std::string::npos)
         << refused.err;
     EXPECT_EQ(picture(), before);
     // Without a rate it is simply left alone.
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     EXPECT_NE(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("pfifo 1:"), std::string::npos);
-    EXPECT_EQ(interface("eth0").at("uplink").at("why"), "made by an admin, and stays");
+    EXPECT_EQ(interface("eth0").at("uplink").at("why"), "configured by the administrator; left in place");
 }
 
 TEST_F(Queues, WhatCouldNotBePutBackExactlyIsNotReplacedAtAll) {
@@ -195,7 +196,7 @@ TEST_F(Queues, AKindThatTheKernelDoesNotHaveIsRefusedBeforeAnythingChanges) {
             EXPECT_EQ(test_->agent({"disable"}).status, 0);
         } else {
             EXPECT_EQ(outcome.status, 2) << kind << outcome.err;
-            EXPECT_EQ(outcome.err, std::string("kudo-agent: --queue ") + kind + ": this kernel does not have it\n");
+            EXPECT_EQ(outcome.err, std::string("kudo-agent: --queue ") + kind + ": not available in this kernel\n");
         }
         EXPECT_EQ(picture(), before) << kind;
     }
@@ -213,7 +214,7 @@ TEST_F(Queues, AnotherRateOrKindReplacesOursAndNotTheMemory) {
         arguments.insert(arguments.end(), options.begin(), options.end());
         ASSERT_EQ(test_->agent(arguments).status, 0) << testing::PrintToString(options);
         EXPECT_TRUE(interface("eth0").at("healthy"));
-        EXPECT_EQ(interface("eth0").at("uplink").at("found"), "pfifo (made by an admin)");
+        EXPECT_EQ(interface("eth0").at("uplink").at("found"), "pfifo (configured by the administrator)");
     }
     // Switched off, the admin's is back at once; the rest goes on.
     ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "off"}).status, 0);
@@ -338,7 +339,7 @@ TEST_F(Queues, EnableAndStatusSayWhereAudioLosesWithVideo) {
         ASSERT_EQ(enabled.status, 0) << kind << enabled.err;
         const bool weak = std::string(kind) == "pfifo_fast";
         const std::string why = interface("eth0").at("uplink").at("why");
-        EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
+        EXPECT_EQ(why.find("media alone exceeds the line") != std::string::npos, weak) << why;
         EXPECT_NE(enabled.out.find(why), std::string::npos) << enabled.out;
         EXPECT_NE(test_->agent(enable).out.find("nothing changed"), std::string::npos);
         EXPECT_NE(test_->agent({"status"}).out.find(why), std::string::npos);

@@ -65,7 +65,7 @@ TEST(QueuePlan, OffTouchesNothing) {
     wish.kind = QueueKind::Prio;
     const auto plan = uplink_plan(found("fq_codel"), wish, 1500);
     EXPECT_TRUE(plan.candidates.empty());
-    EXPECT_EQ(plan.why, "left alone, as asked");
+    EXPECT_EQ(plan.why, "left alone, as requested");
 }
 
 TEST(QueuePlan, WithoutARateOnlyAKernelsDefaultThatIsBlindToMarksIsReplaced) {
@@ -75,16 +75,16 @@ TEST(QueuePlan, WithoutARateOnlyAKernelsDefaultThatIsBlindToMarksIsReplaced) {
         const char* why; // a part of it
     };
     const Case cases[] = {
-        {found("fq_codel"), QueueKind::Prio, "fq_codel does not look at marks"},
-        {found("pfifo"), QueueKind::PfifoFast, "pfifo does not look at marks"},
-        {found("bfifo"), QueueKind::PfifoFast, "bfifo does not look at marks"},
-        {found("fq_codel", true), {}, "made by an admin"},
-        {found("pfifo_fast", false, true), {}, "honours the marks"},
-        {found("fq", false, true), {}, "honours the marks"},
-        {found("fq"), {}, "nothing else is certain"},
-        {found("sfq"), {}, "nothing else is certain"},
-        {found("noqueue"), {}, "packets never wait here"},
-        {found("none"), {}, "packets never wait here"},
+        {found("fq_codel"), QueueKind::Prio, "fq_codel ignores skb->priority"},
+        {found("pfifo"), QueueKind::PfifoFast, "pfifo ignores skb->priority"},
+        {found("bfifo"), QueueKind::PfifoFast, "bfifo ignores skb->priority"},
+        {found("fq_codel", true), {}, "configured by the administrator"},
+        {found("pfifo_fast", false, true), {}, "priority-aware"},
+        {found("fq", false, true), {}, "priority-aware"},
+        {found("fq"), {}, "no other qdisc is certain"},
+        {found("sfq"), {}, "no other qdisc is certain"},
+        {found("noqueue"), {}, "nothing to schedule"},
+        {found("none"), {}, "nothing to schedule"},
     };
     for (const auto& [standing, chosen, why] : cases) {
         const auto plan = uplink_plan(standing, {}, 1500);
@@ -120,7 +120,7 @@ TEST(QueuePlan, SaysOfAKindWhereAudioLosesWithVideo) {
         const std::string why = plan.why_with(tree);
         ASSERT_TRUE(why.starts_with(plan.why));
         const bool weak = tree.kind == QueueKind::PfifoFast;
-        EXPECT_EQ(why.find("media alone is more than the line carries") != std::string::npos, weak) << why;
+        EXPECT_EQ(why.find("media alone exceeds the line") != std::string::npos, weak) << why;
         EXPECT_EQ(why == plan.why, !weak) << why;
     }
 }

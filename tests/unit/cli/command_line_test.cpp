@@ -55,8 +55,8 @@ TEST_F(CommandLine, GlobalOptionsStandBeforeOrAfterTheCommand) {
 TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
     EXPECT_EQ(refusal({"enabel", "--region", "ca"}), "unknown command \"enabel\"; did you mean enable?");
     EXPECT_EQ(refusal({"ranges", "shwo"}), "unknown command \"shwo\"; did you mean show?");
-    EXPECT_TRUE(
-        refusal({"frobnicate"}).starts_with("unknown command \"frobnicate\"; there are enable, disable, status"));
+    EXPECT_TRUE(refusal({"frobnicate"})
+                    .starts_with("unknown command \"frobnicate\"; the commands are enable, disable, status"));
     EXPECT_EQ(refusal({"ranges", std::string(100'000, 'x')}).find("did you mean"), std::string::npos);
 }
 

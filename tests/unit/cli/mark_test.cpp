@@ -89,7 +89,7 @@ TEST(MarkOption, RefusesWhatItDoesNotUnderstand) {
 }
 
 TEST(MarkOption, RefusesAPartOrAClassTwice) {
-    EXPECT_EQ(refusal({"media=dscp:EF,dscp:EF"}), "\"media=dscp:EF,dscp:EF\": dscp stands twice");
+    EXPECT_EQ(refusal({"media=dscp:EF,dscp:EF"}), "\"media=dscp:EF,dscp:EF\": dscp is given twice");
     EXPECT_EQ(refusal({"media=none", "media=dscp:EF"}), "\"media=dscp:EF\": media is given twice");
 }
 

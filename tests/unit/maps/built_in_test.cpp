@@ -36,7 +36,7 @@ TEST(Document, IsTheKindThatItsContentSays) {
     EXPECT_TRUE(std::holds_alternative<RangeMap>(parse_document_text(built_in_range_map_json(), "x").value()));
     EXPECT_TRUE(std::holds_alternative<VendorList>(parse_document_text(R"({"ipv4": ["1.2.3.4"]})", "x").value()));
     EXPECT_EQ(parse_document_text(R"({"format": "kudo-key-set/2"})", "x").error().message,
-              "x: format: \"kudo-key-set/2\" is not known here; expected \"kudo-key-set/1\"");
+              "x: format: \"kudo-key-set/2\" is not supported; expected \"kudo-key-set/1\"");
     EXPECT_EQ(parse_document_text(R"({"ipv6": []})", "x").error().message,
               parse_range_map(R"({"ipv6": []})", "x").error().message);
 }
@@ -63,7 +63,7 @@ TEST(VendorList, WithAnErrorIsRefusedWhole) {
               "v.json: ipv4[1]: \"1.2.3.4/24\" has host bits set; write 1.2.3.0/24");
     EXPECT_EQ(error(R"({"ipv4": []})"), "v.json: ipv4: empty; the list would take every media range away");
     EXPECT_EQ(error(R"({"ipv4": "1.2.3.4"})"), "v.json: ipv4: must be an array of strings, is a string");
-    EXPECT_EQ(error(R"({"ipv4": ["1.2.3.4"], "ipv4": []})"), "v.json: ipv4: stands twice in the same object");
+    EXPECT_EQ(error(R"({"ipv4": ["1.2.3.4"], "ipv4": []})"), "v.json: ipv4: duplicate key in the same object");
     EXPECT_EQ(vendor_list_from(read_json(R"({"ipv4": ["1.2.3.4"], "ipv5": []})").value()).error().message,
               "ipv5: unknown field; expected one of ipv4, ipv6");
 }

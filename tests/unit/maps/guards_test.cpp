@@ -71,18 +71,18 @@ TEST(SpecialAddress, CountsInsideAndAround) {
         violations(media({"10.0.0.0/8", "10.1.2.0/24", "192.0.0.0/16", "198.19.255.255", "100::7", "2001::/19"})),
         (Lines{"special-address services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918)",
                "special-address services[0].ipv4[1]: 10.1.2.0/24 is private (RFC 1918)",
-               "special-address services[0].ipv4[2]: 192.0.0.0/16 holds 192.0.0.0/24, which is for protocols of "
-               "the IETF (RFC 6890)",
-               "special-address services[0].ipv4[3]: 198.19.255.255/32 is for benchmarks (RFC 2544)",
-               "special-address services[0].ipv4[4]: 100::7/128 is discarded (RFC 6666)",
-               "special-address services[0].ipv4[5]: 2001::/19 holds 2001::/23, which is for protocols of the IETF "
+               "special-address services[0].ipv4[2]: 192.0.0.0/16 holds 192.0.0.0/24, which is for IETF protocol "
+               "assignments (RFC 6890)",
+               "special-address services[0].ipv4[3]: 198.19.255.255/32 is for benchmarking (RFC 2544)",
+               "special-address services[0].ipv4[4]: 100::7/128 is discard-only (RFC 6666)",
+               "special-address services[0].ipv4[5]: 2001::/19 holds 2001::/23, which is for IETF protocol assignments "
                "(RFC 2928)"}));
 }
 
 TEST(SpecialAddress, MostSpecificBlockIsNamed) {
     EXPECT_EQ(violations(media({"0.0.0.0", "192.0.0.9", "2001:0:1::/48"})),
               (Lines{"special-address services[0].ipv4[0]: 0.0.0.0/32 is \"this host\" (RFC 1122)",
-                     "special-address services[0].ipv4[1]: 192.0.0.9/32 is anycast of the Port Control Protocol (RFC "
+                     "special-address services[0].ipv4[1]: 192.0.0.9/32 is Port Control Protocol anycast (RFC "
                      "7723)",
                      "special-address services[0].ipv4[2]: 2001:0:1::/48 is Teredo (RFC 4380)"}));
 }
@@ -127,7 +127,7 @@ TEST(Guards, AreAskedInDocumentOrder) {
                "special-address services[0].ipv4[1]: 0.0.0.0/0 holds 0.0.0.0/8, which is \"this network\" (RFC 791)",
                "own-address services[0].ipv4[1]: 0.0.0.0/0 holds 5.6.7.8, an address of this host",
                "shrink services: 1 of the 3 ranges of serial 1 would be gone, 2400::/20 of \"media\" first; at "
-               "most 30 % may"}));
+               "most 30 % are allowed"}));
 }
 
 TEST(Guards, AreOffIfTheMapSaysSoAndOnlyThose) {
@@ -169,7 +169,7 @@ TEST(Shrink, ThirtyPercentMayGoAndNoMore) {
     EXPECT_EQ(violations(media(nets(3, 10)), media(nets(0, 10))), Lines{});
     EXPECT_EQ(violations(media(nets(4, 10)), media(nets(0, 10))),
               (Lines{"shrink services: 4 of the 10 ranges of serial 1 would be gone, 1.0.0.0/24 of \"media\" first; at "
-                     "most 30 % may"}));
+                     "most 30 % are allowed"}));
     EXPECT_EQ(violations(media(nets(31, 101)), media(nets(0, 101))).size(), 1U); // 30.7 %
     EXPECT_EQ(violations(media(nets(30, 101)), media(nets(0, 101))), Lines{});   // 29.7 %
 }
@@ -209,14 +209,15 @@ TEST(Shrink, NothingCanGoFromNothing) {
 
 TEST(Guards, AreToldTogetherWithTheOverrideThatEachOfThemNeeds) {
     const auto found = find_violations(media({"10.0.0.0/8", "2.0.0.0/7", "172.16.0.0/12"}), RangeMap(), {});
-    EXPECT_EQ(violations_text("x.json", found, found.size()),
-              "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918); services[0].ipv4[1]: 2.0.0.0/7 is wider "
-              "than /8; services[0].ipv4[2]: 172.16.0.0/12 is private (RFC 1918); if that is meant, its signer writes "
-              "\"overrides\": [\"special-address\", \"wide-prefix\"] into the map");
+    EXPECT_EQ(
+        violations_text("x.json", found, found.size()),
+        "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918); services[0].ipv4[1]: 2.0.0.0/7 is wider "
+        "than /8; services[0].ipv4[2]: 172.16.0.0/12 is private (RFC 1918); if that is intended, its signer writes "
+        "\"overrides\": [\"special-address\", \"wide-prefix\"] into the map");
     EXPECT_TRUE(
         violations_text("x.json", found, 1)
             .starts_with(
-                "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918) (and 2 more); if that is meant"));
+                "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918) (and 2 more); if that is intended"));
 }
 
 TEST(Guards, OfAHundredThousandRangesAreAskedInTheTimeOfASort) {

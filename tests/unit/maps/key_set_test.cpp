@@ -67,7 +67,7 @@ TEST_F(KeySets, UnknownKeysAreIgnoredIfTheOthersAreEnough) {
 
 TEST_F(KeySets, WrongSignatureIsNamed) {
     EXPECT_EQ(verified(two_of_three, a.sign("another") + b.sign(document)),
-              "x.json: signed by 1 of 2 needed keys; wrong signature, or the document was changed: key " + id_a);
+              "x.json: signed by 1 of 2 needed keys; invalid signature, or the document was changed: key " + id_a);
     // The right one of the same key beside it: nothing is wrong but the number.
     EXPECT_EQ(verified(two_of_three, a.sign("another") + a.sign(document)), "x.json: signed by 1 of 2 needed keys");
     EXPECT_EQ(verified(two_of_three, a.sign("another") + a.sign(document) + b.sign(document)), id_a + " " + id_b);
@@ -149,8 +149,8 @@ TEST_F(KeySets, BrokenDocumentIsRefusedWithThePlaceAndTheReason) {
     } table[] = {
         {"", "k.json: line 1, column 1"},
         {"[]", "k.json: must be an object, is an array"},
-        {R"({"format": "kudo-key-set/2"})", "k.json: format: \"kudo-key-set/2\" is not known here; expected"},
-        {R"({"format": "kudo-range-map/1"})", "k.json: format: \"kudo-range-map/1\" is not known here; expected"},
+        {R"({"format": "kudo-key-set/2"})", "k.json: format: \"kudo-key-set/2\" is not supported; expected"},
+        {R"({"format": "kudo-range-map/1"})", "k.json: format: \"kudo-range-map/1\" is not supported; expected"},
         {R"({"format": "kudo-key-set/1"})", "k.json: serial: missing"},
         {json("1", "1", good + R"(, "colour": 1)"), "k.json: colour: unknown field"},
         {json("0", "1", good), "k.json: serial: must be a whole number from 1"},
@@ -164,12 +164,12 @@ TEST_F(KeySets, BrokenDocumentIsRefusedWithThePlaceAndTheReason) {
         {json("1", "1", "[]"), "k.json: keys: empty; a key set has at least one key"},
         {json("1", "1", "{}"), "k.json: keys: must be an array of strings, is an object"},
         {json("1", "1", "[1]"), "k.json: keys[0]: must be a string, is a number"},
-        {json("1", "1", list({key_a, key_a})), "k.json: keys[1]: \"" + key_a + "\" stands twice; it is at keys[0]"},
+        {json("1", "1", list({key_a, key_a})), "k.json: keys[1]: \"" + key_a + "\" is a duplicate; it is at keys[0]"},
         {json("1", "1", list({key_a, other_key.text()})), "k.json: keys[1]: a second key with the id " + id_a},
         {json("1", "1", list({key_a + "\\n"})), "k.json: keys[0]: write the key's line alone: " + key_a},
         {json("1", "1", list({"untrusted comment: x\\n" + key_a})), "k.json: keys[0]: write the key's line alone"},
         {json("1", "1", list({key_a.substr(1)})), "k.json: keys[0]: line 1: not the 56 characters of base64"},
-        {json("1", "1", list({""})), "k.json: keys[0]: not a public key of minisign's"},
+        {json("1", "1", list({""})), "k.json: keys[0]: not a minisign public key"},
     };
     for (const auto& [text, error] : table)
         EXPECT_NE(error_of(text).find(error), std::string::npos) << text << "\ngot " << error_of(text);
@@ -211,7 +211,7 @@ TEST_F(Rotation, NeedsAHigherSerial) {
     for (const uint64_t serial : {1U, 4U, 5U}) {
         const std::string older = to_json(set_of({b.public_key}, 1, serial));
         EXPECT_EQ(rotated(old_keys, older, a.sign(older) + b.sign(older)),
-                  fmt::format("k.json: serial: {} is not higher than that of the present key set, 5", serial));
+                  fmt::format("k.json: serial: {} is not higher than that of the current key set, 5", serial));
     }
 }
 

@@ -246,7 +246,7 @@ TEST(MinisignFormat, SignifysSignatureOfADigestIsRefusedInEveryDress) {
     const std::string signature = signer.raw(digest_of(document));
     const std::string genuine = signer.sign(document), signify = signer.file("Ed", signature, "", "");
     EXPECT_EQ(error_of(signify.substr(0, signify.find("trusted comment: ", 10))),
-              "x.minisig: line 2: a signature of signify's, which can be forged from others; sign with minisign");
+              "x.minisig: line 2: a signify signature, which can be forged from others; sign with minisign");
     EXPECT_EQ(error_of(relabelled(signify, "ED").substr(0, signify.find("\ntrusted comment: ") + 1)),
               "x.minisig: line 3: missing; a signature has four lines");
     const std::string elsewhere = signer.raw(signer.raw(digest_of("another")) + "by hand");
@@ -313,8 +313,8 @@ TEST(MinisignFormat, BrokenSignatureIsRefusedWithItsLineAndTheReason) {
         {replaced(good, lines[1], "===" + lines[1].substr(3)), "line 2: not the 100 characters of base64"},
         {replaced(good, lines[1], std::string(98, 'A') + "_="), "line 2: not the 100 characters of base64"},
         {replaced(good, lines[1], lines[1].substr(0, 98) + "B="), "line 2: not the 100 characters of base64"},
-        {relabelled(good, "eD"), "line 2: not an Ed25519 signature (\"ED\")"},
-        {relabelled(good, "EE"), "line 2: not an Ed25519 signature (\"ED\")"},
+        {relabelled(good, "eD"), "line 2: not a minisign Ed25519 signature (\"ED\")"},
+        {relabelled(good, "EE"), "line 2: not a minisign Ed25519 signature (\"ED\")"},
         {replaced(good, "\ntrusted", "\nTrusted"), "line 3: expected \"trusted comment: \""},
         {replaced(good, "\ntrusted comment: by", "\ntrusted comment: \x01"), "line 3: has control characters"},
         {replaced(good, lines[3], lines[3].substr(4)), "line 4: not the 88 characters of base64"},
@@ -335,12 +335,11 @@ TEST(MinisignFormat, BrokenKeyIsRefusedWithTheReason) {
     const struct {
         std::string text, error;
     } table[] = {
-        {"",
-         "x.pub: not a public key of minisign's; expected an untrusted comment and the key, or the key's line alone"},
-        {"untrusted comment: x", "x.pub: not a public key of minisign's"},
-        {"untrusted comment: x\n" + good + "\n\n", "x.pub: not a public key of minisign's"},
-        {"untrusted comment: \x1b\n" + good, "x.pub: not a public key of minisign's"},
-        {good + "\n" + good, "x.pub: not a public key of minisign's"},
+        {"", "x.pub: not a minisign public key; expected an untrusted comment and the key, or the key's line alone"},
+        {"untrusted comment: x", "x.pub: not a minisign public key"},
+        {"untrusted comment: x\n" + good + "\n\n", "x.pub: not a minisign public key"},
+        {"untrusted comment: \x1b\n" + good, "x.pub: not a minisign public key"},
+        {good + "\n" + good, "x.pub: not a minisign public key"},
         {" " + good, "x.pub: line 1: not the 56 characters of base64"},
         {good.substr(1), "x.pub: line 1: not the 56 characters of base64"},
         {"untrusted comment: x\n" + good + "=", "x.pub: line 2: not the 56 characters of base64"},
