@@ -3,7 +3,6 @@
 // Invariant: standard input, output and error are open, so that nothing we open is taken for one of them; no exception
 // and no SIGPIPE ends the program.
 #include <csignal>
-#include <cstdio>
 #include <exception>
 
 #include <fcntl.h>

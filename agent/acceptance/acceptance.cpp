@@ -14,7 +14,6 @@
 #include "maps/trust/document.h"
 
 namespace kudo {
-
 namespace {
 
 // Carries `candidate` into `state` if nothing speaks against it.

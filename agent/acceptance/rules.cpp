@@ -10,7 +10,6 @@
 #include "maps/document/write_range_map.h"
 
 namespace kudo {
-
 namespace {
 
 // The highest serial that was ever accepted: nothing older is, and nothing else under it.

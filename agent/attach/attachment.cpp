@@ -12,9 +12,7 @@
 #include "agent/netlink/interface_number.h"
 
 namespace kudo {
-
 namespace fs = std::filesystem;
-
 namespace {
 
 // linux/bpf.h >= 6.6, enum bpf_attach_type; libbpf 1.1 and Debian 12's header do not know them yet.

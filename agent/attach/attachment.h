@@ -7,7 +7,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "agent/attach/options.h"
 #include "agent/datapath/datapath.h"

@@ -17,9 +17,7 @@
 #include "agent/netlink/tc_object.h"
 
 namespace kudo {
-
 namespace fs = std::filesystem;
-
 namespace {
 
 // A handle of our own, so that the filter is found again; priorities are tried from the first.

@@ -20,7 +20,6 @@
 #include "maps/document/range_map.h"
 
 namespace kudo {
-
 namespace {
 
 struct SkeletonDestroy {

@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <string>
 
 #include "agent/datapath/bpf_object.h"
 #include "agent/system/instance.h"

@@ -15,7 +15,6 @@
 #include "bpf/flow_cache.h"
 
 namespace kudo {
-
 namespace {
 
 // What differs between the two families.

@@ -5,14 +5,12 @@
 
 #include <atomic>
 #include <cstring>
-#include <type_traits>
 
 #include <fmt/format.h>
 
 #include "agent/datapath/slot_names.h"
 
 namespace kudo {
-
 namespace {
 
 using Policies = std::array<kudo_policy, 2>;

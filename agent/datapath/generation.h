@@ -24,8 +24,6 @@
 // G6 There is one writer: whoever holds the instance's lock.
 #pragma once
 
-#include <functional>
-
 #include "agent/datapath/datapath.h"
 #include "maps/compile/compile.h"
 

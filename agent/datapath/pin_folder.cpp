@@ -10,9 +10,7 @@
 #include <spdlog/spdlog.h>
 
 namespace kudo {
-
 namespace fs = std::filesystem;
-
 namespace {
 
 // An empty folder in the bpffs that says that kudo-agent mounted it: it lives exactly as long as the mount.

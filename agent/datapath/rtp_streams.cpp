@@ -10,7 +10,6 @@
 #include "bpf/rtp.h"
 
 namespace kudo {
-
 namespace {
 
 template <typename Key> Result<void> read(int fd, RtpStreams& streams) {

@@ -3,16 +3,12 @@
 
 #include <bpf/bpf.h>
 
-#include <algorithm>
 #include <bitset>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "agent/datapath/generation.h"
 
 namespace kudo {
-
 namespace {
 
 using SlotSet = std::bitset<KUDO_MAX_SERVICES>;

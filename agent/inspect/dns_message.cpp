@@ -9,7 +9,6 @@
 #include <ldns/ldns.h>
 
 namespace kudo {
-
 namespace {
 
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle

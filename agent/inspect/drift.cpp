@@ -18,7 +18,6 @@
 #include "maps/net/special_addresses.h"
 
 namespace kudo {
-
 namespace {
 
 template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include "bpf/judge.h"

@@ -18,7 +18,6 @@
 #include "bpf/judge.h"
 
 namespace kudo {
-
 namespace {
 
 void add(kudo_counter& sum, const kudo_counter& counter) {

@@ -18,7 +18,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 // `maps`: null if the one in effect cannot be read.

@@ -22,7 +22,6 @@
 #include "agent/netlink/netlink.h"
 
 namespace kudo {
-
 namespace {
 
 Interface describe(rtnl_link* link) {

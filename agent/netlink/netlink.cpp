@@ -2,7 +2,6 @@
 #include "agent/netlink/netlink.h"
 
 namespace kudo {
-
 namespace {
 
 struct NlCallbacksFree {

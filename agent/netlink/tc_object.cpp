@@ -16,7 +16,6 @@
 #include "agent/netlink/netlink.h"
 
 namespace kudo {
-
 namespace {
 
 Result<NlMessage> new_message(int type, int flags, uint32_t interface, uint32_t parent, uint32_t handle) {

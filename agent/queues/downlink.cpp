@@ -27,7 +27,6 @@
 #include "agent/netlink/tc_object.h"
 
 namespace kudo {
-
 namespace {
 
 // Behind all other filters: they see the packets first, and what they decide is final.

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 namespace kudo {
-
 namespace {
 
 // The uplink without a rate: packets queue here only when the device itself is slower than the host.

@@ -18,9 +18,7 @@
 #include "agent/queues/saved_qdisc.h"
 
 namespace kudo {
-
 namespace fs = std::filesystem;
-
 namespace {
 
 QdiscSlot uplink_slot(const fs::path& folder, const Interface& interface) {

@@ -9,7 +9,6 @@
 #include <spdlog/spdlog.h>
 
 namespace kudo {
-
 namespace {
 
 // linux/pkt_sched.h >= 6.8: fq shows it if it looks at skb->priority.

@@ -11,7 +11,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 // tc's units (tc(8), PARAMETERS): k, m, g or t, with i of 1024 instead of 1000; then bit, or bps for bytes.

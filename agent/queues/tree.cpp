@@ -6,7 +6,6 @@
 #include <algorithm>
 
 namespace kudo {
-
 namespace {
 
 constexpr uint32_t usual_frame = 1514; // bytes

@@ -23,7 +23,6 @@
 #include "maps/compile/service_slots.h"
 
 namespace kudo {
-
 namespace {
 
 // The data path with this policy active; made if there is none.

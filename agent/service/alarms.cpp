@@ -9,7 +9,6 @@
 #include "agent/system/uptime.h"
 
 namespace kudo {
-
 namespace {
 constexpr std::chrono::seconds between_alarms{60}; // of one source: each is a write to the disk
 constexpr std::size_t max_remembered = 1024;

@@ -8,7 +8,6 @@
 #include <spdlog/spdlog.h>
 
 namespace kudo {
-
 namespace {
 constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
 constexpr std::size_t max_waiting = 64; // a source brings again what found no room

@@ -23,7 +23,6 @@
 #include "agent/system/sd_notify.h"
 
 namespace kudo {
-
 namespace {
 
 using Clock = std::chrono::steady_clock;

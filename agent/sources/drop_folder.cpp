@@ -19,7 +19,6 @@
 #include "maps/trust/minisign.h"
 
 namespace kudo {
-
 namespace {
 
 constexpr std::string_view map_suffix = ".json", signature_suffix = ".minisig";

@@ -5,7 +5,6 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "agent/system/uptime.h"

@@ -4,7 +4,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,7 +13,6 @@
 #include "maps/base/abi_names.h"
 
 namespace kudo {
-
 namespace {
 
 std::optional<kudo_mode> mode_of(std::string_view name) {
@@ -82,7 +80,6 @@ template <> struct adl_serializer<kudo::Marks> { // by treatment
 } // namespace nlohmann
 
 namespace kudo {
-
 namespace {
 
 constexpr std::size_t state_max_bytes = 1024 * 1024;

@@ -6,7 +6,6 @@
 #include <utility>
 
 namespace kudo {
-
 namespace {
 
 constexpr std::string_view event_names[] = {"staged", "activated", "rolled back", "retired", "dropped", "key set"};

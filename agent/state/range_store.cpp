@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "agent/state/range_store.h"
 
-#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -13,7 +12,6 @@
 #include "maps/document/parse_range_map.h"
 
 namespace kudo {
-
 namespace {
 
 std::filesystem::path map_folder(const Instance& instance) {

@@ -9,7 +9,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 constexpr std::size_t key_file_max_bytes = 4096;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "agent/state/range_ledger.h"
 #include "maps/trust/key_set.h"

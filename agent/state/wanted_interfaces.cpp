@@ -8,7 +8,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 std::string names_of(const std::vector<Interface>& interfaces) {

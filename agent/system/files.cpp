@@ -11,7 +11,6 @@
 #include "agent/system/fd.h"
 
 namespace kudo {
-
 namespace {
 
 Error error_for(const std::filesystem::path& path, std::string_view doing, int number) {

@@ -16,7 +16,6 @@
 #include "agent/system/files.h"
 
 namespace kudo {
-
 namespace {
 
 // " (process 1234)", from /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF". Empty: not listed there, as

@@ -11,7 +11,6 @@
 #include <thread>
 
 namespace kudo {
-
 namespace {
 
 Result<void> bring_up_loopback() {

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <functional>
-#include <string>
 
 #include "agent/system/fd.h"
 #include "maps/base/result.h"

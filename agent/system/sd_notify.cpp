@@ -13,7 +13,6 @@
 #include "agent/system/fd.h"
 
 namespace kudo {
-
 namespace {
 
 // As sd_notify() does, but for its waiting: a reader that has ten messages and takes none would stop the service.

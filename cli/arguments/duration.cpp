@@ -9,7 +9,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 using std::chrono::milliseconds;

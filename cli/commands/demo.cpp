@@ -12,7 +12,6 @@
 #include "cli/views/stats_text.h"
 
 namespace kudo {
-
 namespace {
 
 constexpr unsigned media_packets = 2000, media_bytes = 960, stranger_packets = 500, stranger_bytes = 120;

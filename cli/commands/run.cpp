@@ -4,7 +4,6 @@
 #include "cli/commands/run.h"
 
 #include <chrono>
-#include <climits>
 #include <memory>
 
 #include <fmt/format.h>

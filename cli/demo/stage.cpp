@@ -14,7 +14,6 @@
 #include <fmt/ranges.h>
 
 namespace kudo {
-
 namespace {
 
 Error not_permitted(const char* what, int number) {

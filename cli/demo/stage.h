@@ -4,8 +4,6 @@
 // ends: namespaces, mounts and files live in the process's own mount and network namespaces.
 #pragma once
 
-#include <string>
-
 #include "agent/system/instance.h"
 #include "agent/system/network_namespace.h"
 

@@ -13,7 +13,6 @@
 #include <fmt/format.h>
 
 namespace kudo {
-
 namespace {
 
 enum class Side { Server, Client };

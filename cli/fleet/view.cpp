@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-
 #include "agent/fleet/layout.h"
 #include "maps/base/text.h"
 #include "maps/document/parse_range_map.h"

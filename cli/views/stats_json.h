@@ -6,7 +6,6 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "cli/terminal/json.h"
 #include "cli/views/stats_view.h"

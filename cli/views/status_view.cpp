@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/views/status_view.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "maps/document/range_map.h"

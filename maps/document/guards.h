@@ -4,7 +4,6 @@
 // most of KUDO's.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>

@@ -5,7 +5,6 @@
 // family.
 #include "maps/net/special_addresses.h"
 
-#include <algorithm>
 #include <vector>
 
 namespace kudo {

@@ -10,7 +10,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 constexpr long min_bytes_per_second = 256, max_redirects = 3;

@@ -10,7 +10,6 @@
 #include "maps/trust/minisign.h"
 
 namespace kudo {
-
 namespace {
 
 constexpr std::size_t max_url = 2048;

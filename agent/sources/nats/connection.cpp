@@ -2,7 +2,6 @@
 #include "agent/sources/nats/connection.h"
 
 #include <chrono>
-#include <string_view>
 
 #include <fmt/format.h>
 #include <nats/nats.h>
@@ -10,7 +9,6 @@
 #include "agent/fleet/layout.h"
 #include "agent/sources/nats/handles.h"
 #include "agent/sources/nats/library_options.h"
-#include "maps/base/text.h"
 
 namespace kudo {
 namespace {

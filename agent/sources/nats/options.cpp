@@ -6,7 +6,6 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-
 namespace {
 
 std::vector<std::string> split_at_commas(std::string_view text) {
