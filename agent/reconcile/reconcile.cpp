@@ -156,17 +156,17 @@ Result<void> save_or_forget(const Instance& instance, const DesiredState& state)
 // Makes the kernel equal to a state that is saved. If that fails, goes back to `before`.
 Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState& before, const DesiredState& desired,
                                    const Plan& to_do, ParsedMaps* parsed) {
-    const auto attempt = [&]() -> Result<ReconcileReport> {
-        // Somebody has deleted our pins: filters, which have no owner, are still there.
-        if (before.enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
-        return reconcile(instance, desired, to_do);
-    };
-    auto report = attempt();
+    // Somebody has deleted our pins: filters and queues, which have no owner, are still there. As long as they are,
+    // nothing is built: with new pins nobody would look for them again.
+    Result<void> orphans;
+    if (before.enabled && !std::filesystem::exists(instance.layout())) orphans = remove_orphans();
+    Result<ReconcileReport> report = orphans ? reconcile(instance, desired, to_do) : fail(orphans.error());
     if (report) return report;
     spdlog::debug("going back: {}", report.error().message);
     DesiredState restored = before;
     keep_highest(restored.ranges, desired.ranges);
     KUDO_TRY(save_or_forget(instance, restored));
+    if (!orphans) return report;
     if (!before.enabled) {
         if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
     } else if (auto old = plan(instance, restored, Interfaces::MayBeMissing, parsed); old) {
