@@ -139,8 +139,9 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
 Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec) {
     const QdiscSlot slot = uplink_slot(data_path.folder(), interface);
     const QueuePlan plan = uplink_plan(KUDO_TRY(read_root(slot)).found(), spec, interface.mtu);
-    InterfaceQueues queues{KUDO_TRY(ensure_root(slot, plan, spec.replace_qdisc)),
-                           KUDO_TRY(ensure_downlink(data_path.folder(), interface, spec))};
+    InterfaceQueues queues;
+    queues.uplink = KUDO_TRY(ensure_root(slot, plan, spec.replace_qdisc));
+    queues.downlink = KUDO_TRY(ensure_downlink(data_path.folder(), interface, spec));
     queues.uplink.changed |= KUDO_TRY(write_interface(data_path, interface, interface_entry(interface, spec, queues)));
     if (!shapes_downlink(spec)) return queues;
     const uint32_t device = KUDO_TRY(read_downlink(interface.index)).device;

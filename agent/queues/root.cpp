@@ -75,14 +75,14 @@ Result<void> restore(const QdiscSlot& slot, const Root& root) {
 }
 
 // Builds the first candidate that the kernel has.
-Result<void> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
+Result<const QueueTree*> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
     for (const QueueTree& tree : plan.candidates) {
         const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index));
         // Of another shape: the kernel does not turn one kind into another under the same handle.
         if (present.root() && present.root()->handle == queue_handle) KUDO_TRY(remove_root_qdisc(slot.index));
         auto built = build(slot.index, tree);
-        if (built) return {};
-        if (built.error().number != ENOENT) return std::move(built).in(slot.name);
+        if (built) return &tree;
+        if (built.error().number != ENOENT) return fail(std::move(built.error()).in(slot.name));
         spdlog::debug("{}: no {}: {}", slot.name, queue_kind_name(tree.kind), built.error().message);
     }
     return bad_input(
@@ -90,16 +90,19 @@ Result<void> build_best(const QdiscSlot& slot, const QueuePlan& plan) {
                     plan.candidates.size() == 1 ? queue_kind_name(plan.candidates.front().kind) : "a rate"));
 }
 
-Result<void> replace_root(const QdiscSlot& slot, const Root& root, const QueuePlan& plan, bool replace) {
-    SavedQdisc next{
-        .plan = plan.text, .built = {}, .found = root.found(), .saved = KUDO_TRY(what_to_save(slot, root, replace))};
+// The one of the plan's trees that it has built.
+Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, const QueuePlan& plan, bool replace) {
+    auto saved = KUDO_TRY(what_to_save(slot, root, replace));
+    SavedQdisc next{.plan = plan.text, .built = {}, .found = root.found(), .saved = std::move(saved)};
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
-    if (auto built = build_best(slot, plan); !built) {
+    const auto built = build_best(slot, plan);
+    if (!built) {
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
     }
     next.built = fingerprint(KUDO_TRY(list_tc_objects(slot.index)));
-    return store_saved_qdisc(slot.folder, slot.saved_as, next);
+    KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
+    return built;
 }
 
 // All of it is there, by handles and kinds.
@@ -147,7 +150,8 @@ FoundQueue QdiscTree::found() const {
 }
 
 Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
-    return QdiscTree{KUDO_TRY(list_tc_objects(interface))};
+    auto objects = KUDO_TRY(list_tc_objects(interface));
+    return QdiscTree{std::move(objects)};
 }
 
 bool Root::is_ours() const {
@@ -178,7 +182,9 @@ QueueReport Root::report(const QueuePlan& plan) const {
 }
 
 Result<Root> read_root(const QdiscSlot& slot) {
-    return Root{KUDO_TRY(read_qdisc_tree(slot.index)), KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as))};
+    auto present = KUDO_TRY(read_qdisc_tree(slot.index));
+    auto saved = KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as));
+    return Root{std::move(present), std::move(saved)};
 }
 
 Result<void> check_replaceable(const Root& root, const QdiscSlot& slot, bool replace) {
@@ -198,11 +204,13 @@ Result<QueueReport> ensure_root(const QdiscSlot& slot, const QueuePlan& plan, bo
     const Root before = KUDO_TRY(read_root(slot));
     auto report = before.report(plan);
     if (report.healthy) return report;
+    const QueueTree* built = nullptr;
     if (plan.candidates.empty())
         KUDO_TRY(restore_root(slot));
     else
-        KUDO_TRY(replace_root(slot, before, plan, replace));
+        built = KUDO_TRY(replace_root(slot, before, plan, replace));
     report = KUDO_TRY(read_root(slot)).report(plan);
+    if (built) report.priorities = built->priorities; // also if somebody has changed it since
     report.changed = true;
     return report;
 }

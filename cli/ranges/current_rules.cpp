@@ -55,9 +55,8 @@ Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
     auto document = KUDO_TRY(parse_document(root, path));
     if (auto* map = std::get_if<RangeMap>(&document)) return ReadMap{std::move(*map), false, std::move(text)};
     auto current = KUDO_TRY(current_rules(instance));
-    return ReadMap{
-        KUDO_TRY(apply_vendor_list(std::move(current.maps.active.map), std::get<VendorList>(document), path)), true,
-        std::move(text)};
+    auto map = KUDO_TRY(apply_vendor_list(std::move(current.maps.active.map), std::get<VendorList>(document), path));
+    return ReadMap{std::move(map), true, std::move(text)};
 }
 
 std::string map_text(const RangeMap& map, const std::string& source) {

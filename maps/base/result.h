@@ -66,11 +66,12 @@ inline void value_of(Result<void>&) {}
 } // namespace kudo
 
 // The value of a Result; an error leaves the enclosing function with it. The name is made for each use, so that one may
-// be inside another.
+// be inside another. Not between the braces of an initialiser: leaving there, compilers (clang 14, gcc 12) do not
+// destroy the members before it; tests/structure refuses that.
 #define KUDO_TRY(...) KUDO_TRY_AS(__COUNTER__, __VA_ARGS__)
 #define KUDO_TRY_AS(number, ...) KUDO_TRY_NAMED(number, __VA_ARGS__)
 #define KUDO_TRY_NAMED(number, ...)                                                                                    \
-    ({                                                                                                                 \
+    __extension__({                                                                                                    \
         auto kudo_result_##number = (__VA_ARGS__);                                                                     \
         if (!kudo_result_##number) return tl::make_unexpected(std::move(kudo_result_##number.error()));                \
         ::kudo::value_of(kudo_result_##number);                                                                        \

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the house's structure: which room may include which, and that every .cpp has the header of its name.
+"""Checks the house's structure: which room may include which, that every .cpp has the header of its name, and that no
+KUDO_TRY leaves an initialiser.
 
 rooms.py SOURCE ROOMS    SOURCE: the tree; ROOMS: the rooms as CMake knows them, from the ground up (kudo_write_rooms)
 rooms.py --self-test     shows that each rule can fail
@@ -71,8 +72,34 @@ def problems_of_files(source, rooms):
                     yield f"{name}: includes {included}, which does not exist"
 
 
+def without_words(text):
+    """The code with its comments and strings blanked; every character keeps its place."""
+    return re.sub(r'//[^\n]*|"(?:\\.|[^"\\\n])*"', lambda match: " " * len(match.group()), text)
+
+
+def tries_in_braces(text):
+    """Lines with KUDO_TRY between the braces of an initialiser, after another member: see maps/base/result.h."""
+    code, opened = without_words(text), []
+    for place, character in enumerate(code):
+        if character in "({":
+            opened.append(place)
+        elif character in ")}" and opened:
+            opened.pop()
+        elif code.startswith("KUDO_TRY(", place) and opened and code[opened[-1]] == "{":
+            inside = re.sub(r"\{[^{}]*\}", "", code[opened[-1] + 1 : place])
+            is_body = code[: opened[-1]].rstrip().endswith((")", ">", "else", "do", "const", "noexcept", "mutable"))
+            if "," in inside and ";" not in inside and not is_body:
+                yield code.count("\n", 0, place) + 1
+
+
+def problems_of_tries(source):
+    for path in sorted(path for floor in FLOORS for path in (source / floor).rglob("*.cpp")):
+        for line in tries_in_braces(path.read_text(encoding="utf-8")):
+            yield f"{path.relative_to(source).as_posix()}:{line}: KUDO_TRY between braces leaks what is before it"
+
+
 def check(source, rooms):
-    return [*problems_of_rooms(rooms), *problems_of_files(source, rooms)]
+    return [*problems_of_rooms(rooms), *problems_of_files(source, rooms), *problems_of_tries(source)]
 
 
 def self_test():
@@ -93,6 +120,10 @@ def self_test():
     assert found(good, files | {"maps/base/text.h": '#include "agent/system/fd.h"\n'}), "an include upwards"
     assert found(good, files | {"maps/base/alone.cpp": ""}), "no header"
     assert found(good, files | {"maps/cellar/wine.h": ""}), "a folder that is no room"
+    assert list(tries_in_braces("return Root{tree(), KUDO_TRY(saved())};")) == [1]
+    assert list(tries_in_braces("Saved next{.plan = text, .built = {},\n .saved = KUDO_TRY(f(a, b))};")) == [2]
+    assert not list(tries_in_braces("int f() {\n auto a = KUDO_TRY(g()), b = KUDO_TRY(h());"))
+    assert not list(tries_in_braces("if (a, b) { KUDO_TRY(f()); }\nauto x = KUDO_TRY(g());"))
     assert found(good, files | {"agent/system/fd.h": '#include "maps/base/gone.h"\n'}), "a header that is gone"
 
 
