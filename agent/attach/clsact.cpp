@@ -150,9 +150,10 @@ Result<void> clsact_attach(const fs::path& folder, const ClsactHook& hook, int p
 
 Result<bool> clsact_remove_filter(const fs::path& folder, const ClsactHook& hook) {
     const Found found = find(folder, hook);
+    if (found.priority == 0) return false; // or it cannot be seen now: the marker stays for the next look
     KUDO_TRY(remove_found(hook, found));
     rmdir(filter_marker(folder, hook).c_str());
-    return found.priority != 0;
+    return true;
 }
 
 Result<void> clsact_remove_orphan(const ClsactHook& hook) {
@@ -177,6 +178,7 @@ Result<void> clsact_remove_orphan(const ClsactHook& hook) {
 
 Result<void> clsact_detach(const fs::path& folder, const ClsactHook& hook) {
     KUDO_TRY(clsact_remove_filter(folder, hook));
+    rmdir(filter_marker(folder, hook).c_str());
     const ClsactHook other{hook.interface, !hook.ingress};
     if (!fs::exists(clsact_marker(folder, hook.interface)) || fs::exists(filter_marker(folder, other))) return {};
 

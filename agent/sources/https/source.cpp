@@ -71,9 +71,13 @@ Result<std::unique_ptr<Source>> HttpsSource::open(HttpsOptions options) {
     gets->document = KUDO_TRY(HttpsGet::create({urls.document, range_map_max_bytes, false}, options));
     if (!options.vendor_list)
         gets->signatures = KUDO_TRY(HttpsGet::create({urls.signatures, signatures_max_bytes, true}, options));
-    std::unique_ptr<Source> made(new HttpsSource(std::move(options), std::move(gets)));
-    if (made->fd() < 0) return fail_errno(made->name() + ": cannot make an eventfd");
-    return made;
+    try {
+        std::unique_ptr<Source> made(new HttpsSource(std::move(options), std::move(gets)));
+        if (made->fd() < 0) return fail(made->name() + ": cannot create an eventfd");
+        return made;
+    } catch (const std::system_error& error) { // no thread: a limit on tasks
+        return fail(fmt::format("cannot start a thread: {}", error.what()), error.code().value());
+    }
 }
 
 HttpsSource::HttpsSource(HttpsOptions options, std::unique_ptr<Gets> gets)

@@ -228,7 +228,7 @@ Result<void> NatsSource::check_report() {
     if (opened) entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
     if (entry && entry->value == stored_report_) return {};
     stored_report_.clear();
-    next_report_ = std::min(next_report_, Clock::now());
+    if (next_report_ == never) next_report_ = Clock::now(); // else it waits after a failure
     return {};
 }
 
