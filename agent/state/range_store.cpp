@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "agent/state/range_store.h"
 
+#include <unistd.h>
+
 #include <set>
 
 #include <fmt/format.h>
@@ -99,7 +101,7 @@ void prune_range_maps(const Instance& instance, const DesiredState& state) {
         keep.insert(hash + ".json");
     for (const auto& file : files)
         if (!keep.contains(file.path().filename())) std::filesystem::remove(file.path(), error);
-    std::filesystem::remove(map_folder(instance), error); // unless there is something in it
+    rmdir(map_folder(instance).c_str()); // unless something is in it, or it is a link of the administrator's
 }
 
 } // namespace kudo

@@ -34,20 +34,32 @@ std::string holder_of(int fd) {
     return {};
 }
 
+// A folder that has been removed and made again locks nobody out.
+bool is_at(int fd, const std::filesystem::path& folder) {
+    struct stat held {
+    }, there{};
+    return fstat(fd, &held) == 0 && stat(folder.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+           held.st_dev == there.st_dev;
+}
+
 } // namespace
 
 Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::milliseconds timeout) {
-    KUDO_TRY(make_folder(folder));
-    Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) {
-        const int number = errno;
-        return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
-                          fmt::format("{}: cannot open: {}", folder.string(), strerror(number)), number});
-    }
     const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(folder.string() + ": cannot lock");
-        if (std::chrono::steady_clock::now() >= deadline)
+    while (true) {
+        KUDO_TRY(make_folder(folder));
+        Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const bool is_over = std::chrono::steady_clock::now() >= deadline;
+        if (!fd && errno == ENOENT && !is_over) continue; // removed in between
+        if (!fd) {
+            const int number = errno;
+            return fail(Error{number == EACCES || number == EPERM ? ErrorKind::NotPermitted : ErrorKind::Failed,
+                              fmt::format("{}: cannot open: {}", folder.string(), strerror(number)), number});
+        }
+        const bool locked = flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
+        if (locked && is_at(fd.get(), folder)) return fd;
+        if (!locked && errno != EWOULDBLOCK && errno != EINTR) return fail_errno(folder.string() + ": cannot lock");
+        if (is_over)
             return fail(fmt::format("another kudo-agent{} is changing this host; waited {}, try again",
                                     holder_of(fd.get()),
                                     timeout.count() % 1000 ? fmt::format("{} ms", timeout.count())
@@ -55,7 +67,6 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
                         EWOULDBLOCK);
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
-    return fd;
 }
 
 } // namespace kudo

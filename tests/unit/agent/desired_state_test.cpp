@@ -76,6 +76,12 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         write(damaged);
         EXPECT_FALSE(load_desired_state(instance_)) << "without " << name;
     }
+    for (const auto& [name, value] : good["ranges"].items()) {
+        nlohmann::json damaged = good;
+        damaged["ranges"].erase(name);
+        write(damaged);
+        EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
+    }
     for (const char* name : {"format", "mode", "tc_hook", "queue", "uplink", "downlink"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
