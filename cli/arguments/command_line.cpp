@@ -62,8 +62,9 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
                "Directory of the desired state and the accepted range maps")
         ->type_name("DIR")
         ->default_str(default_state_dir);
+    const auto ignore = [](const CLI::results_t&) { return true; };
     if (config == ConfigFile::Ignore)
-        app.add_option("--config", [](const CLI::results_t&) { return true; });
+        app.add_option("--config", ignore);
     else
         app.set_config("--config", default_config_file,
                        "Read options from this TOML file; [enable] sets those of enable")
@@ -78,21 +79,24 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
     app.add_option("--key-threshold", acceptance.key_threshold, "How many of them must have signed a document")
         ->type_name("N")
         ->capture_default_str();
-    auto* fleet =
-        app.add_option("--fleet", acceptance.fleet, "This host's fleet; range maps for other fleets are refused")
-            ->type_name("NAME")
-            ->check(refuse_other_names, "", "");
+    app.add_flag_callback(
+        "--no-early-additions", [&acceptance] { acceptance.early_additions = false; },
+        "Apply a map's additions only from its effective date");
+    if (config == ConfigFile::Ignore) { // `disable` accepts no range map: these are wrong or right for others
+        for (const char* name : {"--fleet", "--ring", "--grace"})
+            app.add_option(name, ignore);
+        return;
+    }
+    app.add_option("--fleet", acceptance.fleet, "This host's fleet; range maps for other fleets are refused")
+        ->type_name("NAME")
+        ->check(refuse_other_names, "", "");
     app.add_option("--ring", acceptance.ring, "This host's ring in the fleet")
         ->type_name("NAME")
-        ->check(refuse_other_names, "", "")
-        ->needs(fleet);
+        ->check(refuse_other_names, "", "");
     const auto grace = [](const std::string& text) { return parse_duration(text); };
     add_option(app, "--grace", acceptance.grace, grace, "How long withdrawn ranges stay in effect")
         ->type_name("TIME")
         ->default_str(duration_text(acceptance.grace));
-    app.add_flag_callback(
-        "--no-early-additions", [&acceptance] { acceptance.early_additions = false; },
-        "Apply a map's additions only from its effective date");
 }
 
 // Prints the text: on standard error, if that is not what was asked for.
@@ -134,6 +138,9 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
             if (auto without = parse(commands, argc, argv, ConfigFile::Ignore)) return without;
         return fail(error_of(app, error));
     }
+    const AcceptanceSettings& acceptance = invocation.options.acceptance;
+    if (acceptance.fleet.empty() && !acceptance.ring.empty() && !app.got_subcommand("disable"))
+        return bad_input("--ring requires --fleet");
     if (!invocation.run) invocation.run = say(app.help(), exit_bad_input);
     return invocation;
 }

@@ -2,8 +2,7 @@
 // How a command declares its options: CLI11, and readers for our own types.
 // Invariant: an option's text is read into its field while the command line is parsed, and only if its command was
 // named, so that a mistake in another command's section of the config file does not matter. What is wrong with it is
-// told as
-// "--name: why".
+// told as "--name: why".
 #pragma once
 
 #include <string>
@@ -33,13 +32,15 @@ CLI::Option* add_option(CLI::App& app, const std::string& name, T& value, Read r
     return app.add_option_function<Text>(name, set, description);
 }
 
-// Reads one of these words.
+// Reads one of these words. Of words with the same value that follow each other errors name the first.
 template <typename T> auto one_of(std::vector<std::pair<std::string, T>> words) {
     return [words = std::move(words)](const std::string& text) -> Result<T> {
         std::string expected;
+        const T* before = nullptr;
         for (const auto& [word, value] : words) {
             if (text == word) return value;
-            expected += (expected.empty() ? "" : ", ") + word;
+            if (!before || *before != value) expected += (expected.empty() ? "" : ", ") + word;
+            before = &value;
         }
         return bad_input(fmt::format("{} is not one of {}", quoted_text(text), expected));
     };

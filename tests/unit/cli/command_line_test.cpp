@@ -103,19 +103,25 @@ TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
 TEST_F(CommandLine, TheConfigFileSetsOptions) {
     EXPECT_TRUE(parse({"status"}, "json = true\n").value().options.json);
     EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\"ca\", \"us\"]\nmode = \"x\"\n"),
-              "--mode: \"x\" is not one of observe, prioritise, prioritize");
+              "--mode: \"x\" is not one of observe, prioritise");
 }
 
 TEST_F(CommandLine, TheCommandLineWinsOverTheConfigFile) {
     EXPECT_EQ(refusal({"enable", "--mode", "y"}, "[enable]\nregion = \"ca\"\nmode = \"x\"\n"),
-              "--mode: \"y\" is not one of observe, prioritise, prioritize");
+              "--mode: \"y\" is not one of observe, prioritise");
 }
 
 TEST_F(CommandLine, AMistakeInTheConfigFileMattersToItsCommandOnly) {
     EXPECT_TRUE(parse({"status"}, "[enable]\nmode = \"x\"\n"));
     EXPECT_TRUE(parse({"disable"}, "[enable]\nregio = \"ca\"\n")) << "nothing keeps anybody from disabling";
     EXPECT_TRUE(parse({"disable"}, "ring = \"a\"\n"));
-    EXPECT_EQ(refusal({"status"}, "ring = \"a\"\n"), "--ring requires --fleet; see kudo-agent status --help");
+    EXPECT_EQ(refusal({"status"}, "ring = \"a\"\n"), "--ring requires --fleet");
+    EXPECT_EQ(refusal({"status"}, "fleet = \"\"\nring = \"a\"\n"), "--ring requires --fleet");
+}
+
+TEST_F(CommandLine, WhatDisableDoesNotNeedMayBeWrong) {
+    for (const auto& [option, value] : {std::pair{"--ring", "a"}, {"--grace", "7x"}, {"--fleet", "A"}})
+        EXPECT_TRUE(parse({"disable", option, value})) << option;
 }
 
 TEST_F(CommandLine, EarlyAdditionsAreHonouredUnlessRefused) {
