@@ -1,20 +1,24 @@
 # The rooms of the house: a folder, a library, and the rooms below it that it may include.
 #
-# kudo_room(<folder> [DEPENDS <folder>...] [LIBRARIES <target>...] [PRIVATE <target>...])
+# kudo_room(<folder> [DEPENDS <folder>...] [LIBRARIES <target>...] [PRIVATE <target>...] [EXCLUDE <regex>])
 #   Makes the library kudo_<folder with _> of the folder's files. A room sees its own headers and those of the rooms that
 #   it depends on, directly or not, and no others: each room's headers are reached through a folder of links of its own.
 #   A room must be declared before whatever depends on it, so nothing can point upwards or in a circle.
+#   EXCLUDE: files that this build goes without.
 #   LIBRARIES are needed by whoever includes its headers, PRIVATE ones only by its own files.
 #   The declarations are written to build/.../rooms.txt, for tests/structure.
 set_property(GLOBAL PROPERTY kudo_rooms "")
 
 function(kudo_room folder)
-  cmake_parse_arguments(room "" "" "DEPENDS;LIBRARIES;PRIVATE;SOURCES" ${ARGN})
+  cmake_parse_arguments(room "" "EXCLUDE" "DEPENDS;LIBRARIES;PRIVATE;SOURCES" ${ARGN})
   string(REPLACE "/" "_" name "kudo_${folder}")
   set(from ${PROJECT_SOURCE_DIR}/${folder})
   set(links ${PROJECT_BINARY_DIR}/rooms/${name})
   file(GLOB headers CONFIGURE_DEPENDS ${from}/*.h)
   file(GLOB sources CONFIGURE_DEPENDS ${from}/*.cpp)
+  if(room_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${room_EXCLUDE})
+  endif()
   file(REMOVE_RECURSE ${links})
   file(MAKE_DIRECTORY ${links}/${folder})
   foreach(header ${headers})

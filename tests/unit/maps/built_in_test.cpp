@@ -37,6 +37,13 @@ TEST(Document, IsTheKindThatItsContentSays) {
     EXPECT_TRUE(std::holds_alternative<VendorList>(parse_document_text(R"({"ipv4": ["1.2.3.4"]})", "x").value()));
     EXPECT_EQ(parse_document_text(R"({"format": "kudo-key-set/2"})", "x").error().message,
               "x: format: \"kudo-key-set/2\" is not supported; expected \"kudo-key-set/1\"");
+    for (const char* text : {R"({"ipv4":[],"format":"x"})", R"({"format":1})", R"(["kudo-key-set/1"])", "{",
+                             R"({"format":"kudo-range-map/1","keys":[]})"}) {
+        const auto document = parse_document_text(text, "x");
+        EXPECT_FALSE(document) << text;
+    }
+    EXPECT_TRUE(std::holds_alternative<VendorList>(
+        parse_document_text(R"({"ipv4": [], "ipv6": ["2001:db8::/32"]})", "x").value()));
     EXPECT_EQ(parse_document_text(R"({"ipv6": []})", "x").error().message,
               parse_range_map(R"({"ipv6": []})", "x").error().message);
 }
