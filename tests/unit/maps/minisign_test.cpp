@@ -128,7 +128,9 @@ TEST_F(Minisign, LargeAndEmptyDocumentsAreVerified) {
 TEST_F(Minisign, KeyIsReadAndWrittenAsTheProgramDoes) {
     const std::string file = read("key.pub");
     EXPECT_EQ(lines_of(file)[1], key.text());
-    EXPECT_NE(lines_of(file)[0].find(key.id_text()), std::string::npos) << file;
+    // minisign 0.10 prints an identifier without leading zeros.
+    const std::string id = key.id_text().substr(key.id_text().find_first_not_of('0'));
+    EXPECT_TRUE(lines_of(file)[0].ends_with(" " + id)) << file;
     EXPECT_EQ(parse_public_key(key.text(), "x").value(), key);
     EXPECT_EQ(parse_public_key(key.text() + "\n", "x").value(), key);
 }
