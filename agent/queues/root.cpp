@@ -95,7 +95,7 @@ Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, c
     auto saved = KUDO_TRY(what_to_save(slot, root, replace));
     SavedQdisc next{.plan = plan.text, .built = {}, .found = root.found(), .saved = std::move(saved)};
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
-    const auto built = build_best(slot, plan);
+    auto built = build_best(slot, plan);
     if (!built) {
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
