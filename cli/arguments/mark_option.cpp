@@ -67,8 +67,8 @@ Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
         mark = kudo_mark{};
         return {};
     }
-    for (unsigned seen = 0;;) {
-        const std::string_view part = spec.substr(0, spec.find(','));
+    unsigned seen = 0;
+    for (const std::string_view part : split(spec)) {
         const auto colon = part.find(':');
         const std::string_view key = part.substr(0, colon);
         const unsigned flag = key == "dscp" ? KUDO_MARK_DSCP : key == "priority" ? KUDO_MARK_PRIORITY : 0;
@@ -83,9 +83,8 @@ Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
         else
             mark.priority = 0;
         if (const auto value = part.substr(colon + 1); value != "none") KUDO_TRY(set_part(mark, flag, value));
-        if (part.size() == spec.size()) return {};
-        spec.remove_prefix(part.size() + 1);
     }
+    return {};
 }
 
 } // namespace

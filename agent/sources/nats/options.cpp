@@ -6,23 +6,10 @@
 #include "maps/base/text.h"
 
 namespace kudo {
-namespace {
-
-std::vector<std::string> split_at_commas(std::string_view text) {
-    std::vector<std::string> parts{""};
-    for (const char c : text) {
-        if (c == ',')
-            parts.emplace_back();
-        else
-            parts.back() += c;
-    }
-    return parts;
-}
-
-} // namespace
 
 std::vector<std::string> NatsOptions::urls() const {
-    return split_at_commas(url);
+    const auto parts = split(url);
+    return std::vector<std::string>(parts.begin(), parts.end());
 }
 
 bool NatsOptions::wants_tls() const {
@@ -41,8 +28,9 @@ std::vector<NatsOptions> one_by_one(const NatsOptions& options) {
 }
 
 std::string redacted_url(std::string_view urls) {
-    std::vector<std::string> each = split_at_commas(urls);
-    for (std::string& url : each) {
+    std::vector<std::string> each;
+    for (const std::string_view part : split(urls)) {
+        std::string& url = each.emplace_back(part);
         const std::size_t scheme = url.find("://"), at = url.rfind('@');
         const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
         if (at != std::string::npos && at >= begin) url.erase(begin, at + 1 - begin);
