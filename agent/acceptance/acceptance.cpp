@@ -107,12 +107,17 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     ParsedMaps parsed;
     bool admitted = false;
     const std::string trusted = to_json(keys);
-    const auto change = [&](DesiredState& state) -> Result<void> {
-        if (settings.trust_folder) state.ranges.keys.reset();
-        if (const auto* offered = std::get_if<KeySet>(&document)) {
+    if (const auto* offered = std::get_if<KeySet>(&document)) {
+        const auto follow = [&](DesiredState& state) -> Result<void> {
+            if (settings.trust_folder) state.ranges.keys.reset();
             acceptance = KUDO_TRY(admit_keys(folder, *offered, delivery, state));
             return {};
-        }
+        };
+        KUDO_TRY(change_state(instance, follow, settings.timeout));
+        return acceptance;
+    }
+    const auto change = [&](DesiredState& state) -> Result<void> {
+        if (settings.trust_folder) state.ranges.keys.reset();
         if (to_json(trusted_keys(folder, state.ranges)) != trusted)
             return fail(fmt::format("{}: the key set has changed meanwhile; try again", delivery.source));
         const TimePoint moment = current_time_point();
@@ -127,7 +132,8 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
         admitted = acceptance.what == Accepted::Activated;
         return {};
     };
-    auto report = change_and_reconcile(instance, change, Interfaces::MayBeMissing, settings.timeout, &parsed);
+    auto report = change_and_reconcile(instance, change, settings.retries ? Asked::Delivery : Asked::Policy,
+                                       settings.timeout, &parsed, settings.retries);
     // It was compiled there, and this is what does not fit.
     if (!report && admitted && report.error().kind == ErrorKind::BadInput)
         return fail(std::move(report.error()).in(delivery.source));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Decides whether a document that arrived becomes this host's range map (or key set), and when: signature, parsing
-// (once), rules.h, then reconcile. Invariant: nothing unsigned, nothing old, nothing for somebody else, nothing that
-// would take or lose addresses by mistake gets in; what was accepted is on the disk before a packet is judged by it;
-// whatever is refused leaves the last good map judging.
+// (once), rules.h, then reconcile; a key set needs no data path. Invariant: nothing unsigned, nothing old, nothing for
+// somebody else, nothing that would take or lose addresses by mistake gets in; what was accepted is on the disk before
+// a packet is judged by it; whatever is refused leaves the last good map judging.
 #pragma once
 
 #include <chrono>
@@ -26,6 +26,7 @@ struct AcceptanceSettings {
     bool end_rollback = false;                         // the same, of a rollback
     bool trust_folder = false; // the same: forget the key set that replaced the folder of keys, trust the folder again
     std::chrono::milliseconds timeout = lock_timeout;
+    Retries* retries = nullptr; // see change_and_reconcile(); of a delivery to the service
 };
 
 enum class Accepted {
@@ -41,7 +42,7 @@ struct Acceptance {
     Accepted what{};
     std::string text; // one sentence for people: what became of it and why
     uint64_t serial = 0;
-    ReconcileReport report; // if Activated or Staged
+    ReconcileReport report; // of a range map; of a delivery to the service: if Activated or Staged
 };
 
 // BadInput: refused, and worth an alarm. Other kinds: it could not be done now.

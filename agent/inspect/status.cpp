@@ -33,6 +33,12 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     status.content_hash = hex(hash);
 
     if (!maps) return {};
+    if (!maps->lost.empty()) {
+        // As far as can be told: nothing else is known of what it should be.
+        status.policy_matches = status.serial == status.desired.ranges.active.serial;
+        if (!status.policy_matches) status.drift.push_back(maps->lost);
+        return {};
+    }
     auto slots = KUDO_TRY(read_service_slots(data_path.maps()));
     auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
@@ -44,36 +50,52 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     return {};
 }
 
+// What is wrong with the programs on an interface; empty: nothing.
+std::string hook_problem(const Attached& attached, const DesiredState& desired) {
+    if (!attached.ingress) return "no program on ingress";
+    if (!attached.egress) return "no program on egress";
+    if (desired.marks_ingress() && !attached.marks_ingress) return "no program marks incoming packets";
+    if (!attached.current) return "runs another build's programs, or counts packets twice";
+    return "";
+}
+
+std::string queue_problem(const char* direction, const QueueReport& queue) {
+    if (queue.healthy) return "";
+    return queue.problem ? queue.problem->message : fmt::format("the {} qdisc is not the requested one", direction);
+}
+
+Result<void> read_interface(DataPath& data_path, const Interface& interface, const DesiredState& desired,
+                            InterfaceStatus& line) {
+    const Attached attached = KUDO_TRY(read_attached(data_path, interface));
+    if (attached.ingress) line.ingress = hook_name(*attached.ingress);
+    if (attached.egress) line.egress = hook_name(*attached.egress);
+    line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
+    for (std::string problem : {hook_problem(attached, desired), queue_problem("uplink", line.queues.uplink),
+                                queue_problem("downlink", line.queues.downlink)})
+        if (!problem.empty()) line.problems.push_back(std::move(problem));
+    if (line.problems.empty() && !KUDO_TRY(programs_know_queues(data_path, interface, desired.queues, line.queues)))
+        line.problems.emplace_back("the programs mark for another qdisc than the one that is there");
+    return {};
+}
+
 Result<void> read_interfaces(DataPath& data_path, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
     for (const Interface& interface : wanted.present) {
-        const Attached attached = KUDO_TRY(read_attached(data_path, interface));
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;
-        if (attached.ingress) line.ingress = hook_name(*attached.ingress);
-        if (attached.egress) line.egress = hook_name(*attached.egress);
-        const bool marked = !status.desired.marks_ingress() || attached.marks_ingress;
-        if (!attached.ingress)
-            line.problem = "no program on ingress";
-        else if (!attached.egress)
-            line.problem = "no program on egress";
-        else if (!marked)
-            line.problem = "no program marks incoming packets";
-        else if (!attached.current)
-            line.problem = "runs another build's programs, or counts packets twice";
-        line.queues = KUDO_TRY(read_queues(data_path, interface, status.desired.queues));
-        for (const auto& [name, queue] :
-             {std::pair("uplink", &line.queues.uplink), {"downlink", &line.queues.downlink}})
-            if (!queue->healthy && line.problem.empty())
-                line.problem = fmt::format("the {} qdisc is not the requested one", name);
-        line.healthy = line.problem.empty();
-        if (!line.healthy) status.drift.push_back(fmt::format("{}: {}", line.name, line.problem));
+        if (auto read = read_interface(data_path, interface, status.desired, line); !read)
+            line.problems.push_back(read.error().message);
         status.interfaces.push_back(std::move(line));
     }
     for (const std::string& name : wanted.missing) {
-        status.interfaces.push_back({.name = name, .ingress = {}, .egress = {}, .problem = "no such interface now"});
-        status.drift.push_back(fmt::format("{}: {}", name, status.interfaces.back().problem));
+        status.interfaces.push_back({.name = name, .ingress = {}, .egress = {}, .problems = {"no such interface now"}});
+    }
+    for (InterfaceStatus& line : status.interfaces) {
+        line.healthy = line.problems.empty();
+        for (const std::string& problem : line.problems)
+            status.drift.push_back(problem.starts_with(line.name + ": ") ? problem
+                                                                         : fmt::format("{}: {}", line.name, problem));
     }
     if (wanted.present.empty() && wanted.missing.empty())
         status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());
@@ -104,6 +126,7 @@ Result<Status> read_once(const Instance& instance) {
         status.map_source = maps->active.source;
         status.effective = active.effective;
         status.alarms = maps->problems;
+        if (!maps->lost.empty()) status.alarms.push_back(maps->lost);
         if (active.expires && *active.expires <= wall_time())
             status.alarms.push_back(
                 fmt::format("range map {} expired at {}; it stays in effect until a newer one is accepted",
@@ -129,7 +152,7 @@ Result<Status> read_once(const Instance& instance) {
         status.drift.push_back("enabled, but no data path is loaded (a reboot?); run enable again");
         auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
         for (const Interface& interface : wanted.present)
-            status.interfaces.push_back({interface.name, interface.index, "", "", false, "nothing attached"});
+            status.interfaces.push_back({interface.name, interface.index, "", "", false, {"nothing attached"}});
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));

@@ -21,7 +21,7 @@ struct InterfaceStatus {
     std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"; empty: not attached
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;
-    std::string problem; // why not healthy; may be empty
+    std::vector<std::string> problems; // why not healthy
     InterfaceQueues queues{};
 };
 

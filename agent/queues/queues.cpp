@@ -136,40 +136,75 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     return check_replaceable(root, slot, spec.replace_qdisc);
 }
 
-Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec) {
-    const QdiscSlot slot = uplink_slot(data_path.folder(), interface);
-    const QueuePlan plan = uplink_plan(KUDO_TRY(read_root(slot)).found(), spec, interface.mtu);
-    InterfaceQueues queues;
-    queues.uplink = KUDO_TRY(ensure_root(slot, plan, spec.replace_qdisc));
-    queues.downlink = KUDO_TRY(ensure_downlink(data_path.folder(), interface, spec));
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec,
+                                      const QueuesLeftAlone& left_alone) {
+    const fs::path& folder = data_path.folder();
+    const QdiscSlot slot = uplink_slot(folder, interface);
+    InterfaceQueues queues = KUDO_TRY(read_queues(data_path, interface, spec));
+    const auto ensure = [](QueueReport& report, const std::optional<Error>& left, const auto& make) {
+        auto made = left ? fail(Error(*left)) : make();
+        if (made)
+            report = std::move(*made);
+        else
+            report.problem = std::move(made.error());
+        report.healthy &= !report.problem;
+    };
+    ensure(queues.uplink, left_alone.uplink, [&]() -> Result<QueueReport> {
+        const QueuePlan plan = uplink_plan(KUDO_TRY(read_root(slot)).found(), spec, interface.mtu);
+        return ensure_root(slot, plan, spec.replace_qdisc);
+    });
+    ensure(queues.downlink, left_alone.downlink,
+           [&]() -> Result<QueueReport> { return ensure_downlink(folder, interface, spec); });
     queues.uplink.changed |= KUDO_TRY(write_interface(data_path, interface, interface_entry(interface, spec, queues)));
-    if (!shapes_downlink(spec)) return queues;
-    const uint32_t device = KUDO_TRY(read_downlink(interface.index)).device;
-    queues.downlink.changed |=
-        KUDO_TRY(ensure_redirect(data_path.folder(), interface.index, device).in(interface.name));
+    if (!shapes_downlink(spec) || queues.downlink.problem) return queues;
+    // Only now: the programs mark for the queue that packets are redirected to.
+    ensure(queues.downlink, std::nullopt, [&]() -> Result<QueueReport> {
+        const uint32_t device = KUDO_TRY(read_downlink(interface.index)).device;
+        QueueReport report = queues.downlink;
+        report.changed |= KUDO_TRY(ensure_redirect(folder, interface.index, device).in(interface.name));
+        return report;
+    });
     return queues;
 }
 
 Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec) {
     const fs::path& folder = data_path.folder();
-    const Root root = KUDO_TRY(read_root(uplink_slot(folder, interface)));
-    InterfaceQueues queues{root.report(uplink_plan(root.found(), spec, interface.mtu)), without_downlink(spec)};
+    const QdiscSlot slot = uplink_slot(folder, interface);
+    const Root root = KUDO_TRY(read_root(slot));
+    const QueuePlan plan = uplink_plan(root.found(), spec, interface.mtu);
+    InterfaceQueues queues{root.report(plan), without_downlink(spec)};
+    if (!queues.uplink.healthy && !plan.candidates.empty())
+        if (auto replaceable = check_replaceable(root, slot, spec.replace_qdisc); !replaceable)
+            queues.uplink.problem = std::move(replaceable.error());
     const Downlink downlink = KUDO_TRY(read_downlink(interface.index));
+    const auto down = [&](std::string why) {
+        queues.downlink.healthy = false;
+        queues.downlink.problem = Error{ErrorKind::Failed, fmt::format("{}: {}", interface.name, why), 0};
+        queues.downlink.why = std::move(why);
+    };
     if (!shapes_downlink(spec)) {
         queues.downlink.healthy = !fs::exists(downlink_marker(folder, interface.index));
     } else if (downlink.device == 0) {
-        queues.downlink.why = "its IFB device is gone";
-        queues.downlink.healthy = false;
+        down("its IFB device is gone; incoming packets are not shaped");
     } else {
         const Root below = KUDO_TRY(read_root(downlink_slot(folder, interface.index, downlink.device)));
         queues.downlink = below.report(downlink_plan(interface, spec));
         queues.downlink.found = "no queue";
-        queues.downlink.healthy &= downlink.works();
+        if (!downlink.up)
+            down("its IFB device is down");
+        else if (!downlink.redirected)
+            down("incoming packets are not redirected to its IFB device");
+        else if (!downlink.works())
+            down("incoming packets are redirected to another device than its IFB");
     }
+    return queues;
+}
+
+Result<bool> programs_know_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec,
+                                  const InterfaceQueues& queues) {
     const kudo_interface wanted = interface_entry(interface, spec, queues);
     const kudo_interface present = KUDO_TRY(read_interface(data_path, interface.index));
-    queues.uplink.healthy &= std::memcmp(&present, &wanted, sizeof wanted) == 0;
-    return queues;
+    return std::memcmp(&present, &wanted, sizeof wanted) == 0;
 }
 
 Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {

@@ -23,11 +23,22 @@ struct InterfaceQueues {
 // BadInput, before anything is changed, if the spec is not possible on this interface.
 Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& spec);
 
-// Makes it so. Needs the tc ingress program to mark for the downlink's queue: see attachment.h.
-Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec);
+// Queues that are to be left alone, and what was wrong with them.
+struct QueuesLeftAlone {
+    std::optional<Error> uplink, downlink;
+};
+// Makes it so, one direction after the other: what is wrong with one is its report's problem, and the other's is made
+// nevertheless. Needs the tc ingress program to mark for the downlink's queue: see attachment.h. An Error: neither
+// could be looked at, or the programs could not be told.
+Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec,
+                                      const QueuesLeftAlone& left_alone = {});
 
-// What is there now, against the spec. Read-only.
+// What is there now, against the spec, and what keeps it from being that. Read-only.
 Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec);
+
+// Do the programs mark for the queues that were read?
+Result<bool> programs_know_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec,
+                                  const InterfaceQueues& queues);
 
 // Restores what was there. `folder`: the data path's. True if there was anything.
 Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);

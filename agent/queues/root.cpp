@@ -175,8 +175,11 @@ QueueReport Root::report(const QueuePlan& plan) const {
     QueueReport report;
     report.found = found().text();
     report.chosen = tree ? std::string(queue_kind_name(tree->kind)) : present.found().kind;
-    report.why = tree ? plan.why_with(*tree) : plan.why;
     report.healthy = plan.candidates.empty() ? !saved : tree != nullptr;
+    if (tree)
+        report.why = plan.why_with(*tree);
+    else
+        report.why = plan.candidates.empty() ? plan.why : fmt::format("not the requested qdisc ({})", plan.why);
     if (tree) report.priorities = tree->priorities;
     return report;
 }

@@ -41,6 +41,7 @@ struct QueueReport {
     std::string why;    // a sentence
     bool changed = false;
     bool healthy = true;                                // it is what was asked for
+    std::optional<Error> problem{};                     // why not, where that is known
     std::array<uint32_t, KUDO_TREATMENTS> priorities{}; // skb->priority by kudo_treatment, for the programs
 };
 

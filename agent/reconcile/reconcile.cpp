@@ -3,149 +3,161 @@
 #include "agent/datapath/pin_folder.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
+#include <tuple>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "agent/attach/attachment.h"
 #include "agent/datapath/generation.h"
-#include "agent/datapath/slot_names.h"
-#include "agent/netlink/interfaces.h"
 #include "agent/queues/queues.h"
+#include "agent/reconcile/plan.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
-#include "agent/state/wanted_interfaces.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
-#include "maps/compile/combine.h"
-#include "maps/compile/service_slots.h"
 
 namespace kudo {
 namespace {
 
-// The data path with this policy active; made if there is none.
-Result<DataPath> ensure_policy(const Instance& instance, const DesiredState& desired, const CompiledPolicy& compiled,
-                               ReconcileReport& report) {
-    auto data_path = DataPath::open(instance);
-    if (!data_path && data_path.error().kind != ErrorKind::NotEnabled) return data_path;
-    if (!data_path) {
+// The kernel's objects on their way to what a plan wants.
+class Reconciling {
+public:
+    Reconciling(const Instance& instance, const DesiredState& desired, const Plan& plan, Asked asked, Retries* retries)
+        : instance_(instance), desired_(desired), plan_(plan), asked_(asked), retries_(retries) {
+        report_.warnings = plan.wanted.warnings;
+        report_.problems = plan.problems;
+        report_.serial = plan.serial;
+        report_.source = plan.source;
+        if (!plan.compiled) return;
+        report_.prefixes4 = plan.compiled->entries4.size();
+        report_.prefixes6 = plan.compiled->entries6.size();
+    }
+
+    // An Error: there is no data path to go on with, or not with the policy that the caller asked for.
+    Result<ReconcileReport> run() {
+        KUDO_TRY(ensure_data_path());
+        if (plan_.knows_interfaces) {
+            for (const Interface& interface : plan_.wanted.present)
+                ensure_interface(interface);
+            release_unwanted();
+        }
+        data_path_->remove_foreign_programs();
+        report_.generation = KUDO_TRY(active_generation(data_path_->maps()));
+        return std::move(report_);
+    }
+
+private:
+    // Tries `make` unless it is too early to do so again. What is wrong is noted under the object's name.
+    template <typename Make> bool attempt(const std::string& object, const Make& make) {
+        Result<void> made;
+        if (auto left = retries_ ? retries_->not_yet(object) : std::nullopt) {
+            made = fail(std::move(*left));
+        } else {
+            made = make();
+            note(object, made ? std::nullopt : std::optional(made.error()));
+        }
+        if (!made) report_.problems.push_back({object, std::move(made.error())});
+        return made.has_value();
+    }
+    void note(const std::string& object, const std::optional<Error>& error) {
+        if (!retries_) return;
+        if (error)
+            retries_->failed(object, *error);
+        else
+            retries_->worked(object);
+    }
+
+    Result<void> ensure_data_path() {
+        KUDO_TRY(prepare_pin_folder(instance_));
+        auto present = DataPath::open(instance_);
+        if (present) {
+            data_path_.emplace(std::move(*present));
+            if (!plan_.compiled) return {};
+            if (asked_ != Asked::Nothing) return ensure_policy();
+            attempt("policy", [&] { return ensure_policy(); }); // else the generation that is there goes on judging
+            return {};
+        }
+        if (present.error().kind != ErrorKind::NotEnabled) return fail(std::move(present.error()));
+        if (!plan_.compiled) return fail(Error(plan_.problems.front().error));
         // Somebody has deleted pins by hand: what is left is no data path.
-        if (std::filesystem::exists(instance.layout())) KUDO_TRY(teardown(instance));
-        KUDO_TRY(prepare_pin_folder(instance));
-        report.changed = true;
-        return DataPath::create(instance, desired.max_flows, [&](DataPath& fresh) -> Result<void> {
-            KUDO_TRY(publish(fresh.maps(), compiled));
+        if (std::filesystem::exists(instance_.layout())) {
+            KUDO_TRY(teardown(instance_));
+            KUDO_TRY(prepare_pin_folder(instance_));
+        }
+        data_path_.emplace(
+            KUDO_TRY(DataPath::create(instance_, desired_.max_flows, [&](DataPath& fresh) -> Result<void> {
+                KUDO_TRY(publish(fresh.maps(), *plan_.compiled));
+                return {};
+            })));
+        report_.changed = true;
+        return {};
+    }
+
+    Result<void> ensure_policy() {
+        if (auto active = read_active(data_path_->maps()); active && active->generation != 0) {
+            const auto hash = active->hash();
+            if (std::equal(hash.begin(), hash.end(), plan_.compiled->policy->content_hash)) return {};
+        }
+        KUDO_TRY(publish(data_path_->maps(), *plan_.compiled));
+        report_.changed = true;
+        return {};
+    }
+
+    void ensure_interface(const Interface& interface) {
+        InterfaceReport line;
+        line.name = interface.name;
+        const bool attached = attempt(interface.name + " hooks", [&]() -> Result<void> {
+            auto result = KUDO_TRY(attach(*data_path_, interface, desired_.attach_options()));
+            report_.changed |= result.changed;
+            line.ingress = hook_name(*result.attached.ingress);
+            line.egress = hook_name(*result.attached.egress);
+            line.note = std::move(result.note);
             return {};
         });
+        // The programs mark for a queue before packets have to go through it.
+        if (attached) ensure_queues_of(interface, line);
+        report_.interfaces.push_back(std::move(line));
     }
-    if (auto active = read_active(data_path->maps()); active && active->generation != 0) {
-        const auto hash = active->hash();
-        if (std::equal(hash.begin(), hash.end(), compiled.policy->content_hash)) return data_path;
+
+    void ensure_queues_of(const Interface& interface, InterfaceReport& line) {
+        const std::string up = interface.name + " uplink", down = interface.name + " downlink";
+        QueuesLeftAlone left_alone;
+        if (retries_) left_alone = {retries_->not_yet(up), retries_->not_yet(down)};
+        auto queues = ensure_queues(*data_path_, interface, desired_.queues, left_alone);
+        if (!queues) {
+            report_.problems.push_back({interface.name + " queues", std::move(queues.error())});
+            return;
+        }
+        for (const auto& [object, queue, left] : {std::tuple(up, &queues->uplink, left_alone.uplink.has_value()),
+                                                  {down, &queues->downlink, left_alone.downlink.has_value()}}) {
+            report_.changed |= queue->changed;
+            if (!left) note(object, queue->problem);
+            if (queue->problem) report_.problems.push_back({object, *queue->problem});
+        }
+        line.queues = std::move(*queues);
     }
-    KUDO_TRY(publish(data_path->maps(), compiled));
-    report.changed = true;
-    return data_path;
-}
 
-Result<void> ensure_attachments(DataPath& data_path, const DesiredState& desired,
-                                const std::vector<Interface>& interfaces, ReconcileReport& report) {
-    for (const Interface& interface : interfaces) {
-        auto result = KUDO_TRY(attach(data_path, interface, desired.attach_options()));
-        // The programs mark for the queue before packets have to go through it.
-        auto queues = KUDO_TRY(ensure_queues(data_path, interface, desired.queues));
-        report.changed |= result.changed || queues.uplink.changed || queues.downlink.changed;
-        report.interfaces.push_back({interface.name, std::string(hook_name(*result.attached.ingress)),
-                                     std::string(hook_name(*result.attached.egress)), result.note, std::move(queues)});
+    void release_unwanted() {
+        const auto& wanted = plan_.wanted.present;
+        for (const uint32_t index : held_interfaces(data_path_->folder())) {
+            if (std::ranges::find(wanted, index, &Interface::index) != wanted.end()) continue;
+            attempt(fmt::format("interface #{}", index), [&]() -> Result<void> {
+                report_.changed |= KUDO_TRY(release_interfaces(data_path_->folder(), index));
+                return {};
+            });
+        }
     }
-    for (const uint32_t index : held_interfaces(data_path.folder())) {
-        if (std::ranges::find(interfaces, index, &Interface::index) != interfaces.end()) continue;
-        report.changed |= KUDO_TRY(release_interfaces(data_path.folder(), index));
-    }
-    return {};
-}
 
-// How many chosen services have no slot yet.
-std::size_t without_slot(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots) {
-    return static_cast<std::size_t>(std::ranges::count_if(map.services, [&](const Service& service) {
-        return is_chosen(service, options) && !slots.contains(slot_name(service.name));
-    }));
-}
-
-// When each service was last asked for by a map: the number of its entry in the history.
-std::map<std::string, std::size_t, std::less<>> last_asked_for(const Instance& instance, const RangeLedger& ledger) {
-    std::map<std::string, std::size_t, std::less<>> last;
-    for (std::size_t number = 0; number < ledger.history.size(); number++) {
-        const HistoryEntry& entry = ledger.history[number];
-        if (!entry.took_effect()) continue;
-        const auto map = load_document(instance, entry.map.hash);
-        if (!map) continue;
-        for (const Service& service : map->services)
-            last[service.name] = number + 1;
-    }
-    return last;
-}
-
-// The slots that no packet can be counted for now, those of the longest unused names first, as far as the history of
-// range maps tells.
-Result<std::vector<uint8_t>> reusable_slots(const Instance& instance, const RangeLedger& ledger,
-                                            const DataPath& data_path, const ServiceSlots& slots) {
-    auto idle = KUDO_TRY(idle_slots(data_path.maps(), slots));
-    const auto last = last_asked_for(instance, ledger);
-    std::map<uint8_t, std::size_t> asked;
-    for (const auto& [name, slot] : slots)
-        if (const auto found = last.find(parts_of(name).service); found != last.end()) asked[slot] = found->second;
-    std::ranges::sort(idle, {}, [&](uint8_t slot) {
-        const auto found = asked.find(slot);
-        return std::pair(found == asked.end() ? 0 : found->second, slot);
-    });
-    return idle;
-}
-
-// What a desired state comes to. All that can be wrong with it is found here, before anything is changed.
-struct Plan {
-    CompiledPolicy compiled; // with the service slots of the data path that is there
-    WantedInterfaces wanted;
-    bool reduced = false; // not all that is early or retiring fits
+    const Instance& instance_;
+    const DesiredState& desired_;
+    const Plan& plan_;
+    const Asked asked_;
+    Retries* const retries_;
+    ReconcileReport report_;
+    std::optional<DataPath> data_path_;
 };
-Result<Plan> plan(const Instance& instance, const DesiredState& desired, Interfaces interfaces, ParsedMaps* parsed) {
-    ServiceSlots slots;
-    std::vector<uint8_t> reusable;
-    const auto data_path = DataPath::open(instance);
-    if (data_path) {
-        slots = KUDO_TRY(read_service_slots(data_path->maps()));
-        auto size = KUDO_TRY(map_size(data_path->maps().flows4.get()));
-        if (size != desired.max_flows)
-            return bad_input(fmt::format("--max-flows {}: the flow table has {} entries and keeps them until disable",
-                                         desired.max_flows, size));
-    }
-    auto maps = KUDO_TRY(load_honoured_maps(instance, desired, parsed));
-    const CompileOptions options = desired.compile_options();
-    if (data_path && slots.size() + without_slot(maps.combined(), options, slots) >= KUDO_MAX_SERVICES)
-        reusable = KUDO_TRY(reusable_slots(instance, desired.ranges, *data_path, slots));
-    const std::size_t problems = maps.problems.size();
-    auto compiled = KUDO_TRY(compile_honoured(maps, options, slots, reusable));
-    const bool reduced = maps.problems.size() > problems;
-    auto wanted = KUDO_TRY(find_wanted_interfaces(desired, interfaces == Interfaces::MustExist));
-    for (const Interface& interface : wanted.present)
-        KUDO_TRY(check_queues(instance, interface, desired.queues));
-    std::ranges::move(maps.problems, std::back_inserter(wanted.warnings));
-    return Plan{std::move(compiled), std::move(wanted), reduced};
-}
-
-Result<ReconcileReport> reconcile(const Instance& instance, const DesiredState& desired, const Plan& plan) {
-    ReconcileReport report;
-    report.warnings = plan.wanted.warnings;
-    report.prefixes4 = plan.compiled.entries4.size();
-    report.prefixes6 = plan.compiled.entries6.size();
-    KUDO_TRY(prepare_pin_folder(instance));
-    auto data_path = KUDO_TRY(ensure_policy(instance, desired, plan.compiled, report));
-    KUDO_TRY(ensure_attachments(data_path, desired, plan.wanted.present, report));
-    data_path.remove_foreign_programs();
-    report.generation = KUDO_TRY(active_generation(data_path.maps()));
-    return report;
-}
 
 // Forgets a state that says no more than if the agent had never been here.
 Result<void> save_or_forget(const Instance& instance, const DesiredState& state) {
@@ -153,44 +165,56 @@ Result<void> save_or_forget(const Instance& instance, const DesiredState& state)
                                                   : forget_desired_state(instance);
 }
 
-// Makes the kernel equal to a state that is saved. If that fails, goes back to `before`.
+// Makes the kernel equal to a state that is saved.
 Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState& before, const DesiredState& desired,
-                                   const Plan& to_do, ParsedMaps* parsed) {
-    // Somebody has deleted our pins: filters and queues, which have no owner, are still there. As long as they are,
-    // nothing is built: with new pins nobody would look for them again.
+                                   const Plan& plan, Asked asked, Retries* retries) {
+    // Somebody has deleted our pins: filters and queues, which have no owner, are still there.
     Result<void> orphans;
     if (before.enabled && !std::filesystem::exists(instance.layout())) orphans = remove_orphans();
-    Result<ReconcileReport> report = orphans ? reconcile(instance, desired, to_do) : fail(orphans.error());
-    if (report) return report;
-    spdlog::debug("going back: {}", report.error().message);
-    DesiredState restored = before;
-    keep_highest(restored.ranges, desired.ranges);
-    KUDO_TRY(save_or_forget(instance, restored));
-    if (!orphans) return report;
-    if (!before.enabled) {
-        if (auto removed = teardown(instance); !removed) spdlog::debug("{}", removed.error().message);
-    } else if (auto old = plan(instance, restored, Interfaces::MayBeMissing, parsed); old) {
-        if (auto back = reconcile(instance, restored, *old); !back) spdlog::debug("{}", back.error().message);
-    }
+    auto report = Reconciling(instance, desired, plan, asked, retries).run();
+    if (report && !orphans) report->problems.push_back({"what deleted pins have left", std::move(orphans.error())});
     return report;
 }
 
+// Saves the state that the failed change was made to.
+Result<void> go_back(const Instance& instance, const DesiredState& before, const DesiredState& desired) {
+    DesiredState restored = before;
+    keep_highest(restored.ranges, desired.ranges);
+    KUDO_TRY(save_or_forget(instance, restored));
+    if (before.enabled) return {};
+    return teardown(instance);
+}
+
+bool same_options(const DesiredState& before, const DesiredState& desired) {
+    DesiredState with_maps_of_before = desired;
+    with_maps_of_before.ranges = before.ranges;
+    return is_same(before, with_maps_of_before);
+}
+
 Result<ReconcileReport> change_locked(const Instance& instance,
-                                      const std::function<Result<void>(DesiredState&)>& change, Interfaces interfaces,
-                                      ParsedMaps* parsed) {
+                                      const std::function<Result<void>(DesiredState&)>& change, Asked asked,
+                                      ParsedMaps* parsed, Retries* retries) {
     auto before = KUDO_TRY(load_desired_state(instance));
     DesiredState desired = before;
     KUDO_TRY(change(desired));
-    std::optional<Plan> to_do;
-    if (desired.enabled) to_do = KUDO_TRY(plan(instance, desired, interfaces, parsed));
-    if (!is_same(before, desired)) KUDO_TRY(save_or_forget(instance, desired));
-    if (!to_do) return ReconcileReport{};
-    auto report = apply_plan(instance, before, desired, *to_do, parsed);
-    if (!report || !to_do->reduced) return report;
+    const bool changed = !is_same(before, desired);
+    if (!changed && asked == Asked::Delivery) return ReconcileReport{};
+    std::optional<Plan> plan;
+    if (desired.enabled) plan = KUDO_TRY(make_plan(instance, desired, asked, same_options(before, desired), parsed));
+    if (changed) KUDO_TRY(save_or_forget(instance, desired));
+    if (!plan) return ReconcileReport{};
+    auto report = apply_plan(instance, before, desired, *plan, asked, retries);
+    if (!report) {
+        if (!changed) return report;
+        spdlog::debug("going back: {}", report.error().message);
+        if (auto back = go_back(instance, before, desired); !back) spdlog::debug("{}", back.error().message);
+        return report;
+    }
+    if (!plan->reduced) return report;
     // The generation that is gone may have had the slots that were missing.
-    auto now_that_fits = plan(instance, desired, Interfaces::MayBeMissing, parsed);
+    const auto now_that_fits = make_plan(instance, desired, Asked::Nothing, true, parsed);
     if (!now_that_fits) return report;
-    auto whole = apply_plan(instance, desired, desired, *now_that_fits, parsed);
+    auto whole = apply_plan(instance, desired, desired, *now_that_fits, Asked::Nothing, retries);
     if (whole) whole->changed |= report->changed;
     return whole;
 }
@@ -198,16 +222,24 @@ Result<ReconcileReport> change_locked(const Instance& instance,
 } // namespace
 
 Result<ReconcileReport> change_and_reconcile(const Instance& instance,
-                                             const std::function<Result<void>(DesiredState&)>& change,
-                                             Interfaces interfaces, std::chrono::milliseconds timeout,
-                                             ParsedMaps* parsed) {
+                                             const std::function<Result<void>(DesiredState&)>& change, Asked asked,
+                                             std::chrono::milliseconds timeout, ParsedMaps* parsed, Retries* retries) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
     const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
-    auto report = change_locked(instance, change, interfaces, parsed);
+    auto report = change_locked(instance, change, asked, parsed, retries);
     // Documents that no state names: of this change if it failed, of older ones if not.
     if (const auto state = load_desired_state(instance)) prune_range_maps(instance, *state);
     return report;
+}
+
+Result<void> change_state(const Instance& instance, const std::function<Result<void>(DesiredState&)>& change,
+                          std::chrono::milliseconds timeout) {
+    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
+    const DesiredState before = KUDO_TRY(load_desired_state(instance));
+    DesiredState desired = before;
+    KUDO_TRY(change(desired));
+    return is_same(before, desired) ? Result<void>{} : save_or_forget(instance, desired);
 }
 
 Result<bool> disable(const Instance& instance) {
@@ -223,7 +255,9 @@ Result<bool> disable(const Instance& instance) {
     if (was_enabled || !state) {
         desired.enabled = false;
         saved = save_desired_state(instance, desired);
+        if (!saved && state && mark_not_enabled(instance)) saved = {};
     }
+    remove_unlocked_file(instance.service_lock());
     if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
     KUDO_TRY(teardown(instance));
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));

@@ -30,7 +30,7 @@ bool ServiceAlarms::raise(const std::string& source, const std::string& text) {
         raise_alarm(desired.ranges.alarms, source, text, now);
         return {};
     };
-    const auto stored = change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_lock_timeout);
+    const auto stored = change_state(instance_, change, service_lock_timeout);
     if (!stored) return warn_once(stored.error().message), false;
     next = Clock::now() + between_alarms;
     if (next_.size() > max_remembered) next_.clear();

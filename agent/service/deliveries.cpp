@@ -13,9 +13,10 @@ constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
 constexpr std::size_t max_waiting = 64; // a source brings again what found no room
 } // namespace
 
-Deliveries::Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms)
+Deliveries::Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms, Retries& retries)
     : instance_(instance), settings_(std::move(settings)), alarms_(alarms), retry_(first_retry) {
     settings_.timeout = service_lock_timeout;
+    settings_.retries = &retries;
 }
 
 void Deliveries::add(Delivery delivery) {

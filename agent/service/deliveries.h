@@ -13,7 +13,7 @@ namespace kudo {
 
 class Deliveries {
 public:
-    Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms);
+    Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms, Retries& retries);
 
     void add(Delivery delivery);
     // When decide() has something to do.

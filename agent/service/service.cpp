@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "agent/service/service.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -19,7 +18,7 @@
 #include "agent/service/source_problems.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/event_loop.h"
-#include "agent/system/files.h"
+#include "agent/system/lock.h"
 #include "agent/system/sd_notify.h"
 
 namespace kudo {
@@ -38,16 +37,29 @@ sigset_t ending_signals() {
     return signals;
 }
 
-// Held while the service runs; the kernel releases it however that ends.
-Result<Fd> take_service_lock(const Instance& instance) {
-    KUDO_TRY(make_folder(instance.state_dir));
-    const auto path = instance.state_dir / "service.lock";
-    Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return fail_errno(path.string() + ": cannot open");
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-        return fail(fmt::format("{}: another kudo-agent run uses this state directory", path.string()), errno);
-    return fd;
-}
+// Held while the service runs; the kernel releases it however that ends. The file goes with the service; that of one
+// that was killed stays until `disable`.
+class ServiceLock {
+public:
+    static Result<ServiceLock> take(const Instance& instance) {
+        auto fd = lock_file(instance.service_lock());
+        if (!fd && fd.error().number == EWOULDBLOCK)
+            return fail(
+                fmt::format("{}: another kudo-agent run uses this state directory", instance.service_lock().string()),
+                EWOULDBLOCK);
+        return ServiceLock(instance.service_lock(), KUDO_TRY(std::move(fd)));
+    }
+    ServiceLock(ServiceLock&&) = default;
+    ServiceLock& operator=(ServiceLock&&) = delete;
+    ~ServiceLock() {
+        if (fd_) unlink(file_.c_str());
+    }
+
+private:
+    ServiceLock(std::filesystem::path file, Fd fd) : file_(std::move(file)), fd_(std::move(fd)) {}
+    std::filesystem::path file_;
+    Fd fd_;
+};
 
 class RunningService {
 public:
@@ -57,11 +69,11 @@ public:
           alarms_(instance_, 2 * settings_.reread_every + settings_.reconcile_every),
           // A whole re-read, and the time for its response, may heal it.
           source_problems_(alarms_, settings_.reread_every + settings_.reconcile_every),
-          deliveries_(instance_, settings_.acceptance, alarms_) {}
+          deliveries_(instance_, settings_.acceptance, alarms_, retries_) {}
 
     Result<void> run() {
         KUDO_TRY(check_capabilities());
-        auto lock = KUDO_TRY(take_service_lock(instance_));
+        const auto lock = KUDO_TRY(ServiceLock::take(instance_));
         KUDO_TRY(set_up());
         tick();
         read_sources();
@@ -94,7 +106,9 @@ private:
         KUDO_TRY(loop_->watch(clock_.get(), [this] { on_clock(); }));
         links_.emplace(KUDO_TRY(LinkEvents::open()));
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
-            if (links_->take()) next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
+            if (!links_->take()) return;
+            retries_.try_all();
+            next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
         }));
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
@@ -150,32 +164,51 @@ private:
     void tick() {
         next_tick_ = Clock::now() + settings_.reconcile_every;
         const TimePoint moment = current_time_point();
-        const auto pass_time = [&](Staged staged) {
-            const auto change = [&](DesiredState& state) -> Result<void> {
-                const std::vector<Alarm> before = state.ranges.alarms;
-                advance(state.ranges, settings_.acceptance.grace, moment, staged);
-                forget_old_alarms(state.ranges.alarms, moment.now);
-                alarms_.end(state.ranges, before);
-                return {};
-            };
-            return change_and_reconcile(instance_, change, Interfaces::MayBeMissing, service_lock_timeout);
-        };
-        auto report = pass_time(Staged::Activate);
-        if (!report && report.error().kind == ErrorKind::BadInput) {
-            // A staged map that does not fit what was enabled since. Everything else goes on.
-            const std::string text = "the staged range map cannot take effect: " + report.error().message;
-            alarms_.warn_once(text);
-            alarms_.raise("staged", text);
-            report = pass_time(Staged::Leave);
-        }
+        if (is_staged_map_due(moment.now)) activate_staged(moment);
+        const auto report = pass_time(moment, Staged::Leave, Asked::Nothing);
         if (!report) {
             alarms_.warn_once(report.error().message);
             if (report.error().number == EWOULDBLOCK) next_tick_ = Clock::now() + lock_retry;
         } else {
-            alarms_.all_well();
-            if (report->changed) spdlog::info("reconciled: generation {}", report->generation);
+            log(*report);
         }
         report_status();
+    }
+
+    Result<ReconcileReport> pass_time(const TimePoint& moment, Staged staged, Asked asked) {
+        const auto change = [&](DesiredState& state) -> Result<void> {
+            const std::vector<Alarm> before = state.ranges.alarms;
+            advance(state.ranges, settings_.acceptance.grace, moment, staged);
+            forget_old_alarms(state.ranges.alarms, moment.now);
+            alarms_.end(state.ranges, before);
+            return {};
+        };
+        return change_and_reconcile(instance_, change, asked, service_lock_timeout, nullptr, &retries_);
+    }
+
+    bool is_staged_map_due(Time now) const {
+        const auto state = load_desired_state(instance_);
+        const AcceptedMap* next = state ? next_staged(state->ranges) : nullptr;
+        return next && next->effective <= now;
+    }
+
+    // One that does not fit what was enabled since, or cannot be published now, keeps nothing else from going on.
+    void activate_staged(const TimePoint& moment) {
+        const auto report = pass_time(moment, Staged::Activate, Asked::Policy);
+        if (report) return log(*report);
+        if (report.error().number == EWOULDBLOCK) return;
+        const std::string text = "the staged range map cannot take effect: " + report.error().message;
+        alarms_.warn_once(text);
+        alarms_.raise("staged", text);
+    }
+
+    void log(const ReconcileReport& report) {
+        if (report.problems.empty() && report.warnings.empty()) alarms_.all_well();
+        for (const std::string& warning : report.warnings)
+            alarms_.warn_once(warning);
+        for (const Problem& problem : report.problems)
+            alarms_.warn_once(problem.text());
+        if (report.changed) spdlog::info("reconciled: generation {}", report.generation);
     }
 
     void report_status() {
@@ -196,6 +229,7 @@ private:
     bool ended_ = false;
     Clock::time_point next_tick_{}, next_reread_{};
     ServiceAlarms alarms_;
+    Retries retries_;
     SourceProblems source_problems_;
     Deliveries deliveries_;
     const Deliver deliver_ = [this](Delivery delivery) { deliveries_.add(std::move(delivery)); };

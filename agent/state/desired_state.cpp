@@ -88,6 +88,10 @@ constexpr std::string_view state_format = "kudo-agent-state/3";
 std::filesystem::path state_file(const Instance& instance) {
     return instance.state_dir / "state.json";
 }
+// The state of a host whose disk had no room to write that it is not enabled any more: a rename needs none.
+std::filesystem::path disabled_file(const Instance& instance) {
+    return instance.state_dir / "state.json.disabled";
+}
 // What must outlive a damaged state: see rollback_protection().
 std::filesystem::path protection_file(const Instance& instance) {
     return instance.state_dir / "range-floor.json";
@@ -158,12 +162,16 @@ CompileOptions DesiredState::compile_options() const {
 }
 
 Result<DesiredState> load_desired_state(const Instance& instance) {
-    const auto path = state_file(instance);
+    auto path = state_file(instance);
     auto content = read_file(path, state_max_bytes);
+    const bool disabled = !content && content.error().number == ENOENT;
+    if (disabled) content = read_file(path = disabled_file(instance), state_max_bytes);
     if (!content && content.error().number == ENOENT) return fresh_state(instance);
     const std::string text = KUDO_TRY(std::move(content));
     try {
-        return desired_state_from(Json::parse(text));
+        DesiredState state = desired_state_from(Json::parse(text));
+        if (disabled) state.enabled = false;
+        return state;
     } catch (const std::exception& exception) {
         return fail(fmt::format("{}: not a state file of this version ({}); move it away and run enable again",
                                 path.string(), exception.what()));
@@ -187,11 +195,19 @@ Result<void> save_desired_state(const Instance& instance, const DesiredState& st
                                 state_file(instance).string(), state_max_bytes));
     KUDO_TRY(make_folder(instance.state_dir));
     KUDO_TRY(save_protection(instance, state.ranges));
-    return replace_file(state_file(instance), content);
+    KUDO_TRY(replace_file(state_file(instance), content));
+    unlink(disabled_file(instance).c_str());
+    return {};
+}
+
+Result<void> mark_not_enabled(const Instance& instance) {
+    if (rename(state_file(instance).c_str(), disabled_file(instance).c_str()) != 0 && errno != ENOENT)
+        return fail_errno(state_file(instance).string() + ": cannot rename");
+    return {};
 }
 
 Result<void> forget_desired_state(const Instance& instance) {
-    for (const auto& file : {state_file(instance), protection_file(instance)})
+    for (const auto& file : {state_file(instance), protection_file(instance), disabled_file(instance)})
         for (const char* suffix : {"", ".new"}) {
             const std::string path = file.string() + suffix;
             if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path + ": cannot remove");

@@ -47,6 +47,8 @@ Result<DesiredState> load_desired_state(const Instance& instance);
 // Would they be saved as the same bytes?
 bool is_same(const DesiredState& a, const DesiredState& b);
 Result<void> save_desired_state(const Instance& instance, const DesiredState& state);
+// Where a state that is not enabled cannot be saved, for want of room: makes the one that is there mean that.
+Result<void> mark_not_enabled(const Instance& instance);
 // Deletes the file: as if the agent had never been here.
 Result<void> forget_desired_state(const Instance& instance);
 

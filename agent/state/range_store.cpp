@@ -34,6 +34,20 @@ Result<RangeMap> read_document(const Instance& instance, const std::string& hash
     return parse_range_map(*json, path.string());
 }
 
+std::string source_of(const AcceptedMap& map) {
+    return map.hash.empty() ? "built-in" : map.source;
+}
+
+// The newest that was in effect before and can still be read.
+StoredRangeMap last_readable(const Instance& instance, const RangeLedger& ledger, ParsedMaps* parsed) {
+    for (auto entry = ledger.history.rbegin(); entry != ledger.history.rend(); ++entry) {
+        if (!entry->took_effect() || entry->map.hash == ledger.active.hash) continue;
+        if (auto map = load_document(instance, entry->map.hash, parsed))
+            return {std::move(*map), source_of(entry->map)};
+    }
+    return {built_in_range_map(), "built-in"};
+}
+
 } // namespace
 
 Result<RangeMap> load_document(const Instance& instance, const std::string& hash, ParsedMaps* parsed) {
@@ -50,10 +64,18 @@ RangeMap HonouredMaps::combined() const {
 }
 
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state, ParsedMaps* parsed) {
-    const AcceptedMap& active = state.ranges.active;
     HonouredMaps maps;
-    maps.active.map = KUDO_TRY(load_document(instance, active.hash, parsed));
-    maps.active.source = active.hash.empty() ? "built-in" : active.source;
+    auto active = load_document(instance, state.ranges.active.hash, parsed);
+    if (!active && active.error().kind == ErrorKind::NotPermitted) return fail(std::move(active.error()));
+    if (active) {
+        maps.active = {std::move(*active), source_of(state.ranges.active)};
+    } else {
+        maps.active = last_readable(instance, state.ranges, parsed);
+        maps.lost =
+            fmt::format("the document of range map {}, which is in effect, is lost ({}); until it is applied "
+                        "again, range map {} ({}) takes its place wherever a policy has to be compiled",
+                        state.ranges.active.serial, active.error().message, maps.active.map.serial, maps.active.source);
+    }
     const auto add = [&](std::vector<RangeMap>& to, const std::string& hash) {
         auto document = load_document(instance, hash, parsed);
         if (document)

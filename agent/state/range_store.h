@@ -30,9 +30,13 @@ struct HonouredMaps {
     std::vector<RangeMap> staged, retiring; // those whose additions are honoured; newest first
     // Staged and retiring documents that cannot be read are left out and told here: they must not keep a good map out.
     std::vector<std::string> problems;
+    // Why `active` is not the map in effect but the last one before it that can be read, in the end the built-in one;
+    // empty: it is.
+    std::string lost;
 
     [[nodiscard]] RangeMap combined() const;
 };
+// Errors: NotPermitted.
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state,
                                         ParsedMaps* parsed = nullptr);
 // Where not all of it fits (services over one address, slots), first the oldest retiring maps are left out of `maps`,

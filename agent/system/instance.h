@@ -16,6 +16,8 @@ struct Instance {
 
     // kudo-agent's folder within the bpffs.
     [[nodiscard]] std::filesystem::path pins() const { return bpffs / "kudo-agent"; }
+    // Locked by the service while it runs.
+    [[nodiscard]] std::filesystem::path service_lock() const { return state_dir / "service.lock"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -34,11 +35,11 @@ std::string holder_of(int fd) {
     return {};
 }
 
-// A folder that has been removed and made again locks nobody out.
-bool is_at(int fd, const std::filesystem::path& folder) {
+// One that has been removed and made again locks nobody out.
+bool is_at(int fd, const std::filesystem::path& path) {
     struct stat held {
     }, there{};
-    return fstat(fd, &held) == 0 && stat(folder.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+    return fstat(fd, &held) == 0 && stat(path.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
            held.st_dev == there.st_dev;
 }
 
@@ -67,6 +68,21 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
                         EWOULDBLOCK);
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+}
+
+Result<Fd> lock_file(const std::filesystem::path& file) {
+    KUDO_TRY(make_folder(file.parent_path()));
+    while (true) {
+        Fd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (!fd) return fail_errno(file.string() + ": cannot open");
+        if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno(file.string() + ": cannot lock");
+        if (is_at(fd.get(), file)) return fd;
+    }
+}
+
+void remove_unlocked_file(const std::filesystem::path& file) {
+    const Fd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && is_at(fd.get(), file)) unlink(file.c_str());
 }
 
 } // namespace kudo

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "cli/commands/enable.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
 #include <fmt/format.h>
 
+#include "agent/inspect/status.h"
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/mark_option.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/views/report.h"
+#include "cli/views/status_view.h"
 #include "maps/document/built_in.h"
 
 namespace kudo {
@@ -49,6 +52,16 @@ tl::unexpected<Error> region_missing(const Instance& instance) {
                     regions_text(current ? current->maps.active.map : built_in_range_map())));
 }
 
+// What the kernel shows and reconciling has not told already.
+void add_drift(ReconcileReport& report, const Status& status) {
+    for (const std::string& sentence : status.drift) {
+        const auto told = [&](const Problem& problem) { return sentence.ends_with(problem.error.message); };
+        if (std::ranges::none_of(report.problems, told) &&
+            std::ranges::find(report.warnings, sentence) == report.warnings.end())
+            report.problems.push_back({"", Error{ErrorKind::Degraded, sentence, 0}});
+    }
+}
+
 // `desired`: what the options say; without max_flows, which keeps its size until disable, and the range map.
 Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     desired.enabled = true;
@@ -62,6 +75,9 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
         return {};
     };
     auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
+    // Asked of the kernel, like `status`: what was done may not be what is there.
+    const Status status = KUDO_TRY(read_status(global.instance));
+    add_drift(report, status);
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const auto summary = summarise(rules.state, report);
     for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
@@ -72,7 +88,7 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
                        : "already enabled; nothing changed\n";
     KUDO_TRY(print_either(global.json, report_json(report, summary),
                           headline + report_text(report, colour_wanted()) + "next: kudo-agent stats\n"));
-    return exit_done;
+    return exit_status(status);
 }
 
 } // namespace

@@ -52,7 +52,7 @@ Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& gl
         roll_back(state.ranges, target, global.acceptance.grace, current_time_point());
         return {};
     };
-    const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Interfaces::MayBeMissing));
+    const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Asked::Policy));
     const auto summary = summarise(KUDO_TRY(load_desired_state(global.instance)), report);
     const RangeLedger& ranges = summary.state.ranges;
     if (global.json) {

@@ -35,7 +35,7 @@ Result<CurrentRules> current_rules(const Instance& instance) {
         return rules;
     return CurrentRules{
         .state = {},
-        .maps = {{built_in_range_map(), "built-in"}, {}, {}, {}},
+        .maps = {{built_in_range_map(), "built-in"}, {}, {}, {}, {}},
         .note = fmt::format("this user may not read the rules of this host, so these are the built-in ones ({})",
                             rules.error().message)};
 }

@@ -12,6 +12,7 @@
 namespace kudo {
 
 PolicySummary summarise(const DesiredState& state, const ReconcileReport& report) {
+    if (report.generation != 0) return {state, report.serial, report.source, report.prefixes4, report.prefixes6};
     const AcceptedMap& active = state.ranges.active;
     const bool built_in = active.hash.empty();
     return {state, built_in ? built_in_range_map().serial : active.serial, built_in ? "built-in" : active.source,
@@ -55,13 +56,22 @@ std::string report_text(const ReconcileReport& report, bool colour) {
     std::string text;
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"NOTE"}});
     for (const InterfaceReport& interface : report.interfaces)
-        table.add({interface.name, interface.ingress, interface.egress, interface.note});
+        table.add({interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress), interface.note});
     if (!table.empty()) text += table.text(colour);
     for (const InterfaceReport& interface : report.interfaces)
-        text += queues_text(interface.name, interface.queues);
+        if (!interface.queues.uplink.why.empty()) text += queues_text(interface.name, interface.queues);
+    for (const Problem& problem : report.problems)
+        text += fmt::format("{} {}\n", paint("degraded:", Style::Yellow, colour), one_line(problem.text()));
     for (const std::string& warning : report.warnings)
         text += fmt::format("{} {}\n", paint("warning:", Style::Yellow, colour), one_line(warning));
     return text;
+}
+
+static OrderedJson problems_json(const ReconcileReport& report) {
+    auto list = OrderedJson::array();
+    for (const Problem& problem : report.problems)
+        list.push_back({{"object", problem.object}, {"problem", problem.text()}});
+    return list;
 }
 
 OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summary) {
@@ -76,6 +86,7 @@ OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summ
               {"source", summary.source},
               {"prefixes", {{"ipv4", summary.prefixes4}, {"ipv6", summary.prefixes6}}}}},
             {"interfaces", report.interfaces},
+            {"problems", problems_json(report)},
             {"warnings", report.warnings}};
 }
 

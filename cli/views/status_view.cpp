@@ -20,7 +20,7 @@ static void to_json(OrderedJson& json, const InterfaceStatus& interface) {
             {"ingress", text_or_null(interface.ingress)},
             {"egress", text_or_null(interface.egress)},
             {"healthy", interface.healthy},
-            {"problem", text_or_null(interface.problem)},
+            {"problem", text_or_null(fmt::format("{}", fmt::join(interface.problems, "; ")))},
             {"uplink", interface.queues.uplink},
             {"downlink", interface.queues.downlink}};
 }
@@ -72,7 +72,7 @@ std::string interfaces_text(const Status& status, bool colour) {
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"HEALTH"}, {"NOTE"}});
     for (const InterfaceStatus& interface : status.interfaces) {
         table.add({interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress),
-                   interface.healthy ? "healthy" : "degraded", interface.problem},
+                   interface.healthy ? "healthy" : "degraded", fmt::format("{}", fmt::join(interface.problems, "; "))},
                   interface.healthy ? Style::Plain : Style::Yellow);
     }
     if (table.empty()) return "";

@@ -3,6 +3,7 @@
 // mount that will not last, a disk that cannot be written.
 // Invariant: exit 0 of `status` means exactly one counting program on each side.
 #include "tests/e2e/link_fixture.h"
+#include "tests/support/running_service.h"
 
 #include <sys/mount.h>
 
@@ -206,19 +207,41 @@ TEST_F(Ownership, AMapThatIsNotInEffectAnyMoreIsRefused) {
     EXPECT_EQ(test_->apply(map("\"2099-06-01T00:00:00Z\"")).status, 0);
 }
 
-TEST_F(Ownership, AStoredMapThatIsGoneIsDegradedAndSaysWhatToDo) {
+TEST_F(Ownership, AStoredMapThatIsGoneStaysInTheKernelUntilItIsNeeded) {
     apply_map_with_ipv6();
     enable();
+    const auto before = test_->status();
     for (const auto& file : std::filesystem::directory_iterator(test_->instance.state_dir.string() + "/range-maps"))
         std::filesystem::remove(file.path());
+    // The kernel still judges by it: that is as desired, and an alarm.
     const Outcome status = test_->agent({"status"});
-    EXPECT_EQ(status.status, 4) << status.err;
+    EXPECT_EQ(status.status, 0) << status.out;
     EXPECT_NE(status.out.find("apply the range map again"), std::string::npos) << status.out;
-    expect_refused(test_->agent({"enable", "--region", "us"}), {"apply the range map again"}, 1);
+    EXPECT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    EXPECT_EQ(test_->status()["content_hash"], before["content_hash"]);
+    // Nothing knows what it says of another region: the last map that can be read does.
+    const Outcome other = test_->agent({"enable", "--region", "us"});
+    EXPECT_EQ(other.status, 4) << other.out;
+    EXPECT_NE(other.out.find("apply the range map again"), std::string::npos) << other.out;
     send_media(5);
     EXPECT_EQ(media_out(test_->stats()), 5u);
+    EXPECT_EQ(test_->agent({"enable", "--region", "ca"}).status, 4) << "of the built-in map, which is not the desired";
     apply_map_with_ipv6();
     EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
+TEST_F(Ownership, AStoredMapThatIsGoneAndARebootLeaveTheBuiltInMap) {
+    apply_map_with_ipv6();
+    enable();
+    std::filesystem::remove_all(test_->instance.state_dir.string() + "/range-maps");
+    std::filesystem::remove_all(test_->instance.layout()); // what a reboot does to it
+    const RunningService service(*test_, {});
+    const auto status = test_->status();
+    EXPECT_FALSE(status["healthy"]);
+    EXPECT_EQ(status["map"]["serial"], 2022030100);
+    ASSERT_FALSE(status["alarms"].empty());
+    send_media(5);
+    EXPECT_EQ(media_out(test_->stats()), 5u) << "attached, and judging by the built-in map";
 }
 
 } // namespace

@@ -292,7 +292,7 @@ Status healthy_status() {
     status.content_hash = "00ff";
     status.map_source = "built-in";
     status.interfaces = {
-        {.name = "eth0", .index = 2, .ingress = "xdp-native", .egress = "tc", .healthy = true, .problem = ""}};
+        {.name = "eth0", .index = 2, .ingress = "xdp-native", .egress = "tc", .healthy = true, .problems = {}}};
     return status;
 }
 
