@@ -4,11 +4,13 @@
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 
+#include <algorithm>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "agent/attach/clsact.h"
+#include "agent/attach/in_kernel.h"
 #include "agent/netlink/interface_number.h"
 
 namespace kudo {
@@ -23,13 +25,15 @@ constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 struct Slot {
     const char* pin; // suffix
     bpf_attach_type type;
-    uint32_t xdp_flags = 0;
+    uint32_t flags; // of the link's creation
 };
+// linux/bpf.h >= 6.6, BPF_F_BEFORE: without another link or program that it is relative to, before all others.
+constexpr uint32_t before_all = 1u << 3;
 constexpr Slot xdp_native{"xdp_native", BPF_XDP, XDP_FLAGS_DRV_MODE};
 constexpr Slot xdp_generic{"xdp_generic", BPF_XDP, XDP_FLAGS_SKB_MODE};
-constexpr Slot tcx_ingress{"tcx_ingress", bpf_tcx_ingress};
-constexpr Slot tcx_mark{"tcx_mark", bpf_tcx_ingress};
-constexpr Slot tcx_egress{"tcx_egress", bpf_tcx_egress};
+constexpr Slot tcx_ingress{"tcx_ingress", bpf_tcx_ingress, before_all};
+constexpr Slot tcx_mark{"tcx_mark", bpf_tcx_ingress, before_all};
+constexpr Slot tcx_egress{"tcx_egress", bpf_tcx_egress, before_all};
 constexpr const Slot* slots[] = {&xdp_native, &xdp_generic, &tcx_ingress, &tcx_mark, &tcx_egress};
 
 fs::path pin_path(const fs::path& folder, uint32_t interface, const Slot& slot) {
@@ -66,7 +70,7 @@ Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot&
     }
     KUDO_TRY(remove_link(folder, interface, slot));
     LIBBPF_OPTS(bpf_link_create_opts, options);
-    options.flags = slot.xdp_flags;
+    options.flags = slot.flags;
     const Fd created(bpf_link_create(program, static_cast<int>(interface), slot.type, &options));
     if (!created) return fail_errno("cannot attach");
     KUDO_TRY(pin(created.get(), pin_path(folder, interface, slot)));
@@ -86,28 +90,60 @@ Program egress_program(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcEgress : Program::IpTcEgress;
 }
 
+bool is_ingress(const Slot& slot) {
+    return slot.type == bpf_tcx_ingress;
+}
+
+// Others' programs on a tcx hook that run before this one; 0: all of them.
+std::vector<uint32_t> others_before(uint32_t interface, bool ingress, uint32_t program = 0) {
+    auto programs = tcx_programs(interface, ingress);
+    programs.erase(std::ranges::find(programs, program), programs.end());
+    std::erase_if(programs, is_kudo_tc_program);
+    return programs;
+}
+
+// Moves the slot's link to the head of its chain. The same program cannot be there twice (kernel/bpf/mprog.c), so it is
+// away for a moment.
+Result<bool> move_to_head(const fs::path& folder, uint32_t interface, const Slot& slot, int program) {
+    if (others_before(interface, is_ingress(slot), program_id(program)).empty()) return false;
+    KUDO_TRY(remove_link(folder, interface, slot));
+    return ensure_link(folder, interface, slot, program);
+}
+
+Result<bool> move_filter_to_front(const fs::path& folder, const ClsactHook& hook, int program, uint32_t handle) {
+    const ClsactFilter filter = KUDO_TRY(read_clsact(folder, hook));
+    if (filter.in_front.empty() || !filter.may_be_moved_to_front) return false;
+    KUDO_TRY(clsact_remove_filter(folder, hook));
+    KUDO_TRY(clsact_attach(folder, hook, program, handle));
+    return true;
+}
+
 // tcx where the kernel has it and the administrator does not say otherwise, else clsact.
-Result<Hook> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which, TcHook wanted,
-                       bool& changed) {
+Result<Hook> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
+                       const AttachOptions& options, AttachResult& result) {
     const fs::path& folder = data_path.folder();
     const Fd program = KUDO_TRY(data_path.program(which));
-    const ClsactHook hook{interface.index, slot.type == bpf_tcx_ingress};
-    if (wanted != TcHook::Clsact) {
+    const ClsactHook hook{interface.index, is_ingress(slot)};
+    if (options.tc_hook != TcHook::Clsact) {
         auto linked = ensure_link(folder, interface.index, slot, program.get());
         if (linked) {
-            changed |= *linked;
-            changed |= KUDO_TRY(clsact_remove_filter(folder, hook));
+            result.changed |= *linked;
+            result.changed |= KUDO_TRY(clsact_remove_filter(folder, hook));
+            if (options.to_front) result.moved |= KUDO_TRY(move_to_head(folder, interface.index, slot, program.get()));
             return Hook::Tcx;
         }
         // A kernel before 6.6 does not know the attach type.
-        if (wanted == TcHook::Tcx || (linked.error().number != EINVAL && linked.error().number != EOPNOTSUPP))
-            return fail(std::move(linked.error()).in(interface.name + ": tcx"));
+        if (options.tc_hook == TcHook::Tcx || (linked.error().number != EINVAL && linked.error().number != EOPNOTSUPP))
+            return fail(std::move(linked.error()).in("tcx"));
     }
-    if (KUDO_TRY(clsact_program(folder, hook)) != program_id(program.get())) {
-        KUDO_TRY(clsact_attach(folder, hook, program.get()));
-        changed = true;
+    const uint32_t handle = filter_handle(data_path.instance());
+    const ClsactFilter present = KUDO_TRY(read_clsact(folder, hook));
+    if (present.program != program_id(program.get()) || !present.once) {
+        KUDO_TRY(clsact_attach(folder, hook, program.get(), handle));
+        result.changed = true;
     }
-    changed |= KUDO_TRY(remove_link(folder, interface.index, slot));
+    if (options.to_front) result.moved |= KUDO_TRY(move_filter_to_front(folder, hook, program.get(), handle));
+    result.changed |= KUDO_TRY(remove_link(folder, interface.index, slot));
     return Hook::Tc;
 }
 
@@ -121,8 +157,7 @@ std::string_view hook_name(Hook hook) {
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
     AttachResult result;
     const auto tc = [&](const Slot& slot, Program which, const char* what) -> Result<Hook> {
-        return attach_tc(data_path, interface, slot, which, options.tc_hook, result.changed)
-            .in(interface.name + ": " + what);
+        return attach_tc(data_path, interface, slot, which, options, result).in(interface.name + ": " + what);
     };
     // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
     const auto xdp = [&](const Slot& slot, Program which, const char* what) -> Result<bool> {
@@ -159,6 +194,7 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
     }
     for (const Slot* slot : unused)
         result.changed |= KUDO_TRY(remove_link(data_path.folder(), interface.index, *slot));
+    result.changed |= result.moved;
     return result;
 }
 
@@ -169,16 +205,27 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
         const auto link = KUDO_TRY(open_link(folder, interface.index, slot));
         if (!link) return false;
         const auto program = data_path.pinned_program(which);
-        attached.current &= program && KUDO_TRY(link_info(link->get())).program_id == program_id(program->get());
+        const uint32_t running = KUDO_TRY(link_info(link->get())).program_id;
+        attached.current &= program && running == program_id(program->get());
+        if (slot.type != BPF_XDP)
+            for (const uint32_t other : others_before(interface.index, is_ingress(slot), running))
+                attached.in_front.push_back(
+                    fmt::format("{}: {}", is_ingress(slot) ? "ingress" : "egress", program_text(other)));
         return true;
     };
     // Which program our clsact filter runs; one of another build counts as the first.
     const auto read_filter = [&](bool ingress, std::initializer_list<Program> which) -> Result<std::optional<Program>> {
-        auto id = KUDO_TRY(clsact_program(folder, {interface.index, ingress}));
-        if (id == 0) return std::optional<Program>{};
+        const ClsactFilter filter = KUDO_TRY(read_clsact(folder, {interface.index, ingress}));
+        if (filter.program == 0) return std::optional<Program>{};
+        const char* side = ingress ? "ingress" : "egress";
+        attached.current &= filter.once;
+        for (const uint32_t other : others_before(interface.index, ingress)) // all of them run before clsact
+            attached.in_front.push_back(fmt::format("{}: {} on tcx", side, program_text(other)));
+        for (const std::string& other : filter.in_front)
+            attached.in_front.push_back(fmt::format("{}: {}", side, other));
         for (const Program candidate : which) {
             auto program = data_path.pinned_program(candidate);
-            if (program && id == program_id(program->get())) return std::optional(candidate);
+            if (program && filter.program == program_id(program->get())) return std::optional(candidate);
         }
         attached.current = false;
         return std::optional(*which.begin());

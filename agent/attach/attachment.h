@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "agent/attach/options.h"
 #include "agent/datapath/datapath.h"
@@ -23,6 +24,9 @@ struct Attached {
     std::optional<Hook> egress;
     bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our qdisc
     bool current = true;        // all of them run this build's programs
+    // Other programs on the same tc hooks that run before ours, so that ours sees only what they pass on: "egress:
+    // cil_to_netdev (#12)". Not a foreign XDP program, which is before all of tc anyway.
+    std::vector<std::string> in_front;
 };
 
 // What is on the interface now, read from the kernel.
@@ -31,9 +35,11 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface);
 struct AttachResult {
     Attached attached;
     bool changed = false;
-    std::string note; // why a better hook was not available; empty if it was
+    bool moved = false; // to the front, before another program
+    std::string note;   // why a better hook was not available; empty if it was
 };
-// Attaches what is missing, updates what runs another build's programs, leaves the rest alone.
+// Attaches what is missing, at the head of the chain on tcx, updates what runs another build's programs, moves ours to
+// the front if that is asked for (which takes it away for a moment), leaves the rest alone.
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options);
 
 // Detaches all kudo-agent programs from this ifindex. True if there was anything.

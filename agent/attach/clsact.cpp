@@ -3,15 +3,16 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <functional>
 #include <set>
 
 #include <fmt/format.h>
 
+#include "agent/attach/in_kernel.h"
 #include "agent/datapath/bpf_object.h"
 #include "agent/netlink/interface_number.h"
 #include "agent/netlink/tc_object.h"
@@ -20,9 +21,10 @@ namespace kudo {
 namespace fs = std::filesystem;
 namespace {
 
-// A handle of our own, so that the filter is found again; priorities are tried from the first.
-constexpr uint32_t handle = 0x4b55444f; // "KUDO"
+// Priorities (tc's preferences) are tried from the first.
 constexpr uint32_t first_priority = 1, last_priority = 8;
+// The handle's upper half, "KU"; earlier versions had "KUDO" for every instance.
+constexpr uint32_t handle_mask = 0xffff0000, handle_prefix = 0x4b550000, handle_of_all = 0x4b55444f;
 
 // "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
 fs::path markers(const fs::path& folder) {
@@ -50,7 +52,7 @@ bpf_tc_hook libbpf_hook(const ClsactHook& hook, bool both = false) {
     return result;
 }
 
-bpf_tc_opts libbpf_options(uint32_t priority) {
+bpf_tc_opts libbpf_options(uint32_t priority, uint32_t handle) {
     bpf_tc_opts options{};
     options.sz = sizeof options;
     options.handle = handle;
@@ -58,10 +60,18 @@ bpf_tc_opts libbpf_options(uint32_t priority) {
     return options;
 }
 
-struct Found {
-    uint32_t priority = 0; // 0: we have no filter there
-    uint32_t program = 0;
-};
+uint32_t parent_of(const ClsactHook& hook) {
+    return TC_H_MAKE(TC_H_CLSACT, hook.ingress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
+
+uint32_t program_of(const TcFilter& filter) {
+    return filter.kind == "bpf" ? read_attribute<uint32_t>(filter.options, TCA_BPF_ID).value_or(0) : 0;
+}
+// As libbpf names it: its program's name, and "[id]".
+std::string name_of(const TcFilter& filter) {
+    const auto bytes = find_attribute(filter.options, TCA_BPF_NAME);
+    return {bytes.begin(), std::find(bytes.begin(), bytes.end(), 0)};
+}
 
 // The data path's programs, this build's and older ones'.
 std::set<uint32_t> pinned_programs(const fs::path& folder) {
@@ -75,33 +85,30 @@ std::set<uint32_t> pinned_programs(const fs::path& folder) {
     return ids;
 }
 
-Found find_where(const ClsactHook& hook, const std::function<bool(uint32_t)>& is_ours) {
-    const bpf_tc_hook where = libbpf_hook(hook);
-    for (uint32_t priority = first_priority; priority <= last_priority; priority++) {
-        bpf_tc_opts options = libbpf_options(priority);
-        if (bpf_tc_query(&where, &options) == 0 && is_ours(options.prog_id)) return {priority, options.prog_id};
-    }
-    return {};
+// All filters there, and which are ours: one, or with what a lost marker has led to, more.
+struct Found {
+    std::vector<TcFilter> filters;
+    std::vector<std::size_t> ours;
+    [[nodiscard]] bool any() const { return !ours.empty(); }
+    [[nodiscard]] const TcFilter& first() const { return filters[ours.front()]; }
+};
+Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
+    Found found;
+    found.filters = KUDO_TRY(list_filters(hook.interface, parent_of(hook)));
+    const std::set<uint32_t> programs = pinned_programs(folder);
+    const auto is_ours = [&](const TcFilter& filter) {
+        return (filter.handle & handle_mask) == handle_prefix && programs.contains(program_of(filter));
+    };
+    for (std::size_t i = 0; i < found.filters.size(); i++)
+        if (is_ours(found.filters[i])) found.ours.push_back(i);
+    return found;
 }
 
-Found find(const fs::path& folder, const ClsactHook& hook) {
-    if (!fs::exists(filter_marker(folder, hook))) return {};
-    const std::set<uint32_t> ours = pinned_programs(folder);
-    return find_where(hook, [&](uint32_t program) { return ours.contains(program); });
-}
-
-Result<void> remove_found(const ClsactHook& hook, const Found& found) {
-    if (found.priority == 0) return {};
-    const bpf_tc_hook where = libbpf_hook(hook);
-    const bpf_tc_opts options = libbpf_options(found.priority);
-    if (const int error = bpf_tc_detach(&where, &options); error != 0 && error != -ENOENT)
-        return fail_errno("cannot remove kudo-agent's tc filter", -error);
-    return {};
-}
-
-Result<bool> has_clsact(uint32_t interface) {
+// The qdisc at the place that clsact and ingress share; empty: none.
+Result<std::string> ingress_qdisc(uint32_t interface) {
     const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
-    return std::ranges::find(qdiscs, "clsact", &TcObject::kind) != qdiscs.end();
+    const auto found = std::ranges::find(qdiscs, TC_H_CLSACT, &TcObject::parent);
+    return found == qdiscs.end() ? std::string() : found->kind;
 }
 
 // On either side of the clsact.
@@ -113,67 +120,88 @@ Result<bool> has_any_filter(uint32_t interface) {
 
 } // namespace
 
-Result<uint32_t> clsact_program(const fs::path& folder, const ClsactHook& hook) {
-    return find(folder, hook).program;
+Result<ClsactFilter> read_clsact(const fs::path& folder, const ClsactHook& hook) {
+    const Found found = KUDO_TRY(find(folder, hook));
+    ClsactFilter result;
+    if (!found.any()) return result;
+    result.program = program_of(found.first());
+    result.once = found.ours.size() == 1;
+    // At one preference the newest bpf filter runs first.
+    result.may_be_moved_to_front = true;
+    for (std::size_t i = 0; i < found.ours.front(); i++) {
+        const TcFilter& other = found.filters[i];
+        const std::string name = name_of(other);
+        if (name.starts_with(kudo_tc_names)) continue; // another instance's
+        result.in_front.push_back(
+            fmt::format("{} filter{} at preference {}", other.kind, name.empty() ? "" : " " + name, other.preference));
+        result.may_be_moved_to_front &= other.preference > first_priority || other.kind == "bpf";
+    }
+    return result;
 }
 
-Result<void> ensure_clsact(const fs::path& folder, uint32_t interface) {
-    bpf_tc_hook where = libbpf_hook({interface, true}, true);
+Result<void> ensure_clsact(const fs::path& folder, const ClsactHook& hook) {
     // Marked before it is made, and only where there is none: killed in between, the marker names one that is not
     // there, which does no harm, and never the administrator's.
-    const fs::path marker = clsact_marker(folder, interface);
+    const fs::path marker = clsact_marker(folder, hook.interface);
     const bool known = fs::exists(marker);
-    if (!known && !KUDO_TRY(has_clsact(interface))) KUDO_TRY(mark(marker));
-    const int created = bpf_tc_hook_create(&where);
-    if (created == -EEXIST && !known) rmdir(marker.c_str());
-    if (created != 0 && created != -EEXIST) return fail_errno("cannot create a clsact qdisc", -created);
-    return {};
+    std::string present = KUDO_TRY(ingress_qdisc(hook.interface));
+    if (present.empty()) {
+        KUDO_TRY(mark(marker));
+        bpf_tc_hook where = libbpf_hook(hook, true);
+        const int created = bpf_tc_hook_create(&where);
+        if (created == -EEXIST && !known) rmdir(marker.c_str());
+        if (created != 0 && created != -EEXIST) return fail_errno("cannot create a clsact qdisc", -created);
+        if (created == -EEXIST) present = KUDO_TRY(ingress_qdisc(hook.interface));
+    }
+    if (present != "ingress") return {};
+    if (known) rmdir(marker.c_str()); // ours has been replaced
+    if (hook.ingress) return {};
+    return fail("an ingress qdisc stands where clsact would be, and has no egress; remove it (tc qdisc del dev IF "
+                "ingress), or let enable use tcx (--tc-hook auto, kernel 6.6 or later)",
+                EEXIST);
 }
 
-Result<void> clsact_attach(const fs::path& folder, const ClsactHook& hook, int program_fd) {
-    KUDO_TRY(ensure_clsact(folder, hook.interface));
+Result<void> clsact_attach(const fs::path& folder, const ClsactHook& hook, int program_fd, uint32_t handle) {
+    KUDO_TRY(ensure_clsact(folder, hook));
     KUDO_TRY(mark(filter_marker(folder, hook)));
     const bpf_tc_hook where = libbpf_hook(hook);
-    const uint32_t present = find(folder, hook).priority;
+    const Found present = KUDO_TRY(find(folder, hook));
+    for (std::size_t i = 1; i < present.ours.size(); i++)
+        KUDO_TRY(remove_filter(hook.interface, parent_of(hook), present.filters[present.ours[i]]));
     int error = 0;
-    for (uint32_t priority = present ? present : first_priority; priority <= last_priority; priority++) {
-        bpf_tc_opts options = libbpf_options(priority);
+    for (uint32_t priority = first_priority; priority <= last_priority; priority++) {
+        bpf_tc_opts options = libbpf_options(priority, handle);
+        if (present.any()) {
+            options = libbpf_options(present.first().preference, present.first().handle);
+            options.flags = BPF_TC_F_REPLACE;
+        }
         options.prog_fd = program_fd;
-        options.flags = present ? BPF_TC_F_REPLACE : 0;
         error = bpf_tc_attach(&where, &options);
         // EINVAL, EEXIST: another filter, of another kind or with our handle, has this priority.
-        if (error != -EINVAL && error != -EEXIST) break;
+        if (present.any() || (error != -EINVAL && error != -EEXIST)) break;
     }
     if (error != 0) return fail_errno("cannot attach a tc filter", -error);
     return {};
 }
 
 Result<bool> clsact_remove_filter(const fs::path& folder, const ClsactHook& hook) {
-    const Found found = find(folder, hook);
-    if (found.priority == 0) return false; // or it cannot be seen now: the marker stays for the next look
-    KUDO_TRY(remove_found(hook, found));
+    const Found found = KUDO_TRY(find(folder, hook));
+    if (!found.any()) return false; // or it cannot be seen now: the marker stays for the next look
+    for (const std::size_t ours : found.ours)
+        KUDO_TRY(remove_filter(hook.interface, parent_of(hook), found.filters[ours]));
     rmdir(filter_marker(folder, hook).c_str());
     return true;
 }
 
-Result<void> clsact_remove_orphan(const ClsactHook& hook) {
-    int number = 0;
-    const Found found = find_where(hook, [&](uint32_t program) {
-        const Fd fd(bpf_prog_get_fd_by_id(program));
-        if (!fd) number = errno;
-        bpf_prog_info info{};
-        uint32_t size = sizeof info;
-        return fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0 &&
-               std::string_view(info.name).starts_with("kudo_");
-    });
-    if (found.priority == 0 && number == EPERM)
-        return fail(Error{
-            ErrorKind::NotPermitted,
-            fmt::format("interface #{}: a tc filter may be kudo-agent's; missing CAP_SYS_ADMIN to read its name, run "
-                        "as root",
-                        hook.interface),
-            number});
-    return remove_found(hook, found);
+Result<bool> clsact_remove_orphans(const ClsactHook& hook, uint32_t handle) {
+    bool any = false;
+    for (const TcFilter& filter : KUDO_TRY(list_filters(hook.interface, parent_of(hook)))) {
+        const bool ours = filter.handle == handle || filter.handle == handle_of_all;
+        if (!ours || !name_of(filter).starts_with("kudo_")) continue;
+        KUDO_TRY(remove_filter(hook.interface, parent_of(hook), filter));
+        any = true;
+    }
+    return any;
 }
 
 Result<void> clsact_detach(const fs::path& folder, const ClsactHook& hook) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// tc filters on clsact: the hook of kernels before 6.6, which have no tcx links. A filter has no owner, so what
-// we made is marked by empty folders next to the pins, which live exactly as long as the rest of the data path.
-// Invariant: only a filter that runs a program pinned next to its marker is touched; a clsact that we did not make, or
-// that holds another filter, is never deleted.
+// tc filters on clsact: the hook of kernels before 6.6, which have no tcx links. A filter has no owner, so what we made
+// is marked by empty folders next to the pins, which live exactly as long as the rest of the data path, and by its
+// handle. Invariant: only a filter that runs a program pinned next to its marker is touched, or, where the pins are
+// lost, one with the instance's handle and a program of our names; a clsact that we did not make, or that holds another
+// filter, is never deleted.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "maps/base/result.h"
@@ -19,21 +21,29 @@ struct ClsactHook {
 };
 
 // `folder`: the data path's.
-// The id of the program that our filter runs there; 0: we have no filter there.
-Result<uint32_t> clsact_program(const std::filesystem::path& folder, const ClsactHook& hook);
-// Makes our filter run this pinned program, in place of the one it ran before.
-Result<void> clsact_attach(const std::filesystem::path& folder, const ClsactHook& hook, int program_fd);
+struct ClsactFilter {
+    uint32_t program = 0;               // the id of the program that our filter runs there; 0: we have no filter there
+    bool once = true;                   // there is only one of ours
+    std::vector<std::string> in_front;  // other filters that run before it: "u32 filter at preference 1"
+    bool may_be_moved_to_front = false; // attached again it would be the first
+};
+Result<ClsactFilter> read_clsact(const std::filesystem::path& folder, const ClsactHook& hook);
+// Makes our filter run this pinned program, before all filters where that can be. `handle`: of a filter of this
+// instance. An Error where an ingress qdisc that is not ours takes clsact's place: it has no egress
+// (net/sched/sch_ingress.c).
+Result<void> clsact_attach(const std::filesystem::path& folder, const ClsactHook& hook, int program_fd,
+                           uint32_t handle);
 // Removes our filter, but leaves the clsact: making and removing one stops the interface's queues for a moment.
 // True if there was one.
 Result<bool> clsact_remove_filter(const std::filesystem::path& folder, const ClsactHook& hook);
 // Removes our filter, and the clsact if we made it and it has no other filter.
 Result<void> clsact_detach(const std::filesystem::path& folder, const ClsactHook& hook);
-// Where the pins and markers were deleted by hand: removes the filter with our handle that runs a program with one
-// of our names. It may be another instance's, if that uses clsact on the same interface. Needs CAP_SYS_ADMIN to tell
-// names.
-Result<void> clsact_remove_orphan(const ClsactHook& hook);
-// Makes sure that the interface has a clsact qdisc, and marks it if we made it.
-Result<void> ensure_clsact(const std::filesystem::path& folder, uint32_t interface);
+// Where the pins and markers are lost: removes the filters with the instance's handle that run a program of our names,
+// which the kernel shows as libbpf writes them, "kudo_tc_egress:[12]". True if there was any.
+Result<bool> clsact_remove_orphans(const ClsactHook& hook, uint32_t handle);
+// Makes sure that the interface has a clsact qdisc, or on the ingress side an ingress qdisc, and marks it if we made
+// it.
+Result<void> ensure_clsact(const std::filesystem::path& folder, const ClsactHook& hook);
 // All hooks that have a marker.
 std::vector<ClsactHook> clsact_hooks(const std::filesystem::path& folder);
 

@@ -157,11 +157,14 @@ std::string program_folder_name() {
 
 Result<DataPath> DataPath::open(const Instance& instance) {
     auto maps = open_maps(instance.layout());
+    std::error_code error;
+    if (!maps && maps.error().number == ENOENT && std::filesystem::exists(instance.layout(), error))
+        return fail(maps.error().message + ": the data path is damaged; run the same kudo-agent enable again", ENOENT);
     if (!maps && maps.error().number == ENOENT)
         return fail(
             Error{ErrorKind::NotEnabled, "not enabled on this host; run: kudo-agent enable --region ...", ENOENT});
     if (!maps) return fail(std::move(maps.error()));
-    return DataPath(instance.layout(), std::move(*maps));
+    return DataPath(instance, instance.layout(), std::move(*maps));
 }
 
 Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
@@ -180,11 +183,20 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     for (const PinnedMap& pinned : pinned_maps)
         KUDO_TRY(pin(bpf_map__fd(pinned.map(*skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
     KUDO_TRY(write_owner(instance, staging));
-    DataPath data_path(staging, KUDO_TRY(maps_of(*skeleton)));
+    DataPath data_path(instance, staging, KUDO_TRY(maps_of(*skeleton)));
     KUDO_TRY(prepare(data_path));
+    // What is attached stays attached, and runs this version's programs as soon as it is updated.
+    KUDO_TRY(adopt_layouts(instance, staging));
+    const auto old = instance.layout().string() + "_old";
+    if (rename(instance.layout().c_str(), old.c_str()) != 0 && errno != ENOENT)
+        return fail_errno(instance.layout().string() + ": cannot put the data path in place");
     if (rename(staging.c_str(), instance.layout().c_str()) != 0)
         return fail_errno(instance.layout().string() + ": cannot put the data path in place");
     data_path.folder_ = instance.layout();
+    std::error_code error;
+    std::filesystem::remove_all(old, error);
+    for (const auto& [folder, version] : pinned_layouts(instance))
+        if (version < KUDO_LAYOUT_VERSION) KUDO_TRY(remove_layout(folder));
     return data_path;
 }
 
@@ -219,6 +231,7 @@ Result<void> DataPath::load_programs(Program which) {
             return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
     skeleton->rodata->kudo_link = copy.link;
     skeleton->rodata->kudo_ingress_counts = copy.ingress_counts;
+    skeleton->rodata_instance->kudo_instance = instance_;
     KUDO_TRY(load_skeleton(*skeleton));
 
     const auto folder = folder_ / program_folder_name();

@@ -30,10 +30,11 @@ enum class Program {
 
 class DataPath {
 public:
-    // The pinned one. NotEnabled if there is none.
+    // The pinned one. NotEnabled if there is none; an Error with ENOENT if parts of it are missing.
     static Result<DataPath> open(const Instance& instance);
-    // Loads the maps beside whatever is there, lets `prepare` fill them, and puts the folder in place in one step.
-    // `max_flows`: entries of the IPv4 flow table; the IPv6 one has a quarter of it.
+    // Loads the maps beside whatever is there, lets `prepare` fill them, takes over what an older or damaged data path
+    // has attached, and puts the folder in place in one step. `max_flows`: entries of the IPv4 flow table; the IPv6 one
+    // has a quarter of it.
     static Result<DataPath> create(const Instance& instance, uint32_t max_flows,
                                    const std::function<Result<void>(DataPath&)>& prepare);
 
@@ -46,6 +47,7 @@ public:
 
     [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
     [[nodiscard]] std::filesystem::path links() const { return folder_ / "links"; }
+    [[nodiscard]] uint64_t instance() const { return instance_; } // instance_id()
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
@@ -57,9 +59,11 @@ public:
     static Result<Maps> maps_of(const kudo_bpf& skeleton);
 
 private:
-    DataPath(std::filesystem::path folder, Maps maps) : folder_(std::move(folder)), maps_(std::move(maps)) {}
+    DataPath(const Instance& instance, std::filesystem::path folder, Maps maps)
+        : instance_(instance_id(instance)), folder_(std::move(folder)), maps_(std::move(maps)) {}
     Result<void> load_programs(Program which);
 
+    uint64_t instance_;
     std::filesystem::path folder_;
     Maps maps_;
 };

@@ -5,9 +5,14 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
+
+#include "bpf/abi.h"
 
 namespace kudo {
 namespace fs = std::filesystem;
@@ -35,9 +40,14 @@ Result<std::string> owner_text(const Instance& instance) {
     return fmt::format("{} {}", network.st_ino, state.string());
 }
 
+constexpr ino_t initial_pid_namespace = 0xeffffffc; // PROC_PID_INIT_INO, linux/proc_ns.h
+
 // A mount made in another mount namespace than the host's is gone with it, and the pins with the mount. Which one this
-// is is told by comparing with the first process's, or the parent's where that may not be read.
+// is is told by comparing with the first process's, or the parent's where that may not be read. In a container's own
+// PID namespace the first process is the container's.
 bool in_host_mount_namespace() {
+    struct stat processes {};
+    if (stat("/proc/thread-self/ns/pid", &processes) == 0 && processes.st_ino != initial_pid_namespace) return false;
     struct stat ours {
     }, theirs{};
     const std::string parent = fmt::format("/proc/{}/ns/mnt", getppid());
@@ -126,9 +136,9 @@ Result<void> make_pin_folder(const fs::path& path) {
 
 bool has_pins(const Instance& instance) {
     std::error_code error;
-    for (const char* suffix : {"", "_new", "_old"})
+    for (const char* suffix : {"_new", "_old"})
         if (fs::exists(instance.layout().string() + suffix, error)) return true;
-    return false;
+    return !pinned_layouts(instance).empty();
 }
 
 Result<void> write_owner(const Instance& instance, const fs::path& layout) {
@@ -137,31 +147,85 @@ Result<void> write_owner(const Instance& instance, const fs::path& layout) {
     return {};
 }
 
-Result<void> check_layout_is_ours(const Instance& instance) {
+std::vector<PinnedLayout> pinned_layouts(const Instance& instance) {
+    std::vector<PinnedLayout> layouts;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(instance.pins(), error)) {
         const std::string name = entry.path().filename();
-        const std::string ours = instance.layout().filename();
-        if (name.starts_with("v") && name != ours && name != ours + "_new" && name != ours + "_old")
-            return fail(fmt::format("{}: the data path of another version of kudo-agent is loaded; run that version's "
-                                    "disable first",
-                                    entry.path().string()));
+        unsigned version = 0;
+        const auto [end, wrong] = std::from_chars(name.data() + 1, name.data() + name.size(), version);
+        if (name[0] == 'v' && wrong == std::errc{} && end == name.data() + name.size())
+            layouts.push_back({entry.path(), version});
     }
-    const std::string found = fs::read_symlink(owner_link(instance.layout()), error);
-    if (error) return {}; // no data path, or its pins were tampered with: what reads them will say so
-    auto owner = KUDO_TRY(owner_text(instance));
+    std::ranges::sort(layouts, {}, &PinnedLayout::version);
+    return layouts;
+}
+
+Result<void> remove_layout(const fs::path& folder) {
+    return remove_tree(folder);
+}
+
+Result<void> adopt_layouts(const Instance& instance, const fs::path& into) {
+    const auto move_all = [](const fs::path& from, const fs::path& to) -> Result<void> {
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(from, error)) {
+            const fs::path target = to / entry.path().filename();
+            if (fs::exists(fs::symlink_status(target))) continue; // a newer one's has the place
+            if (rename(entry.path().c_str(), target.c_str()) != 0)
+                return fail_errno(entry.path().string() + ": cannot take it over");
+        }
+        return {};
+    };
+    auto layouts = pinned_layouts(instance);
+    std::ranges::reverse(layouts);
+    for (const auto& [folder, version] : layouts) {
+        if (version > KUDO_LAYOUT_VERSION) continue;
+        for (const char* part : {"links", "filters", "queues", "names"}) {
+            if (fs::exists(folder / part)) KUDO_TRY(make_pin_folder(into / part));
+            KUDO_TRY(move_all(folder / part, into / part));
+        }
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(folder, error)) {
+            const std::string name = entry.path().filename();
+            if (!name.starts_with("programs_")) continue;
+            // Not as this build's own, whose programs use other maps.
+            const fs::path taken_over = into / fmt::format("programs_of_v{}_{}", version, name.substr(name.find('_') + 1));
+            KUDO_TRY(make_pin_folder(taken_over));
+            KUDO_TRY(move_all(entry.path(), taken_over));
+        }
+    }
+    return {};
+}
+
+Result<void> check_layout_is_ours(const Instance& instance) {
+    const std::string owner = KUDO_TRY(owner_text(instance));
     const auto split = [](const std::string& text) {
         return std::pair(text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1));
     };
-    const auto [network, state] = split(found);
-    if (state != split(owner).second)
-        return bad_input(fmt::format("{}: the data path there belongs to --state-dir {}, not {}",
-                                     instance.layout().string(), state, split(owner).second));
-    if (network != split(owner).first)
-        return bad_input(
-            fmt::format("{}: the data path there belongs to network namespace {}, this is {}; run it there "
-                        "(nsenter --net=FILE), or use a separate --bpffs and --state-dir for this one",
-                        instance.layout().string(), network, split(owner).first));
+    for (const auto& [folder, version] : pinned_layouts(instance)) {
+        std::error_code error;
+        const std::string found = fs::read_symlink(owner_link(folder), error);
+        if (error) continue; // its pins were tampered with: what reads them will say so
+        const auto [network, state] = split(found);
+        if (state != split(owner).second)
+            return bad_input(fmt::format("{}: the data path there belongs to --state-dir {}, not {}", folder.string(),
+                                         state, split(owner).second));
+        if (network != split(owner).first)
+            return bad_input(fmt::format("{}: the data path there belongs to network namespace {}, this is {}; run it "
+                                         "there (nsenter --net=FILE), or use a separate --bpffs and --state-dir for "
+                                         "this one",
+                                         folder.string(), network, split(owner).first));
+    }
+    return {};
+}
+
+Result<void> check_no_newer_layout(const Instance& instance) {
+    for (const auto& [folder, version] : pinned_layouts(instance))
+        if (version > KUDO_LAYOUT_VERSION)
+            return fail(
+                fmt::format("{}: the data path of a newer version of kudo-agent is loaded; use that version, or "
+                            "run kudo-agent disable first, which this version can",
+                            folder.string()));
     return {};
 }
 

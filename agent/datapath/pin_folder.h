@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 #include "agent/system/instance.h"
 #include "maps/base/result.h"
@@ -13,15 +14,28 @@ namespace kudo {
 // The folder of pins: makes sure `instance.bpffs` is a bpffs (mounts the default one if nothing is mounted there, and
 // remembers), and removes what killed commands left partially made.
 Result<void> prepare_pin_folder(const Instance& instance);
-// The opposite: removes the layout's pins and, if they are then empty, the folders; unmounts what it mounted.
+// The opposite: removes this layout's pins and, if they are then empty, the folders; unmounts what it mounted.
 Result<void> remove_pin_folder(const Instance& instance);
+// The layouts that are there, this version's and others', oldest first.
+struct PinnedLayout {
+    std::filesystem::path folder;
+    unsigned version = 0;
+};
+std::vector<PinnedLayout> pinned_layouts(const Instance& instance);
+// Of another version. Call once nothing in it is attached.
+Result<void> remove_layout(const std::filesystem::path& folder);
+// Moves what is attached (links, filters, saved qdiscs, the programs that they run) from older or damaged layouts into
+// a new one's folder. An Error leaves each where it is found again.
+Result<void> adopt_layouts(const Instance& instance, const std::filesystem::path& into);
 // One folder in a bpffs, mode 0700, if there is none yet.
 Result<void> make_pin_folder(const std::filesystem::path& path);
 // Is there anything of this instance under its bpffs?
 bool has_pins(const Instance& instance);
 // Notes in a new layout whose it is: which state directory's and which network namespace's.
 Result<void> write_owner(const Instance& instance, const std::filesystem::path& layout);
-// An Error if the layout there is another version's, another state directory's or another network namespace's.
+// BadInput if a layout there is another state directory's or another network namespace's.
 Result<void> check_layout_is_ours(const Instance& instance);
+// An Error if a newer version's is there, which this one does not know how to go on with.
+Result<void> check_no_newer_layout(const Instance& instance);
 
 } // namespace kudo

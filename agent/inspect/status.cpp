@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "agent/attach/attachment.h"
 #include "agent/datapath/generation.h"
@@ -56,6 +57,9 @@ std::string hook_problem(const Attached& attached, const DesiredState& desired) 
     if (!attached.egress) return "no program on egress";
     if (desired.marks_ingress() && !attached.marks_ingress) return "no program marks incoming packets";
     if (!attached.current) return "runs another build's programs, or counts packets twice";
+    if (!attached.in_front.empty())
+        return fmt::format("other programs run before kudo-agent's, which sees only what they pass on: {}",
+                           fmt::join(attached.in_front, ", "));
     return "";
 }
 
@@ -148,11 +152,18 @@ Result<Status> read_once(const Instance& instance) {
         return status;
     }
     auto data_path = DataPath::open(instance);
-    if (!data_path && data_path.error().kind == ErrorKind::NotEnabled) {
-        status.drift.push_back("enabled, but no data path is loaded (a reboot?); run enable again");
+    if (!data_path && data_path.error().number == ENOENT) {
+        const bool none = data_path.error().kind == ErrorKind::NotEnabled;
+        if (none && has_pins(instance))
+            status.drift.push_back("the data path of another version of kudo-agent is loaded; run enable again, which "
+                                   "takes an older one over");
+        else
+            status.drift.push_back(none ? "enabled, but no data path is loaded (a reboot?); run enable again"
+                                        : data_path.error().message);
         auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
         for (const Interface& interface : wanted.present)
-            status.interfaces.push_back({interface.name, interface.index, "", "", false, {"nothing attached"}});
+            status.interfaces.push_back(
+                {interface.name, interface.index, "", "", false, {none ? "nothing attached" : "cannot be told"}});
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/netlink/tc_object.h"
 
+#include <arpa/inet.h>
 #include <linux/gen_stats.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -107,6 +108,41 @@ Result<std::vector<TcObject>> list_tc_objects(uint32_t interface) {
     if (!classes && classes.error().number != ENODEV) return classes; // ENODEV: the interface has just gone
     if (classes) std::ranges::move(*classes, std::back_inserter(objects));
     return objects;
+}
+
+Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent) {
+    return retry_dump([&]() -> Result<std::vector<TcFilter>> {
+               auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
+               std::vector<TcFilter> filters;
+               KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
+                   const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
+                   nlattr* parts[TCA_MAX + 1] = {};
+                   // A kind's chain as such, which has no rule of its own, shows as handle 0.
+                   if (head->tcm_handle == 0 ||
+                       nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) < 0 ||
+                       !parts[TCA_KIND] || (parts[TCA_CHAIN] && nla_get_u32(parts[TCA_CHAIN]) != 0))
+                       return;
+                   filters.push_back({.preference = TC_H_MAJ(head->tcm_info) >> 16,
+                                      .handle = head->tcm_handle,
+                                      .protocol = ntohs(static_cast<uint16_t>(TC_H_MIN(head->tcm_info))),
+                                      .kind = nla_get_string(parts[TCA_KIND]),
+                                      .options = payload(parts[TCA_OPTIONS])});
+               }));
+               return filters;
+           })
+        .in("cannot read the tc filters");
+}
+
+Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& filter) {
+    auto message = KUDO_TRY(new_message(RTM_DELTFILTER, NLM_F_ACK, interface, parent, filter.handle));
+    auto* head = static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(message.get())));
+    head->tcm_info = TC_H_MAKE(filter.preference << 16, htons(filter.protocol));
+    if (nla_put_string(message.get(), TCA_KIND, filter.kind.c_str()) < 0)
+        return fail("cannot build a netlink message", ENOMEM);
+    auto removed = transact(message.get());
+    if (!removed && removed.error().number != ENOENT && removed.error().number != ENODEV)
+        return fail(std::move(removed.error()).in("cannot remove a tc filter"));
+    return {};
 }
 
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {

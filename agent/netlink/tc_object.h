@@ -36,6 +36,18 @@ struct TcObject {
 Result<std::vector<TcObject>> list_qdiscs(uint32_t interface);
 // The qdiscs, and behind them the classes.
 Result<std::vector<TcObject>> list_tc_objects(uint32_t interface);
+// A classifier, as its own program or rules stand in the order in which packets meet them.
+struct TcFilter {
+    uint32_t preference = 0; // 1 comes first; the kernel's tc filters of one preference are of one kind
+    uint32_t handle = 0;
+    uint16_t protocol = 0;          // ETH_P_*, host order
+    std::string kind;               // "bpf", "u32"
+    std::vector<uint8_t> options{}; // TCA_OPTIONS
+};
+// In the kernel's order, of chain 0, where packets begin. `parent`: of a clsact TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS
+// or _EGRESS).
+Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent);
+Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& filter);
 // Is any filter attached to this qdisc or class?
 Result<bool> has_filters(uint32_t interface, uint32_t parent);
 

@@ -186,7 +186,7 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
 }
 
 Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t interface, uint32_t device) {
-    KUDO_TRY(ensure_clsact(folder, interface));
+    KUDO_TRY(ensure_clsact(folder, {interface, true}));
     auto socket = KUDO_TRY(open_netlink());
     auto present = KUDO_TRY(read_redirect(socket.get(), interface));
     if (present.present && present.target == device) return false;

@@ -214,11 +214,13 @@ Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
     return removed || restored;
 }
 
-Result<void> remove_orphaned_queues(uint32_t interface) {
+Result<bool> remove_orphaned_queues(uint32_t interface) {
+    const bool downlink = KUDO_TRY(read_downlink(interface)).device != 0;
     KUDO_TRY(remove_downlink(interface, false));
     const QdiscTree present = KUDO_TRY(read_qdisc_tree(interface));
-    const TcObject* root = present.root();
-    return root && root->handle == queue_handle ? remove_root_qdisc(interface) : Result<void>{};
+    if (!present.root() || present.root()->handle != queue_handle) return downlink;
+    KUDO_TRY(remove_root_qdisc(interface));
+    return true;
 }
 
 Result<std::vector<QueueNumbers>> read_queue_numbers(const Interface& interface) {

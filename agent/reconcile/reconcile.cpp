@@ -79,13 +79,9 @@ private:
             attempt("policy", [&] { return ensure_policy(); }); // else the generation that is there goes on judging
             return {};
         }
-        if (present.error().kind != ErrorKind::NotEnabled) return fail(std::move(present.error()));
+        // ENOENT: somebody has deleted some of its pins by hand; what it has attached is taken over.
+        if (present.error().number != ENOENT) return fail(std::move(present.error()));
         if (!plan_.compiled) return fail(Error(plan_.problems.front().error));
-        // Somebody has deleted pins by hand: what is left is no data path.
-        if (std::filesystem::exists(instance_.layout())) {
-            KUDO_TRY(teardown(instance_));
-            KUDO_TRY(prepare_pin_folder(instance_));
-        }
         data_path_.emplace(
             KUDO_TRY(DataPath::create(instance_, desired_.max_flows, [&](DataPath& fresh) -> Result<void> {
                 KUDO_TRY(publish(fresh.maps(), *plan_.compiled));
@@ -109,7 +105,12 @@ private:
         InterfaceReport line;
         line.name = interface.name;
         const bool attached = attempt(interface.name + " hooks", [&]() -> Result<void> {
-            auto result = KUDO_TRY(attach(*data_path_, interface, desired_.attach_options()));
+            AttachOptions options = desired_.attach_options();
+            // Another program that comes to the front again and again is not fought for ever.
+            const std::string front = interface.name + " front";
+            options.to_front = !retries_ || !retries_->not_yet(front);
+            auto result = KUDO_TRY(attach(*data_path_, interface, options));
+            if (result.moved) note(front, Error{ErrorKind::Degraded, "another program was in front", 0});
             report_.changed |= result.changed;
             line.ingress = hook_name(*result.attached.ingress);
             line.egress = hook_name(*result.attached.egress);
@@ -168,11 +169,12 @@ Result<void> save_or_forget(const Instance& instance, const DesiredState& state)
 // Makes the kernel equal to a state that is saved.
 Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState& before, const DesiredState& desired,
                                    const Plan& plan, Asked asked, Retries* retries) {
-    // Somebody has deleted our pins: filters and queues, which have no owner, are still there.
-    Result<void> orphans;
-    if (before.enabled && !std::filesystem::exists(instance.layout())) orphans = remove_orphans();
+    // Before there are pins again, what has none goes: they were deleted, covered, or are in another bpffs.
+    Removed orphans;
+    if (!has_pins(instance)) orphans = remove_orphans(instance, before.enabled);
     auto report = Reconciling(instance, desired, plan, asked, retries).run();
-    if (report && !orphans) report->problems.push_back({"what deleted pins have left", std::move(orphans.error())});
+    for (std::string& left : orphans.left)
+        if (report) report->problems.push_back({"", Error{ErrorKind::Failed, std::move(left), 0}});
     return report;
 }
 
@@ -182,7 +184,8 @@ Result<void> go_back(const Instance& instance, const DesiredState& before, const
     keep_highest(restored.ranges, desired.ranges);
     KUDO_TRY(save_or_forget(instance, restored));
     if (before.enabled) return {};
-    return teardown(instance);
+    const Removed removed = teardown(instance);
+    return removed.left.empty() ? Result<void>{} : Result<void>(fail(removed.left.front()));
 }
 
 bool same_options(const DesiredState& before, const DesiredState& desired) {
@@ -226,6 +229,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
                                              std::chrono::milliseconds timeout, ParsedMaps* parsed, Retries* retries) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
+    KUDO_TRY(check_no_newer_layout(instance));
     const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
     auto report = change_locked(instance, change, asked, parsed, retries);
     // Documents that no state names: of this change if it failed, of older ones if not.
@@ -240,30 +244,6 @@ Result<void> change_state(const Instance& instance, const std::function<Result<v
     DesiredState desired = before;
     KUDO_TRY(change(desired));
     return is_same(before, desired) ? Result<void>{} : save_or_forget(instance, desired);
-}
-
-Result<bool> disable(const Instance& instance) {
-    KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_layout_is_ours(instance));
-    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, lock_timeout));
-    auto state = load_desired_state(instance);
-    // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
-    DesiredState desired = state ? *state : fresh_state(instance);
-    const bool desired_enabled = desired.enabled;
-    const bool was_enabled = desired.enabled || has_pins(instance);
-    Result<void> saved;
-    if (was_enabled || !state) {
-        desired.enabled = false;
-        saved = save_desired_state(instance, desired);
-        if (!saved && state && mark_not_enabled(instance)) saved = {};
-    }
-    remove_unlocked_file(instance.service_lock());
-    if (desired_enabled && !std::filesystem::exists(instance.layout())) KUDO_TRY(remove_orphans());
-    KUDO_TRY(teardown(instance));
-    if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
-    prune_range_maps(instance, desired);
-    if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
-    return was_enabled;
 }
 
 } // namespace kudo

@@ -112,8 +112,4 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
 Result<void> change_state(const Instance& instance, const std::function<Result<void>(DesiredState&)>& change,
                           std::chrono::milliseconds timeout = lock_timeout);
 
-// Detaches and removes everything of this instance and puts back what it changed. True if there was anything. Where
-// some of it cannot be put back, the rest is, and the Error is the first; the next disable tries again.
-Result<bool> disable(const Instance& instance);
-
 } // namespace kudo

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: MIT
-// Takes everything of an instance out of the kernel.
-// Invariant: needs nothing but the pins, so that it works whatever state a killed command has left.
+// Takes everything of an instance out of the kernel: by its pins, and what has lost them.
+// Invariant: goes on after an error; what could not be removed is named.
 #pragma once
 
 #include <filesystem>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "agent/system/instance.h"
 #include "maps/base/result.h"
 
 namespace kudo {
 
-// Puts every interface's queues back, detaches, and removes the pins. Goes on after an error, and then keeps the pins,
-// which remember what is still to be put back; returns the first.
-Result<void> teardown(const Instance& instance);
+// What was found and removed, and what was not.
+struct Removed {
+    bool any = false;
+    std::vector<std::string> left;    // "interface #3: why": certainly ours, and still there
+    std::vector<std::string> unknown; // programs of which this process may not know whose they are
+};
+
+// By the pins of this and of every other layout: puts every interface's queues back, detaches, and removes the pins.
+// Where something could not be put back, that layout's pins stay, which remember it.
+Removed teardown(const Instance& instance);
 
 // Every ifindex that a pin, or a filter or queue of kudo-agent's, names, whether the interface still exists or not.
 // `folder`: the data path's.
@@ -21,9 +30,10 @@ std::set<uint32_t> held_interfaces(const std::filesystem::path& folder);
 // Puts the interface's own queues back and detaches our programs. True if there was anything.
 Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t interface);
 
-// For an instance that was enabled and whose pins somebody has deleted by hand: links end with their pins, tc filters
-// do not, nor do queues. Removes ours from every interface; a clsact is left in place, since it is not known who made
-// it.
-Result<void> remove_orphans();
+// What is in the kernel without this instance's pins: they were deleted, another bpffs is mounted over them, or they
+// are elsewhere. Links need CAP_SYS_ADMIN to be found, filters do not. `queues`: also qdiscs and devices of ours, which
+// do not tell which instance's they are; the kernel's defaults come back. A clsact is left in place, since it is not
+// known who made it.
+Removed remove_orphans(const Instance& instance, bool queues);
 
 } // namespace kudo

@@ -33,7 +33,9 @@ struct DesiredState {
     RangeLedger ranges;
 
     [[nodiscard]] CompileOptions compile_options() const;
-    [[nodiscard]] AttachOptions attach_options() const { return {tc_hook, xdp_generic, marks_ingress()}; }
+    [[nodiscard]] AttachOptions attach_options() const {
+        return {.tc_hook = tc_hook, .xdp_generic = xdp_generic, .marks_ingress = marks_ingress()};
+    }
     // Do incoming packets need a tc program, beside the XDP program that counts them?
     [[nodiscard]] bool marks_ingress() const {
         return firewall_mark_mask != 0 || queues.downlink.kind == ShaperSpec::Kind::Rate;

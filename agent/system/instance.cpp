@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: MIT
 #include "agent/system/instance.h"
 
+#include <sys/stat.h>
+
 #include <string>
 
 #include "bpf/abi.h"
+#include "maps/base/hash.h"
 
 namespace kudo {
 
 std::filesystem::path Instance::layout() const {
     return pins() / ("v" + std::to_string(KUDO_LAYOUT_VERSION));
+}
+
+uint64_t instance_id(const Instance& instance) {
+    struct stat network {};
+    if (stat("/proc/thread-self/ns/net", &network) != 0) return 0;
+    std::error_code error;
+    const auto state = std::filesystem::absolute(instance.state_dir, error).lexically_normal();
+    const std::string hash = content_hash(std::to_string(network.st_ino) + " " + state.string());
+    return std::stoull(hash.substr(0, 16), nullptr, 16);
 }
 
 } // namespace kudo

@@ -3,6 +3,7 @@
 // Invariant: nothing of kudo-agent exists outside these two folders and the hooks that the pins name.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 namespace kudo {
@@ -21,5 +22,9 @@ struct Instance {
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };
+
+// Of this state directory in this network namespace: by it what an instance has put into the kernel is known to be its
+// own, whatever has become of its pins. 0: the namespace cannot be told.
+uint64_t instance_id(const Instance& instance);
 
 } // namespace kudo

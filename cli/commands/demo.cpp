@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "agent/inspect/statistics.h"
+#include "agent/reconcile/disable.h"
 #include "agent/reconcile/reconcile.h"
 #include "cli/demo/stage.h"
 #include "cli/demo/traffic.h"
@@ -81,13 +82,13 @@ Result<int> run_demo(const GlobalOptions& options) {
     }));
 
     KUDO_TRY(narrator.command("disable"));
-    bool removed = false;
+    Disabled disabled;
     KUDO_TRY(stage.host.run([&]() -> Result<void> {
-        removed = KUDO_TRY(disable(stage.instance));
+        disabled = KUDO_TRY(disable(stage.instance));
         return {};
     }));
-    KUDO_TRY(narrator.say(removed ? "disabled; all kudo-agent programs, maps and queues removed"
-                                  : "not enabled; nothing to do"));
+    KUDO_TRY(narrator.say(disabled.changed ? "disabled; all kudo-agent programs, maps and queues removed"
+                                           : "not enabled; nothing of kudo-agent found"));
     return exit_done;
 }
 

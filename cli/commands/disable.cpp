@@ -4,21 +4,24 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "agent/reconcile/reconcile.h"
+#include "agent/reconcile/disable.h"
 #include "agent/state/desired_state.h"
 
 namespace kudo {
 namespace {
 
 Result<int> run_disable(const GlobalOptions& global) {
-    const auto changed = KUDO_TRY(disable(global.instance));
+    const auto disabled = KUDO_TRY(disable(global.instance));
     const auto state = load_desired_state(global.instance);
-    std::string text =
-        changed ? "disabled; all kudo-agent programs, maps and queues removed\n" : "not enabled; nothing to do\n";
+    std::string text = disabled.changed ? "disabled; all kudo-agent programs, maps and queues removed\n"
+                                        : "not enabled; nothing of kudo-agent found\n";
+    for (const std::string& program : disabled.unknown)
+        text += fmt::format("not checked: {} (its name takes CAP_SYS_ADMIN to read)\n", program);
     if (state && !state->ranges.active.hash.empty())
         text += fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
                             state->ranges.active.source, global.instance.state_dir.string());
-    KUDO_TRY(print_either(global.json, {{"changed", changed}, {"enabled", false}}, text));
+    KUDO_TRY(print_either(
+        global.json, {{"changed", disabled.changed}, {"enabled", false}, {"not_checked", disabled.unknown}}, text));
     return exit_done;
 }
 

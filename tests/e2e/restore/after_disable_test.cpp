@@ -158,7 +158,7 @@ TEST_F(RestoreAfterDisable, AnAdminsEmptyClsactStays) {
 TEST_F(RestoreAfterDisable, AnAdminsFiltersAndTheirClsactStay) {
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
     for (const char* side : {"ingress", "egress"})
-        test_->in_host({"tc", "filter", "add", "dev", "eth0", side, "protocol", "all", "pref", "1", "u32", "match",
+        test_->in_host({"tc", "filter", "add", "dev", "eth0", side, "protocol", "all", "pref", "9", "u32", "match",
                         "u32", "0", "0", "flowid", "1:10"});
     expect_restored({"--tc-hook", "clsact", "--firewall-mark", "0x10"}, "xdp-native", "tc");
     EXPECT_NE(picture().find("u32"), std::string::npos);

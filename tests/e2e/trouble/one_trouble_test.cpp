@@ -116,6 +116,25 @@ TEST_F(OneTrouble, EnableRefusesAForeignQdiscThatItWasAskedToReplaceAndSaysHow) 
     EXPECT_EQ(test_->agent({"status"}).status, 3) << "nothing has changed";
 }
 
+TEST_F(OneTrouble, AnInterfaceThatCannotBeAttachedPublishesNoPolicyAgainAndAgain) {
+    ASSERT_EQ(enable_both({"--tc-hook", "clsact"}).status, 0);
+    // sch_ingress in place of clsact: there is no egress to attach to.
+    test_->in_host({"tc", "qdisc", "del", "dev", "eth1", "clsact"});
+    test_->in_host({"tc", "qdisc", "add", "dev", "eth1", "handle", "ffff:", "ingress"});
+    const std::vector<std::string> environment = {RunningService::tells_of_its_rounds};
+    RunningService service(*test_, {every_second}, environment);
+    const auto before = test_->status();
+    EXPECT_FALSE(before["healthy"]);
+    ASSERT_TRUE(service.has_looked(3));
+    EXPECT_EQ(test_->status()["generation"], before["generation"]);
+    EXPECT_EQ(test_->apply(map_file(2100000001)).status, 0);
+    const uint64_t generation = test_->status()["generation"];
+    EXPECT_EQ(generation, before["generation"].get<uint64_t>() + 1);
+    ASSERT_TRUE(service.has_looked(3));
+    EXPECT_EQ(test_->status()["generation"], generation);
+    EXPECT_EQ(interface("eth0")["healthy"], true) << test_->status();
+}
+
 TEST_F(OneTrouble, AKeySetIsFollowedWhateverTheDataPathIs) {
     const MinisignKey first(test_->folder + "/keys", "first"), second(test_->folder, "second");
     ASSERT_EQ(enable_both({"--uplink", "20mbit"}).status, 0);

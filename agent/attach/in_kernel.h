@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// What is attached, asked of the kernel alone: the order in which programs run, and what an instance has attached whose
+// pins are lost, covered by another mount or of an unknown version.
+// Invariant: an instance's own is told by the number in its programs (kudo_instance in bpf/kudo.bpf.c) or in its
+// filters' handles, never by a name alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/system/fd.h"
+#include "maps/base/result.h"
+
+namespace kudo {
+
+// The programs on a tcx hook (linux/bpf.h >= 6.6), ids in the order in which they run; none where the kernel does not
+// know tcx. Of the calling thread's network namespace, as all here. Needs CAP_NET_ADMIN.
+std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress);
+// Is it a tc program of any instance of kudo-agent? They pass on all that they do not drop. False where its name may
+// not be read.
+bool is_kudo_tc_program(uint32_t id);
+inline constexpr std::string_view kudo_tc_names = "kudo_tc_"; // what the names begin with
+
+// "cil_from_netdev (#12)"; "#12" where its name may not be read, which takes CAP_SYS_ADMIN.
+std::string program_text(uint32_t id);
+
+// A link of type XDP or tcx whose program is the instance's.
+struct OwnLink {
+    Fd fd;
+    uint32_t id = 0, interface = 0, program = 0;
+};
+// NotPermitted without CAP_SYS_ADMIN.
+Result<std::vector<OwnLink>> find_own_links(uint64_t instance);
+
+// The handle of the instance's tc filters: "KU", and 16 bits of its number.
+uint32_t filter_handle(uint64_t instance);
+
+} // namespace kudo

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "agent/reconcile/disable.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/datapath/pin_folder.h"
+#include "agent/reconcile/reconcile.h"
+#include "agent/reconcile/teardown.h"
+#include "agent/system/capabilities.h"
+#include "agent/system/lock.h"
+
+namespace kudo {
+namespace {
+
+// So that a service that runs does not attach again. A rename needs no room on the disk.
+Result<void> save_not_enabled(const Instance& instance, const DesiredState& state, bool readable) {
+    auto saved = save_desired_state(instance, state);
+    if (!saved && readable && mark_not_enabled(instance)) return {};
+    return saved;
+}
+
+} // namespace
+
+Result<Disabled> disable(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
+    const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, lock_timeout));
+    auto state = load_desired_state(instance);
+    // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
+    DesiredState desired = state ? *state : fresh_state(instance);
+    const bool was_enabled = desired.enabled || !state;
+    const bool pins_are_lost = was_enabled && !has_pins(instance);
+    Result<void> saved;
+    if (was_enabled || has_pins(instance)) {
+        desired.enabled = false;
+        saved = save_not_enabled(instance, desired, state.has_value());
+    }
+    Removed removed = teardown(instance);
+    Removed orphans = remove_orphans(instance, pins_are_lost);
+    removed.left.insert(removed.left.end(), orphans.left.begin(), orphans.left.end());
+    Disabled result{.changed = desired.enabled || was_enabled || removed.any || orphans.any,
+                    .unknown = std::move(orphans.unknown)};
+    // Links end with their pins, so what is still attached is ours only if something else holds it.
+    if (pins_are_lost)
+        for (std::string& program : result.unknown)
+            removed.left.push_back(program +
+                                   ", perhaps kudo-agent's: its name takes CAP_SYS_ADMIN to read, run as root");
+    if (!removed.left.empty()) return fail(fmt::format("removed all but: {}", fmt::join(removed.left, "; ")));
+    if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
+    remove_unlocked_file(instance.service_lock());
+    prune_range_maps(instance, desired);
+    if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
+    return result;
+}
+
+} // namespace kudo

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Programs of somebody else on an interface: they do nothing but give one verdict.
+// Invariant: attached as long as the descriptor is open.
+#pragma once
+
+#include <linux/bpf.h>
+
+#include <cstdint>
+#include <string>
+
+#include "agent/system/fd.h"
+#include "agent/system/network_namespace.h"
+
+namespace kudo::test {
+
+// linux/bpf.h >= 6.6: TCX_NEXT lets the next program decide, TCX_PASS ends the chain.
+inline constexpr int tcx_next = -1, tcx_pass = 0;
+enum class TcSide { Ingress, Egress };
+
+// "somebodys", of this type.
+Fd foreign_program(bpf_prog_type type, int verdict);
+// On tcx, before all others or behind them. No descriptor: it could not be attached.
+Fd attach_foreign_tcx(const NetworkNamespace& space, const std::string& interface, TcSide side, int verdict,
+                      bool in_front);
+// Native XDP. No descriptor: it could not be attached.
+Fd attach_foreign_xdp(const NetworkNamespace& space, const std::string& interface, int verdict);
+
+} // namespace kudo::test
