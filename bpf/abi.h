@@ -19,7 +19,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 6
+#define KUDO_LAYOUT_VERSION 7
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -253,6 +253,21 @@ struct kudo_interface {
 };
 #define KUDO_INTERFACES 4096
 KUDO_ASSERT(sizeof(struct kudo_interface) == 48, "interface");
+
+/* Does the program of each direction see an interface's packets? It answers the agent's latest question with the first
+ * packet that it counts. Element `ifindex % KUDO_INTERFACES`. */
+struct kudo_run {
+	__u32 asked;                     /* the question's number, which only grows; written by the agent */
+	__u32 answered[KUDO_DIRECTIONS]; /* the last question that was answered */
+	__u32 interface;                 /* ifindex that was asked about; from here on the agent's own */
+	__u64 asked_at;                  /* CLOCK_MONOTONIC, in ns */
+	__u64 packets[KUDO_DIRECTIONS];  /* the interface's own counters then */
+};
+KUDO_ASSERT(sizeof(struct kudo_run) == 40, "run");
+
+/* How long after an outgoing packet of a flow incoming ones are its answers: RFC 4787 REQ-5 and RFC 5382 REQ-5, in ns. */
+#define KUDO_ANSWERS_UDP (300 * 1000000000ull)
+#define KUDO_ANSWERS_TCP (7440 * 1000000000ull)
 
 /* One RTP stream of a flow and direction: RFC 3550's SSRC. */
 struct kudo_rtp4_key {

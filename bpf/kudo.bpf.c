@@ -9,6 +9,7 @@
 
 #include "flow.bpf.h"
 #include "mark.h"
+#include "outgoing.bpf.h"
 #include "rtp.bpf.h"
 #include "strangers.bpf.h"
 
@@ -31,6 +32,16 @@ const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
 
 /* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
 #define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
+
+/* Answers the agent's question whether this program runs. Read-mostly: no CPU takes the line from another. */
+kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
+{
+	__u32 element = interface & (KUDO_INTERFACES - 1);
+	struct kudo_run *run = bpf_map_lookup_elem(&kudo_runs, &element);
+
+	if (run && run->answered[direction] != run->asked)
+		run->answered[direction] = run->asked;
+}
 
 kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *end)
 {
@@ -124,6 +135,8 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 SEC("xdp")
 int kudo_xdp(struct xdp_md *context)
 {
+	if (kudo_ingress_counts)
+		kudo_answer_run(context->ingress_ifindex, KUDO_INGRESS);
 	return kudo_run_xdp(context);
 }
 
@@ -194,6 +207,7 @@ struct kudo_outcome {
 	__u32 l3_offset;
 	__u8 family, dsfield;
 	__u8 treatment; /* enum kudo_treatment, if the verdict is to prioritise */
+	__u8 is_answer; /* the firewall mark may be set: see outgoing.bpf.h */
 };
 
 kudo_inline struct kudo_outcome kudo_outcome_of(struct kudo_judgement judgement, const struct kudo_packet *packet)
@@ -222,6 +236,13 @@ kudo_inline const struct kudo_interface *kudo_interface_of(const struct __sk_buf
 	return interface && interface->index == index ? interface : 0;
 }
 
+/* Does the packet's flow matter to the firewall mark? */
+kudo_inline int kudo_follows_outgoing(struct kudo_judgement judgement)
+{
+	return kudo_verdict_of(judgement) == KUDO_PRIORITISED &&
+	       kudo_policies[judgement.generation & 1].firewall_mark_mask != 0;
+}
+
 /* `treats`: look into media datagrams. */
 kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting, int treats)
 {
@@ -244,6 +265,10 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, skb->ifindex);
 			outcome = kudo_outcome_of(kudo_handle_tracked(cpu, generation, &packet, &tally), &packet);
+			if (kudo_follows_outgoing(outcome.judgement)) {
+				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
+				outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
+			}
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
@@ -261,6 +286,8 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	kudo_handle_any_skb(skb, direction, counting);
 	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	outcome = kudo_outcome_of(scratch->judged.judgement, &scratch->packet);
+	if (kudo_follows_outgoing(outcome.judgement))
+		outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
 		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
 	return outcome;
@@ -271,6 +298,9 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 {
 	const struct kudo_interface *interface = kudo_interface_of(skb);
 	int queues = interface && interface->tracks_ingress;
+
+	if (kudo_ingress_counts)
+		kudo_answer_run(skb->ifindex, KUDO_INGRESS);
 	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, queues);
 	struct kudo_judgement judgement = outcome.judgement;
 
@@ -279,7 +309,7 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		__u32 mask = policy->firewall_mark_mask;
-		if (mask)
+		if (mask && outcome.is_answer)
 			skb->mark = (skb->mark & ~mask) | (policy->firewall_mark & mask);
 		if (queues)
 			skb->priority =
@@ -322,6 +352,7 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 SEC("tc")
 int kudo_tc_egress(struct __sk_buff *skb)
 {
+	kudo_answer_run(skb->ifindex, KUDO_EGRESS);
 	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1);
 	struct kudo_judgement judgement = outcome.judgement;
 

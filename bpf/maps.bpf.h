@@ -84,6 +84,20 @@ struct {
 	__type(value, struct kudo_response);
 } kudo_response_scratch SEC(".maps");
 
+/* When this host has last sent a packet of a flow, in ns of CLOCK_MONOTONIC. The key's interface is 0: the answer may
+ * come by another. Only with a firewall mark, see outgoing.bpf.h; incoming packets enter nothing here. */
+KUDO_LRU_MAP(kudo_outgoing4, struct kudo_flow4_key, __u64, 16384);
+KUDO_LRU_MAP(kudo_outgoing6, struct kudo_flow6_key, __u64, 16384);
+
+/* Whether programs run: asked by the agent, answered by the programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, KUDO_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct kudo_run);
+} kudo_runs SEC(".maps");
+
 /* How to mark for each interface's queue. Written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -51,7 +51,8 @@ public:
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
-        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, queries, responses, last_query, interfaces, cpus, services,
+        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, queries, responses, last_query, outgoing4, outgoing6,
+            runs, interfaces, cpus, services,
             grace, active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }

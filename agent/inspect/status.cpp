@@ -10,6 +10,7 @@
 #include "agent/attach/attachment.h"
 #include "agent/datapath/generation.h"
 #include "agent/datapath/slot_names.h"
+#include "agent/inspect/runs.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
 #include "agent/state/wanted_interfaces.h"
@@ -92,6 +93,11 @@ Result<void> read_interfaces(DataPath& data_path, Status& status) {
             line.problems.push_back(read.error().message);
         status.interfaces.push_back(std::move(line));
     }
+    // Where all seems to be as it should: do the programs really see the packets?
+    for (RunProblem& problem : KUDO_TRY(check_runs(data_path, wanted.present)))
+        for (InterfaceStatus& line : status.interfaces)
+            if (line.index == problem.interface && line.problems.empty())
+                line.problems.push_back(std::move(problem.text));
     for (const std::string& name : wanted.missing) {
         status.interfaces.push_back({.name = name, .ingress = {}, .egress = {}, .problems = {"no such interface now"}});
     }

@@ -153,11 +153,26 @@ Fd LineTest::attach_tcx(int program, int attach_type) const {
                 throw std::system_error(-error, std::generic_category(), "attach a tc filter");
             return Fd();
         }
+        LIBBPF_OPTS(bpf_link_create_opts, in_front);
+        if (attach_type == tcx_ingress) in_front.flags = 1U << 3; // BPF_F_BEFORE all others
         Fd link(bpf_link_create(program, static_cast<int>(if_nametoindex("eth0")),
-                                static_cast<bpf_attach_type>(attach_type), nullptr));
+                                static_cast<bpf_attach_type>(attach_type), &in_front));
         if (!link) fail_with_errno("attach to tcx");
         return link;
     });
+}
+
+void LineTest::enable_behind_somebodys_mark(IngressKind kind, std::vector<std::string> more, uint32_t mark) {
+    if (kernel_has_tcx()) {
+        enable_as(kind, std::move(more));
+        attach_somebodys_mark(mark);
+        return;
+    }
+    if (kind != IngressKind::XdpNative) attach_somebodys_xdp();
+    attach_somebodys_mark(mark);
+    more.insert(more.begin(), {"enable", "--region", "ca"});
+    const Outcome enabled = test_->agent(std::move(more));
+    if (enabled.status != 4) throw std::runtime_error("the filter in front is not told: " + enabled.out + enabled.err);
 }
 
 void LineTest::attach_somebodys_mark(uint32_t mark) {

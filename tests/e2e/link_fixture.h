@@ -48,13 +48,15 @@ protected:
 
     // Programs that are not the agent's, on the host's eth0.
     void attach_somebodys_xdp();
-    void attach_somebodys_mark(uint32_t mark); // tc ingress: sets skb->mark; call before enable
-    void attach_priority_observer();           // tc egress: counts by skb->priority; call after enable
+    // enable_as(), and on tc ingress before ours one that sets skb->mark.
+    void enable_behind_somebodys_mark(IngressKind kind, std::vector<std::string> more, uint32_t mark);
+    void attach_priority_observer(); // tc egress: counts by skb->priority; call after enable
     [[nodiscard]] std::array<uint64_t, 16> priorities_seen() const;
 
     [[nodiscard]] std::string mac(const std::string& which) const; // "host" or "far", of its eth0
 
 private:
+    void attach_somebodys_mark(uint32_t mark);
     [[nodiscard]] Fd attach_tcx(int program, int attach_type) const;
 
     uint32_t somebodys_xdp_ = 0;

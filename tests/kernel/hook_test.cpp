@@ -27,6 +27,12 @@ protected:
     uint64_t packets(kudo_reason reason, kudo_direction direction = KUDO_INGRESS) {
         return datapath_->counters()->reasons[reason][direction].packets;
     }
+    // What an incoming UDP packet from `remote` would answer.
+    void send_first() {
+        const Bytes frame =
+            (Ethernet{} / IPv4{.source = "192.0.2.2", .destination = remote} / Udp{} / Payload(20)).bytes();
+        ASSERT_EQ(datapath_->run_tc(KUDO_EGRESS, frame).error, 0);
+    }
     const RangeMap map_ = overlapping_map();
     std::optional<Datapath> datapath_;
 };
@@ -88,6 +94,8 @@ TEST_F(Hook, ObserveMarksNothing) {
 
 TEST_F(Hook, IngressSetsOnlyItsBitsOfTheFirewallMark) {
     const Bytes frame = (Ethernet{} / IPv4{.source = remote} / Udp{} / Payload(20)).bytes();
+    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, frame, {.mark = 0xffffff8f}).skb.mark, 0xffffff8f) << "no answer";
+    send_first();
     const RunResult result = datapath_->run_tc(KUDO_INGRESS, frame, {.mark = 0xffffff8f});
     EXPECT_EQ(result.returned, tc_next);
     EXPECT_EQ(result.skb.mark, 0xffffff4f);
@@ -98,10 +106,14 @@ TEST_F(Hook, TcIngressBesideXdpSetsTheMarkButNeitherCountsNorDrops) {
     load({.ingress_counts = false});
     const Bytes allowed = (Ethernet{} / IPv4{.source = remote} / Udp{} / Payload(20)).bytes();
     const Bytes stranger = (Ethernet{} / IPv4{.source = "8.8.8.8"} / Udp{} / Payload(20)).bytes();
-    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, allowed).skb.mark, 0x40u);
-    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, stranger).returned, tc_next);
+    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, allowed).skb.mark, 0u) << "no answer";
     EXPECT_EQ(counter_difference(*datapath_->counters(), {}), "");
     EXPECT_TRUE(datapath_->flows().empty());
+    send_first();
+    const auto before = datapath_->counters();
+    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, allowed).skb.mark, 0x40u);
+    EXPECT_EQ(datapath_->run_tc(KUDO_INGRESS, stranger).returned, tc_next);
+    EXPECT_EQ(counter_difference(*datapath_->counters(), *before), "");
 }
 
 TEST_F(Hook, ASuperPacketCountsAsItsSegments) {

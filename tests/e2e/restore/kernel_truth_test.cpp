@@ -118,6 +118,38 @@ TEST_F(KernelTruth, AnIngressQdiscIsNotTakenForClsact) {
     EXPECT_NE(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("ingress"), std::string::npos);
 }
 
+// Another XDP program is in front of all of tc, and nothing but the packets tell what it does with them.
+TEST_F(KernelTruth, PacketsThatOurProgramNeverSeesAreNoticed) {
+    const Fd other = attach_foreign_xdp(test_->host, "eth0", XDP_DROP);
+    ASSERT_TRUE(other);
+    enable();
+    EXPECT_EQ(test_->agent({"status"}).status, 0) << "nothing has come yet";
+    const Fd far = udp_socket(test_->far, {media_address, 3478});
+    const auto send = [&] {
+        for (int i = 0; i < 30; i++)
+            send_datagram(far.get(), {host_address, 50001}, std::array<uint8_t, 4>{});
+    };
+    test_->in_far({"ip", "neigh", "replace", host_address, "lladdr", mac("host"), "nud", "permanent", "dev", "eth0"});
+    send();
+    EXPECT_TRUE(eventually([&] { return test_->agent({"status"}).status == 4; })) << test_->agent({"status"}).out;
+    EXPECT_NE(test_->agent({"status"}).out.find("packets came in and kudo-agent's program saw none of them"),
+              std::string::npos);
+}
+
+TEST_F(KernelTruth, ProgramsThatSeeTheirPacketsAreHealthyBusyOrIdle) {
+    for (const char* hook : {"auto", "clsact"}) {
+        enable({"--tc-hook", hook});
+        for (int round = 0; round < 3; round++) {
+            const Endpoint remote{media_address, 3478}, here{host_address, 50001};
+            const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, remote);
+            send_datagrams(near.get(), remote, far.get(), 50, 100);
+            send_datagrams(far.get(), here, near.get(), 50, 100);
+            EXPECT_EQ(test_->agent({"status"}).status, 0) << test_->agent({"status"}).out;
+            std::this_thread::sleep_for(std::chrono::milliseconds(round == 1 ? 2100 : 0));
+        }
+    }
+}
+
 class LostPins : public KernelTruth, public testing::WithParamInterface<const char*> {
 protected:
     void enable_by_hook() { enable({"--tc-hook", GetParam()}); }
