@@ -254,16 +254,17 @@ struct kudo_interface {
 #define KUDO_INTERFACES 4096
 KUDO_ASSERT(sizeof(struct kudo_interface) == 48, "interface");
 
-/* Does the program of each direction see an interface's packets? It answers the agent's latest question with the first
- * packet that it counts. Element `ifindex % KUDO_INTERFACES`. */
+/* Does the program of one direction see an interface's packets? It answers the agent's latest question with the first
+ * packet that it counts. Element `ifindex % KUDO_INTERFACES * KUDO_DIRECTIONS + direction`. */
 struct kudo_run {
-	__u32 asked;                     /* the question's number, which only grows; written by the agent */
-	__u32 answered[KUDO_DIRECTIONS]; /* the last question that was answered */
-	__u32 interface;                 /* ifindex that was asked about; from here on the agent's own */
-	__u64 asked_at;                  /* CLOCK_MONOTONIC, in ns */
-	__u64 packets[KUDO_DIRECTIONS];  /* the interface's own counters then */
+	__u32 asked;     /* the question's number, which only grows; written by the agent */
+	__u32 answered;  /* the last question that was answered; written by the programs */
+	__u32 interface; /* ifindex that was asked about; from here on the agent's own */
+	__u32 pad;
+	__u64 asked_at; /* CLOCK_MONOTONIC, in ns */
+	__u64 packets;  /* the interface's own counter then */
 };
-KUDO_ASSERT(sizeof(struct kudo_run) == 40, "run");
+KUDO_ASSERT(sizeof(struct kudo_run) == 32, "run");
 
 /* How long after an outgoing packet of a flow incoming ones are its answers: RFC 4787 REQ-5 and RFC 5382 REQ-5, in ns. */
 #define KUDO_ANSWERS_UDP (300 * 1000000000ull)

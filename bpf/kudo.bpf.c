@@ -36,11 +36,11 @@ const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
 /* Answers the agent's question whether this program runs. Read-mostly: no CPU takes the line from another. */
 kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 {
-	__u32 element = interface & (KUDO_INTERFACES - 1);
+	__u32 element = (interface & (KUDO_INTERFACES - 1)) * KUDO_DIRECTIONS + direction;
 	struct kudo_run *run = bpf_map_lookup_elem(&kudo_runs, &element);
 
-	if (run && run->answered[direction] != run->asked)
-		run->answered[direction] = run->asked;
+	if (run && run->answered != run->asked)
+		run->answered = run->asked;
 }
 
 kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *end)

@@ -93,7 +93,7 @@ KUDO_LRU_MAP(kudo_outgoing6, struct kudo_flow6_key, __u64, 16384);
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, KUDO_INTERFACES);
+	__uint(max_entries, KUDO_INTERFACES * KUDO_DIRECTIONS);
 	__type(key, __u32);
 	__type(value, struct kudo_run);
 } kudo_runs SEC(".maps");

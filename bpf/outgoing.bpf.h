@@ -59,16 +59,16 @@ kudo_noinline int kudo_follow_outgoing(struct __sk_buff *skb, __u32 direction)
 	__u64 *last = kudo_outgoing_of(packet, direction == KUDO_EGRESS ? now : 0);
 	if (!last)
 		return 0;
-	__u64 age = now - *last;
+	__s64 age = (__s64)(now - *last); /* negative where another CPU has just sent */
 	if (direction == KUDO_EGRESS) {
-		if (age > KUDO_OUTGOING_REFRESH)
+		if (age > (__s64)KUDO_OUTGOING_REFRESH)
 			*last = now;
 		return 0;
 	}
 	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
 	if (protocol != KUDO_PROTOCOL_TCP)
-		return age < KUDO_ANSWERS_UDP;
-	return age < KUDO_ANSWERS_TCP && !kudo_may_open(skb, packet);
+		return age < (__s64)KUDO_ANSWERS_UDP;
+	return age < (__s64)KUDO_ANSWERS_TCP && !kudo_may_open(skb, packet);
 }
 
 #endif /* KUDO_OUTGOING_BPF_H */

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include <ldns/ldns.h>
 
@@ -12,6 +13,28 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
+constexpr std::size_t max_records = 64; // more answer no question that matters here
+constexpr std::size_t header_size = 12, answer_count_at = 6, other_counts_at = 8; // RFC 1035 section 4.1.1
+
+// The header and the answers alone, so that nothing else has to be parsed. Nothing: not worth it.
+std::vector<uint8_t> without_other_sections(std::span<const uint8_t> message) {
+    if (message.size() < header_size ||
+        (std::size_t{message[answer_count_at]} << 8 | message[answer_count_at + 1]) > max_records)
+        return {};
+    std::vector<uint8_t> bytes(message.begin(), message.end());
+    std::fill(bytes.begin() + other_counts_at, bytes.begin() + header_size, uint8_t{0});
+    return bytes;
+}
+
+// A name as bytes that compare like it. (Comparing two names by ldns takes the square of their labels.)
+std::string comparable(const ldns_rdf* name) {
+    std::string bytes;
+    if (!name) return bytes;
+    bytes.assign(reinterpret_cast<const char*>(ldns_rdf_data(name)), ldns_rdf_size(name));
+    // Lengths of labels are below 'A'.
+    std::ranges::transform(bytes, bytes.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+    return bytes;
+}
 
 // As range maps write it. Nothing: it has other characters than a host's name; ldns shows a dot within a label, as all
 // else that is unusual, behind a backslash.
@@ -39,8 +62,9 @@ std::optional<Address> address_of(const ldns_rr* record) {
 } // namespace
 
 std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
+    const auto bytes = without_other_sections(message);
     ldns_pkt* made = nullptr;
-    if (ldns_wire2pkt(&made, message.data(), message.size()) != LDNS_STATUS_OK) return std::nullopt;
+    if (bytes.empty() || ldns_wire2pkt(&made, bytes.data(), bytes.size()) != LDNS_STATUS_OK) return std::nullopt;
     const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> packet(made, ldns_pkt_free);
     const ldns_rr_list* questions = ldns_pkt_question(packet.get());
     if (!ldns_pkt_qr(packet.get()) || ldns_rr_list_rr_count(questions) != 1) return std::nullopt;
@@ -52,21 +76,24 @@ std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
 
     const ldns_rr_list* records = ldns_pkt_answer(packet.get());
     const std::size_t count = ldns_rr_list_rr_count(records);
-    const ldns_rdf* owner = ldns_rr_owner(question);
-    for (std::size_t alias = 0; owner && alias < max_aliases; ++alias) {
-        const ldns_rdf* next = nullptr;
+    std::vector<std::string> owners;
+    for (std::size_t i = 0; i < count; ++i)
+        owners.push_back(comparable(ldns_rr_owner(ldns_rr_list_rr(records, i))));
+    std::string owner = comparable(ldns_rr_owner(question));
+    for (std::size_t alias = 0; !owner.empty() && alias < max_aliases; ++alias) {
+        std::string next;
         for (std::size_t i = 0; i < count; ++i) {
             const ldns_rr* record = ldns_rr_list_rr(records, i);
             const ldns_rr_type type = ldns_rr_get_type(record);
-            if (ldns_rr_get_class(record) != LDNS_RR_CLASS_IN || ldns_dname_compare(ldns_rr_owner(record), owner) != 0)
-                continue;
-            if (type == LDNS_RR_TYPE_CNAME) next = ldns_rr_rdf(record, 0);
+            if (ldns_rr_get_class(record) != LDNS_RR_CLASS_IN || owners[i] != owner) continue;
+            if (type == LDNS_RR_TYPE_CNAME) next = comparable(ldns_rr_rdf(record, 0));
             if (type != LDNS_RR_TYPE_A && type != LDNS_RR_TYPE_AAAA) continue;
             const auto address = address_of(record);
             if (address && std::ranges::find(answer.addresses, *address) == answer.addresses.end())
                 answer.addresses.push_back(*address);
         }
-        owner = next;
+        if (next == owner) break;
+        owner = std::move(next);
     }
     return answer;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A DNS response in wire format (RFC 1035), parsed with ldns.
-// Invariant: whatever the bytes are, nothing is read beyond them, and only what they hold is returned.
+// Invariant: whatever the bytes are, nothing is read beyond them, only what they hold is returned, and the work is
+// bounded: other sections than the answers are not parsed.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct DnsAnswer {
     std::vector<Address> addresses; // its own, or of what it is an alias for (CNAME); in the message's order
 };
 
-// Nothing: no whole message, or not one question in class IN whose name is made of letters, digits, hyphens and
-// underscores.
+// Nothing: no whole message, more than 64 answers, or not one question in class IN whose name is made of letters,
+// digits, hyphens and underscores.
 std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message);
 
 } // namespace kudo

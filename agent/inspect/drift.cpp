@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -30,6 +31,8 @@ template <typename Key> Result<void> read_rows(int fd, Family family, std::map<A
     });
 }
 
+constexpr std::size_t max_answers = 128; // read at a time
+
 // By the hash of the question, which the message must have as well.
 bool answers_question(uint64_t hash, const kudo_response& row) {
     std::array<uint8_t, KUDO_DNS_WINDOW> window{};
@@ -45,6 +48,9 @@ Result<std::vector<kudo_response>> read_answers(int fd) {
         if (row.length <= sizeof row.message && answers_question(hash, row)) answers.push_back(row);
     };
     KUDO_TRY(for_each_entry<uint64_t, kudo_response>(fd, "the answers of name servers", take));
+    // The newest. An attacker with a name server that this host asks may have filled the table.
+    std::ranges::sort(answers, std::greater{}, &kudo_response::received);
+    if (answers.size() > max_answers) answers.resize(max_answers);
     return answers;
 }
 
@@ -142,11 +148,13 @@ Result<Drift> read_drift(DataPath& data_path) {
     std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
         return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);
     });
+    std::map<Address, const NamedAddress*> by_address; // the newest of each
+    for (const NamedAddress& named : drift.moved_names)
+        by_address.try_emplace(named.address, &named);
     for (const auto& [remote, row] : rows) {
         auto stray = reader.stray(remote, row);
         if (!stray) continue;
-        const auto named = std::ranges::find(drift.moved_names, remote, &NamedAddress::address);
-        if (named != drift.moved_names.end()) stray->name = named->name;
+        if (const auto named = by_address.find(remote); named != by_address.end()) stray->name = named->second->name;
         drift.strays.push_back(std::move(*stray));
     }
     std::ranges::sort(drift.strays, [](const StrayRemote& a, const StrayRemote& b) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -22,8 +23,8 @@ uint32_t load_word(const uint32_t& word) {
 }
 
 // Numbers go round.
-bool is_answered(const kudo_run& run, int direction) {
-    return static_cast<int32_t>(load_word(run.answered[direction]) - load_word(run.asked)) >= 0;
+bool is_answered(const kudo_run& run) {
+    return static_cast<int32_t>(load_word(run.answered) - load_word(run.asked)) >= 0;
 }
 
 std::string missed(uint64_t packets, int direction) {
@@ -31,25 +32,20 @@ std::string missed(uint64_t packets, int direction) {
                        direction == KUDO_INGRESS ? "came in" : "went out");
 }
 
-void ask(kudo_run& run, const Interface& interface, const InterfaceCounters& now) {
-    run.interface = interface.index;
+// What a direction's program has missed since it was asked; asks again once it has answered. A question without an
+// answer goes on until there were packets enough, and shows its problem until the program answers.
+std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, uint64_t packets) {
+    const bool known = run.interface == interface && packets >= run.packets; // else another interface was asked here
+    if (known && !is_answered(run)) {
+        const uint64_t missed = packets - run.packets;
+        const bool proves = missed >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
+        return proves ? std::optional(missed) : std::nullopt;
+    }
+    run.interface = interface;
     run.asked_at = monotonic_ns();
-    run.packets[KUDO_INGRESS] = now.received;
-    run.packets[KUDO_EGRESS] = now.sent;
+    run.packets = packets;
     std::atomic_ref(run.asked).fetch_add(1, std::memory_order_acq_rel);
-}
-
-// What an interface has missed since it was asked, and asks again where there is a verdict.
-void check_run(kudo_run& run, const Interface& interface, const InterfaceCounters& now,
-               std::vector<RunProblem>& problems) {
-    const bool known = run.interface == interface.index && now.received >= run.packets[KUDO_INGRESS] &&
-                       now.sent >= run.packets[KUDO_EGRESS]; // else another interface was asked here
-    if (known && monotonic_ns() - run.asked_at < run_min_ns) return;
-    for (const auto& [direction, packets] : {std::pair(int{KUDO_INGRESS}, now.received), {int{KUDO_EGRESS}, now.sent}})
-        if (known && !is_answered(run, direction) && packets - run.packets[direction] >= run_min_packets)
-            problems.push_back({interface.index, missed(packets - run.packets[direction], direction)});
-    // An unanswered question goes on until there were packets enough; one that showed a problem shows it again.
-    if (!known || (is_answered(run, KUDO_INGRESS) && is_answered(run, KUDO_EGRESS))) ask(run, interface, now);
+    return std::nullopt;
 }
 
 } // namespace
@@ -60,7 +56,13 @@ Result<std::vector<RunProblem>> check_runs(const DataPath& data_path, std::span<
     for (const Interface& interface : interfaces) {
         const auto now = read_counters(interface.index);
         if (!now) continue; // gone, or cannot be told
-        check_run(runs.elements()[interface.index % KUDO_INTERFACES], interface, *now, problems);
+        for (const auto& [direction, packets] :
+             {std::pair(int{KUDO_INGRESS}, now->received), {int{KUDO_EGRESS}, now->sent}}) {
+            const std::size_t element =
+                interface.index % KUDO_INTERFACES * KUDO_DIRECTIONS + static_cast<std::size_t>(direction);
+            if (const auto unseen = check_run(runs.elements()[element], interface.index, packets))
+                problems.push_back({interface.index, missed(*unseen, direction)});
+        }
     }
     return problems;
 }

@@ -74,4 +74,27 @@ inline Bytes dns_answer(std::string_view name, const std::vector<DnsRecord>& rec
     return bytes;
 }
 
+// As much work as a message of `records` answers can make: aliases of themselves, with names of 127 labels of which all
+// but the first point at one before them.
+inline Bytes dns_labyrinth(std::string_view name, unsigned records, uint16_t id = 7) {
+    Bytes bytes = dns_question(name, id, KUDO_DNS_TYPE_A, 0x8180, records);
+    Bytes longest;
+    for (int label = 0; label < 127; label++) {
+        longest.push_back(1);
+        longest.push_back('a');
+    }
+    longest.push_back(0);
+    const auto first = static_cast<unsigned>(bytes.size());
+    for (unsigned record = 0; record < records; record++) {
+        if (record == 0)
+            bytes.insert(bytes.end(), longest.begin(), longest.end());
+        else
+            append16(bytes, 0xc000 | first);
+        for (const unsigned number : {5U, KUDO_DNS_CLASS_IN + 0U, 0U, 60U, 2U, 0xc000U | first})
+            append16(bytes, number);
+    }
+    // The name that was asked for is an alias of it.
+    return bytes;
+}
+
 } // namespace kudo::test

@@ -2,6 +2,7 @@
 // What is read of a name server's answer.
 // Invariant: each test names one behaviour.
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -84,6 +85,34 @@ TEST(DnsAnswer, WhateverTheBytesAreNothingBreaks) {
         const auto answer = read_dns_answer(bytes);
         if (answer) ASSERT_LE(answer->addresses.size(), 1u);
     }
+}
+
+TEST(DnsAnswer, OfTooManyRecordsIsNone) {
+    std::vector<DnsRecord> records(65, {"a.kudoway.ca", "203.0.113.9"});
+    EXPECT_EQ(read(dns_answer("a.kudoway.ca", records)), "");
+    records.pop_back();
+    EXPECT_EQ(read(dns_answer("a.kudoway.ca", records)), "a.kudoway.ca: 203.0.113.9");
+}
+
+TEST(DnsAnswer, IgnoresAllButTheAnswers) {
+    Bytes message = dns_answer("a.kudoway.ca", {{"a.kudoway.ca", "203.0.113.9"}});
+    message[11] = 1; // an additional record, which is not there
+    EXPECT_EQ(read(message), "a.kudoway.ca: 203.0.113.9");
+}
+
+TEST(DnsAnswer, AliasesOfThemselvesEndAtOnce) {
+    EXPECT_EQ(read(dns_answer("a.kudoway.ca", {{"a.kudoway.ca", "a.kudoway.ca"}, {"a.kudoway.ca", "203.0.113.9"}})),
+              "a.kudoway.ca: 203.0.113.9");
+    EXPECT_EQ(read(dns_labyrinth("a.kudoway.ca", 64)), "a.kudoway.ca:");
+}
+
+// As many as are read at a time, of the longest names: milliseconds; it took ten seconds.
+TEST(DnsAnswer, TheWorstMessagesTakeLittleTime) {
+    const Bytes worst = dns_labyrinth(std::string(60, 'a') + ".kudoway.ca", 64);
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 128; i++)
+        ASSERT_TRUE(read_dns_answer(worst));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
 }
 
 } // namespace
