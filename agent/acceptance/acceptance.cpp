@@ -81,14 +81,16 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     auto folder = KUDO_TRY(read_keys_folder(settings.keys_folder, settings.key_threshold));
     auto before = KUDO_TRY(load_desired_state(instance));
     if (settings.trust_folder) before.ranges.keys.reset();
-    const KeySet& keys = trusted_keys(folder, before.ranges);
+    const KeySet& keys = trusted_keys(folder.keys, before.ranges);
     // Bytes are parsed only once they are known to be the signer's, but for one question: a trusted transport answers
     // for a vendor's list, and for nothing else.
     auto root = delivery.trust_transport ? read_json(delivery.document) : Result<Json>(Json());
     auto signed_by = signers(settings, keys, delivery, delivery.trust_transport && root && is_vendor_list(*root));
     if (!signed_by) {
         if (auto known = known_before(before, delivery)) return std::move(*known);
-        return fail(std::move(signed_by.error()));
+        if (before.ranges.keys) return fail(std::move(signed_by.error()));
+        KUDO_TRY(folder.check_threshold().in(delivery.source));
+        return bad_input(folder.with_problems(std::move(signed_by.error().message)));
     }
     if (!delivery.trust_transport) root = read_json(delivery.document);
     auto document = KUDO_TRY(parse_document(KUDO_TRY(std::move(root).in(delivery.source)), delivery.source));
@@ -110,7 +112,7 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     if (const auto* offered = std::get_if<KeySet>(&document)) {
         const auto follow = [&](DesiredState& state) -> Result<void> {
             if (settings.trust_folder) state.ranges.keys.reset();
-            acceptance = KUDO_TRY(admit_keys(folder, *offered, delivery, state));
+            acceptance = KUDO_TRY(admit_keys(folder.keys, *offered, delivery, state));
             return {};
         };
         KUDO_TRY(change_state(instance, follow, settings.timeout));
@@ -118,7 +120,7 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     }
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (settings.trust_folder) state.ranges.keys.reset();
-        if (to_json(trusted_keys(folder, state.ranges)) != trusted)
+        if (to_json(trusted_keys(folder.keys, state.ranges)) != trusted)
             return fail(fmt::format("{}: the key set has changed meanwhile; try again", delivery.source));
         const TimePoint moment = current_time_point();
         advance(state.ranges, settings.grace, moment);

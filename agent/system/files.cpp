@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -16,7 +17,8 @@ namespace {
 Error error_for(const std::filesystem::path& path, std::string_view doing, int number) {
     const bool denied = number == EACCES || number == EPERM;
     return Error{denied ? ErrorKind::NotPermitted : ErrorKind::Failed,
-                 fmt::format("{}: {}: {}{}", path.string(), doing, strerror(number), denied ? "; run as root" : ""),
+                 fmt::format("{}: {}: {}{}", path.string(), doing, strerror(number),
+                             denied && geteuid() != 0 ? "; run as root" : ""),
                  number};
 }
 

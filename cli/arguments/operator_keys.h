@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The operator's own keys, with which everything is verified before it is sent.
-// Invariant: a folder with any key wrong, or without keys, gives none.
+// Invariant: a folder with too few keys for the threshold, or without any, gives none; a file that is no key is logged.
 #pragma once
 
 #include "cli/arguments/command.h"

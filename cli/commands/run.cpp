@@ -94,11 +94,20 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
 }
 #endif
 
+// Reported now, not when the first map arrives. What can be mended while the service runs does not keep it from
+// starting: it has more to do than to take maps.
+Result<void> check_keys(const AcceptanceSettings& acceptance) {
+    const auto folder = KUDO_TRY(read_keys_folder(acceptance.keys_folder, acceptance.key_threshold));
+    if (folder.problems.empty()) return folder.check_threshold();
+    for (const std::string& problem : keys_folder_problems(acceptance.keys_folder, acceptance.key_threshold))
+        spdlog::warn("{}", problem);
+    return {};
+}
+
 Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptions& global) {
     ServiceSettings settings;
     settings.acceptance = global.acceptance;
-    // Invalid keys are reported now, not when the first map arrives.
-    KUDO_TRY(read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold));
+    KUDO_TRY(check_keys(global.acceptance));
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
     for (const std::string& folder : options.drop_folders)

@@ -93,12 +93,14 @@ SignatureOutlook signature_of(const GlobalOptions& global, const CurrentRules& r
     if (!signatures) return {{}, {}, signatures.error().message};
     const auto folder = read_keys_folder(global.acceptance.keys_folder, global.acceptance.key_threshold);
     if (!folder) return {{}, {}, folder.error().message};
-    const KeySet& keys = trusted_keys(*folder, rules.state.ranges);
+    const KeySet& keys = trusted_keys(folder->keys, rules.state.ranges);
     const std::string by =
         rules.note.empty() ? "" : fmt::format(", of the keys in {}", global.acceptance.keys_folder.string());
     const auto signed_by = signers(global.acceptance, keys, {file, read.document, *signatures});
     if (signed_by) return {true, *signed_by, fmt::format("valid, by {}{}", fmt::join(*signed_by, ", "), by)};
-    return {keys.keys.empty() ? std::nullopt : std::optional(false), {}, signed_by.error().message};
+    return {keys.keys.empty() ? std::nullopt : std::optional(false),
+            {},
+            rules.state.ranges.keys ? signed_by.error().message : folder->with_problems(signed_by.error().message)};
 }
 
 OrderedJson signature_json(const SignatureOutlook& signature) {

@@ -159,7 +159,9 @@ std::string PublicKey::text() const {
 }
 
 Result<PublicKey> parse_public_key(std::string_view text, std::string_view name) {
-    const std::vector<std::string_view> lines = lines_of(text);
+    std::vector<std::string_view> lines = lines_of(text);
+    while (!lines.empty() && lines.back().empty()) // an editor's empty line at the end
+        lines.pop_back();
     const auto refuse = [&](std::string_view what) { return bad_input(fmt::format("{}: {}", name, what)); };
     const bool has_comment = !lines.empty() && lines[0].starts_with(untrusted);
     if (lines.size() != (has_comment ? 2U : 1U) || (has_comment && has_control_characters(lines[0])))

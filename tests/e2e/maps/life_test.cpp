@@ -214,12 +214,12 @@ TEST_F(RangeLife, AHangupReadsEverySourceAtOnceAndChangesNothingElse) {
     std::vector<std::string> arguments = service_arguments();
     arguments.back() = "5m"; // --reread-every
     RunningService service(*test_, arguments);
-    std::ofstream(test_->folder + "/keys/junk.pub") << "no key";
+    std::filesystem::rename(test_->folder + "/keys", test_->folder + "/away");
     drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
-    // Refused for the folder of keys, which is wrong; a file that does not change is only read again when all are.
+    // Refused for want of a key; a file that does not change is only read again when all are.
     std::this_thread::sleep_for(4s);
     EXPECT_EQ(serial(), 2100000001U);
-    std::filesystem::remove(test_->folder + "/keys/junk.pub");
+    std::filesystem::rename(test_->folder + "/away", test_->folder + "/keys");
     service.signal(SIGHUP);
     EXPECT_TRUE(eventually([&] { return serial() == 2100000002; }, 10s)) << service.log();
     EXPECT_EQ(std::ranges::count(service.notifications(), "READY=1"), 1);

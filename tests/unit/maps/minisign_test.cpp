@@ -339,7 +339,8 @@ TEST(MinisignFormat, BrokenKeyIsRefusedWithTheReason) {
     } table[] = {
         {"", "x.pub: not a minisign public key; expected an untrusted comment and the key, or the key's line alone"},
         {"untrusted comment: x", "x.pub: not a minisign public key"},
-        {"untrusted comment: x\n" + good + "\n\n", "x.pub: not a minisign public key"},
+        {"untrusted comment: x\n\n" + good, "x.pub: not a minisign public key"},
+        {"\n\n", "x.pub: not a minisign public key"},
         {"untrusted comment: \x1b\n" + good, "x.pub: not a minisign public key"},
         {good + "\n" + good, "x.pub: not a minisign public key"},
         {" " + good, "x.pub: line 1: not the 56 characters of base64"},
