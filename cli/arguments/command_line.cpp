@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "cli/arguments/command_line.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "agent/system/fd.h"
+#include "cli/arguments/config_file.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
 #include "cli/arguments/parse_error.h"
@@ -36,6 +43,20 @@ std::string refuse_special_file(const std::string& path) {
     return special ? fmt::format("{} is not a regular file", path) : "";
 }
 
+// CLI11 goes without a default config file that it cannot read, as without one that is not there.
+Result<void> check_default_config() {
+    struct stat about {};
+    if (lstat(default_config_file, &about) != 0 && (errno == ENOENT || errno == ENOTDIR)) return {};
+    if (auto special = refuse_special_file(default_config_file); !special.empty()) return bad_input(special);
+    const Fd file(open(default_config_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (file) return {};
+    const int number = errno;
+    return fail(Error{number == EACCES ? ErrorKind::NotPermitted : ErrorKind::BadInput,
+                      fmt::format("{}: cannot be read: {}; make it readable, or name another with --config",
+                                  default_config_file, strerror(number)),
+                      number});
+}
+
 std::string refuse_other_names(const std::string& name) {
     if (name.empty() || is_simple_name(name)) return "";
     return fmt::format("{} is not a valid name; expected 1 to 63 of a-z, 0-9 and -", quoted_text(name));
@@ -48,9 +69,10 @@ Result<std::filesystem::path> absolute_folder(const std::string& text) {
     return path.lexically_normal();
 }
 
-enum class ConfigFile { Read, Ignore };
+// CheckSection: of a command that is named for this alone, and is not going to run.
+enum class ConfigUse { Read, Ignore, CheckSection };
 
-void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config) {
+void add_global_options(CLI::App& app, GlobalOptions& options, ConfigUse config) {
     AcceptanceSettings& acceptance = options.acceptance;
     app.set_version_flag("--version", std::string("kudo-agent " KUDO_VERSION), "Print the version");
     app.add_flag("--json", options.json, "Print JSON instead of text");
@@ -63,13 +85,15 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
         ->type_name("DIR")
         ->default_str(default_state_dir);
     const auto ignore = [](const CLI::results_t&) { return true; };
-    if (config == ConfigFile::Ignore)
+    if (config == ConfigUse::Ignore)
         app.add_option("--config", ignore);
-    else
-        app.set_config("--config", default_config_file,
+    else {
+        app.config_formatter(std::make_shared<ConfigFile>(app));
+        app.set_config("--config", refuse_special_file(default_config_file).empty() ? default_config_file : "",
                        "Read options from this TOML file; [enable] sets those of enable")
             ->type_name("FILE")
             ->check(refuse_special_file, "", "");
+    }
     app.add_flag("-v", options.verbose, "Log details to standard error");
 
     app.option_defaults()->group("Range map acceptance");
@@ -82,7 +106,7 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigFile config
     app.add_flag_callback(
         "--no-early-additions", [&acceptance] { acceptance.early_additions = false; },
         "Apply a map's additions only from its effective date");
-    if (config == ConfigFile::Ignore) { // `disable` accepts no range map: these are wrong or right for others
+    if (config == ConfigUse::Ignore) { // `disable` accepts no range map: these are wrong or right for others
         for (const char* name : {"--fleet", "--ring", "--grace"})
             app.add_option(name, ignore);
         return;
@@ -110,7 +134,28 @@ Run say(std::string text, int status) {
     };
 }
 
-Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigFile config) {
+bool is_config_check(const CLI::App& app) {
+    const auto named = app.get_subcommands();
+    return !named.empty() && named.front()->get_name() == "run" && named.front()->count("--check") > 0;
+}
+
+Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigUse config);
+
+// Whoever has the config file checked means all of it: each command that has a section there is named in turn.
+Result<void> check_sections(const std::vector<Command>& commands, const CLI::App& app) {
+    if (app.get_config_ptr()->count() == 0) return {};
+    const auto file = app.get_config_ptr()->as<std::string>();
+    for (const auto& section : ConfigFile(app).sections(file)) {
+        std::vector<const char*> words{"kudo-agent", "--config", file.c_str()};
+        for (const std::string& word : section)
+            words.push_back(word.c_str());
+        KUDO_TRY(parse(commands, static_cast<int>(words.size()), words.data(), ConfigUse::CheckSection)
+                     .in(fmt::format("{}: [{}]", file, fmt::join(section, "."))));
+    }
+    return {};
+}
+
+Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigUse config) {
     Invocation invocation;
     CLI::App app("Counts, prioritises and explains KUDO meeting traffic on this host.", "kudo-agent");
     app.get_formatter()->column_width(36);
@@ -133,14 +178,18 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
             invocation.run = say(app.help(), exit_done);
             return invocation;
         }
+        if (config == ConfigUse::CheckSection && dynamic_cast<const CLI::RequiredError*>(&error)) return invocation;
         // A mistake in the config file must not keep anybody from switching us off.
-        if (config == ConfigFile::Read && app.got_subcommand("disable"))
-            if (auto without = parse(commands, argc, argv, ConfigFile::Ignore)) return without;
+        if (config == ConfigUse::Read && app.got_subcommand("disable"))
+            if (auto without = parse(commands, argc, argv, ConfigUse::Ignore)) return without;
         return fail(error_of(app, error));
     }
     const AcceptanceSettings& acceptance = invocation.options.acceptance;
-    if (acceptance.fleet.empty() && !acceptance.ring.empty() && !app.got_subcommand("disable"))
-        return bad_input("--ring requires --fleet");
+    if (!app.got_subcommand("disable")) {
+        if (acceptance.fleet.empty() && !acceptance.ring.empty()) return bad_input("--ring requires --fleet");
+        if (app.get_config_ptr()->count() == 0) KUDO_TRY(check_default_config());
+    }
+    if (config == ConfigUse::Read && is_config_check(app)) KUDO_TRY(check_sections(commands, app));
     if (!invocation.run) invocation.run = say(app.help(), exit_bad_input);
     return invocation;
 }
@@ -148,7 +197,7 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
 } // namespace
 
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv) {
-    return parse(commands, argc, argv, ConfigFile::Read);
+    return parse(commands, argc, argv, ConfigUse::Read);
 }
 
 } // namespace kudo

@@ -21,13 +21,6 @@ std::string full_name(const CLI::App& app) {
     return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
 }
 
-std::vector<std::string> command_names(const CLI::App& app) {
-    std::vector<std::string> names;
-    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
-        names.push_back(command->get_name());
-    return names;
-}
-
 // Long names of the options that the command and the program take.
 std::vector<std::string> option_names(const CLI::App& app) {
     std::vector<std::string> names;
@@ -53,20 +46,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-// The nearest of `known`, or `otherwise` if the word is far from all.
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& known, const std::string& otherwise) {
-    constexpr std::size_t max_length = 32, max_distance = 2;
-    if (known.empty() || word.size() > max_length) return otherwise;
-    const auto distance = [&](const std::string& name) { return edit_distance(word, name); };
-    const std::string& nearest = *std::ranges::min_element(known, {}, distance);
-    return distance(nearest) <= max_distance ? fmt::format("; did you mean {}?", nearest) : otherwise;
-}
-
 std::string unexpected_word(const CLI::App& command, const std::string& word, const std::string& see_help) {
     if (word.size() > 1 && word.front() == '-') {
         const std::string name = word.substr(0, word.find('='));
+        if (const auto lacking = lacking_feature(std::string_view(name).substr(name.find_first_not_of('-')));
+            !lacking.empty())
+            return name + lacking;
         return "unknown option " + name + did_you_mean(name, option_names(command), see_help);
     }
+    if (const auto lacking = lacking_feature(word); !lacking.empty()) return word + lacking;
     const auto names = command_names(command);
     if (names.empty()) return fmt::format("unexpected argument \"{}\"{}", word, see_help);
     return fmt::format("unknown command \"{}\"{}", word,
@@ -75,6 +63,33 @@ std::string unexpected_word(const CLI::App& command, const std::string& word, co
 
 } // namespace
 
+std::vector<std::string> command_names(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(command->get_name());
+    return names;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known, const std::string& otherwise) {
+    constexpr std::size_t max_length = 32, max_distance = 2;
+    if (known.empty() || word.size() > max_length) return otherwise;
+    const auto distance = [&](const std::string& name) { return edit_distance(word, name); };
+    const std::string& nearest = *std::ranges::min_element(known, {}, distance);
+    return distance(nearest) <= max_distance ? fmt::format("; did you mean {}?", nearest) : otherwise;
+}
+
+std::string lacking_feature([[maybe_unused]] std::string_view name) {
+#ifndef KUDO_NATS
+    if (name == "fleet" || name == "nats" || name.starts_with("nats-") || name == "host-name")
+        return ": this kudo-agent was built without the fleet's part (-DKUDO_NATS=ON)";
+#endif
+#ifndef KUDO_HTTPS
+    if (name == "https" || name.starts_with("https-"))
+        return ": this kudo-agent was built without web servers as sources (-DKUDO_HTTPS=ON)";
+#endif
+    return "";
+}
+
 Error error_of(const CLI::App& app, const CLI::ParseError& error) {
     const CLI::App& command = innermost(app);
     const std::string type = error.get_name(), see_help = fmt::format("; see {} --help", full_name(command));
@@ -82,11 +97,8 @@ Error error_of(const CLI::App& app, const CLI::ParseError& error) {
     std::string message = fmt::format("{}{}", what, see_help);
     if (dynamic_cast<const CLI::ExtrasError*>(&error)) { // whose name is the command's
         message = unexpected_word(command, app.remaining(true).front(), see_help);
-    } else if (type == "ConfigError") { // ends with the key, section.key, or section.++ for the section itself
-        const std::string_view key = what.substr(what.rfind(' ') + 1);
-        const std::string file = app.get_config_ptr()->as<std::string>();
-        message = key.ends_with(".++") ? fmt::format("{}: unknown section [{}]", file, key.substr(0, key.size() - 3))
-                                       : fmt::format("{}: unknown key \"{}\"", file, key);
+    } else if (type == "ConfigFileError") {
+        message = what;
     } else if (type == "FileError") {
         message = fmt::format("--config: {}", what);
     } else if (type == "ArgumentMismatch") { // begins with the option

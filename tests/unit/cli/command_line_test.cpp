@@ -17,6 +17,12 @@
 namespace kudo {
 namespace {
 
+#ifdef KUDO_NATS
+constexpr bool has_nats = true;
+#else
+constexpr bool has_nats = false;
+#endif
+
 // A folder of its own for each test.
 class CommandLine : public testing::Test {
 protected:
@@ -40,6 +46,10 @@ protected:
         if (status) return "accepted";
         EXPECT_EQ(status.error().kind, ErrorKind::BadInput);
         return status.error().message;
+    }
+    // "FILE: says"
+    void expect_config_refused(const std::string& config, const std::string& says) const {
+        EXPECT_EQ(refusal({"status"}, config), (folder_ / "config.toml").string() + ": " + says) << config;
     }
     const test::TemporaryFolder temporary_;
     const std::filesystem::path folder_ = temporary_.path();
@@ -132,10 +142,106 @@ TEST_F(CommandLine, EarlyAdditionsAreHonouredUnlessRefused) {
 }
 
 TEST_F(CommandLine, AnUnknownKeyOfTheConfigFileIsNamed) {
-    EXPECT_TRUE(
-        refusal({"status"}, "[enable]\nregio = \"ca\"\n").ends_with("config.toml: unknown key \"enable.regio\""));
-    EXPECT_TRUE(refusal({"status"}, "[enabel]\nregion = \"ca\"\n").ends_with("config.toml: unknown section [enabel]"));
-    EXPECT_TRUE(refusal({"status"}, "jsom = true\n").ends_with("config.toml: unknown key \"jsom\""));
+    expect_config_refused("[enable]\nregio = \"ca\"\n", "line 2: unknown key \"enable.regio\"; did you mean region?");
+    expect_config_refused("[enabel]\nregion = \"ca\"\n", "line 1: unknown section [enabel]; did you mean enable?");
+    expect_config_refused("[frobnicate]\n", "line 1: unknown section [frobnicate]");
+    expect_config_refused("jsom = true\n", "line 1: unknown key \"jsom\"; did you mean json?");
+    expect_config_refused("\n[run]\nconfig = \"x\"\n", "line 3: unknown key \"run.config\"");
+    expect_config_refused("help = true\n", "line 1: unknown key \"help\"");
+}
+
+TEST_F(CommandLine, AHashInsideAQuotedArrayElementIsPartOfIt) {
+    const std::string config = "[run]\ndrop-folder = [\"/a#b\", \"/c\"]\nreread-every = \"never\"\n";
+    EXPECT_TRUE(refusal({"run", "--check"}, config).starts_with("--reread-every: "));
+    EXPECT_TRUE(parse({"status"}, "fleet = \"acme\" # ours\n"));
+}
+
+TEST_F(CommandLine, AnArrayMayHaveSeveralLinesAndComments) {
+    EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\n  \"ca\", # Canada\n  \"us\",\n]\nmode = \"x\"\n"),
+              "--mode: \"x\" is not one of observe, prioritise");
+}
+
+TEST_F(CommandLine, SectionsAndDottedKeysAreTheSame) {
+    EXPECT_EQ(refusal({"enable"}, "enable.region = \"ca\"\nenable.mode = \"x\"\n"),
+              "--mode: \"x\" is not one of observe, prioritise");
+    EXPECT_EQ(refusal({"enable"}, "enable = {region = \"ca\", mode = \"x\"}\n"),
+              "--mode: \"x\" is not one of observe, prioritise");
+}
+
+TEST_F(CommandLine, AnIntegerAnEmptyArrayAndAByteOrderMarkAreValid) {
+    EXPECT_EQ(parse({"status"}, "key-threshold = 3\n").value().options.acceptance.key_threshold, 3U);
+    EXPECT_TRUE(parse({"status"}, "[run]\ndrop-folder = []\n"));
+    EXPECT_TRUE(parse({"status"}, "\xef\xbb\xbfjson = true\n").value().options.json);
+    EXPECT_TRUE(parse({"status"}, "json = true\r\nv = true\r\n").value().options.verbose);
+    EXPECT_TRUE(parse({"status"}, ""));
+}
+
+TEST_F(CommandLine, AValueOfTheWrongTypeIsNamedWithItsLine) {
+    expect_config_refused("json = 1\n", "line 1: \"json\": an integer; expected true or false");
+    expect_config_refused("json = \"true\"\n", "line 1: \"json\": a string; expected true or false");
+    expect_config_refused("\nring = [\"a\"]\n", "line 2: \"ring\": an array; expected a string or an integer");
+    expect_config_refused("ring = 2026-01-01\n", "line 1: \"ring\": a date or time; expected a string or an integer");
+    expect_config_refused("ring = 1.5\n", "line 1: \"ring\": a number with a point; expected a string or an integer");
+    expect_config_refused("[run.drop-folder]\na = 1\n",
+                          "line 1: \"run.drop-folder\": a table; expected a string or an array of strings");
+    expect_config_refused("[run]\ndrop-folder = [\n\"/a\",\n[\"/b\"]]\n",
+                          "line 4: \"run.drop-folder\": an array in the array; expected strings");
+    expect_config_refused("[run]\ndrop-folder = [true]\n",
+                          "line 2: \"run.drop-folder\": a boolean in the array; expected strings");
+    expect_config_refused("run = true\n", "line 1: \"run\" is a boolean; expected the section [run]");
+    expect_config_refused("[[run]]\n", "line 1: \"run\" is an array; expected the section [run]");
+}
+
+TEST_F(CommandLine, WhatIsNoTomlIsToldWithItsLine) {
+    for (const auto* config :
+         {"\ngrace = 7d\n", "\njson\n", "\n[run\n", "\nring = \"a\nfleet = \"b\"\n", "\nring = \xff\n"}) {
+        const std::string message = refusal({"status"}, config);
+        EXPECT_TRUE(message.starts_with((folder_ / "config.toml").string() + ": line 2: not valid TOML: ")) << message;
+        EXPECT_EQ(message.find('\n'), std::string::npos);
+    }
+    EXPECT_TRUE(refusal({"status"}, "grace = 7d\n")
+                    .ends_with("text is written in quotes: key = \"text\", lists are "
+                               "written as [\"a\", \"b\"]"));
+}
+
+TEST_F(CommandLine, AKeyOrSectionThatIsThereTwiceIsRefused) {
+    for (const auto* config : {"json = true\njson = true\n", "[run]\n[run]\n"})
+        EXPECT_TRUE(refusal({"status"}, config).ends_with("; each key and each section may be there once"))
+            << refusal({"status"}, config);
+}
+
+TEST_F(CommandLine, TheFleetsNameMayStandInItsSection) {
+    if (!has_nats) GTEST_SKIP() << "built without NATS";
+    const std::string section = "[fleet]\nname = \"acme\"\n[fleet.publish]\nring = \"a\"\n";
+    EXPECT_EQ(parse({"status"}, section).value().options.acceptance.fleet, "acme");
+    EXPECT_EQ(parse({"status"}, "fleet = \"acme\"\n").value().options.acceptance.fleet, "acme");
+    EXPECT_TRUE(refusal({"status"}, "fleet = \"acme\"\n[fleet.publish]\nring = \"a\"\n")
+                    .ends_with("write the fleet's name into its section: [fleet], name = \"NAME\""));
+}
+
+TEST_F(CommandLine, AConfigFileHasABoundedSizeAndDepth) {
+    EXPECT_TRUE(parse({"status"}, "# " + std::string(60'000, 'x') + "\n"));
+    expect_config_refused("# " + std::string(100'000, 'x') + "\n", "larger than 65536 bytes");
+    EXPECT_NE(refusal({"status"}, "ring = " + std::string(60'000, '[')).find("not valid TOML"), std::string::npos);
+}
+
+TEST_F(CommandLine, AConfigFileThatIsNoRegularFileIsNotWaitedFor) {
+    const std::string pipe = (folder_ / "pipe.toml").string();
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    for (const std::string& path : {pipe, folder_.string()}) {
+        const char* words[] = {"kudo-agent", "status", "--config", path.c_str()};
+        const auto invocation = parse_command_line(commands(), 4, words);
+        ASSERT_FALSE(invocation);
+        EXPECT_EQ(invocation.error().message, "--config: " + path + " is not a regular file");
+    }
+}
+
+TEST_F(CommandLine, RunCheckReadsTheWholeFile) {
+    EXPECT_TRUE(refusal({"run", "--check"}, "[enable]\nmode = \"x\"\n")
+                    .ends_with("config.toml: [enable]: --mode: \"x\" is not one of observe, prioritise"));
+    EXPECT_TRUE(parse({"run"}, "[enable]\nmode = \"x\"\n"));
+    EXPECT_TRUE(parse({"run", "--check"}, "[enable]\nmode = \"observe\"\n[run]\ndrop-folder = []\n"));
+    EXPECT_TRUE(parse({"run", "--check"}, "[ranges.apply]\nallow-unsigned = true\n")) << "a file is not asked for";
 }
 
 TEST_F(CommandLine, HelpIsGivenWhateverElseIsWrong) {
