@@ -16,7 +16,7 @@
 namespace kudo::test {
 
 RunningService::RunningService(const TestHost& test, std::vector<std::string> arguments,
-                               std::vector<std::string> environment) {
+                               std::vector<std::string> environment, const std::vector<std::string>& wrapper) {
     static std::atomic<unsigned> number = 0;
     folder_ = test.folder + "/service-" + std::to_string(number++);
     std::filesystem::create_directory(folder_);
@@ -35,6 +35,7 @@ RunningService::RunningService(const TestHost& test, std::vector<std::string> ar
     argv.insert(argv.end(), environment.begin(), environment.end());
     // A shell's redirection, so that the log of a service that was killed is there too.
     argv.insert(argv.end(), {"sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", folder_ + "/log"});
+    argv.insert(argv.end(), wrapper.begin(), wrapper.end());
     for (const std::string& argument : test.agent_argv(arguments))
         argv.push_back(argument);
     pid_ = inside<int>(test.host, [&] { return start_program(argv); });

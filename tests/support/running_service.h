@@ -16,8 +16,9 @@ namespace kudo::test {
 class RunningService {
 public:
     // Starts it in the test's host with these arguments behind "run", and waits until it says READY=1 (at most 20 s;
-    // throws with its log if it does not). `environment`: "NAME=value".
-    RunningService(const TestHost& test, std::vector<std::string> arguments, std::vector<std::string> environment = {});
+    // throws with its log if it does not). `environment`: "NAME=value". `wrapper`: what the program is run by.
+    RunningService(const TestHost& test, std::vector<std::string> arguments, std::vector<std::string> environment = {},
+                   const std::vector<std::string>& wrapper = {});
     RunningService(const RunningService&) = delete;
     RunningService& operator=(const RunningService&) = delete;
     ~RunningService(); // kill -9

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// The systemd unit: what it lets the service do, and that this is enough.
+// Invariant: systemd does not run here; tests/support/as_unit applies the lines of the unit itself.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "tests/support/host_test.h"
+#include "tests/support/minisign_key.h"
+#include "tests/support/running_service.h"
+#include "tests/support/temporary_folder.h"
+
+namespace kudo::test {
+namespace {
+
+std::string unit_text() {
+    std::ostringstream text;
+    text << std::ifstream(KUDO_UNIT).rdbuf();
+    return text.str();
+}
+
+TEST(UnitFile, SystemdRatesItsExposureAtMostThree) {
+    const Outcome rated =
+        run_program({"systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=30", KUDO_UNIT});
+    EXPECT_EQ(rated.status, 0) << rated.out << rated.err;
+}
+
+TEST(UnitFile, SystemdKnowsEveryLineOfIt) {
+    std::string text = unit_text();
+    const auto line = text.find("ExecStart=");
+    ASSERT_NE(line, std::string::npos);
+    text.replace(line, text.find('\n', line) - line, "ExecStart=/bin/true"); // the program is not installed
+    const TemporaryFolder folder;
+    const auto verify = [&](const std::string& unit) {
+        return run_program({"systemd-analyze", "verify", "--man=no", folder.write("kudo-agent.service", unit)});
+    };
+    EXPECT_EQ(verify(text).err.find("kudo-agent.service:"), std::string::npos) << verify(text).err;
+    EXPECT_NE(verify(text + "[Service]\nProtectHom=yes\n").err.find("kudo-agent.service:"), std::string::npos)
+        << "the check above cannot fail";
+}
+
+TEST(UnitFile, WrongInputIsNotTriedAgain) {
+    EXPECT_NE(unit_text().find("\nRestartPreventExitStatus=2 5\n"), std::string::npos);
+}
+
+class Unit : public HostTest {
+protected:
+    void SetUp() override {
+        HostTest::SetUp();
+        if (!test_) return;
+        key_.emplace(test_->folder + "/keys", "publisher");
+        std::filesystem::create_directory(test_->folder + "/drop");
+        std::filesystem::create_directory(test_->instance.state_dir); // StateDirectory=
+    }
+    [[nodiscard]] std::vector<std::string> as_unit() const {
+        return {KUDO_AS_UNIT, KUDO_UNIT, test_->instance.state_dir.string() + ":" + test_->instance.bpffs.string()};
+    }
+    [[nodiscard]] Outcome run_as_unit(const std::vector<std::string>& program) const {
+        std::vector<std::string> argv = as_unit();
+        argv.insert(argv.end(), program.begin(), program.end());
+        return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    }
+    [[nodiscard]] std::vector<std::string> service_arguments() const {
+        return {"--keys", test_->folder + "/keys", "--drop-folder", test_->folder + "/drop", "--reconcile-every", "1s"};
+    }
+    [[nodiscard]] bool is_healthy() const { return test_->agent({"status"}).status == 0; }
+    std::optional<MinisignKey> key_;
+};
+
+// Whatever the service does under as_unit would be no proof if the restrictions were not there.
+TEST_F(Unit, TheRestrictionsHold) {
+    const std::string others = test_->write_file("others", "x");
+    ASSERT_EQ(chown(others.c_str(), 65534, 65534), 0);
+    std::filesystem::permissions(others, std::filesystem::perms::owner_read);
+    const auto fails = [&](const std::vector<std::string>& program) {
+        const Outcome outcome = run_as_unit(program);
+        EXPECT_NE(outcome.status, 0) << program[0];
+        return outcome.err;
+    };
+    EXPECT_EQ(run_as_unit({"touch", test_->instance.state_dir.string() + "/x"}).status, 0);
+    EXPECT_NE(fails({"touch", test_->folder + "/x"}).find("Read-only file system"), std::string::npos);
+    EXPECT_NE(fails({"cat", others}).find("Permission denied"), std::string::npos);
+    EXPECT_NE(fails({"unshare", "--net", "true"}).find("not permitted"), std::string::npos);
+    EXPECT_NE(fails({"mount", "-t", "tmpfs", "x", test_->instance.state_dir}).size(), 0U);
+    EXPECT_NE(fails({"python3", "-c", "import socket; socket.socket(17, 3)"}).find("not permitted"), std::string::npos)
+        << "AF_PACKET";
+    EXPECT_NE(run_as_unit({"grep", "CapBnd", "/proc/self/status"}).out.find("000000c000001000"), std::string::npos)
+        << "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF";
+}
+
+TEST_F(Unit, TheServiceAcceptsMapsAndHealsDriftUnderItsRestrictions) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--downlink", "50mbit"}).status, 0);
+    RunningService service(*test_, service_arguments(), {}, as_unit());
+    const std::string file = test_->write_file("new.json", R"({"format": "kudo-range-map/1", "serial": 2100000002,
+ "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "expires": null, "overrides": ["shrink"],
+ "services": [{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"],
+ "ipv4": ["3.123.12.128/28"]}]})");
+    key_->sign(file);
+    for (const char* suffix : {".minisig", ""})
+        std::filesystem::copy_file(file + suffix, test_->folder + "/drop/new.json" + suffix);
+    EXPECT_TRUE(eventually([&] { return test_->status().at("map").at("serial") == 2100000002; })) << service.log();
+
+    test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
+    for (const auto& link : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
+        std::filesystem::remove(link.path());
+    EXPECT_FALSE(is_healthy()) << "the check below cannot fail";
+    EXPECT_TRUE(eventually([&] { return is_healthy(); })) << service.log() << test_->agent({"status"}).out;
+    service.signal(SIGTERM);
+    EXPECT_EQ(service.wait(), 0) << service.log();
+    EXPECT_TRUE(is_healthy());
+    EXPECT_EQ(test_->agent({"disable"}).status, 0);
+}
+
+TEST_F(Unit, TheServiceEnablesAgainAfterARebootUnderItsRestrictions) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    std::filesystem::remove_all(test_->instance.pins());
+    EXPECT_FALSE(is_healthy());
+    RunningService service(*test_, service_arguments(), {}, as_unit());
+    EXPECT_TRUE(eventually([&] { return is_healthy(); })) << service.log();
+}
+
+} // namespace
+} // namespace kudo::test
