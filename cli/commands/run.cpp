@@ -14,6 +14,7 @@
 #include "agent/sources/drop_folder.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
+#include "cli/commands/run_check.h"
 #include "cli/terminal/output.h"
 #include "cli/views/status_view.h"
 #include "maps/base/text.h"
@@ -121,11 +122,44 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     return settings;
 }
 
+// The files and folders that the configuration names.
+std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOptions& global) {
+    std::vector<NamedPath> paths{{"--state-dir", global.instance.state_dir, NamedPath::Written},
+                                 {"--bpffs", global.instance.bpffs, NamedPath::Written}};
+    const auto& keys = global.acceptance.keys_folder;
+    if (keys != default_keys_folder || std::filesystem::exists(keys))
+        paths.push_back({"--keys", keys, NamedPath::Folder});
+    for (const std::string& folder : options.drop_folders)
+        paths.push_back({"--drop-folder", folder, NamedPath::Folder});
+    const auto add = [&](const char* option, const std::string& file) {
+        if (!file.empty()) paths.push_back({option, file, NamedPath::File});
+    };
+    add("--https-ca", options.https_ca);
+#ifdef KUDO_NATS
+    add("--nats-credentials", options.nats.credentials);
+    add("--nats-ca", options.nats.ca_file);
+    add("--nats-certificate", options.nats.certificate);
+    add("--nats-key", options.nats.key);
+#endif
+    return paths;
+}
+
+// What would go wrong later. Here it is an error, there it may still heal.
+Result<void> check_files(const RunOptions& options, const GlobalOptions& global) {
+    const AcceptanceSettings& acceptance = global.acceptance;
+    KUDO_TRY(KUDO_TRY(read_keys_folder(acceptance.keys_folder, acceptance.key_threshold)).check_threshold());
+    for (const NamedPath& named : named_paths(options, global))
+        for (const std::string& warning : KUDO_TRY(check_path(named)))
+            spdlog::warn("{}", warning);
+    return {};
+}
+
 Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
     KUDO_TRY(hold_signals());
     auto settings = KUDO_TRY(settings_of(options, global));
     if (options.check) {
+        KUDO_TRY(check_files(options, global));
         KUDO_TRY(print("the configuration is valid\n"));
         return exit_done;
     }

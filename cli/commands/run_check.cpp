@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "cli/commands/run_check.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "agent/system/fd.h"
+#include "agent/system/instance.h"
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+// What systemd/kudo-agent.service.in sets.
+constexpr struct {
+    const char *folder, *setting;
+} hidden_by_unit[] = {
+    {"/home", "ProtectHome=yes"}, {"/root", "ProtectHome=yes"},   {"/run/user", "ProtectHome=yes"},
+    {"/tmp", "PrivateTmp=yes"},   {"/var/tmp", "PrivateTmp=yes"},
+};
+
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder) {
+    const auto relative = path.lexically_relative(folder);
+    return !relative.empty() && *relative.begin() != "..";
+}
+
+// May root do this (4: read, 1: search) without CAP_DAC_OVERRIDE?
+bool modes_let_root(const std::filesystem::path& path, mode_t what) {
+    struct stat about {};
+    if (stat(path.c_str(), &about) != 0) return true; // cannot know
+    const int shift = about.st_uid == 0 ? 6 : about.st_gid == 0 ? 3 : 0;
+    return (about.st_mode >> shift & what) == what;
+}
+
+// The first part of the path that keeps root out; empty: none.
+std::filesystem::path closed_to_root(const std::filesystem::path& path, bool is_folder) {
+    std::filesystem::path part;
+    for (const auto& name : path.parent_path())
+        if (part /= name; !modes_let_root(part, 1)) return part;
+    return modes_let_root(path, is_folder ? 5 : 4) ? std::filesystem::path() : path;
+}
+
+Result<void> check_there(const NamedPath& named, const std::string& shown) {
+    const Fd file(open(named.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!file) {
+        const int number = errno;
+        if (number == EACCES)
+            return fail(Error{ErrorKind::NotPermitted, fmt::format("{}: {}", shown, strerror(number)), number});
+        return bad_input(fmt::format("{}: {}", shown, strerror(number)));
+    }
+    struct stat about {};
+    if (fstat(file.get(), &about) != 0) return fail_errno(shown);
+    if (named.kind == NamedPath::File && !S_ISREG(about.st_mode))
+        return bad_input(fmt::format("{}: not a regular file", shown));
+    if (named.kind == NamedPath::Folder && !S_ISDIR(about.st_mode))
+        return bad_input(fmt::format("{}: not a folder", shown));
+    return {};
+}
+
+} // namespace
+
+Result<std::vector<std::string>> check_path(const NamedPath& named) {
+    const std::string shown = fmt::format("{}: {}", named.option, escaped(named.path.string(), 300));
+    if (named.kind != NamedPath::Written) KUDO_TRY(check_there(named, shown));
+    std::error_code error;
+    const auto real = std::filesystem::weakly_canonical(named.path, error);
+    if (error) return bad_input(fmt::format("{}: {}", shown, error.message()));
+    std::vector<std::string> warnings;
+    bool is_hidden = false;
+    for (const auto& [folder, setting] : hidden_by_unit)
+        if (is_below(real, folder)) {
+            warnings.push_back(fmt::format("{}: kudo-agent.service does not see {}, for {}; use another place, or "
+                                           "change that with systemctl edit kudo-agent",
+                                           shown, folder, setting));
+            is_hidden = true;
+        }
+    if (is_hidden) return warnings;
+    if (named.kind == NamedPath::Written) {
+        if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs))
+            warnings.push_back(fmt::format("{}: kudo-agent.service may not write there, for ProtectSystem=strict; add "
+                                           "ReadWritePaths={} with systemctl edit kudo-agent",
+                                           shown, escaped(real.string(), 300)));
+    } else if (const auto closed = closed_to_root(real, named.kind == NamedPath::Folder); !closed.empty()) {
+        warnings.push_back(fmt::format("{}: the mode of {} does not let root read it, and kudo-agent.service has no "
+                                       "CAP_DAC_OVERRIDE; make it readable for root",
+                                       shown, escaped(closed.string(), 300)));
+    }
+    return warnings;
+}
+
+} // namespace kudo

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// What `run --check` finds out about the files that the configuration names: whether they are there, and whether the
+// installed unit lets the service reach them.
+// Invariant: nothing is changed, and only names, types and modes are looked at.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+struct NamedPath {
+    enum Kind { File, Folder, Written }; // Written: a folder in which the service writes; it may make it itself
+    std::string option;
+    std::filesystem::path path;
+    Kind kind = File;
+};
+
+// BadInput: it is not there, or not what it should be. Else what keeps the installed unit from using it, which other
+// ways of starting the service may not: one line each.
+Result<std::vector<std::string>> check_path(const NamedPath& named);
+
+} // namespace kudo
