@@ -7,10 +7,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "maps/base/hash.h"
+
 namespace kudo {
 namespace {
 constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
 constexpr std::size_t max_waiting = 64; // a source brings again what found no room
+constexpr std::size_t max_refused = 4096;
 } // namespace
 
 Deliveries::Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms, Retries& retries)
@@ -35,9 +38,10 @@ bool Deliveries::decide() {
     for (Delivery& delivery : std::exchange(waiting_, {})) {
         const auto acceptance = accept(instance_, settings_, delivery);
         if (acceptance) {
+            refused_.erase(delivery.source);
             changed |= log(*acceptance);
         } else if (acceptance.error().kind == ErrorKind::BadInput) {
-            alarms_.warn_once("refused: " + acceptance.error().message);
+            log_refused(delivery, acceptance.error().message);
             changed |= alarms_.raise(delivery.source, acceptance.error().message);
         } else {
             alarms_.warn_once(fmt::format("{}: {}; will be tried again", delivery.source, acceptance.error().message));
@@ -48,6 +52,16 @@ bool Deliveries::decide() {
     next_ = waiting_.empty() ? std::chrono::steady_clock::time_point{} : std::chrono::steady_clock::now() + retry_;
     retry_ = waiting_.empty() ? first_retry : std::min(2 * retry_, max_retry);
     return changed;
+}
+
+// A source brings it again at every re-read.
+void Deliveries::log_refused(const Delivery& delivery, const std::string& why) {
+    if (refused_.size() > max_refused) refused_.clear();
+    std::string what = content_hash(delivery.document) + content_hash(delivery.signatures) + why;
+    auto& logged = refused_[delivery.source];
+    if (logged == what) return;
+    logged = std::move(what);
+    spdlog::warn("refused: {}", why);
 }
 
 // True if it changed anything.

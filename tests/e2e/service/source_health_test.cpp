@@ -49,6 +49,26 @@ TEST_F(SourceHealth, AProblemThatOneRereadingHasNotHealedIsAnAlarm) {
     EXPECT_NE(alarms().find(folder_), std::string::npos);
 }
 
+TEST_F(SourceHealth, ABadFileIsLoggedOnceHoweverOftenItIsReadAgain) {
+    std::filesystem::create_directory(folder_);
+    (void)test_->write_file("maps/bad.json.minisig", "no signature");
+    (void)test_->write_file("maps/bad.json", "{}");
+    RunningService service(*test_, {"--drop-folder", folder_, "--reconcile-every", "1s", "--reread-every", "1s"},
+                           {RunningService::tells_of_its_rounds});
+    const auto refusals = [&] {
+        const std::string log = service.log();
+        std::size_t count = 0;
+        for (auto at = log.find("refused: "); at != std::string::npos; at = log.find("refused: ", at + 1))
+            count++;
+        return count;
+    };
+    EXPECT_TRUE(eventually([&] { return refusals() == 1; })) << service.log();
+    EXPECT_TRUE(service.has_looked(12));
+    EXPECT_EQ(refusals(), 1U) << service.log();
+    (void)test_->write_file("maps/bad.json", "{ }");
+    EXPECT_TRUE(eventually([&] { return refusals() == 2; })) << "another content: " << service.log();
+}
+
 TEST_F(SourceHealth, ABlipIsNone) {
     RunningService service(*test_, arguments(), with_clock());
     EXPECT_TRUE(eventually([&] { return service.log().find(folder_) != std::string::npos; })) << service.log();
