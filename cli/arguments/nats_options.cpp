@@ -19,6 +19,11 @@ bool has_scheme(const std::string& url) {
     return url.starts_with("nats://") || url.starts_with("tls://");
 }
 
+// "nats://USER:PASSWORD@HOST", or a token in the same place.
+bool has_secret(const std::string& url) {
+    return url.find('@') != std::string::npos;
+}
+
 } // namespace
 
 CLI::Option* add_nats_options(CLI::App& app, NatsOptions& options) {
@@ -77,6 +82,10 @@ Result<void> check_nats_options(const NatsOptions& options) {
         if (anything) return bad_input("--nats: missing; required by the other options of the message server");
         return {};
     }
+    if (std::ranges::any_of(options.urls(), has_secret))
+        return bad_input(fmt::format("--nats: {}: contains a user, a password or a token, which everybody on this host "
+                                     "could read; write USER:PASSWORD into a file and name it with --nats-credentials",
+                                     redacted_url(options.url)));
     if (!std::ranges::all_of(options.urls(), has_scheme))
         return bad_input(fmt::format("--nats: \"{}\" is not a URL; write nats://HOST:4222 or tls://HOST:4222",
                                      redacted_url(options.url)));

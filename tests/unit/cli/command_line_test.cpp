@@ -244,6 +244,41 @@ TEST_F(CommandLine, RunCheckReadsTheWholeFile) {
     EXPECT_TRUE(parse({"run", "--check"}, "[ranges.apply]\nallow-unsigned = true\n")) << "a file is not asked for";
 }
 
+TEST_F(CommandLine, RunCheckFindsFilesThatAreMissing) {
+    const std::string missing = (folder_ / "missing").string(), junk = file("junk", "x");
+    const auto check = [&](const std::string& option, const std::string& path) {
+        return refusal({"run", "--check", option, path});
+    };
+    EXPECT_EQ(check("--drop-folder", missing), "--drop-folder: " + missing + ": No such file or directory");
+    EXPECT_EQ(check("--drop-folder", junk), "--drop-folder: " + junk + ": not a folder");
+    EXPECT_EQ(check("--keys", missing), "--keys: " + missing + ": No such file or directory");
+    EXPECT_EQ(check("--drop-folder", folder_.string()), "accepted");
+    EXPECT_EQ(refusal({"run", "--check"}, "[run]\ndrop-folder = [\"" + missing + "\"]\n"),
+              "--drop-folder: " + missing + ": No such file or directory");
+    if (!has_nats) return;
+    EXPECT_EQ(refusal({"run", "--check", "--fleet", "a", "--ring", "b", "--nats", "tls://x:4222", "--nats-credentials",
+                       missing}),
+              "--nats-credentials: " + missing + ": No such file or directory");
+}
+
+TEST_F(CommandLine, RunCheckRefusesAThresholdThatNoKeysCanMeet) {
+    const std::string keys = (folder_ / "keys").string();
+    std::filesystem::create_directory(keys);
+    std::ofstream(keys + "/ssh.pub") << "ssh-ed25519 AAAA\n";
+    EXPECT_TRUE(refusal({"run", "--check", "--keys", keys}).starts_with("--key-threshold: 1 signature can never come"));
+}
+
+TEST_F(CommandLine, TheMessageServersUrlHoldsNoSecret) {
+    if (!has_nats) GTEST_SKIP() << "built without NATS";
+    for (const auto* url : {"nats://user:secret@host:4222", "nats://secret@host", "tls://a:4222,tls://x:secret@b:4222",
+                            "secret@host", "nats://user:se/cret@host"}) {
+        const std::string message = refusal({"run", "--check", "--fleet", "a", "--ring", "b", "--nats", url});
+        EXPECT_TRUE(message.starts_with("--nats: ")) << message;
+        EXPECT_EQ(message.find("secret"), std::string::npos) << message;
+        EXPECT_EQ(message.find("cret@"), std::string::npos) << message;
+    }
+}
+
 TEST_F(CommandLine, HelpIsGivenWhateverElseIsWrong) {
     EXPECT_TRUE(parse({"enable", "--help"}));
     EXPECT_TRUE(parse({"--help"}, "jsom = true\n"));
