@@ -214,12 +214,12 @@ TEST_F(RangeLife, AHangupReadsEverySourceAtOnceAndChangesNothingElse) {
     std::vector<std::string> arguments = service_arguments();
     arguments.back() = "5m"; // --reread-every
     RunningService service(*test_, arguments);
-    std::filesystem::rename(test_->folder + "/keys", test_->folder + "/away");
+    std::filesystem::rename(key_->public_file, test_->folder + "/away.pub");
     drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
     // Refused for want of a key; a file that does not change is only read again when all are.
     std::this_thread::sleep_for(4s);
     EXPECT_EQ(serial(), 2100000001U);
-    std::filesystem::rename(test_->folder + "/away", test_->folder + "/keys");
+    std::filesystem::rename(test_->folder + "/away.pub", key_->public_file);
     service.signal(SIGHUP);
     EXPECT_TRUE(eventually([&] { return serial() == 2100000002; }, 10s)) << service.log();
     EXPECT_EQ(std::ranges::count(service.notifications(), "READY=1"), 1);
