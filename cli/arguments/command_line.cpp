@@ -171,6 +171,7 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
         app.parse(argc, argv);
     } catch (const CLI::CallForVersion& version) {
         invocation.run = say(std::string(version.what()) + "\n", exit_done);
+        return invocation;
     } catch (const CLI::ParseError& error) {
         // Help is given whatever else is wrong.
         const auto is_help = [](std::string_view word) { return word == "--help" || word == "-h"; };

@@ -70,6 +70,19 @@ protected:
     [[nodiscard]] std::vector<std::string> service_arguments() const {
         return {"--keys", test_->folder + "/keys", "--drop-folder", test_->folder + "/drop", "--reconcile-every", "1s"};
     }
+    // Signed by the one key.
+    void drop_map() const {
+        const std::string file = test_->write_file("new.json", R"({"format": "kudo-range-map/1", "serial": 2100000002,
+ "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "expires": null, "overrides": ["shrink"],
+ "services": [{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"],
+ "ipv4": ["3.123.12.128/28"]}]})");
+        key_->sign(file);
+        for (const char* suffix : {".minisig", ""})
+            std::filesystem::copy_file(file + suffix, test_->folder + "/drop/new.json" + suffix);
+    }
+    [[nodiscard]] bool has_taken_the_map() const {
+        return eventually([&] { return test_->status().at("map").at("serial") == 2100000002; });
+    }
     [[nodiscard]] bool is_healthy() const { return test_->agent({"status"}).status == 0; }
     std::optional<MinisignKey> key_;
 };
@@ -98,14 +111,8 @@ TEST_F(Unit, TheRestrictionsHold) {
 TEST_F(Unit, TheServiceAcceptsMapsAndHealsDriftUnderItsRestrictions) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "20mbit", "--downlink", "50mbit"}).status, 0);
     RunningService service(*test_, service_arguments(), {}, as_unit());
-    const std::string file = test_->write_file("new.json", R"({"format": "kudo-range-map/1", "serial": 2100000002,
- "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "expires": null, "overrides": ["shrink"],
- "services": [{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"],
- "ipv4": ["3.123.12.128/28"]}]})");
-    key_->sign(file);
-    for (const char* suffix : {".minisig", ""})
-        std::filesystem::copy_file(file + suffix, test_->folder + "/drop/new.json" + suffix);
-    EXPECT_TRUE(eventually([&] { return test_->status().at("map").at("serial") == 2100000002; })) << service.log();
+    drop_map();
+    EXPECT_TRUE(has_taken_the_map()) << service.log();
 
     test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
     for (const auto& link : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
@@ -116,6 +123,21 @@ TEST_F(Unit, TheServiceAcceptsMapsAndHealsDriftUnderItsRestrictions) {
     EXPECT_EQ(service.wait(), 0) << service.log();
     EXPECT_TRUE(is_healthy());
     EXPECT_EQ(test_->agent({"disable"}).status, 0);
+}
+
+TEST_F(Unit, KeyFilesThatItCannotReadTakeNothingFromTheOthers) {
+    const std::string keys = test_->folder + "/keys";
+    std::ofstream(keys + "/ssh.pub") << "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI admin@host\n";
+    std::filesystem::create_symlink("admin@host.1", keys + "/.#publisher.pub");
+    const MinisignKey other(keys, "other");
+    ASSERT_EQ(chown(other.public_file.c_str(), 65534, 65534), 0);
+    std::filesystem::permissions(other.public_file, std::filesystem::perms::owner_read);
+    RunningService service(*test_, service_arguments(), {}, as_unit());
+    drop_map();
+    EXPECT_TRUE(has_taken_the_map()) << service.log();
+    EXPECT_NE(service.log().find("ssh.pub: line 1: not the 56 characters"), std::string::npos) << service.log();
+    EXPECT_NE(service.log().find("other.pub: cannot open: Permission denied"), std::string::npos) << service.log();
+    EXPECT_EQ(service.log().find(".#publisher"), std::string::npos) << service.log();
 }
 
 TEST_F(Unit, TheServiceEnablesAgainAfterARebootUnderItsRestrictions) {
