@@ -31,7 +31,8 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     status.mode = static_cast<kudo_mode>(policy.mode);
     status.serial = policy.serial;
     status.prefixes4 = static_cast<uint32_t>(active.compiled.entries4.size());
-    status.prefixes6 = static_cast<uint32_t>(active.compiled.entries6.size());
+    status.nat64 = static_cast<uint32_t>(count_nat64(active.compiled, status.desired.compile_options()));
+    status.prefixes6 = static_cast<uint32_t>(active.compiled.entries6.size()) - status.nat64;
     status.content_hash = hex(hash);
 
     if (!maps) return {};

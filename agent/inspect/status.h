@@ -32,6 +32,7 @@ struct Status {
     kudo_mode mode = KUDO_OBSERVE;
     uint64_t serial = 0;
     uint32_t prefixes4 = 0, prefixes6 = 0;
+    uint32_t nat64 = 0;          // IPv6 prefixes that stand for IPv4 ones; not in prefixes6
     std::string content_hash;    // recomputed from the kernel's tables, hex
     bool policy_matches = false; // the kernel's tables are what the desired state compiles to
     std::string map_source;

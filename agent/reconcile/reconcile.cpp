@@ -32,7 +32,8 @@ public:
         report_.source = plan.source;
         if (!plan.compiled) return;
         report_.prefixes4 = plan.compiled->entries4.size();
-        report_.prefixes6 = plan.compiled->entries6.size();
+        report_.nat64 = count_nat64(*plan.compiled, desired.compile_options());
+        report_.prefixes6 = plan.compiled->entries6.size() - report_.nat64;
     }
 
     // An Error: there is no data path to go on with, or not with the policy that the caller asked for.

@@ -83,6 +83,7 @@ struct ReconcileReport {
     uint64_t serial = 0;                      // of the map that it was compiled from, not always the desired one:
     std::string source;                       // its document may be lost
     std::size_t prefixes4 = 0, prefixes6 = 0; // of its policy
+    std::size_t nat64 = 0;                    // IPv6 prefixes that stand for IPv4 ones; not in prefixes6
     std::vector<InterfaceReport> interfaces;
     std::vector<std::string> warnings; // whole sentences for people
     std::vector<Problem> problems;     // objects that are not as desired

@@ -11,6 +11,7 @@
 
 #include "agent/system/files.h"
 #include "maps/base/abi_names.h"
+#include "maps/net/nat64.h"
 
 namespace kudo {
 namespace {
@@ -51,6 +52,10 @@ template <> struct adl_serializer<kudo::TcHook> : AsText<kudo::TcHook, kudo::tc_
 template <>
 struct adl_serializer<kudo::QueueChoice> : AsText<kudo::QueueChoice, kudo::queue_choice_name, kudo::queue_choice_of> {};
 template <> struct adl_serializer<kudo::ShaperSpec> : AsText<kudo::ShaperSpec, kudo::line_text, kudo::parse_line> {};
+
+template <>
+struct adl_serializer<kudo::Prefix>
+    : AsText<kudo::Prefix, [](const kudo::Prefix& prefix) { return prefix.text(); }, kudo::parse_nat64_prefix> {};
 
 template <> struct adl_serializer<kudo_mark> { // what it does not set is not there
     static void to_json(json& out, const kudo_mark& mark) {
@@ -129,6 +134,7 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("marks", state.marks);
     visit("firewall_mark", state.firewall_mark);
     visit("firewall_mark_mask", state.firewall_mark_mask);
+    visit("nat64", state.nat64);
     visit("uplink", state.queues.uplink);
     visit("downlink", state.queues.downlink);
     visit("queue", state.queues.kind);
@@ -146,7 +152,10 @@ Json json_of(const DesiredState& state) {
 DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
-    each_field(state, [&](const char* name, auto& field) { json.at(name).get_to(field); });
+    each_field(state, [&](std::string_view name, auto& field) {
+        if (name == "nat64" && !json.contains(name)) return; // a file of before there was that option
+        json.at(std::string(name)).get_to(field);
+    });
     return state;
 }
 
@@ -158,7 +167,8 @@ CompileOptions DesiredState::compile_options() const {
             .mode = mode,
             .marks = marks,
             .firewall_mark = firewall_mark,
-            .firewall_mark_mask = firewall_mark_mask};
+            .firewall_mark_mask = firewall_mark_mask,
+            .nat64 = nat64};
 }
 
 Result<DesiredState> load_desired_state(const Instance& instance) {

@@ -23,12 +23,13 @@ struct DesiredState {
     std::vector<std::string> regions; // sorted, distinct
     bool teams = false;
     kudo_mode mode = KUDO_PRIORITISE;
-    std::vector<std::string> interfaces;    // empty: those with a default route, whichever they are at each reconcile
+    std::vector<std::string> interfaces;    // empty: those that lead to KUDO, whichever they are at each reconcile
     uint32_t max_flows = default_max_flows; // entries of the IPv4 flow table
     bool xdp_generic = false;               // fall back to generic XDP before tc
     TcHook tc_hook = TcHook::Auto;
     Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
+    std::vector<Prefix> nat64; // besides 64:ff9b::/96
     QueueSpec queues;
     RangeLedger ranges;
 

@@ -15,6 +15,7 @@
 #include "cli/views/report.h"
 #include "cli/views/status_view.h"
 #include "maps/document/built_in.h"
+#include "maps/net/nat64.h"
 
 namespace kudo {
 namespace {
@@ -42,6 +43,15 @@ Result<std::vector<std::string>> parse_interfaces(const std::vector<std::string>
     auto interfaces = normalised(names);
     if (interfaces.empty()) return bad_input("the name is empty");
     return interfaces;
+}
+
+Result<std::vector<Prefix>> parse_nat64_prefixes(const std::vector<std::string>& texts) {
+    std::vector<Prefix> prefixes;
+    for (const std::string& text : texts)
+        prefixes.push_back(KUDO_TRY(parse_nat64_prefix(text)));
+    std::ranges::sort(prefixes);
+    prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
+    return prefixes;
 }
 
 tl::unexpected<Error> region_missing(const Instance& instance) {
@@ -107,8 +117,12 @@ Run setup_enable(CLI::App& app) {
         ->type_name("MODE")
         ->default_str("prioritise");
     add_option<Words>(app, "--interface", desired->interfaces, parse_interfaces,
-                      "Interface to attach to, repeatable; default: those with a default route")
+                      "Interface to attach to, repeatable; default: those by which KUDO is reached")
         ->type_name("IF")
+        ->allow_extra_args(false);
+    add_option<Words>(app, "--nat64", desired->nat64, parse_nat64_prefixes,
+                      "Prefix of a NAT64 besides 64:ff9b::/96, repeatable; IPv4 ranges also count behind it")
+        ->type_name("PREFIX")
         ->allow_extra_args(false);
     app.add_flag("--xdp-generic", desired->xdp_generic, "Where a driver has no native XDP, try generic XDP before tc");
     add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook, "tc hook to attach to: auto, tcx or clsact")

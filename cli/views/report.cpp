@@ -12,11 +12,16 @@
 namespace kudo {
 
 PolicySummary summarise(const DesiredState& state, const ReconcileReport& report) {
-    if (report.generation != 0) return {state, report.serial, report.source, report.prefixes4, report.prefixes6};
+    if (report.generation != 0)
+        return {state, report.serial, report.source, report.prefixes4, report.prefixes6, report.nat64};
     const AcceptedMap& active = state.ranges.active;
     const bool built_in = active.hash.empty();
-    return {state, built_in ? built_in_range_map().serial : active.serial, built_in ? "built-in" : active.source,
-            report.prefixes4, report.prefixes6};
+    return {state,
+            built_in ? built_in_range_map().serial : active.serial,
+            built_in ? "built-in" : active.source,
+            report.prefixes4,
+            report.prefixes6,
+            report.nat64};
 }
 
 std::string summary_text(const PolicySummary& summary) {
@@ -84,7 +89,7 @@ OrderedJson report_json(const ReconcileReport& report, const PolicySummary& summ
             {"map",
              {{"serial", summary.serial},
               {"source", summary.source},
-              {"prefixes", {{"ipv4", summary.prefixes4}, {"ipv6", summary.prefixes6}}}}},
+              {"prefixes", {{"ipv4", summary.prefixes4}, {"ipv6", summary.prefixes6}, {"nat64", summary.nat64}}}}},
             {"interfaces", report.interfaces},
             {"problems", problems_json(report)},
             {"warnings", report.warnings}};

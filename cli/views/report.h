@@ -16,7 +16,7 @@ struct PolicySummary {
     DesiredState state;
     uint64_t serial = 0;
     std::string source;
-    std::size_t prefixes4 = 0, prefixes6 = 0;
+    std::size_t prefixes4 = 0, prefixes6 = 0, nat64 = 0;
 };
 PolicySummary summarise(const DesiredState& state, const ReconcileReport& report);
 

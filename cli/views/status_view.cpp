@@ -143,7 +143,7 @@ OrderedJson status_json(const Status& status) {
          {{"serial", status.serial},
           {"effective", status.effective ? OrderedJson(rfc3339(*status.effective)) : OrderedJson(nullptr)},
           {"source", text_or_null(status.map_source)},
-          {"prefixes", {{"ipv4", status.prefixes4}, {"ipv6", status.prefixes6}}}}},
+          {"prefixes", {{"ipv4", status.prefixes4}, {"ipv6", status.prefixes6}, {"nat64", status.nat64}}}}},
         {"staged", staged_json(status)},
         {"retiring", status.desired.ranges.retiring},
         {"rolled_back_from", rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from)},

@@ -14,6 +14,7 @@
 #include "maps/compile/service_slots.h"
 #include "maps/compile/trie_entries.h"
 #include "maps/document/domain.h"
+#include "maps/net/nat64.h"
 
 namespace kudo {
 namespace {
@@ -39,6 +40,22 @@ Result<void> check_options(const RangeMap& map, const CompileOptions& options) {
         }
         return bad_input(fmt::format("optional service {} is not in the range map; it has {}", quoted_text(name),
                                      optional.empty() ? "none" : joined(optional)));
+    }
+    return {};
+}
+
+// The admin says that what is behind such a prefix is IPv4, the map that it is not.
+Result<void> check_nat64(const std::vector<const Service*>& services, const std::vector<Prefix>& nat64) {
+    if (nat64.empty()) return {};
+    for (const Service* service : services) {
+        for (const Range& range : service->ranges) {
+            const auto overlap = std::ranges::find_if(nat64, [&](const Prefix& prefix) {
+                return prefix.contains(range.prefix) || range.prefix.contains(prefix);
+            });
+            if (overlap != nat64.end())
+                return bad_input(fmt::format("--nat64 {}: overlaps {} of service {} ({})", overlap->text(),
+                                             range.prefix.text(), quoted_text(service->name), range.path));
+        }
     }
     return {};
 }
@@ -110,6 +127,27 @@ bool is_chosen(const Service& service, const CompileOptions& options) {
                                [&](const auto& region) { return region == "*" || contains(options.regions, region); });
 }
 
+std::vector<Prefix> CompileOptions::nat64_prefixes() const {
+    std::vector<Prefix> prefixes{well_known_nat64_prefix()};
+    for (const Prefix& prefix : nat64)
+        if (std::ranges::find(prefixes, prefix) == prefixes.end()) prefixes.push_back(prefix);
+    return prefixes;
+}
+
+std::size_t count_nat64(const CompiledPolicy& compiled, const CompileOptions& options) {
+    const auto prefixes = options.nat64_prefixes();
+    return static_cast<std::size_t>(std::ranges::count_if(compiled.entries6, [&](const auto& entry) {
+        Prefix prefix{.address = {.family = Family::IPv6}, .length = static_cast<uint8_t>(entry.first.prefix_length)};
+        std::ranges::copy(entry.first.address, prefix.address.bytes.begin());
+        const auto ipv4 = extract(prefix, prefixes);
+        if (!ipv4) return false;
+        const auto key = key4(*ipv4);
+        const auto place = std::ranges::lower_bound(compiled.entries4, key, key_less<kudo_lpm4_key>,
+                                                    [](const auto& other) { return other.first; });
+        return place != compiled.entries4.end() && !key_less(key, place->first);
+    }));
+}
+
 Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots,
                                const ReusableSlots& reusable) {
     KUDO_TRY(check_options(map, options));
@@ -130,7 +168,8 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
         services.push_back({service, compiled.slots.at(slot_name(service->name))});
         policy.services[services.back().slot] = ports;
     }
-    const auto entries = KUDO_TRY(trie_entries(services));
+    KUDO_TRY(check_nat64(chosen, options.nat64));
+    const auto entries = KUDO_TRY(trie_entries(services, options.nat64_prefixes()));
     add_entries(compiled, entries);
     fill_prefilters(policy, entries);
     fill_domain_bloom(policy, chosen);

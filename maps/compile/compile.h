@@ -31,6 +31,10 @@ struct CompileOptions {
     kudo_mode mode = KUDO_PRIORITISE;
     Marks marks{};
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
+    std::vector<Prefix> nat64{}; // parse_nat64_prefix()
+
+    // Behind which IPv4 ranges are found: 64:ff9b::/96, and those of `nat64`.
+    [[nodiscard]] std::vector<Prefix> nat64_prefixes() const;
 };
 
 // RFC 8837 section 5: EF for audio, AF41 for interactive video and what is not known to be audio, AF21 for control; and
@@ -42,9 +46,14 @@ bool is_chosen(const Service& service, const CompileOptions& options);
 
 // Errors (BadInput): a region that no service of the map names (lists those it has); an optional service the map lacks;
 // more than KUDO_MAX_CANDIDATES services over one address, more than KUDO_MAX_PREFIXES prefixes (both name the path);
-// more than KUDO_MAX_SERVICES - 1 names including the `slots` that are taken already and not `reusable` (slot 0 is
-// never given).
+// a prefix of `nat64` that overlaps a range of a chosen service; more than KUDO_MAX_SERVICES - 1 names including the
+// `slots` that are taken already and not `reusable` (slot 0 is never given). The services of an IPv4 range have, as if
+// they were ranges of theirs, the IPv6 prefixes that stand for it behind each NAT64 prefix. An IPv6 range of the map
+// decides where it is longer.
 Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& options, const ServiceSlots& slots = {},
                                const ReusableSlots& reusable = std::nullopt);
+
+// How many of the entries only stand for an IPv4 entry behind a NAT64 prefix.
+std::size_t count_nat64(const CompiledPolicy& compiled, const CompileOptions& options);
 
 } // namespace kudo

@@ -23,6 +23,8 @@ struct TrieEntry {
 
 // Distinct prefixes, sorted: IPv4 first, then by address and length. Of services with the same range the document's
 // order decides. Time is that of a sort.
-Result<std::vector<TrieEntry>> trie_entries(std::span<const SlottedService> services);
+// `nat64`: behind each of these IPv6 prefixes there are the IPv4 ranges once more.
+Result<std::vector<TrieEntry>> trie_entries(std::span<const SlottedService> services,
+                                            std::span<const Prefix> nat64 = {});
 
 } // namespace kudo

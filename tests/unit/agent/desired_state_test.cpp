@@ -36,6 +36,7 @@ DesiredState unusual() {
     state.marks[KUDO_TREATMENT_CONTROL] = {};
     state.firewall_mark = 0x10;
     state.firewall_mark_mask = 0xf0;
+    state.nat64 = {Prefix::parse("2001:db8:122::/48").value()};
     state.queues.uplink = parse_line("20mbit").value();
     state.queues.downlink = parse_line("off").value();
     state.queues.kind = QueueKind::Htb;
@@ -63,7 +64,7 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "interfaces": ["eth0"], "max_flows": 77, "xdp_generic": true, "tc_hook": "clsact",
         "marks": {"audio": {"priority": 6, "dscp": 46}, "video": {"dscp": 12}, "fallback": {"priority": 6, "dscp": 34},
                   "control": {}},
-        "firewall_mark": 16, "firewall_mark_mask": 240, "uplink": "20000000bit", "downlink": "off", "queue": "htb",
+        "firewall_mark": 16, "firewall_mark_mask": 240, "nat64": ["2001:db8:122::/48"], "uplink": "20000000bit", "downlink": "off", "queue": "htb",
         "replace_qdisc": true})"));
 }
 
@@ -71,6 +72,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     const nlohmann::json good = saved();
     for (const auto& [name, value] : good.items()) {
+        if (name == "nat64") continue; // below
         nlohmann::json damaged = good;
         damaged.erase(name);
         write(damaged);
@@ -82,7 +84,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         write(damaged);
         EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
     }
-    for (const char* name : {"format", "mode", "tc_hook", "queue", "uplink", "downlink"}) {
+    for (const char* name : {"format", "mode", "tc_hook", "queue", "uplink", "downlink", "nat64"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);
@@ -100,6 +102,16 @@ TEST_F(StateFile, OfAnOlderVersionKnowsNoSignedDocuments) {
     const auto loaded = load_desired_state(instance_);
     ASSERT_TRUE(loaded) << loaded.error().message;
     EXPECT_EQ(loaded->ranges.active.document, "");
+}
+
+TEST_F(StateFile, OfAnOlderVersionHasNoNat64Prefixes) {
+    ASSERT_TRUE(save_desired_state(instance_, unusual()));
+    nlohmann::json json = saved();
+    json.erase("nat64");
+    write(json);
+    const auto loaded = load_desired_state(instance_);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(loaded->nat64.empty());
 }
 
 } // namespace

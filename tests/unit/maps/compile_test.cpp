@@ -5,6 +5,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -38,7 +39,8 @@ TEST(Compile, BuiltInMapForOneRegion) {
     ASSERT_TRUE(compiled) << compiled.error().message;
     EXPECT_EQ(compiled->entries4.size(), 44U + 1);
     EXPECT_EQ(compiled->policy->prefixes4, 45U);
-    EXPECT_EQ(compiled->policy->prefixes6, 0U);
+    EXPECT_EQ(compiled->policy->prefixes6, 45U); // the same behind a NAT64
+    EXPECT_EQ(count_nat64(*compiled, options({"ca"})), 45U);
     EXPECT_EQ(compiled->policy->serial, 2022030100U);
     EXPECT_EQ(compiled->policy->generation, 0U);
     EXPECT_EQ(compiled->policy->mode, static_cast<uint32_t>(KUDO_PRIORITISE));
@@ -61,7 +63,10 @@ TEST(Compile, PrefilterOfTheBuiltInMapHasABitForEachSlash16) {
     for (const auto word : compiled->policy->prefilter4)
         bits += std::popcount(static_cast<uint64_t>(word));
     EXPECT_EQ(static_cast<std::size_t>(bits), sixteens.size());
-    EXPECT_TRUE(std::ranges::all_of(compiled->policy->prefilter6, [](auto word) { return word == 0; }));
+    const auto ones = [](int sum, auto word) { return sum + std::popcount(static_cast<uint64_t>(word)); };
+    EXPECT_EQ(
+        std::accumulate(std::begin(compiled->policy->prefilter6), std::end(compiled->policy->prefilter6), 0, ones),
+        1); // 64:ff9b::/96
 }
 
 TEST(Compile, MediaOverTcpIsFallback) {
