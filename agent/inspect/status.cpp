@@ -18,6 +18,7 @@
 #include "agent/system/lock.h"
 #include "maps/base/abi_names.h"
 #include "maps/base/text.h"
+#include "maps/document/built_in.h"
 
 namespace kudo {
 namespace {
@@ -84,8 +85,8 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
     return {};
 }
 
-Result<void> read_interfaces(DataPath& data_path, Status& status) {
-    auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
+Result<void> read_interfaces(DataPath& data_path, const RangeMap& honoured, Status& status) {
+    auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
     for (const Interface& interface : wanted.present) {
         InterfaceStatus line;
         line.name = interface.name;
@@ -167,7 +168,8 @@ Result<Status> read_once(const Instance& instance) {
         else
             status.drift.push_back(none ? "enabled, but no data path is loaded (a reboot?); run enable again"
                                         : data_path.error().message);
-        auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, false));
+        auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, maps ? maps->combined() : built_in_range_map(),
+                                                      instance.layout(), false));
         for (const Interface& interface : wanted.present)
             status.interfaces.push_back(
                 {interface.name, interface.index, "", "", false, {none ? "nothing attached" : "cannot be told"}});
@@ -175,7 +177,7 @@ Result<Status> read_once(const Instance& instance) {
     }
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
-    KUDO_TRY(read_interfaces(*data_path, status));
+    KUDO_TRY(read_interfaces(*data_path, maps ? maps->combined() : built_in_range_map(), status));
     KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }

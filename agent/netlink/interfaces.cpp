@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "agent/netlink/interfaces.h"
 
-#include <ifaddrs.h>
 #include <linux/genetlink.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
 #include <linux/if_arp.h>
+#include <linux/if_link.h>
 #include <linux/nl80211.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/route/link.h>
-#include <netlink/route/nexthop.h>
-#include <netlink/route/route.h>
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <set>
 
+#include "agent/netlink/address.h"
 #include "agent/netlink/netlink.h"
 
 namespace kudo {
 namespace {
 
-Interface describe(rtnl_link* link) {
-    Interface interface;
-    interface.name = rtnl_link_get_name(link);
-    interface.index = static_cast<uint32_t>(rtnl_link_get_ifindex(link));
-    interface.mtu = rtnl_link_get_mtu(link);
-    switch (rtnl_link_get_arptype(link)) {
+std::string text_of(const nlattr* attribute) {
+    if (!attribute) return {};
+    const auto* text = static_cast<const char*>(nla_data(attribute));
+    return {text, strnlen(text, static_cast<std::size_t>(nla_len(attribute)))};
+}
+
+void set_kind(Interface& interface, unsigned short hardware) {
+    switch (hardware) {
     case ARPHRD_ETHER:
     case ARPHRD_LOOPBACK:
         interface.link = KUDO_LINK_ETHERNET;
@@ -45,25 +41,42 @@ Interface describe(rtnl_link* link) {
     default:
         interface.supported = false;
     }
-    return interface;
+    interface.ppp = hardware == ARPHRD_PPP;
 }
 
-Result<std::set<uint32_t>> default_route_indexes(nl_sock* socket) {
-    nl_cache* raw = nullptr;
-    if (const int error = rtnl_route_alloc_cache(socket, AF_UNSPEC, 0, &raw); error < 0)
-        return netlink_error("cannot read the routes", error);
-    const NlCache routes(raw);
-    std::set<uint32_t> indexes;
-    for (nl_object* object = nl_cache_get_first(routes.get()); object; object = nl_cache_get_next(object)) {
-        auto* route = reinterpret_cast<rtnl_route*>(object);
-        nl_addr* destination = rtnl_route_get_dst(route);
-        if (rtnl_route_get_table(route) != RT_TABLE_MAIN || rtnl_route_get_type(route) != RTN_UNICAST ||
-            (destination && nl_addr_get_prefixlen(destination) != 0))
-            continue;
-        for (int i = 0; i < rtnl_route_get_nnexthops(route); i++)
-            indexes.insert(static_cast<uint32_t>(rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i))));
-    }
-    return indexes;
+std::string driver_kind(const nlattr* link_info) {
+    return link_info
+               ? text_of(nla_find(static_cast<const nlattr*>(nla_data(link_info)), nla_len(link_info), IFLA_INFO_KIND))
+               : std::string();
+}
+
+std::vector<std::string> alternative_names(const nlattr* list) {
+    std::vector<std::string> names;
+    if (!list) return names;
+    int left = nla_len(list);
+    for (const auto* entry = static_cast<const nlattr*>(nla_data(list)); nla_ok(entry, left);
+         entry = nla_next(entry, &left))
+        if (nla_type(entry) == IFLA_ALT_IFNAME) names.push_back(text_of(entry));
+    return names;
+}
+
+Interface describe(const nlmsghdr* header) {
+    const auto* head = static_cast<const ifinfomsg*>(nlmsg_data(header));
+    const MessageAttributes<IFLA_MAX> attributes(header, sizeof *head);
+    Interface interface;
+    interface.index = static_cast<uint32_t>(head->ifi_index);
+    interface.name = text_of(attributes.at(IFLA_IFNAME));
+    interface.other_names = alternative_names(attributes.at(IFLA_PROP_LIST));
+    interface.mtu = attributes.value<uint32_t>(IFLA_MTU).value_or(interface.mtu);
+    interface.up = head->ifi_flags & IFF_UP;
+    interface.loopback = head->ifi_flags & IFF_LOOPBACK;
+    interface.master = attributes.value<uint32_t>(IFLA_MASTER).value_or(0);
+    const std::string kind = driver_kind(attributes.at(IFLA_LINKINFO));
+    // A link of another namespace has a number of that namespace.
+    if ((kind == "vlan" || kind == "macvlan") && !attributes.at(IFLA_LINK_NETNSID))
+        interface.carrier = attributes.value<uint32_t>(IFLA_LINK).value_or(0);
+    set_kind(interface, head->ifi_type);
+    return interface;
 }
 
 NlMessage generic_message(int family, uint8_t command) {
@@ -78,44 +91,39 @@ NlMessage generic_message(int family, uint8_t command) {
 } // namespace
 
 Result<std::vector<Interface>> list_interfaces() {
-    auto socket = KUDO_TRY(open_netlink());
-    nl_cache* raw = nullptr;
-    if (const int error = rtnl_link_alloc_cache(socket.get(), AF_UNSPEC, &raw); error < 0)
-        return netlink_error("cannot read the interfaces", error);
-    const NlCache links(raw);
-    auto with_default_route = KUDO_TRY(default_route_indexes(socket.get()));
+    return retry_dump([]() -> Result<std::vector<Interface>> {
+        std::vector<Interface> interfaces;
+        const auto request = new_request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
+        if (!request) return fail("cannot allocate a netlink message", ENOMEM);
+        KUDO_TRY(transact(request.get(), [&](const nlmsghdr* header) {
+                     if (header->nlmsg_type == RTM_NEWLINK) interfaces.push_back(describe(header));
+                 }).in("cannot read the interfaces"));
+        std::ranges::sort(interfaces, {}, &Interface::index);
+        return interfaces;
+    });
+}
 
-    std::vector<Interface> interfaces;
-    for (nl_object* object = nl_cache_get_first(links.get()); object; object = nl_cache_get_next(object)) {
-        interfaces.push_back(describe(reinterpret_cast<rtnl_link*>(object)));
-        interfaces.back().default_route = with_default_route.contains(interfaces.back().index);
-    }
-    std::sort(interfaces.begin(), interfaces.end(),
-              [](const Interface& a, const Interface& b) { return a.index < b.index; });
-    return interfaces;
+Result<std::vector<InterfaceAddress>> list_addresses() {
+    return retry_dump([]() -> Result<std::vector<InterfaceAddress>> {
+        std::vector<InterfaceAddress> addresses;
+        const auto request = new_request(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
+        if (!request) return fail("cannot allocate a netlink message", ENOMEM);
+        KUDO_TRY(transact(request.get(), [&](const nlmsghdr* header) {
+                     const auto* head = static_cast<const ifaddrmsg*>(nlmsg_data(header));
+                     const MessageAttributes<IFA_MAX> attributes(header, sizeof *head);
+                     // IFA_ADDRESS is the other end's on a point-to-point link, where there is IFA_LOCAL beside it.
+                     const nlattr* local = attributes.at(IFA_LOCAL);
+                     const auto address = address_of(head->ifa_family, local ? local : attributes.at(IFA_ADDRESS));
+                     if (address) addresses.push_back({head->ifa_index, *address});
+                 }).in("cannot list this host's addresses"));
+        return addresses;
+    });
 }
 
 Result<std::vector<Address>> own_addresses() {
-    ifaddrs* list = nullptr;
-    if (getifaddrs(&list) != 0) return fail_errno("cannot list this host's addresses");
-    const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(list, freeifaddrs);
     std::vector<Address> addresses;
-    for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
-        if (!entry->ifa_addr) continue;
-        Address address;
-        if (entry->ifa_addr->sa_family == AF_INET) {
-            const auto* socket = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
-            address.family = Family::IPv4;
-            std::memcpy(address.bytes.data(), &socket->sin_addr, 4);
-        } else if (entry->ifa_addr->sa_family == AF_INET6) {
-            const auto* socket = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
-            address.family = Family::IPv6;
-            std::memcpy(address.bytes.data(), &socket->sin6_addr, 16);
-        } else {
-            continue;
-        }
-        addresses.push_back(address);
-    }
+    for (const InterfaceAddress& entry : KUDO_TRY(list_addresses()))
+        addresses.push_back(entry.address);
     return addresses;
 }
 

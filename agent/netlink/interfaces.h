@@ -2,8 +2,11 @@
 // The network interfaces of this namespace, read over rtnetlink.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/parse.h"
@@ -17,12 +20,28 @@ struct Interface {
     uint32_t index = 0;
     uint32_t mtu = 1500; // bytes of layer 3
     kudo_link_layer link = KUDO_LINK_ETHERNET;
-    bool supported = true;      // Ethernet (loopback included) or bare IP; not InfiniBand, 802.15.4 and their like
-    bool default_route = false; // an IPv4 or IPv6 default route of the main table goes out there
+    bool supported = true; // Ethernet (loopback included) or bare IP; not InfiniBand, 802.15.4 and their like
+    bool up = false;
+    bool loopback = false;
+    bool ppp = false;
+    uint32_t carrier = 0; // ifindex of the interface whose frames its own are: of a VLAN or macvlan; 0: none
+    uint32_t master = 0;  // ifindex of the bond or bridge that it is a port of; 0: none
+    std::vector<std::string> other_names{}; // `ip link property add altname`
+
+    [[nodiscard]] bool is_called(std::string_view text) const {
+        return name == text || std::ranges::find(other_names, text) != other_names.end();
+    }
 };
 
 // All of them, by index.
 Result<std::vector<Interface>> list_interfaces();
+
+// The addresses of this host, and which interface each is of.
+struct InterfaceAddress {
+    uint32_t interface = 0;
+    Address address;
+};
+Result<std::vector<InterfaceAddress>> list_addresses();
 
 // The addresses of this host as they are now, which no range map may take.
 Result<std::vector<Address>> own_addresses();

@@ -11,13 +11,16 @@ struct NlCallbacksFree {
 struct Reply {
     const NetlinkVisitor& visit;
     int error = 0; // errno, negative
+    bool ended = false;
 };
 
 int on_error(sockaddr_nl*, nlmsgerr* error, void* reply) {
     static_cast<Reply*>(reply)->error = error->error;
+    static_cast<Reply*>(reply)->ended = true;
     return NL_STOP;
 }
-int on_ack(nl_msg*, void*) {
+int on_ack(nl_msg*, void* reply) {
+    static_cast<Reply*>(reply)->ended = true;
     return NL_STOP;
 }
 int on_message(nl_msg* message, void* reply) {
@@ -42,15 +45,21 @@ Result<NlSocket> open_netlink(int protocol) {
 
 Result<void> transact(nl_msg* message, const NetlinkVisitor& visit, int protocol) {
     const NlSocket socket = KUDO_TRY(open_netlink(protocol));
-    if (const int error = nl_send_auto(socket.get(), message); error < 0) return netlink_error("netlink", error);
+    return transact(socket.get(), message, visit);
+}
+
+Result<void> transact(nl_sock* socket, nl_msg* message, const NetlinkVisitor& visit) {
+    if (const int error = nl_send_auto(socket, message); error < 0) return netlink_error("netlink", error);
     const std::unique_ptr<nl_cb, NlCallbacksFree> callbacks(nl_cb_alloc(NL_CB_CUSTOM));
     if (!callbacks) return fail("cannot allocate netlink callbacks", ENOMEM);
     Reply reply{visit};
     nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &reply);
-    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, nullptr);
-    nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, nullptr);
+    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, &reply);
+    nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, &reply);
     nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reply);
-    const int error = nl_recvmsgs(socket.get(), callbacks.get());
+    int error = 0;
+    while (!reply.ended && error >= 0) // what answers a request and its acknowledgement come apart
+        error = nl_recvmsgs(socket, callbacks.get());
     if (reply.error != 0) return fail_errno("netlink", -reply.error);
     if (error < 0) return netlink_error("netlink", error);
     return {};

@@ -2,13 +2,16 @@
 // libnl's objects with owners, and one request over netlink.
 #pragma once
 
+#include <netlink/attr.h>
 #include <netlink/cache.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "maps/base/result.h"
@@ -25,8 +28,8 @@ struct NlMessageFree {
     void operator()(nl_msg* message) const { nlmsg_free(message); }
 };
 using NlMessage = std::unique_ptr<nl_msg, NlMessageFree>;
-using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
 using NlCache = std::unique_ptr<nl_cache, NlCacheFree>;
+using NlSocket = std::unique_ptr<nl_sock, NlSocketFree>;
 
 // `error`: libnl's, negative. The Error's number: ENODEV and EINTR (a dump that was interrupted) where it was one.
 tl::unexpected<Error> netlink_error(std::string_view what, int error);
@@ -37,6 +40,36 @@ Result<NlSocket> open_netlink(int protocol = NETLINK_ROUTE);
 // Sends one request and reads the whole answer. An Error's number is the kernel's errno.
 using NetlinkVisitor = std::function<void(const nlmsghdr*)>;
 Result<void> transact(nl_msg* message, const NetlinkVisitor& visit = {}, int protocol = NETLINK_ROUTE);
+// The same over a socket that is kept for many.
+Result<void> transact(nl_sock* socket, nl_msg* message, const NetlinkVisitor& visit);
+
+// A request that begins with this header; null: no memory.
+template <typename Header> NlMessage new_request(int type, int flags, const Header& header) {
+    NlMessage message(nlmsg_alloc_simple(type, flags | NLM_F_REQUEST));
+    if (message && nlmsg_append(message.get(), const_cast<Header*>(&header), sizeof header, NLMSG_ALIGNTO) < 0)
+        message.reset();
+    return message;
+}
+
+// The attributes behind a message's header, by type. Those of a type that is not asked for are passed over.
+template <int max_type> class MessageAttributes {
+public:
+    MessageAttributes(const nlmsghdr* header, int header_size) {
+        nlmsg_parse(const_cast<nlmsghdr*>(header), header_size, attributes_, max_type, nullptr);
+    }
+    [[nodiscard]] const nlattr* at(int type) const { return attributes_[type]; }
+    // Nothing: it is not there, or too short to be one.
+    template <typename T> [[nodiscard]] std::optional<T> value(int type) const {
+        T value{};
+        const nlattr* attribute = attributes_[type];
+        if (!attribute || static_cast<std::size_t>(nla_len(attribute)) < sizeof value) return std::nullopt;
+        std::memcpy(&value, nla_data(attribute), sizeof value);
+        return value;
+    }
+
+private:
+    nlattr* attributes_[max_type + 1] = {};
+};
 
 // Repeats a dump that was interrupted by a change, which may lack objects or list some twice. `dump` returns a Result
 // whose Error's number is EINTR then. Not for libnl's caches, which retry by themselves.

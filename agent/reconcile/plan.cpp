@@ -97,7 +97,7 @@ Result<Plan> make_plan(const Instance& instance, const DesiredState& desired, As
         else
             plan.problems.push_back({"policy", std::move(compiled.error())});
     }
-    auto wanted = find_wanted_interfaces(desired, asked == Asked::Everything);
+    auto wanted = find_wanted_interfaces(desired, maps.combined(), instance.layout(), asked == Asked::Everything);
     if (wanted)
         plan.wanted = std::move(*wanted);
     else if (asked == Asked::Everything)

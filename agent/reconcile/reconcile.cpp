@@ -43,6 +43,7 @@ public:
             for (const Interface& interface : plan_.wanted.present)
                 ensure_interface(interface);
             release_unwanted();
+            attempt("interface names", [&] { return remember_names(plan_.wanted, data_path_->folder()); });
         }
         data_path_->remove_foreign_programs();
         report_.generation = KUDO_TRY(active_generation(data_path_->maps()));

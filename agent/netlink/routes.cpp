@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "agent/netlink/routes.h"
+
+#include <arpa/inet.h>
+#include <linux/nexthop.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+
+#include "agent/netlink/address.h"
+
+namespace kudo {
+namespace {
+
+void add_distinct(std::vector<uint32_t>& list, uint32_t value) {
+    if (value != 0 && std::ranges::find(list, value) == list.end()) list.push_back(value);
+}
+
+// linux/rtnetlink.h, struct rtnexthop: one behind the other.
+void add_multipath(std::vector<uint32_t>& interfaces, const nlattr* multipath) {
+    const auto* at = static_cast<const char*>(nla_data(multipath));
+    std::size_t left = static_cast<std::size_t>(nla_len(multipath));
+    rtnexthop hop{};
+    while (left >= sizeof hop) {
+        std::memcpy(&hop, at, sizeof hop);
+        if (hop.rtnh_len < sizeof hop || hop.rtnh_len > left) return;
+        add_distinct(interfaces, static_cast<uint32_t>(hop.rtnh_ifindex));
+        const std::size_t step = std::min<std::size_t>(RTNH_ALIGN(hop.rtnh_len), left);
+        at += step;
+        left -= step;
+    }
+}
+
+// The kernel answers with an errno where there is no route, or one that refuses; without one the question failed.
+bool is_refusal(const Error& error) {
+    return error.number != 0 && error.number != ENOBUFS && error.number != ENOMEM && error.number != EINTR;
+}
+
+int size_of(const Address& address) {
+    return static_cast<int>(address.bits() / 8);
+}
+
+} // namespace
+
+Result<Routes> Routes::open() {
+    return Routes(KUDO_TRY(open_netlink()));
+}
+
+Result<std::vector<uint32_t>> Routes::ask(const RouteQuestion& question) {
+    auto answer = KUDO_TRY(look_up(question));
+    for (const uint32_t id : answer.next_hops)
+        for (const uint32_t interface : KUDO_TRY(interfaces_of_next_hop(id)))
+            add_distinct(answer.interfaces, interface);
+    if (question.out == 0) return std::move(answer.interfaces);
+    // With an address to send from, IPv6 takes `out` for a preference only (ip6_route_output_flags()).
+    if (std::ranges::find(answer.interfaces, question.out) == answer.interfaces.end()) return std::vector<uint32_t>{};
+    return std::vector<uint32_t>{question.out};
+}
+
+Result<Routes::Answer> Routes::look_up(const RouteQuestion& question) {
+    const bool ipv4 = question.to.family == Family::IPv4;
+    rtmsg head{};
+    head.rtm_family = ipv4 ? AF_INET : AF_INET6;
+    head.rtm_dst_len = static_cast<uint8_t>(question.to.bits());
+    head.rtm_src_len = question.from ? head.rtm_dst_len : 0;
+    // The route itself with all its next hops, and an error where only `out` makes the kernel assume that everything is
+    // a neighbour there.
+    head.rtm_flags = RTM_F_FIB_MATCH;
+    const auto request = new_request(RTM_GETROUTE, 0, head);
+    const uint16_t port = htons(question.port);
+    if (!request || nla_put(request.get(), RTA_DST, size_of(question.to), question.to.bytes.data()) < 0 ||
+        (question.from && nla_put(request.get(), RTA_SRC, size_of(*question.from), question.from->bytes.data()) < 0) ||
+        (question.out && nla_put_u32(request.get(), RTA_OIF, question.out) < 0) ||
+        (question.protocol && (nla_put_u8(request.get(), RTA_IP_PROTO, question.protocol) < 0 ||
+                               nla_put_u16(request.get(), RTA_DPORT, port) < 0)))
+        return fail("cannot allocate a netlink message", ENOMEM);
+    Answer answer;
+    const auto asked = transact(socket_.get(), request.get(), [&](const nlmsghdr* header) {
+        const auto* route = static_cast<const rtmsg*>(nlmsg_data(header));
+        if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST) return;
+        const MessageAttributes<RTA_MAX> attributes(header, sizeof *route);
+        if (const auto interface = attributes.value<uint32_t>(RTA_OIF)) add_distinct(answer.interfaces, *interface);
+        if (const nlattr* multipath = attributes.at(RTA_MULTIPATH)) add_multipath(answer.interfaces, multipath);
+        if (const auto id = attributes.value<uint32_t>(RTA_NH_ID)) add_distinct(answer.next_hops, *id);
+    });
+    if (!asked && !is_refusal(asked.error())) return fail(Error(asked.error()).in("cannot look up a route"));
+    return answer;
+}
+
+Result<std::vector<uint32_t>> Routes::interfaces_of_next_hop(uint32_t id) {
+    if (const auto known = next_hops_.find(id); known != next_hops_.end()) return known->second;
+    nhmsg head{};
+    const auto request = new_request(RTM_GETNEXTHOP, 0, head);
+    if (!request || nla_put_u32(request.get(), NHA_ID, id) < 0)
+        return fail("cannot allocate a netlink message", ENOMEM);
+    std::vector<uint32_t> interfaces, members;
+    const auto asked = transact(socket_.get(), request.get(), [&](const nlmsghdr* header) {
+        const MessageAttributes<NHA_MAX> attributes(header, sizeof head);
+        if (const auto interface = attributes.value<uint32_t>(NHA_OIF)) add_distinct(interfaces, *interface);
+        const nlattr* group = attributes.at(NHA_GROUP);
+        for (int at = 0; group && at + static_cast<int>(sizeof(nexthop_grp)) <= nla_len(group);
+             at += static_cast<int>(sizeof(nexthop_grp))) {
+            nexthop_grp member{};
+            std::memcpy(&member, static_cast<const char*>(nla_data(group)) + at, sizeof member);
+            add_distinct(members, member.id);
+        }
+    });
+    if (!asked && !is_refusal(asked.error())) return fail(Error(asked.error()).in("cannot look up a next hop"));
+    next_hops_[id] = interfaces; // a group that holds itself would end here
+    for (const uint32_t member : members)
+        for (const uint32_t interface : KUDO_TRY(interfaces_of_next_hop(member)))
+            add_distinct(interfaces, interface);
+    return next_hops_[id] = interfaces;
+}
+
+} // namespace kudo

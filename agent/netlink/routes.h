@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Where the kernel would send a packet: asked for each packet, not read from the routes, of which there may be hundreds
+// of thousands, in tables that rules choose.
+// Invariant: what the kernel says and this does not know (encapsulations, attributes of later kernels) is passed over.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/netlink/netlink.h"
+#include "maps/net/prefix.h"
+
+namespace kudo {
+
+// By which interfaces the kernel would send to a service now; empty: no route. Over the IPv6 of a NAT64 where a service
+// with IPv4 ranges has no route over IPv4.
+struct ServiceRoute {
+    std::string service;
+    Family family = Family::IPv4;
+    std::vector<std::string> interfaces;
+};
+
+struct RouteQuestion {
+    Address to;
+    uint8_t protocol = 0; // rules may choose by it and by the port; 0: any
+    uint16_t port = 0;
+    uint32_t out = 0; // ifindex; only routes that leave there; 0: any
+    std::optional<Address> from{};
+};
+
+class Routes {
+public:
+    static Result<Routes> open();
+    // The interfaces (ifindex) of the route: several where it has several next hops. Empty: there is none, it leads to
+    // this host itself, or it refuses packets. With `out`: exactly that one, or none.
+    Result<std::vector<uint32_t>> ask(const RouteQuestion& question);
+
+private:
+    explicit Routes(NlSocket socket) : socket_(std::move(socket)) {}
+    struct Answer {
+        std::vector<uint32_t> interfaces;
+        std::vector<uint32_t> next_hops; // identifiers of nexthop objects
+    };
+    Result<Answer> look_up(const RouteQuestion& question);
+    Result<std::vector<uint32_t>> interfaces_of_next_hop(uint32_t id);
+
+    NlSocket socket_;
+    std::map<uint32_t, std::vector<uint32_t>> next_hops_; // known so far
+};
+
+} // namespace kudo
