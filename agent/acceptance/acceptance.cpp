@@ -21,7 +21,7 @@ Result<Acceptance> admit(const Instance& instance, const AcceptanceSettings& set
                          DesiredState& state, const TimePoint& moment, ParsedMaps& parsed) {
     const auto judgement = judge(instance, settings, state, candidate, KUDO_TRY(own_addresses()), moment.now, parsed);
     if (!judgement.what) return bad_input(judgement.text);
-    Acceptance acceptance{*judgement.what, judgement.text, candidate.map.serial, {}};
+    Acceptance acceptance{*judgement.what, judgement.text, judgement.alarm, candidate.map.serial, {}};
     if (acceptance.what != Accepted::Activated && acceptance.what != Accepted::Staged) return acceptance;
     if (acceptance.what == Accepted::Staged) KUDO_TRY(check_compiles(candidate, state));
     KUDO_TRY(store_range_map(instance, candidate.hash, candidate.canonical));
@@ -34,6 +34,8 @@ Result<Acceptance> admit(const Instance& instance, const AcceptanceSettings& set
                                .effective = candidate.map.effective,
                                .expires = candidate.map.expires,
                                .early = settings.early_additions};
+    if (settings.reset_serial && !candidate.is_list)
+        lower_highest(state.ranges, candidate.map.serial, candidate.hash, moment.now);
     if (candidate.is_list)
         replace_content(state.ranges, accepted, settings.grace, moment);
     else if (acceptance.what == Accepted::Activated)
@@ -49,7 +51,7 @@ Result<Acceptance> admit_keys(const KeySet& folder, const KeySet& offered, const
     KeySet current = trusted_keys(folder, state.ranges);
     current.serial = std::max(current.serial, state.ranges.key_set_serial);
     const auto outcome = [&](Accepted what, std::string text) {
-        return Acceptance{what, std::move(text), offered.serial, {}};
+        return Acceptance{what, std::move(text), {}, offered.serial, {}};
     };
     if (offered.serial == current.serial && to_json(offered) == to_json(current))
         return outcome(Accepted::Known, fmt::format("key set {} is known already; nothing changed", current.serial));
@@ -70,6 +72,7 @@ std::optional<Acceptance> known_before(const DesiredState& state, const Delivery
     return Acceptance{
         Accepted::Known,
         fmt::format("range map {} was accepted before, with the keys trusted then; nothing changed", map->serial),
+        {},
         map->serial,
         {}};
 }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "agent/reconcile/reconcile.h"
 #include "agent/sources/source.h"
@@ -24,6 +25,8 @@ struct AcceptanceSettings {
     std::chrono::seconds grace = std::chrono::days(7); // of running time, for what a map withdraws
     bool allow_unsigned = false;                       // a local admin's own decision
     bool end_rollback = false;                         // the same, of a rollback
+    bool reset_serial = false;          // the same: this map's serial is the highest, even if a higher one was accepted
+    std::vector<std::string> overrides; // the same: names of guards that do not count (guards.h)
     bool trust_folder = false; // the same: forget the key set that replaced the folder of keys, trust the folder again
     std::chrono::milliseconds timeout = lock_timeout;
     Retries* retries = nullptr; // see change_and_reconcile(); of a delivery to the service
@@ -40,7 +43,8 @@ enum class Accepted {
 
 struct Acceptance {
     Accepted what{};
-    std::string text; // one sentence for people: what became of it and why
+    std::string text;       // one sentence for people: what became of it and why
+    std::string alarm = {}; // what people must be told although nothing changed; may be empty
     uint64_t serial = 0;
     ReconcileReport report; // of a range map; of a delivery to the service: if Activated or Staged
 };

@@ -34,12 +34,36 @@ Result<void> check_audience(const RangeMap& map, const AcceptanceSettings& setti
     return {};
 }
 
-std::vector<Violation> check_guards(const Instance& instance, const RangeLedger& ledger, const RangeMap& map,
-                                    std::span<const Address> own_addresses, ParsedMaps& parsed) {
-    // What it would follow: the newest that was accepted. A damaged one must not keep a good one out.
+// The newest that was accepted. A damaged one must not keep a good one out.
+RangeMap newest_map(const Instance& instance, const RangeLedger& ledger, ParsedMaps& parsed) {
     const std::string& hash = ledger.staged.empty() ? ledger.active.hash : ledger.staged.back().hash;
-    const auto previous = load_document(instance, hash, &parsed);
-    return find_violations(map, previous ? *previous : built_in_range_map(), own_addresses);
+    auto newest = load_document(instance, hash, &parsed);
+    return newest ? std::move(*newest) : built_in_range_map();
+}
+
+std::vector<Violation> check_guards(const Instance& instance, const AcceptanceSettings& settings,
+                                    const RangeLedger& ledger, const RangeMap& map,
+                                    std::span<const Address> own_addresses, ParsedMaps& parsed) {
+    auto violations =
+        find_violations(map, newest_map(instance, ledger, parsed), own_addresses, protection_of(ledger).serial);
+    std::erase_if(violations, [&](const Violation& violation) {
+        return std::ranges::find(settings.overrides, guard_name(violation.guard)) != settings.overrides.end();
+    });
+    return violations;
+}
+
+// Why a map that is ignored for its serial is no old one; empty: it may well be one. After a rollback such maps are
+// what the host was rolled back from.
+std::string ignored_although_newer(const Instance& instance, const RangeLedger& ledger, const Candidate& candidate,
+                                   ParsedMaps& parsed) {
+    if (ledger.rolled_back_from != 0) return {};
+    const RangeMap newest = newest_map(instance, ledger, parsed);
+    if (candidate.map.issued <= newest.issued) return {};
+    return fmt::format("{}: ignored, although it was issued later, {}, than the newest map here, {} of {}: its serial, "
+                       "{}, is lower than {}, the highest that was accepted. Sign it with a higher one; if the highest "
+                       "is wrong: ranges apply FILE --reset-serial on each host, or a key set with \"serial_floor\"",
+                       candidate.source, rfc3339(candidate.map.issued), newest.serial, rfc3339(newest.issued),
+                       candidate.map.serial, protection_of(ledger).serial);
 }
 
 std::string hash_of_active(const RangeLedger& ledger) {
@@ -101,28 +125,34 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
     if (candidate.is_list) {
         if (candidate.hash == hash_of_active(state.ranges))
             return outcome(Accepted::Known, "the media ranges are those of this list already; nothing changed");
+    } else if (settings.reset_serial) {
+        // An admin's decision: neither the highest serial nor a rollback counts.
     } else if (map.serial < highest.serial) {
-        return outcome(
+        Judgement judgement = outcome(
             Accepted::Superseded,
             fmt::format("{}: serial: {} is lower than {}, the highest that was accepted; a serial never goes down",
                         candidate.source, map.serial, highest.serial));
+        judgement.alarm = ignored_although_newer(instance, state.ranges, candidate, parsed);
+        return judgement;
     } else if (map.serial == highest.serial) {
-        if (candidate.hash != highest.hash)
+        if (!highest.hash.empty() && candidate.hash != highest.hash)
             return refused(fmt::format("{}: serial: {} was accepted before with other content; a changed map needs a "
                                        "higher serial",
                                        candidate.source, map.serial));
         if (!settings.end_rollback && is_in_use(instance, state.ranges, candidate, parsed))
             return outcome(Accepted::Known, fmt::format("range map {} is known already; nothing changed", map.serial));
     }
-    if (const uint64_t from = state.ranges.rolled_back_from;
-        from != 0 && !settings.end_rollback && (candidate.is_list || map.supersedes < from))
+    if (const uint64_t from = state.ranges.rolled_back_from; from != 0 && !settings.end_rollback &&
+                                                             !(settings.reset_serial && !candidate.is_list) &&
+                                                             (candidate.is_list || map.supersedes < from))
         return outcome(
             Accepted::Held,
             fmt::format("{}: this host was rolled back from serial {}; a map that is intended for it as well says "
                         "\"supersedes\": {}",
                         candidate.source, from, from));
     if (const auto valid = check_valid(map, candidate.source, now); !valid) return refused(valid.error().message);
-    if (auto violations = check_guards(instance, state.ranges, map, own_addresses, parsed); !violations.empty()) {
+    if (auto violations = check_guards(instance, settings, state.ranges, map, own_addresses, parsed);
+        !violations.empty()) {
         std::string text = violations_text(candidate.source, violations, 1);
         return Judgement{{}, std::move(text), std::move(violations)};
     }

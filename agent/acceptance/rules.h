@@ -31,6 +31,7 @@ struct Judgement {
     std::optional<Accepted> what;      // Activated and Staged: it may come in; nothing: refused, worth an alarm
     std::string text;                  // one sentence for people: what becomes of it and why
     std::vector<Violation> violations; // for which it is refused
+    std::string alarm = {};            // see Acceptance
 };
 
 // Whose signatures count of a document; none are needed of what an admin, or a trusted transport (`vouched_for`),

@@ -40,6 +40,7 @@ bool Deliveries::decide() {
         if (acceptance) {
             refused_.erase(delivery.source);
             changed |= log(*acceptance);
+            if (!acceptance->alarm.empty()) changed |= alarms_.raise(delivery.source, acceptance->alarm);
         } else if (acceptance.error().kind == ErrorKind::BadInput) {
             log_refused(delivery, acceptance.error().message);
             changed |= alarms_.raise(delivery.source, acceptance.error().message);

@@ -41,9 +41,9 @@ void replace_active(RangeLedger& ledger, const AcceptedMap& map, std::chrono::se
     ledger.active.early = false;
 }
 
-void drop_staged(RangeLedger& ledger, uint64_t up_to, Time now) {
+void drop_staged(RangeLedger& ledger, uint64_t first, uint64_t last, Time now) {
     std::erase_if(ledger.staged, [&](const AcceptedMap& staged) {
-        if (staged.serial > up_to) return false;
+        if (staged.serial < first || staged.serial > last) return false;
         remember(ledger, now, RangeEvent::Dropped, staged);
         return true;
     });
@@ -92,7 +92,7 @@ void activate(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds 
     replace_active(ledger, map, grace, moment);
     ledger.rolled_back_from = 0;
     std::erase_if(ledger.staged, [&](const AcceptedMap& staged) { return staged.hash == map.hash; });
-    drop_staged(ledger, map.serial, moment.now);
+    drop_staged(ledger, 0, map.serial, moment.now);
     remember(ledger, moment.now, RangeEvent::Activated, ledger.active);
 }
 
@@ -105,13 +105,13 @@ void stage(RangeLedger& ledger, const AcceptedMap& map, const TimePoint& moment)
     raise_highest(ledger, map);
     std::erase_if(ledger.staged, [&](const AcceptedMap& staged) { return staged.hash == map.hash; });
     ledger.staged.push_back(map); // its serial is the highest
-    if (ledger.staged.size() > staged_length) drop_staged(ledger, ledger.staged.front().serial, moment.now);
+    if (ledger.staged.size() > staged_length) drop_staged(ledger, 0, ledger.staged.front().serial, moment.now);
     remember(ledger, moment.now, RangeEvent::Staged, map);
 }
 
 void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds grace, const TimePoint& moment) {
     ledger.rolled_back_from = std::max({ledger.highest_serial, ledger.active.serial, ledger.rolled_back_from});
-    drop_staged(ledger, UINT64_MAX, moment.now);
+    drop_staged(ledger, 0, UINT64_MAX, moment.now);
     replace_active(ledger, map, grace, moment);
     remember(ledger, moment.now, RangeEvent::RolledBack, ledger.active);
 }
@@ -151,12 +151,27 @@ bool advance(RangeLedger& ledger, std::chrono::seconds grace, const TimePoint& m
     return true;
 }
 
+void lower_highest(RangeLedger& ledger, uint64_t serial, const std::string& hash, Time now) {
+    if (ledger.highest_serial <= serial) return;
+    ledger.highest_serial = serial;
+    ledger.highest_hash = hash;
+    ledger.rolled_back_from = std::min(ledger.rolled_back_from, serial);
+    drop_staged(ledger, serial + 1, UINT64_MAX, now);
+}
+
 void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const TimePoint& moment) {
     AcceptedMap about;
     about.serial = keys.serial;
     about.source = source;
     remember(ledger, moment.now, RangeEvent::KeySet, std::move(about));
     ledger.key_set_serial = std::max(ledger.key_set_serial, keys.serial);
+    if (keys.serial_floor != 0) {
+        const auto has_it = [&](const HistoryEntry& entry) {
+            return entry.event != RangeEvent::KeySet && entry.map.serial == keys.serial_floor;
+        };
+        const auto known = std::find_if(ledger.history.rbegin(), ledger.history.rend(), has_it);
+        lower_highest(ledger, keys.serial_floor, known == ledger.history.rend() ? "" : known->map.hash, moment.now);
+    }
     ledger.keys = std::move(keys);
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // This host's range maps over time: which one is in effect, which are staged, which are being withdrawn, what was ever
 // accepted. Part of the desired state.
-// Invariant: the highest serial never goes down; every change is one function here, pure, on a copy that is then saved
-// whole, so that a crash leaves the state before or after it.
+// Invariant: the highest serial never goes down but by lower_highest(), a decision that is signed or an admin's; every
+// change is one function here, pure, on a copy that is then saved whole, so that a crash leaves the state before or
+// after it.
 #pragma once
 
 #include <chrono>
@@ -53,8 +54,8 @@ struct HistoryEntry {
 inline constexpr std::size_t history_length = 50, staged_length = 8, retiring_length = 16;
 
 struct RangeLedger {
-    uint64_t highest_serial = 0; // ever accepted; 0: none but the built-in map
-    std::string highest_hash;
+    uint64_t highest_serial = 0;       // ever accepted; 0: none but the built-in map
+    std::string highest_hash;          // empty although there is a serial: the content of that serial is not known
     AcceptedMap active;                // serial 0: the built-in map
     std::vector<AcceptedMap> staged;   // by serial
     std::vector<RetiringMap> retiring; // newest first
@@ -95,6 +96,10 @@ void roll_back(RangeLedger& ledger, const AcceptedMap& map, std::chrono::seconds
 enum class Staged { Activate, Leave };
 bool advance(RangeLedger& ledger, std::chrono::seconds grace, const TimePoint& moment,
              Staged staged = Staged::Activate);
+// Takes a highest serial above `serial` down to it, so that maps after that are taken again; `hash`: of the map that
+// has it, empty: not known. Drops staged maps above it, and a rollback is one from no more than this. The map in effect
+// stays.
+void lower_highest(RangeLedger& ledger, uint64_t serial, const std::string& hash, Time now);
 // A key set takes the place of the folder of keys, or of the key set before.
 void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, const TimePoint& moment);
 // What must outlive everything: the highest serials, the key set, an admin's rollback.

@@ -21,7 +21,7 @@ namespace kudo {
 namespace {
 
 struct PublishOptions {
-    std::string file, signature, ring;
+    std::string file, signature, ring, overrides;
     NatsOptions nats;
 };
 
@@ -53,15 +53,16 @@ std::string sent_text(const Sent& sent, const FleetDocument& document, const Pub
 Result<int> publish(const PublishOptions& options, const GlobalOptions& global) {
     KUDO_TRY(check_nats_options(options.nats));
     KUDO_TRY(check_ring("--ring", options.ring));
+    const auto overrides = KUDO_TRY(read_overrides(options.overrides));
     const auto keys = KUDO_TRY(load_operator_keys(global));
     const auto document = KUDO_TRY(read_document(options, keys));
     const auto now = wall_time();
-    KUDO_TRY(check_destination(document, options.nats.fleet, options.ring, now));
+    KUDO_TRY(check_destination(document, options.nats.fleet, options.ring, now, overrides));
 
     auto connection = KUDO_TRY(NatsConnection::open(options.nats));
     auto maps = KUDO_TRY(connection.make_bucket(maps_bucket(options.nats.fleet), maps_history));
     KUDO_TRY(connection.make_bucket(hosts_bucket(options.nats.fleet), 1));
-    const auto sent = KUDO_TRY(send_to_ring(maps, options.ring, document, keys));
+    const auto sent = KUDO_TRY(send_to_ring(maps, options.ring, document, keys, overrides));
     if (global.json)
         KUDO_TRY(print_json(sent_json(sent, document, options)));
     else
@@ -77,7 +78,10 @@ Run setup_fleet_publish(CLI::App& app) {
     app.add_option("--ring", options->ring, "The ring to publish it to")->required()->type_name("RING");
     app.add_option("--signature", options->signature, "Its signature file, several concatenated; default: FILE.minisig")
         ->type_name("FILE");
+    add_override_option(app, options->overrides);
     add_nats_options(app, options->nats)->required();
+    app.footer("--override is the operator's own decision; hosts judge for themselves: for them the signer writes \n"
+               "\"overrides\" into the map.");
     return [options](const GlobalOptions& global) {
         options->nats.fleet = global.acceptance.fleet;
         return publish(*options, global);

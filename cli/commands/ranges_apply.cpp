@@ -22,7 +22,8 @@ namespace {
 
 struct ApplyOptions {
     std::string file, signature;
-    bool allow_unsigned = false, end_rollback = false, trust_folder = false;
+    bool allow_unsigned = false, end_rollback = false, reset_serial = false, trust_folder = false;
+    std::string overrides;
 };
 
 std::string source_of(const std::string& file) {
@@ -52,18 +53,21 @@ std::string apply_text(const Acceptance& acceptance, const PolicySummary& summar
 }
 
 Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) {
+    AcceptanceSettings settings = global.acceptance;
     Delivery delivery;
     delivery.source = source_of(options.file);
     delivery.document = KUDO_TRY(read_range_file(options.file));
     delivery.signatures = KUDO_TRY(read_signatures(options));
-    AcceptanceSettings settings = global.acceptance;
     settings.allow_unsigned = options.allow_unsigned;
     settings.end_rollback = options.end_rollback;
+    settings.reset_serial = options.reset_serial;
+    settings.overrides = KUDO_TRY(read_overrides(options.overrides));
     settings.trust_folder = options.trust_folder;
     auto acceptance = KUDO_TRY(accept(global.instance, settings, delivery));
     if (acceptance.what == Accepted::Held)
         return bad_input(acceptance.text + ", or apply it with --end-rollback: your own decision");
-    if (acceptance.what == Accepted::Superseded) return bad_input(acceptance.text);
+    if (acceptance.what == Accepted::Superseded)
+        return bad_input(acceptance.alarm.empty() ? acceptance.text : acceptance.alarm);
     const auto summary = summarise(KUDO_TRY(load_desired_state(global.instance)), acceptance.report);
     if (!global.json) {
         KUDO_TRY(print(apply_text(acceptance, summary, colour_wanted())));
@@ -88,6 +92,9 @@ Run setup_ranges_apply(CLI::App& app) {
         ->type_name("FILE");
     app.add_flag("--allow-unsigned", options->allow_unsigned, "Apply it although it is not signed: your own decision");
     app.add_flag("--end-rollback", options->end_rollback, "Apply it although this host was rolled back");
+    app.add_flag("--reset-serial", options->reset_serial,
+                 "Apply it although a higher serial was accepted, and go on from its own: your own decision");
+    add_override_option(app, options->overrides);
     app.add_flag("--trust-folder", options->trust_folder,
                  "Forget the key set that was adopted and trust the keys in --keys again");
     app.footer(

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/fleet/document.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "agent/fleet/layout.h"
+#include "maps/document/built_in.h"
 #include "maps/document/guards.h"
 #include "maps/trust/document.h"
 
@@ -11,8 +14,12 @@ namespace kudo {
 namespace {
 
 // As the hosts would, but for their own addresses, which are unknown here.
-Result<void> check_guards(const FleetDocument& document, const RangeMap& previous) {
-    const auto violations = find_violations(*document.map, previous, {});
+Result<void> check_guards(const FleetDocument& document, const RangeMap& previous, uint64_t highest,
+                          const std::vector<std::string>& overrides) {
+    auto violations = find_violations(*document.map, previous, {}, highest);
+    std::erase_if(violations, [&](const Violation& violation) {
+        return std::ranges::find(overrides, guard_name(violation.guard)) != overrides.end();
+    });
     if (violations.empty()) return {};
     return bad_input(violations_text(document.name, violations, violations.size()));
 }
@@ -44,7 +51,7 @@ Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std
 }
 
 Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
-                               Time now) {
+                               Time now, const std::vector<std::string>& overrides) {
     if (!document.map) return {};
     const auto& audience = document.map->audience;
     if (audience && (audience->fleet != fleet || (!audience->ring.empty() && audience->ring != ring)))
@@ -53,11 +60,12 @@ Result<void> check_destination(const FleetDocument& document, const std::string&
     if (const auto& expires = document.map->expires; expires && *expires <= now)
         return bad_input(
             fmt::format("{} has expired on {}; no host would accept it", document.text(), rfc3339(*expires)));
-    return check_guards(document, *document.map);
+    // Every host begins with the built-in map.
+    return check_guards(document, *document.map, built_in_range_map().serial, overrides);
 }
 
-Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document,
-                          const KeySet& keys) {
+Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys,
+                          const std::vector<std::string>& overrides) {
     const std::string key = document.is_key_set ? ring_keys_key(ring) : ring_map_key(ring);
     const auto value = KUDO_TRY(join(document.bundle));
     const auto present = KUDO_TRY(maps.read(key));
@@ -77,7 +85,8 @@ Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const Fleet
         if (known && known->serial == document.serial && known->bundle.document != document.bundle.document)
             return bad_input(fmt::format("ring {} already has {} with other content; a serial is used only once", ring,
                                          document.text()));
-        if (known && known->map && document.map) KUDO_TRY(check_guards(document, *known->map));
+        if (known && known->map && document.map)
+            KUDO_TRY(check_guards(document, *known->map, known->serial, overrides));
         if (known)
             sent.before = known->serial;
         else

@@ -30,9 +30,9 @@ struct FleetDocument {
 // Verified before it is parsed. A key set must be signed by its own keys as well.
 Result<FleetDocument> read_fleet_document(const KeySet& keys, Bundle bundle, std::string_view name);
 
-// BadInput unless it may go to this ring now.
+// BadInput unless it may go to this ring now. `overrides`: names of guards that do not count.
 Result<void> check_destination(const FleetDocument& document, const std::string& fleet, const std::string& ring,
-                               Time now);
+                               Time now, const std::vector<std::string>& overrides = {});
 
 struct Sent {
     bool changed = false;
@@ -42,6 +42,7 @@ struct Sent {
 
 // Compare-and-set: of two writers at once one fails. BadInput if hosts that have what the ring has
 // would refuse it.
-Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys);
+Result<Sent> send_to_ring(NatsBucket& maps, const std::string& ring, const FleetDocument& document, const KeySet& keys,
+                          const std::vector<std::string>& overrides = {});
 
 } // namespace kudo

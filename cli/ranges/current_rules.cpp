@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <set>
 
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "agent/system/files.h"
 #include "maps/base/text.h"
 #include "maps/document/built_in.h"
+#include "maps/document/guards.h"
 #include "maps/trust/document.h"
 
 namespace kudo {
@@ -61,6 +65,24 @@ Result<ReadMap> read_map(const Instance& instance, const std::string& path) {
 
 std::string map_text(const RangeMap& map, const std::string& source) {
     return fmt::format("range map {} ({})", map.serial, source.empty() ? "built-in" : source);
+}
+
+void add_override_option(CLI::App& app, std::string& names) {
+    app.add_option("--override", names,
+                   "Guards that do not count, separated by commas, your own decision: " + guard_names_text())
+        ->type_name("GUARD,...");
+}
+
+Result<std::vector<std::string>> read_overrides(const std::string& names) {
+    std::vector<std::string> guards;
+    if (names.empty()) return guards;
+    for (const std::string_view name : split(names)) {
+        if (!guard_of(name))
+            return bad_input(
+                fmt::format("--override: {} is not a guard; expected {}", quoted_text(name), guard_names_text()));
+        guards.emplace_back(name);
+    }
+    return guards;
 }
 
 std::vector<std::string> normalised(const std::vector<std::string>& words) {

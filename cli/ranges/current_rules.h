@@ -12,6 +12,10 @@
 #include "cli/terminal/json.h"
 #include "maps/document/range_map.h"
 
+namespace CLI {
+class App;
+}
+
 namespace kudo {
 
 struct CurrentRules {
@@ -37,6 +41,11 @@ Result<ReadMap> read_map(const Instance& instance, const std::string& path);
 
 // "range map 2022030100 (built-in)"
 std::string map_text(const RangeMap& map, const std::string& source);
+
+// --override of a command that takes a map: names of guards that do not count, separated by commas.
+void add_override_option(CLI::App& app, std::string& names);
+// BadInput names the one that is no guard, and those there are.
+Result<std::vector<std::string>> read_overrides(const std::string& names);
 
 // Trimmed, without empty ones, sorted, distinct.
 std::vector<std::string> normalised(const std::vector<std::string>& words);

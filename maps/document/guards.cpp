@@ -14,7 +14,8 @@
 namespace kudo {
 namespace {
 
-constexpr std::array<std::string_view, 4> guard_names{"wide-prefix", "special-address", "own-address", "shrink"};
+constexpr std::array<std::string_view, 5> guard_names{"wide-prefix", "special-address", "own-address", "shrink",
+                                                      "serial-leap"};
 
 constexpr std::ptrdiff_t max_of_each = 10;
 constexpr unsigned min_length4 = 8, min_length6 = 19;
@@ -73,6 +74,37 @@ Finding check_shrink(const RangeMap& map, const RangeMap& previous) {
                        previous.serial, example, max_percent_gone);
 }
 
+// The first serial of this day, YYYYMMDD00.
+uint64_t serial_of(Time time) {
+    const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(time));
+    return (static_cast<uint64_t>(static_cast<int>(day.year())) * 10000 + static_cast<unsigned>(day.month()) * 100 +
+            static_cast<unsigned>(day.day())) *
+           100;
+}
+
+// The year alone tells: who counts on after the 99th map of a day writes a 32nd day.
+bool is_dated(uint64_t serial) {
+    return serial >= 1970'00'00'00 && serial < 2200'00'00'00;
+}
+
+Finding check_serial_leap(const RangeMap& map, uint64_t highest) {
+    constexpr uint64_t near_the_end = uint64_t{1} << 62U;
+    constexpr unsigned max_times = 10;
+    const auto leaps = [&](std::string_view why) {
+        return fmt::format("{} {}; every later map needs a higher one", map.serial, why);
+    };
+    if (map.serial > near_the_end) return leaps("is near 2^63 - 1, the last there is");
+    if (map.serial <= highest) return std::nullopt;
+    if (is_dated(highest)) {
+        const uint64_t limit = serial_of(map.issued + std::chrono::years(2)) + 99;
+        if (map.serial <= limit) return std::nullopt;
+        return leaps(fmt::format("leaps from {}, which is YYYYMMDDNN, beyond {}, two years after this map was issued",
+                                 highest, limit));
+    }
+    if (highest == 0 || map.serial / max_times < highest || map.serial == highest * max_times) return std::nullopt;
+    return leaps(fmt::format("is more than {} times {}, the highest before", max_times, highest));
+}
+
 } // namespace
 
 std::string_view guard_name(Guard guard) {
@@ -85,8 +117,12 @@ std::optional<Guard> guard_of(std::string_view name) {
     return static_cast<Guard>(found - guard_names.begin());
 }
 
+std::string guard_names_text() {
+    return fmt::format("{} or {}", fmt::join(guard_names.begin(), guard_names.end() - 1, ", "), guard_names.back());
+}
+
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
-                                       std::span<const Address> own_addresses) {
+                                       std::span<const Address> own_addresses, uint64_t highest) {
     const std::vector<Address> own = sorted(own_addresses);
     std::vector<Violation> found;
     const auto check = [&](Guard guard, std::string_view path, const auto& guard_check) {
@@ -104,6 +140,8 @@ std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& prev
         }
     }
     check(Guard::Shrink, "services", [&] { return check_shrink(map, previous); });
+    check(Guard::SerialLeap, "serial",
+          [&] { return check_serial_leap(map, highest != 0 ? highest : previous.serial); });
     return found;
 }
 

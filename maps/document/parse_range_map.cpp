@@ -51,8 +51,7 @@ Result<void> read_overrides(RangeMap& map, const Json& root) {
     auto overrides = KUDO_TRY(read_set(root, "", "overrides"));
     for (Text& text : overrides) {
         if (!guard_of(text.value))
-            return wrong(text.path, quoted_text(text.value) + " is not a guard; expected wide-prefix, special-address, "
-                                                              "own-address or shrink");
+            return wrong(text.path, quoted_text(text.value) + " is not a guard; expected " + guard_names_text());
         map.overrides.push_back(std::move(text.value));
     }
     std::ranges::sort(map.overrides);

@@ -18,7 +18,8 @@
 namespace kudo {
 namespace {
 
-constexpr std::array<Field, 4> key_set_fields{{{"format"}, {"serial"}, {"threshold"}, {"keys"}}};
+constexpr std::array<Field, 5> key_set_fields{
+    {{"format"}, {"serial"}, {"threshold"}, {"keys"}, {"serial_floor", false}}};
 
 Result<PublicKey> read_key(const Text& text) {
     auto key = parse_public_key(text.value, text.path);
@@ -92,6 +93,7 @@ Result<KeySet> key_set_from(const Json& root) {
     KUDO_TRY(check_format(root, key_set_format, key_set_fields));
     KeySet keys;
     keys.serial = KUDO_TRY(read_serial(root, "", "serial"));
+    if (root.contains("serial_floor")) keys.serial_floor = KUDO_TRY(read_serial(root, "", "serial_floor"));
     KUDO_TRY(read_keys(keys, root));
     KUDO_TRY(read_threshold(keys, root));
     return keys;
@@ -106,6 +108,7 @@ std::string to_json(const KeySet& keys) {
         {"format", key_set_format}, {"serial", keys.serial}, {"threshold", keys.threshold}, {"keys", Json::array()}};
     for (const PublicKey& key : keys.keys)
         out["keys"].push_back(key.text());
+    if (keys.serial_floor != 0) out["serial_floor"] = keys.serial_floor;
     return out.dump(2) + "\n";
 }
 

@@ -22,11 +22,13 @@ struct KeySet {
     std::vector<PublicKey> keys; // distinct, sorted; may be empty: then nothing is ever signed
     unsigned threshold = 1;      // 1 to the number of keys
     uint64_t serial = 0;         // 0: the admin's own folder of keys
+    uint64_t serial_floor = 0;   // a host whose highest range map is above this goes down to it; 0: does not
 };
 
 // Errors begin with the path of what is wrong.
 Result<KeySet> key_set_from(const Json& root);
-// The document: {"format": "kudo-key-set/1", "serial": 7, "threshold": 2, "keys": ["RW...", ...]}. Refused whole if any
+// The document: {"format": "kudo-key-set/1", "serial": 7, "threshold": 2, "keys": ["RW...", ...]}, and
+// optionally "serial_floor": 2022040199. Refused whole if any
 // part of it is wrong: no keys, a key or key id twice, a threshold of 0 or above the number of keys, unknown fields.
 Result<KeySet> parse_key_set(std::string_view json, std::string_view name);
 std::string to_json(const KeySet& keys);

@@ -48,7 +48,7 @@ struct FleetOptions {
     std::string json;
 };
 
-constexpr uint64_t first_serial = 2100000000;
+constexpr uint64_t first_serial = 2022050000;
 
 // What a host does with a delivery, and what it then says of itself. Here: nothing but to believe it.
 using Handle = std::function<HostReport(int agent, const Delivery& delivery, uint64_t round)>;

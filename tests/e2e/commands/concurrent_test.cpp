@@ -102,7 +102,7 @@ TEST_F(ConcurrentCommands, ManyEnablesWithDifferentRegionsLeaveOneOfThem) {
 TEST_F(ConcurrentCommands, EnableAgainstDisableAgainstApplyAlwaysEndsConsistent) {
     for (int round = 0; round < 15 && !HasFailure(); round++) {
         const std::string map = test_->write_file(
-            "map.json", with_serial(to_json(built_in_range_map()), 2100000001 + static_cast<uint64_t>(round)));
+            "map.json", with_serial(to_json(built_in_range_map()), 2022050001 + static_cast<uint64_t>(round)));
         const auto outcomes =
             at_once({{"enable", "--region", "ca"}, {"disable"}, TestHost::apply_arguments(map), {"status", "--json"}});
         for (std::size_t i = 0; i < 3; i++)

@@ -29,7 +29,7 @@ using std::chrono::steady_clock;
 
 // The two maps share "both" and the address of x.
 std::string map_with(const std::string& own_services) {
-    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "expires": null, "overrides": ["shrink"],
+    return R"({"format": "kudo-range-map/1", "serial": 2022050001, "expires": null, "overrides": ["shrink"],
   "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "services": [)" +
            own_services + R"(,
   {"name": "teams", "class": "control", "regions": ["*"], "optional": true, "ports": ["tcp/443"], "domains": ["a.kudo"]},
@@ -183,7 +183,7 @@ protected:
     }
 
     std::string a_, b_;
-    uint64_t serial_ = 2100000000;
+    uint64_t serial_ = 2022050000;
     std::mt19937_64 random_{std::random_device{}()};
     unsigned kills_ = 0, hits_ = 0, hits_under_lock_ = 0;
     Traffic traffic_;

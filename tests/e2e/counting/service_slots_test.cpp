@@ -35,7 +35,7 @@ std::string map_text(unsigned i) {
  "effective": "2022-03-01T00:00:00Z", "overrides": ["shrink"], "services": [
  {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": ["3.123.12.128/28"]}},
  {{"name": "{}", "class": "control", "regions": ["ca"], "ports": ["udp/5000"], "ipv4": ["{}"]}}]}})",
-                       2100000001 + i, name_of(i), address_of(i).address);
+                       2022050001 + i, name_of(i), address_of(i).address);
 }
 
 class ServiceSlotsOfAHost : public HostTest {
@@ -120,7 +120,7 @@ TEST_F(ServiceSlotsOfAHost, AMapThatRenamesMostServicesKeepsTheGracePeriod) {
             "services": [{}]}})",
                                                          serial, services));
     };
-    for (const auto& [serial, letter] : {std::pair{2100001000U, "a"}, {2100001001U, "b"}}) {
+    for (const auto& [serial, letter] : {std::pair{2022051000U, "a"}, {2022051001U, "b"}}) {
         const Outcome applied = test_->agent({"ranges", "apply", map(serial, letter), "--allow-unsigned"});
         ASSERT_EQ(applied.status, 0) << applied.err;
         EXPECT_EQ(applied.out.find("not honoured"), std::string::npos) << applied.out;

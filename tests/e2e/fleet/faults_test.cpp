@@ -57,7 +57,7 @@ protected:
     void publish() {
         const std::size_t number = published_.size();
         const std::string net = fmt::format("3.200.{}", number);
-        published_.push_back({2100000001 + number, net + ".128/28", net + ".130"});
+        published_.push_back({2022050001 + number, net + ".128/28", net + ".130"});
         ASSERT_NO_FATAL_FAILURE(publish_map(published_.back().serial, published_.back().range));
     }
 

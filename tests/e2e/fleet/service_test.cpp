@@ -19,14 +19,14 @@ using namespace std::chrono_literals;
 class FleetService : public FleetHostTest {};
 
 TEST_F(FleetService, WhatIsPublishedIsInTheKernelAndReportedAndPromoted) {
-    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
+    ASSERT_NO_FATAL_FAILURE(publish_map(2022050001, "3.123.12.128/28"));
     RunningService service(*test_, service_arguments());
-    ASSERT_TRUE(comes_to(2100000001)) << service.log();
+    ASSERT_TRUE(comes_to(2022050001)) << service.log();
     nlohmann::json status;
     const auto is_reported = [&] {
         status = nlohmann::json::parse(fleet({"status", "--json", "--hosts"}).out);
         const std::string text = status.dump();
-        return text.find("web-1") != std::string::npos && text.find("2100000001") != std::string::npos &&
+        return text.find("web-1") != std::string::npos && text.find("2022050001") != std::string::npos &&
                status.at("healthy") == true;
     };
     EXPECT_TRUE(eventually(is_reported)) << status.dump(1) << service.log();
@@ -34,22 +34,22 @@ TEST_F(FleetService, WhatIsPublishedIsInTheKernelAndReportedAndPromoted) {
     EXPECT_EQ(promoted.status, 0) << promoted.err;
     // The next one is pushed: nobody asks the host.
     const auto start = std::chrono::steady_clock::now();
-    ASSERT_NO_FATAL_FAILURE(publish_map(2100000002, "3.7.161.0/26"));
-    ASSERT_TRUE(comes_to(2100000002)) << service.log();
+    ASSERT_NO_FATAL_FAILURE(publish_map(2022050002, "3.7.161.0/26"));
+    ASSERT_TRUE(comes_to(2022050002)) << service.log();
     std::cout << "from publish to the kernel: "
               << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() << " s\n";
 }
 
 TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
-    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
+    ASSERT_NO_FATAL_FAILURE(publish_map(2022050001, "3.123.12.128/28"));
     const std::string folder = test_->folder + "/drop";
     std::filesystem::create_directory(folder);
     auto arguments = service_arguments();
     arguments.insert(arguments.end(), {"--drop-folder", folder});
     RunningService service(*test_, arguments);
-    ASSERT_TRUE(comes_to(2100000001)) << service.log();
+    ASSERT_TRUE(comes_to(2022050001)) << service.log();
     const MinisignKey stranger(test_->folder + "/strangers", "stranger");
-    const std::string bad = test_->write_file("bad.json", fleet_map_text(2100000009, "3.9.0.0/24"));
+    const std::string bad = test_->write_file("bad.json", fleet_map_text(2022050009, "3.9.0.0/24"));
     stranger.sign(bad);
     std::filesystem::copy(bad + ".minisig", folder + "/bad.json.minisig");
     std::filesystem::copy(bad, folder + "/bad.json");
@@ -58,9 +58,9 @@ TEST_F(FleetService, AnAlarmOnOneHostKeepsAMapFromBeingPromoted) {
 }
 
 TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {
-    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
+    ASSERT_NO_FATAL_FAILURE(publish_map(2022050001, "3.123.12.128/28"));
     RunningService service(*test_, service_arguments());
-    ASSERT_TRUE(comes_to(2100000001)) << service.log();
+    ASSERT_TRUE(comes_to(2022050001)) << service.log();
     const MinisignKey next(test_->folder + "/next", "next");
     std::string line;
     std::ifstream public_key(next.public_file);
@@ -85,9 +85,9 @@ TEST_F(FleetService, AKeySetTravelsTheSameWayAndTheOldKeyAloneCountsNoMore) {
     EXPECT_TRUE(test_->status().at("alarms").empty()) << test_->status().at("alarms") << service.log();
     const Outcome promoted = fleet({"promote", "--key-set", "--from", "canary", "--to", "stable"});
     EXPECT_EQ(promoted.status, 0) << promoted.err;
-    const std::string old_key = signed_file("old.json", fleet_map_text(2100000002, "3.123.12.128/28"));
+    const std::string old_key = signed_file("old.json", fleet_map_text(2022050002, "3.123.12.128/28"));
     EXPECT_EQ(test_->agent({"ranges", "apply", old_key, "--keys", keys_, "--fleet", "acme"}).status, 2);
-    const std::string new_key = test_->write_file("new.json", fleet_map_text(2100000002, "3.123.12.128/28"));
+    const std::string new_key = test_->write_file("new.json", fleet_map_text(2022050002, "3.123.12.128/28"));
     next.sign(new_key);
     const Outcome applied = test_->agent({"ranges", "apply", new_key, "--keys", keys_, "--fleet", "acme"});
     EXPECT_EQ(applied.status, 0) << applied.err;

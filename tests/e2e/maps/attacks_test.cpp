@@ -22,7 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct MapText {
-    uint64_t serial = 2100000001;
+    uint64_t serial = 2022050001;
     std::string expires = "null", more = "", ranges = R"("3.123.12.128/28")";
     [[nodiscard]] std::string text() const {
         return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "2022-03-01T00:00:00Z",
@@ -45,7 +45,7 @@ protected:
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
         before_ = facts();
-        ASSERT_EQ(before_.at("map").at("serial"), 2100000001);
+        ASSERT_EQ(before_.at("map").at("serial"), 2022050001);
     }
 
     Outcome apply(const std::string& file, std::vector<std::string> more = {}) const {
@@ -80,30 +80,30 @@ protected:
 };
 
 TEST_F(RangeAttack, TheNextGoodMapIsTaken) {
-    const Outcome outcome = apply(signed_map({.serial = 2100000002}));
+    const Outcome outcome = apply(signed_map({.serial = 2022050002}));
     EXPECT_EQ(outcome.status, 0) << outcome.err;
-    EXPECT_EQ(test_->status().at("map").at("serial"), 2100000002) << "the checks below cannot fail";
+    EXPECT_EQ(test_->status().at("map").at("serial"), 2022050002) << "the checks below cannot fail";
 }
 
 TEST_F(RangeAttack, UnsignedIsRefused) {
-    expect_refused(test_->write_file("plain.json", MapText{.serial = 2100000002}.text()), "signature");
+    expect_refused(test_->write_file("plain.json", MapText{.serial = 2022050002}.text()), "signature");
 }
 
 TEST_F(RangeAttack, AStrangersKeyIsRefused) {
-    const std::string file = test_->write_file("strange.json", MapText{.serial = 2100000002}.text());
+    const std::string file = test_->write_file("strange.json", MapText{.serial = 2022050002}.text());
     stranger_->sign(file);
     expect_refused(file, "key");
 }
 
 TEST_F(RangeAttack, TheLegacySignatureIsRefused) {
-    const std::string file = test_->write_file("legacy.json", MapText{.serial = 2100000002}.text());
+    const std::string file = test_->write_file("legacy.json", MapText{.serial = 2022050002}.text());
     key_->sign_legacy(file);
     expect_refused(file, "legacy");
 }
 
 TEST_F(RangeAttack, TooFewSignaturesAreRefusedAndTheSameOneTwiceIsOne) {
     const MinisignKey second(keys_, "second");
-    const std::string file = signed_map({.serial = 2100000002});
+    const std::string file = signed_map({.serial = 2022050002});
     expect_refused(file, "2", {"--key-threshold", "2"});
     std::ifstream one(file + ".minisig");
     const std::string text((std::istreambuf_iterator<char>(one)), {});
@@ -116,7 +116,7 @@ TEST_F(RangeAttack, TooFewSignaturesAreRefusedAndTheSameOneTwiceIsOne) {
 }
 
 TEST_F(RangeAttack, AChangedDocumentIsRefused) {
-    const std::string file = signed_map({.serial = 2100000002});
+    const std::string file = signed_map({.serial = 2022050002});
     std::fstream changed(file, std::ios::in | std::ios::out);
     changed.seekp(50);
     changed.put('9');
@@ -125,20 +125,52 @@ TEST_F(RangeAttack, AChangedDocumentIsRefused) {
 }
 
 TEST_F(RangeAttack, ATruncatedDocumentIsRefusedAtEveryLength) {
-    const std::string file = signed_map({.serial = 2100000002});
+    const std::string file = signed_map({.serial = 2022050002});
     const auto size = std::filesystem::file_size(file);
     for (uintmax_t length = 0; length < size; length += 37) {
         std::filesystem::resize_file(file, length);
         expect_refused(file, "signature");
-        std::ofstream(file, std::ios::trunc) << MapText{.serial = 2100000002}.text();
+        std::ofstream(file, std::ios::trunc) << MapText{.serial = 2022050002}.text();
     }
 }
 
 TEST_F(RangeAttack, AnOldSerialIsRefused) {
-    ASSERT_EQ(apply(signed_map({.serial = 2100000005})).status, 0);
+    ASSERT_EQ(apply(signed_map({.serial = 2022050005})).status, 0);
     before_ = facts();
-    expect_refused(signed_map({.serial = 2100000004}), "serial");
+    expect_refused(signed_map({.serial = 2022050004}), "serial");
     expect_refused(signed_map({.more = may_shrink}), "serial");
+}
+
+TEST_F(RangeAttack, ASerialWithADigitTooManyIsRefusedUnlessItIsMeant) {
+    const std::string leap = signed_map({.serial = 20220402000});
+    expect_refused(leap, "serial-leap");
+    expect_refused(leap, "not a guard; expected wide-prefix", {"--override", "shrink,leap"});
+    EXPECT_EQ(apply(leap, {"--override", "shrink,serial-leap"}).status, 0);
+    EXPECT_EQ(test_->status().at("map").at("serial"), 20220402000);
+}
+
+TEST_F(RangeAttack, AnAdminGoesBackToASerialThatWasLeaptOver) {
+    ASSERT_EQ(apply(signed_map({.serial = 20220402000}), {"--override", "serial-leap"}).status, 0);
+    MapText next{.serial = 2022050002};
+    before_ = facts();
+    expect_refused(signed_map(next), "lower than 20220402000");
+    const std::string plain = test_->write_file("plain.json", next.text());
+    expect_refused(plain, "signature", {"--reset-serial"});
+    const Outcome reset = apply(signed_map(next), {"--reset-serial"});
+    EXPECT_EQ(reset.status, 0) << reset.err;
+    EXPECT_EQ(test_->status().at("map").at("serial"), 2022050002);
+    EXPECT_EQ(apply(signed_map({.serial = 2022050003})).status, 0) << "and goes on from there";
+}
+
+TEST_F(RangeAttack, AMapThatIsIgnoredAlthoughItIsNewerIsSaid) {
+    ASSERT_EQ(apply(signed_map({.serial = 20220402000}), {"--override", "serial-leap"}).status, 0);
+    before_ = facts();
+    std::string text = MapText{.serial = 2022050003}.text();
+    for (std::size_t at = 0; (at = text.find("2022-03-01T", at)) != std::string::npos;)
+        text.replace(at, 11, "2022-04-03T");
+    const std::string file = test_->write_file("newer.json", text);
+    key_->sign(file);
+    expect_refused(file, "--reset-serial");
 }
 
 TEST_F(RangeAttack, TheSameSerialWithOtherBytesIsRefused) {
@@ -146,7 +178,7 @@ TEST_F(RangeAttack, TheSameSerialWithOtherBytesIsRefused) {
 }
 
 TEST_F(RangeAttack, AnotherFleetsMapIsRefused) {
-    const std::string file = signed_map({.serial = 2100000002, .more = R"("audience": "acme/canary", )"});
+    const std::string file = signed_map({.serial = 2022050002, .more = R"("audience": "acme/canary", )"});
     expect_refused(file, "acme/canary");
     expect_refused(file, "acme/canary", {"--fleet", "umbrella", "--ring", "canary"});
     expect_refused(file, "acme/canary", {"--fleet", "acme", "--ring", "stable"});
@@ -154,27 +186,27 @@ TEST_F(RangeAttack, AnotherFleetsMapIsRefused) {
 }
 
 TEST_F(RangeAttack, AnExpiredMapIsRefused) {
-    expect_refused(signed_map({.serial = 2100000002, .expires = "\"2022-06-01T00:00:00Z\""}), "expires");
+    expect_refused(signed_map({.serial = 2022050002, .expires = "\"2022-06-01T00:00:00Z\""}), "expires");
 }
 
 TEST_F(RangeAttack, AMapThatLosesMostRangesIsRefusedUnlessItsSignerMeansIt) {
     const char* many = R"("3.123.12.128/28", "3.7.161.0/26", "3.7.162.0/26", "3.7.163.0/26")";
-    ASSERT_EQ(apply(signed_map({.serial = 2100000002, .ranges = many})).status, 0);
+    ASSERT_EQ(apply(signed_map({.serial = 2022050002, .ranges = many})).status, 0);
     before_ = facts();
-    expect_refused(signed_map({.serial = 2100000003}), "30 %");
-    EXPECT_EQ(apply(signed_map({.serial = 2100000003, .more = may_shrink})).status, 0);
+    expect_refused(signed_map({.serial = 2022050003}), "30 %");
+    EXPECT_EQ(apply(signed_map({.serial = 2022050003, .more = may_shrink})).status, 0);
 }
 
 TEST_F(RangeAttack, EveryAddressAndSpecialOnesAreRefused) {
     for (const char* range : {"0.0.0.0/0", "3.0.0.0/7", "10.1.0.0/16", "192.168.7.0/24", "127.0.0.0/8", "224.0.0.0/4",
                               "169.254.0.0/16", "100.64.0.0/10"})
-        expect_refused(signed_map({.serial = 2100000002, .ranges = fmt::format(R"("3.123.12.128/28", "{}")", range)}),
+        expect_refused(signed_map({.serial = 2022050002, .ranges = fmt::format(R"("3.123.12.128/28", "{}")", range)}),
                        range);
 }
 
 TEST_F(RangeAttack, TheHostsOwnAddressIsRefused) {
     test_->in_host({"ip", "address", "add", "3.44.0.7/32", "dev", "lo"});
-    expect_refused(signed_map({.serial = 2100000002, .ranges = R"("3.123.12.128/28", "3.44.0.0/24")"}), "3.44.0");
+    expect_refused(signed_map({.serial = 2022050002, .ranges = R"("3.123.12.128/28", "3.44.0.0/24")"}), "3.44.0");
 }
 
 TEST_F(RangeAttack, AnEndlessBodyIsRefused) {
@@ -188,7 +220,7 @@ TEST_F(RangeAttack, SymbolicLinksInTheStateFolderAreNotFollowed) {
     const std::string victim = test_->write_file("victim", "precious");
     const auto state = test_->instance.state_dir;
     std::filesystem::create_symlink(victim, state / "state.json.new");
-    const std::string file = signed_map({.serial = 2100000002});
+    const std::string file = signed_map({.serial = 2022050002});
     EXPECT_EQ(apply(file).status, 0);
     std::ifstream after(victim);
     EXPECT_EQ(std::string(std::istreambuf_iterator<char>(after), {}), "precious");
@@ -196,36 +228,36 @@ TEST_F(RangeAttack, SymbolicLinksInTheStateFolderAreNotFollowed) {
 
 // The highest serial outlives a state that was damaged and switched off, or moved away.
 TEST_F(RangeAttack, ADamagedOrLostStateLetsNoOldMapIn) {
-    const std::string old = signed_map({.serial = 2100000002}, "old.json");
-    ASSERT_EQ(apply(signed_map({.serial = 2100000003})).status, 0);
+    const std::string old = signed_map({.serial = 2022050002}, "old.json");
+    ASSERT_EQ(apply(signed_map({.serial = 2022050003})).status, 0);
     std::ofstream(test_->instance.state_dir / "state.json", std::ios::app) << "x";
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     const Outcome after_disable = apply(old);
     EXPECT_EQ(after_disable.status, 2);
-    EXPECT_NE(after_disable.err.find("2100000003"), std::string::npos) << after_disable.err;
+    EXPECT_NE(after_disable.err.find("2022050003"), std::string::npos) << after_disable.err;
     std::filesystem::remove(test_->instance.state_dir / "state.json");
     EXPECT_EQ(apply(old).status, 2);
-    EXPECT_EQ(apply(signed_map({.serial = 2100000004, .more = may_shrink})).status, 0);
+    EXPECT_EQ(apply(signed_map({.serial = 2022050004, .more = may_shrink})).status, 0);
 }
 
 TEST_F(RangeAttack, AMissingDocumentOfARetiringMapKeepsNoGoodMapOut) {
-    ASSERT_EQ(apply(signed_map({.serial = 2100000002, .ranges = R"("3.123.12.128/28", "3.7.161.0/26")"})).status, 0);
-    ASSERT_EQ(apply(signed_map({.serial = 2100000003, .more = may_shrink})).status, 0);
+    ASSERT_EQ(apply(signed_map({.serial = 2022050002, .ranges = R"("3.123.12.128/28", "3.7.161.0/26")"})).status, 0);
+    ASSERT_EQ(apply(signed_map({.serial = 2022050003, .more = may_shrink})).status, 0);
     const std::string active =
         nlohmann::json::parse(test_->agent({"ranges", "history", "--json"}).out).at("history").back().at("hash");
     for (const auto& file : std::filesystem::directory_iterator(test_->instance.state_dir / "range-maps"))
         if (file.path().stem() != active) std::filesystem::remove(file.path());
-    const Outcome next = apply(signed_map({.serial = 2100000004}));
+    const Outcome next = apply(signed_map({.serial = 2022050004}));
     EXPECT_EQ(next.status, 0) << next.err;
-    EXPECT_EQ(test_->status().at("map").at("serial"), 2100000004);
+    EXPECT_EQ(test_->status().at("map").at("serial"), 2022050004);
 }
 
 TEST_F(RangeAttack, AVendorListTakesNoSerialFromTheSigner) {
     const std::string list = test_->write_file("list.json", R"({"ipv4": ["3.123.12.128/28", "3.7.161.0/26"]})");
     ASSERT_EQ(apply(list, {"--allow-unsigned"}).status, 0);
-    EXPECT_EQ(test_->status().at("map").at("serial"), 2100000001);
+    EXPECT_EQ(test_->status().at("map").at("serial"), 2022050001);
     EXPECT_EQ(apply(signed_map({.more = may_shrink})).status, 0) << "known already";
-    const Outcome next = apply(signed_map({.serial = 2100000002, .more = may_shrink}));
+    const Outcome next = apply(signed_map({.serial = 2022050002, .more = may_shrink}));
     EXPECT_EQ(next.status, 0) << next.err;
 }
 
@@ -258,8 +290,8 @@ TEST_F(RangeAttack, AKeyInTheFolderBringsNoRevokedKeyBack) {
     ASSERT_EQ(apply(set).status, 0);
     before_ = facts();
     const MinisignKey third(keys_, "third");
-    expect_refused(signed_map({.serial = 2100000002}), "key");
-    EXPECT_EQ(apply(signed_map({.serial = 2100000002}), {"--trust-folder"}).status, 0) << "the admin's own word";
+    expect_refused(signed_map({.serial = 2022050002}), "key");
+    EXPECT_EQ(apply(signed_map({.serial = 2022050002}), {"--trust-folder"}).status, 0) << "the admin's own word";
 }
 
 // Through the service: refused, raised as an alarm, and the last good map judges on.
@@ -275,8 +307,8 @@ TEST_F(RangeAttack, WhatTheServiceRefusesIsAnAlarmAndNothingElse) {
         }
         std::filesystem::rename(file, folder + "/" + name);
     };
-    put("strange.json", MapText{.serial = 2100000002}.text(), &*stranger_);
-    put("wide.json", MapText{.serial = 2100000003, .ranges = R"("3.0.0.0/7")"}.text(), &*key_);
+    put("strange.json", MapText{.serial = 2022050002}.text(), &*stranger_);
+    put("wide.json", MapText{.serial = 2022050003, .ranges = R"("3.0.0.0/7")"}.text(), &*key_);
     put("same.json", MapText{.ranges = R"("3.9.0.0/24")"}.text(), &*key_);
     std::filesystem::create_symlink("/etc/hostname", folder + "/link.json");
     std::filesystem::create_symlink("/etc/hostname", folder + "/link.json.minisig");
@@ -292,8 +324,8 @@ TEST_F(RangeAttack, WhatTheServiceRefusesIsAnAlarmAndNothingElse) {
     EXPECT_EQ(alarms().find("hostname"), std::string::npos) << alarms();
     EXPECT_EQ(facts(), before_);
     EXPECT_EQ(test_->agent({"status"}).status, 0) << "an alarm is no fault of the host";
-    put("good.json", MapText{.serial = 2100000004}.text(), &*key_);
-    EXPECT_TRUE(eventually([&] { return test_->status().at("map").at("serial") == 2100000004; }, 20s)) << service.log();
+    put("good.json", MapText{.serial = 2022050004}.text(), &*key_);
+    EXPECT_TRUE(eventually([&] { return test_->status().at("map").at("serial") == 2022050004; }, 20s)) << service.log();
 }
 
 } // namespace

@@ -18,7 +18,7 @@ namespace kudo::test {
 namespace {
 
 constexpr const char* good =
-    R"({"format": "kudo-range-map/1", "serial": 2100000001, "expires": null, "overrides": ["shrink"],
+    R"({"format": "kudo-range-map/1", "serial": 2022050001, "expires": null, "overrides": ["shrink"],
   "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "services": [
   {"name": "media", "class": "media", "regions": ["*"], "ports": ["udp/3478", "tcp/443"], "ipv4": ["3.123.12.128/28"]},
   {"name": "region-ca", "class": "control", "regions": ["ca"], "ports": ["tcp/443"], "ipv4": ["3.97.146.187"]}]})";
@@ -31,17 +31,17 @@ struct BrokenMap {
 };
 constexpr BrokenMap broken_maps[] = {
     {"kudo-range-map/1", "kudo-range-map/2", "format", "expected \"kudo-range-map/1\""},
-    {"2100000001", "\"2100000001\"", "serial", "must be a whole number"},
-    {"2100000001", "0", "serial", "must be a whole number from 1"},
-    {"2100000001", "-1", "serial", "must be a whole number from 1"},
-    {"2100000001", "2.5", "serial", "must be a whole number"},
-    {"\"serial\": 2100000001,", "", "serial", "missing"},
-    {"2100000001", "7", "serial", "lower than 2022030100"},
+    {"2022050001", "\"2022050001\"", "serial", "must be a whole number"},
+    {"2022050001", "0", "serial", "must be a whole number from 1"},
+    {"2022050001", "-1", "serial", "must be a whole number from 1"},
+    {"2022050001", "2.5", "serial", "must be a whole number"},
+    {"\"serial\": 2022050001,", "", "serial", "missing"},
+    {"2022050001", "7", "serial", "lower than 2022030100"},
     {"2022-03-01T00:00:00Z", "2022-13-01T00:00:00Z", "issued", "2022-13-01"},
     {"2022-03-01T00:00:00Z", "2023-03-01T00:00:00Z", "effective", "before the map was issued"},
     {"\"expires\": null", "\"expires\": \"2021-01-01T00:00:00Z\"", "expires", "not after"},
     {"\"expires\"", "\"colour\": 1, \"expires\"", "colour", "unknown field"},
-    {"\"expires\"", "\"serial\": 2100000002, \"expires\"", "serial", "duplicate"},
+    {"\"expires\"", "\"serial\": 2022050002, \"expires\"", "serial", "duplicate"},
     {"\"name\": \"media\"", "\"name\": \"Media\"", "services[0].name", "a-z"},
     {"\"region-ca\"", "\"media\"", "services[1].name", "services[0] has that name already"},
     {"\"class\": \"control\"", "\"class\": \"gold\"", "services[1].class", "expected media, control or fallback"},

@@ -15,7 +15,7 @@ namespace kudo::test {
 namespace {
 
 struct MapText {
-    uint64_t serial = 2100000002;
+    uint64_t serial = 2022050002;
     std::string more = "", ranges = R"("3.123.12.128/28")", effective = "2022-03-01T00:00:00Z", expires = "null";
     [[nodiscard]] std::string text() const {
         return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "2022-03-01T00:00:00Z",
@@ -33,7 +33,7 @@ protected:
         if (!test_) return;
         keys_ = test_->folder + "/keys";
         key_.emplace(keys_, "publisher");
-        ASSERT_EQ(apply(file({.serial = 2100000001, .more = may_shrink})).status, 0);
+        ASSERT_EQ(apply(file({.serial = 2022050001, .more = may_shrink})).status, 0);
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
     }
@@ -84,9 +84,9 @@ TEST_F(RangesCheck, SaysUntilWhenAMapWouldBeStaged) {
 }
 
 TEST_F(RangesCheck, HoldsNoSerialAndNoAudienceAgainstTheFile) {
-    expect_would({.serial = 2100000001, .more = may_shrink}, "known", "2100000001 is known already");
-    expect_would({.serial = 7}, "superseded", "serial: 7 is lower than 2100000001");
-    expect_would({.serial = 2100000001}, "refused", "other content");
+    expect_would({.serial = 2022050001, .more = may_shrink}, "known", "2022050001 is known already");
+    expect_would({.serial = 7}, "superseded", "serial: 7 is lower than 2022050001");
+    expect_would({.serial = 2022050001}, "refused", "other content");
     expect_would({.more = R"("audience": "acme", )"}, "refused", "this host is in no fleet");
 }
 
@@ -109,15 +109,15 @@ TEST_F(RangesCheck, RefusesAMapThatEveryHostWouldRefuseWithAllThatIsWrong) {
 TEST_F(RangesCheck, AsksTheGuardsOfThisHost) {
     test_->in_host({"ip", "address", "add", "3.44.0.7/32", "dev", "lo"});
     expect_would({.ranges = R"("3.123.12.128/28", "3.44.0.0/24")"}, "refused", "3.44.0.7, an address of this host", 2);
-    expect_would({.ranges = R"("3.7.161.0/26")"}, "refused", "1 of the 1 ranges of serial 2100000001 would be gone", 2);
+    expect_would({.ranges = R"("3.7.161.0/26")"}, "refused", "1 of the 1 ranges of serial 2022050001 would be gone", 2);
     expect_would({.more = may_shrink, .ranges = R"("3.7.161.0/26")"}, "activated", "at once");
 }
 
 TEST_F(RangesCheck, SaysThatARollbackHoldsTheMap) {
-    ASSERT_EQ(apply(file({.serial = 2100000002})).status, 0);
+    ASSERT_EQ(apply(file({.serial = 2022050002})).status, 0);
     ASSERT_EQ(test_->agent({"ranges", "rollback"}).status, 0);
-    expect_would({.serial = 2100000003}, "held", "rolled back from serial 2100000002");
-    expect_would({.serial = 2100000003, .more = R"("supersedes": 2100000002, )"}, "activated", "at once");
+    expect_would({.serial = 2022050003}, "held", "rolled back from serial 2022050002");
+    expect_would({.serial = 2022050003, .more = R"("supersedes": 2022050002, )"}, "activated", "at once");
 }
 
 TEST_F(RangesCheck, SaysWhetherTheSignatureBesideTheFileIsRight) {
@@ -128,7 +128,7 @@ TEST_F(RangesCheck, SaysWhetherTheSignatureBesideTheFileIsRight) {
     EXPECT_EQ(signature().at("right"), true);
     EXPECT_EQ(signature().at("signed_by").size(), 1U);
     EXPECT_NE(run("check", file({})).out.find("signature: valid, by "), std::string::npos);
-    key_->sign(file({.serial = 2100000009}));
+    key_->sign(file({.serial = 2022050009}));
     EXPECT_EQ(signature().at("right"), false);
     keys_ = test_->folder + "/none";
     EXPECT_TRUE(signature().at("right").is_null()) << "there is no key";

@@ -46,7 +46,7 @@ protected:
 // R5 (agent/reconcile/reconcile.h).
 TEST_F(RangeFaults, EveryCallThatAcceptsAMapMayFail) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
-    uint64_t serial = 2100000001;
+    uint64_t serial = 2022050001;
     ASSERT_EQ(apply(serial, 0, EIO).status, 0);
     const int all = calls();
     ASSERT_GE(all, 8) << "a document and a state: created, written, synced, renamed, and their folders synced";

@@ -90,7 +90,7 @@ protected:
     }
 
 private:
-    uint64_t serial_ = 2100000000;
+    uint64_t serial_ = 2022050000;
 };
 
 class Drift : public DriftTest, public testing::WithParamInterface<IngressKind> {};

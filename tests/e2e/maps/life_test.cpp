@@ -53,7 +53,7 @@ protected:
     }
     void enable_with_old_map() {
         ASSERT_EQ(
-            test_->apply(test_->write_file("old.json", map_text(2100000001, long_ago, quoted_text(old_range)))).status,
+            test_->apply(test_->write_file("old.json", map_text(2022050001, long_ago, quoted_text(old_range)))).status,
             0);
         const Outcome enabled = test_->agent({"enable", "--region", "ca"});
         ASSERT_EQ(enabled.status, 0) << enabled.err;
@@ -92,15 +92,15 @@ TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresA
     enable_with_old_map();
     const std::string date = "2030-02-01T00:00:00Z";
     RunningService service(*test_, service_arguments(), clock_->environment());
-    drop("new.json", map_text(2100000002, date, quoted_text(new_range)));
+    drop("new.json", map_text(2022050002, date, quoted_text(new_range)));
     ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); })) << service.log();
     EXPECT_EQ(test_->status().at("staged").at("effective"), date);
     EXPECT_NE(test_->status().at("staged").at("changes").dump().find("3.7.161.0/26"), std::string::npos);
     EXPECT_NE(test_->agent({"ranges", "show"}).out.find("+ media range 3.7.161.0/26"), std::string::npos);
-    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_EQ(serial(), 2022050001U);
     EXPECT_NE(service_of("3.7.161.1").find("media~early"), std::string::npos);
     clock_->stop_at("2030-02-01 00:00:00");
-    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; })) << service.log();
+    ASSERT_TRUE(eventually([&] { return serial() == 2022050002; })) << service.log();
     EXPECT_TRUE(test_->status().at("staged").is_null());
     EXPECT_NE(service_of("3.123.12.129").find("media~retiring"), std::string::npos);
     // A flow to a retiring range is marked as before, and counted apart.
@@ -111,14 +111,14 @@ TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresA
     EXPECT_EQ(stats.at("services").at("media~retiring").at("egress").at("packets"), 10);
     EXPECT_EQ(stats.at("services").at("media").at("egress").at("packets"), 0);
     EXPECT_EQ(events(),
-              (std::vector<std::string>{"activated 2100000001", "staged 2100000002", "activated 2100000002"}));
+              (std::vector<std::string>{"activated 2022050001", "staged 2022050002", "activated 2022050002"}));
     EXPECT_EQ(test_->agent({"status"}).status, 0);
 }
 
 TEST_F(RangeLife, WithoutEarlyAdditionsAStagedMapChangesNothingYet) {
     enable_with_old_map();
     const std::string file =
-        test_->write_file("new.json", map_text(2100000002, "2099-01-01T00:00:00Z", quoted_text(new_range)));
+        test_->write_file("new.json", map_text(2022050002, "2099-01-01T00:00:00Z", quoted_text(new_range)));
     ASSERT_EQ(test_->agent({"ranges", "apply", file, "--allow-unsigned", "--no-early-additions"}).status, 0);
     EXPECT_EQ(service_of("3.7.161.1").find("media~early"), std::string::npos);
     EXPECT_FALSE(test_->status().at("staged").is_null());
@@ -130,31 +130,31 @@ TEST_F(RangeLife, TheClockMayStepTenYearsEitherWayAndAMapIsActivatedOnceAndNever
     environment.emplace_back(RunningService::tells_of_its_rounds);
     RunningService service(*test_, service_arguments(), environment);
     drop("new.json",
-         map_text(2100000002, "2030-02-01T00:00:00Z", quoted_text(new_range), "", "\"2031-01-01T00:00:00Z\""));
+         map_text(2022050002, "2030-02-01T00:00:00Z", quoted_text(new_range), "", "\"2031-01-01T00:00:00Z\""));
     ASSERT_TRUE(eventually([&] { return !test_->status().at("staged").is_null(); }, 20s)) << service.log();
     for (const char* before : {"2020-01-01 00:00:00", "2030-01-31 23:59:00"}) {
         clock_->stop_at(before);
         ASSERT_TRUE(service.has_looked(3)) << service.log();
-        EXPECT_EQ(serial(), 2100000001U) << before;
+        EXPECT_EQ(serial(), 2022050001U) << before;
     }
     clock_->stop_at("2030-02-01 00:00:00");
-    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+    ASSERT_TRUE(eventually([&] { return serial() == 2022050002; }, 20s)) << service.log();
     const auto generation = test_->status().at("generation");
     for (const char* after :
          {"2020-02-01 00:00:00", "2030-01-15 00:00:00", "2040-02-01 00:00:00", "2030-02-02 00:00:00"}) {
         clock_->stop_at(after);
         ASSERT_TRUE(service.has_looked(3)) << service.log();
-        EXPECT_EQ(serial(), 2100000002U) << after;
+        EXPECT_EQ(serial(), 2022050002U) << after;
         EXPECT_EQ(test_->status().at("generation"), generation) << "something was withdrawn or added at " << after;
     }
     const auto what = events();
-    EXPECT_EQ(std::ranges::count(what, "activated 2100000002"), 1) << testing::PrintToString(what);
-    EXPECT_EQ(std::ranges::count(what, "retired 2100000001"), 0) << "ten years of a wrong clock are no grace period";
+    EXPECT_EQ(std::ranges::count(what, "activated 2022050002"), 1) << testing::PrintToString(what);
+    EXPECT_EQ(std::ranges::count(what, "retired 2022050001"), 0) << "ten years of a wrong clock are no grace period";
 }
 
 TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
     const std::string file = test_->write_file(
-        "short.json", map_text(2100000001, long_ago, quoted_text(old_range), "", quoted_text("2031-01-01T00:00:00Z")));
+        "short.json", map_text(2022050001, long_ago, quoted_text(old_range), "", quoted_text("2031-01-01T00:00:00Z")));
     ASSERT_EQ(test_->apply(file).status, 0);
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     const auto alarms = [&] {
@@ -165,7 +165,7 @@ TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
     clock_->stop_at("2031-01-01 00:00:01");
     EXPECT_NE(alarms().find("expired"), std::string::npos) << alarms();
     EXPECT_EQ(test_->agent({"enable", "--region", "ca"}, clock_->environment()).status, 0);
-    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_EQ(serial(), 2022050001U);
     const auto rule = nlohmann::json::parse(
         test_->agent({"explain", "3.123.12.129", "udp/3478", "--json"}, clock_->environment()).out);
     EXPECT_EQ(rule.at("rules").at(0).at("egress").at("verdict"), "prioritise") << rule;
@@ -179,17 +179,17 @@ TEST_F(RangeLife, AnExpiredMapIsAnAlarmAndJudgesOn) {
 TEST_F(RangeLife, ARollbackHoldsTheNextPushUntilItSupersedesIt) {
     enable_with_old_map();
     RunningService service(*test_, service_arguments());
-    drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
-    ASSERT_TRUE(eventually([&] { return serial() == 2100000002; }, 20s)) << service.log();
+    drop("new.json", map_text(2022050002, long_ago, quoted_text(new_range)));
+    ASSERT_TRUE(eventually([&] { return serial() == 2022050002; }, 20s)) << service.log();
     const Outcome back = test_->agent({"ranges", "rollback"});
     ASSERT_EQ(back.status, 0) << back.err;
-    EXPECT_EQ(serial(), 2100000001U);
-    EXPECT_EQ(test_->status().at("rolled_back_from"), 2100000002);
-    drop("third.json", map_text(2100000003, long_ago, quoted_text(new_range)));
+    EXPECT_EQ(serial(), 2022050001U);
+    EXPECT_EQ(test_->status().at("rolled_back_from"), 2022050002);
+    drop("third.json", map_text(2022050003, long_ago, quoted_text(new_range)));
     ASSERT_TRUE(eventually([&] { return service.log().find("third.json") != std::string::npos; })) << service.log();
-    EXPECT_EQ(serial(), 2100000001U) << "the push has undone the admin's decision";
-    drop("fourth.json", map_text(2100000004, long_ago, quoted_text(new_range), "\"supersedes\": 2100000002, "));
-    ASSERT_TRUE(eventually([&] { return serial() == 2100000004; }, 20s)) << service.log();
+    EXPECT_EQ(serial(), 2022050001U) << "the push has undone the admin's decision";
+    drop("fourth.json", map_text(2022050004, long_ago, quoted_text(new_range), "\"supersedes\": 2022050002, "));
+    ASSERT_TRUE(eventually([&] { return serial() == 2022050004; }, 20s)) << service.log();
     EXPECT_TRUE(test_->status().at("rolled_back_from").is_null());
 }
 
@@ -215,13 +215,13 @@ TEST_F(RangeLife, AHangupReadsEverySourceAtOnceAndChangesNothingElse) {
     arguments.back() = "5m"; // --reread-every
     RunningService service(*test_, arguments);
     std::filesystem::rename(key_->public_file, test_->folder + "/away.pub");
-    drop("new.json", map_text(2100000002, long_ago, quoted_text(new_range)));
+    drop("new.json", map_text(2022050002, long_ago, quoted_text(new_range)));
     // Refused for want of a key; a file that does not change is only read again when all are.
     std::this_thread::sleep_for(4s);
-    EXPECT_EQ(serial(), 2100000001U);
+    EXPECT_EQ(serial(), 2022050001U);
     std::filesystem::rename(test_->folder + "/away.pub", key_->public_file);
     service.signal(SIGHUP);
-    EXPECT_TRUE(eventually([&] { return serial() == 2100000002; }, 10s)) << service.log();
+    EXPECT_TRUE(eventually([&] { return serial() == 2022050002; }, 10s)) << service.log();
     EXPECT_EQ(std::ranges::count(service.notifications(), "READY=1"), 1);
     EXPECT_TRUE(service.is_running());
 }
@@ -229,7 +229,7 @@ TEST_F(RangeLife, AHangupReadsEverySourceAtOnceAndChangesNothingElse) {
 TEST_F(RangeLife, AStagedMapThatNoLongerFitsIsAnAlarmAndEverythingElseGoesOn) {
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     const std::string file =
-        test_->write_file("new.json", map_text(2100000002, "2030-02-01T00:00:00Z", quoted_text(new_range)));
+        test_->write_file("new.json", map_text(2022050002, "2030-02-01T00:00:00Z", quoted_text(new_range)));
     ASSERT_EQ(test_->apply(file).status, 0);
     ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--teams"}).status, 0) << "the staged map knows no teams";
     clock_->stop_at("2030-02-01 00:00:00");
@@ -279,7 +279,7 @@ TEST_F(RangeLife, APushUnderLiveTrafficMisjudgesNothing) {
     std::vector<double> latencies;
     uint64_t sent = 0, misjudged = 0;
     for (unsigned round = 0; round < rounds && !HasFailure(); round++) {
-        const uint64_t wanted = 2100000002 + round;
+        const uint64_t wanted = 2022050002 + round;
         const auto start = std::chrono::steady_clock::now();
         drop("push.json",
              map_text(wanted, long_ago,
@@ -310,7 +310,7 @@ TEST_F(RangeLife, AKilledServiceNeverLowersASerialAndLeavesOldOrNew) {
     const char* given = std::getenv("KUDO_SERVICE_KILLS");
     const auto kills = static_cast<unsigned>(given ? std::strtoul(given, nullptr, 0) : 40);
     std::mt19937_64 random{std::random_device{}()};
-    uint64_t highest = 2100000001, next = 2100000002;
+    uint64_t highest = 2022050001, next = 2022050002;
     for (unsigned i = 0; i < kills && !HasFailure(); i++) {
         RunningService service(*test_, service_arguments());
         drop("push.json", map_text(next, long_ago, quoted_text(i % 2 ? old_range : new_range)));
@@ -329,7 +329,7 @@ TEST_F(RangeLife, AKilledServiceNeverLowersASerialAndLeavesOldOrNew) {
         ASSERT_EQ(healed.status, 0) << healed.err;
         EXPECT_EQ(serial(), highest) << "what was accepted is in the kernel after the next command";
     }
-    std::cout << kills << " kills, " << highest - 2100000001 << " maps accepted\n";
+    std::cout << kills << " kills, " << highest - 2022050001 << " maps accepted\n";
 }
 
 } // namespace

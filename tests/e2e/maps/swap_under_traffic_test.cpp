@@ -61,7 +61,7 @@ std::string map_text(unsigned map) {
         add(fmt::format("range-{}-of-{}", range, map), "control", 1 + map, fmt::format(R"("3.7.{}.0/24")", 40 + range));
     add("both", "control", 3000, R"("3.7.3.0/24")");
     add("others", "media", 3478, others);
-    return R"({"format": "kudo-range-map/1", "serial": 2100000001, "issued": "2022-03-01T00:00:00Z", "expires": null,
+    return R"({"format": "kudo-range-map/1", "serial": 2022050001, "issued": "2022-03-01T00:00:00Z", "expires": null,
         "overrides": ["shrink"], "effective": "2022-03-01T00:00:00Z", "services": [)" +
            services + "]}";
 }
@@ -192,7 +192,7 @@ public:
 
     TestHost test = TestHost::build().value();
     [[nodiscard]] std::string file_of(unsigned map, unsigned application) const {
-        return test.write_file("map.json", with_serial(map_text(map), 2100000001 + application));
+        return test.write_file("map.json", with_serial(map_text(map), 2022050001 + application));
     }
     const DataPath data_path = [this] {
         test.add_far_address(remote_of(0).address + "/32");

@@ -202,7 +202,7 @@ TEST_F(RestoreAfterDamage, ABrokenStateFileIsNamedAndDisableStillWorks) {
 
 TEST_F(RestoreAfterDamage, AStoredRangeMapThatWasChangedIsNamedAndDisableStillWorks) {
     const std::string map =
-        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2100000001));
+        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2022050001));
     ASSERT_EQ(test_->apply(map).status, 0);
     enable();
     const auto stored = std::filesystem::directory_iterator(test_->instance.state_dir / "range-maps")->path();
@@ -220,7 +220,7 @@ TEST_F(RestoreAfterDamage, AStoredRangeMapThatWasChangedIsNamedAndDisableStillWo
 
 TEST_F(RestoreAfterDamage, ApplyHealsAStoredRangeMapThatWasChanged) {
     const std::string map =
-        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2100000001));
+        test_->write_file("map.json", with_serial(test_->agent({"ranges", "show", "--json"}).out, 2022050001));
     ASSERT_EQ(test_->apply(map).status, 0);
     enable();
     const auto stored = std::filesystem::directory_iterator(test_->instance.state_dir / "range-maps")->path();

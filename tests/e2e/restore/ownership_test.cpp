@@ -200,7 +200,7 @@ TEST_F(Ownership, AMapThatIsNotInEffectAnyMoreIsRefused) {
     enable();
     const auto before = test_->status();
     const auto map = [&](const char* expires) {
-        return test_->write_file("dated.json", fmt::format(R"({{"format": "kudo-range-map/1", "serial": 2100000001,
+        return test_->write_file("dated.json", fmt::format(R"({{"format": "kudo-range-map/1", "serial": 2022050001,
   "issued": "2022-03-02T00:00:00Z", "effective": "2022-03-02T00:00:00Z", "expires": {}, "overrides": ["shrink"], "services": [
   {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": ["3.123.12.128/28"]}}]}})",
                                                            expires));

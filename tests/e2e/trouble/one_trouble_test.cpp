@@ -79,8 +79,8 @@ TEST_F(OneTrouble, AForeignQdiscOnOneUplinkKeepsNothingElseFromHealing) {
     // Drift of the other interface is healed, and a new map takes effect on both.
     test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
     EXPECT_TRUE(eventually([&] { return interface("eth0")["healthy"] == true; })) << test_->status();
-    EXPECT_EQ(test_->apply(map_file(2100000001)).status, 0);
-    EXPECT_EQ(test_->status()["map"]["serial"], 2100000001);
+    EXPECT_EQ(test_->apply(map_file(2022050001)).status, 0);
+    EXPECT_EQ(test_->status()["map"]["serial"], 2022050001);
     EXPECT_EQ(test_->agent({"ranges", "rollback"}).status, 0);
     EXPECT_EQ(media_counted(7), 7u);
     // It is theirs and stays.
@@ -151,7 +151,7 @@ TEST_F(OneTrouble, AKeySetIsFollowedWhateverTheDataPathIs) {
     std::ofstream(file + ".minisig", std::ios::app) << std::ifstream(file + ".second").rdbuf();
     const Outcome applied = test_->agent({"--keys", test_->folder + "/keys", "ranges", "apply", file});
     EXPECT_EQ(applied.status, 0) << applied.err;
-    const std::string map = map_file(2100000001);
+    const std::string map = map_file(2022050001);
     first.sign(map);
     EXPECT_EQ(test_->agent({"--keys", test_->folder + "/keys", "ranges", "apply", map}).status, 2)
         << "the first key was revoked";

@@ -53,6 +53,41 @@ TEST(RangeLedger, WhatAMapReplacesRetiresForItsGraceOfRunningTime) {
     EXPECT_EQ(events(ledger), (std::vector<std::string>{"activated 5", "retired 0"}));
 }
 
+TEST(RangeLedger, AHighestSerialGoesDownByDecisionOnlyAndTakesStagedMapsAboveItAlong) {
+    RangeLedger ledger;
+    activate(ledger, map_of(5), week, at(noon, seconds(100)));
+    stage(ledger, map_of(50, noon + days(1)), at(noon, seconds(100)));
+    activate(ledger, map_of(500), week, at(noon, seconds(100)));
+    stage(ledger, map_of(900, noon + days(1)), at(noon, seconds(100)));
+    lower_highest(ledger, 1000, "hash", noon);
+    EXPECT_EQ(ledger.highest_serial, 900U) << "it never goes up by this";
+    lower_highest(ledger, 6, "hash-6", noon);
+    EXPECT_EQ(ledger.highest_serial, 6U);
+    EXPECT_EQ(ledger.highest_hash, "hash-6");
+    EXPECT_TRUE(ledger.staged.empty());
+    EXPECT_EQ(ledger.active.serial, 500U) << "it judges on until the next map";
+}
+
+TEST(RangeLedger, AKeySetWithAFloorTakesTheHighestSerialDownToIt) {
+    RangeLedger ledger;
+    activate(ledger, map_of(5), week, at(noon, seconds(100)));
+    activate(ledger, map_of(500), week, at(noon, seconds(100)));
+    roll_back(ledger, map_of(5), week, at(noon, seconds(100)));
+    KeySet keys;
+    keys.serial = 1;
+    follow_keys(ledger, keys, "test", at(noon, seconds(100)));
+    EXPECT_EQ(ledger.highest_serial, 500U) << "it has no floor";
+    keys.serial = 2;
+    keys.serial_floor = 5;
+    follow_keys(ledger, keys, "test", at(noon, seconds(100)));
+    EXPECT_EQ(ledger.highest_serial, 5U);
+    EXPECT_EQ(ledger.highest_hash, "hash-5") << "which the history knows";
+    EXPECT_EQ(ledger.rolled_back_from, 5U) << "a map can supersede it again";
+    keys.serial_floor = 700;
+    follow_keys(ledger, keys, "test", at(noon, seconds(100)));
+    EXPECT_EQ(ledger.highest_serial, 5U);
+}
+
 TEST(RangeLedger, ARebootNeverShortensTheGrace) {
     RangeLedger ledger;
     activate(ledger, map_of(5), week, at(noon, seconds(100)));

@@ -48,7 +48,8 @@ Lines violations(const RangeMap& map, const RangeMap& previous = RangeMap(), con
 }
 
 TEST(Guards, HaveNamesThatAreReadBack) {
-    for (const Guard guard : {Guard::WidePrefix, Guard::SpecialAddress, Guard::OwnAddress, Guard::Shrink})
+    for (const Guard guard :
+         {Guard::WidePrefix, Guard::SpecialAddress, Guard::OwnAddress, Guard::Shrink, Guard::SerialLeap})
         EXPECT_EQ(guard_of(guard_name(guard)), guard);
     EXPECT_FALSE(guard_of("Shrink"));
     EXPECT_FALSE(guard_of(""));
@@ -205,6 +206,49 @@ TEST(Shrink, ServicesAreCountedTogetherAndRepeatedRangesOnce) {
 TEST(Shrink, NothingCanGoFromNothing) {
     EXPECT_EQ(violations(media({"1.0.0.0/24"}), RangeMap()), Lines{});
     EXPECT_EQ(violations(media({}), media({})), Lines{});
+}
+
+bool leaps(uint64_t serial, uint64_t highest, const char* issued = "2022-04-02T10:00:00Z") {
+    RangeMap map = media({"1.0.0.0/24"});
+    map.serial = serial;
+    map.issued = parse_rfc3339(issued).value();
+    const auto found = find_violations(map, RangeMap(), {}, highest);
+    return found.size() == 1 && found[0].guard == Guard::SerialLeap;
+}
+
+TEST(SerialLeap, ADatedSerialIsFollowedByOneThatIsAtMostTwoYearsAheadOfItsIssue) {
+    EXPECT_TRUE(leaps(20220402000, 2022030100)) << "a digit too many";
+    EXPECT_FALSE(leaps(2022040200, 2022030100));
+    EXPECT_FALSE(leaps(2022033200, 2022033199)) << "the hundredth map of a day";
+    EXPECT_FALSE(leaps(2024040299, 2022030100)) << "two years";
+    EXPECT_TRUE(leaps(2024040300, 2022030100));
+    EXPECT_TRUE(leaps(2202040200, 2022030100)) << "a slip in the year";
+    EXPECT_FALSE(leaps(2202040200, 2022030100, "2202-04-02T10:00:00Z")) << "issued then";
+    EXPECT_FALSE(leaps(7, 2022030100)) << "lower ones are refused as such";
+}
+
+TEST(SerialLeap, AnyOtherSerialIsFollowedByOneThatIsAtMostTenTimesAsHigh) {
+    EXPECT_FALSE(leaps(70, 7));
+    EXPECT_TRUE(leaps(71, 7));
+    EXPECT_FALSE(leaps(20220402001, 20220402000)) << "who has leapt goes on";
+    EXPECT_TRUE(leaps(202204020000, 20220402000 / 2));
+    EXPECT_FALSE(leaps(4, 0)) << "there is nothing before";
+}
+
+TEST(SerialLeap, NearTheLastSerialIsAlwaysOne) {
+    constexpr uint64_t last = INT64_MAX;
+    EXPECT_TRUE(leaps(last, 0));
+    EXPECT_TRUE(leaps(last, last));
+    EXPECT_TRUE(leaps(last, last / 3));
+    EXPECT_TRUE(leaps(last - 10, 2022030100));
+    EXPECT_FALSE(leaps(last / 2, last / 3));
+}
+
+TEST(SerialLeap, IsOffIfTheMapSaysSo) {
+    RangeMap map = media({"1.0.0.0/24"});
+    map.serial = INT64_MAX;
+    map.overrides = {"serial-leap"};
+    EXPECT_TRUE(find_violations(map, RangeMap(), {}).empty());
 }
 
 TEST(Guards, AreToldTogetherWithTheOverrideThatEachOfThemNeeds) {
