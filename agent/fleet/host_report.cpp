@@ -17,10 +17,11 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t max_text = 400, max_texts = 24, max_word = 64;
-constexpr std::array report_fields{Field{"format"},   Field{"host"},         Field{"fleet"},  Field{"ring"},
-                                   Field{"serial"},   Field{"content_hash"}, Field{"mode"},   Field{"health"},
-                                   Field{"problems"}, Field{"alarms"},       Field{"staged"}, Field{"key_set_serial"},
-                                   Field{"version"},  Field{"time"}};
+constexpr std::array report_fields{
+    Field{"format"},          Field{"host"},           Field{"fleet"},   Field{"ring"},     Field{"serial"},
+    Field{"content_hash"},    Field{"mode"},           Field{"health"},  Field{"problems"}, Field{"alarms"},
+    Field{"staged"},          Field{"key_set_serial"}, Field{"version"}, Field{"time"},     Field{"machine", false},
+    Field{"identity", false}, Field{"booted", false}};
 constexpr std::array<Field, 2> staged_fields{{{"serial"}, {"effective"}}};
 
 bool is_printable(std::string_view text) {
@@ -80,6 +81,9 @@ Result<std::vector<std::string>> read_texts(const Json& root, std::string_view f
 
 Result<void> read_names(HostReport& report, const Json& root) {
     const auto is_short = [](std::string_view text) { return text.size() <= max_word && is_printable(text); };
+    const auto is_hash = [](std::string_view text) {
+        return text.size() <= 128 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    };
     const struct {
         std::string_view field;
         std::string HostReport::*member;
@@ -89,11 +93,9 @@ Result<void> read_names(HostReport& report, const Json& root) {
         {"host", &HostReport::host, is_host_name, "expected 1 to 253 of [A-Za-z0-9_.-]"},
         {"fleet", &HostReport::fleet, is_simple_name, "expected 1 to 63 of [a-z0-9-]"},
         {"ring", &HostReport::ring, is_simple_name, "expected 1 to 63 of [a-z0-9-]"},
-        {"content_hash", &HostReport::content_hash,
-         [](std::string_view text) {
-             return text.size() <= 128 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-         },
-         "expected hexadecimal digits"},
+        {"content_hash", &HostReport::content_hash, is_hash, "expected hexadecimal digits"},
+        {"machine", &HostReport::machine, is_hash, "expected hexadecimal digits"},
+        {"identity", &HostReport::identity, is_hash, "expected hexadecimal digits"},
         {"mode", &HostReport::mode, [](std::string_view text) { return text.empty() || is_simple_name(text); },
          "expected the name of a mode"},
         {"health", &HostReport::health,
@@ -102,6 +104,7 @@ Result<void> read_names(HostReport& report, const Json& root) {
         {"version", &HostReport::version, is_short, "expected at most 64 characters of printable ASCII"},
     };
     for (const auto& word : words) {
+        if (!root.contains(word.field)) continue; // what is required was looked for before
         report.*word.member = KUDO_TRY(read_word(root, word.field, word.is_valid, word.expected));
     }
     return {};
@@ -138,6 +141,7 @@ Result<HostReport> read_report(std::string_view json) {
     }
     KUDO_TRY(read_staged(report, root));
     report.time = KUDO_TRY(read_time(root, "", "time"));
+    if (root.contains("booted")) report.booted = KUDO_TRY(read_time(root, "", "booted"));
     return report;
 }
 
@@ -164,6 +168,9 @@ HostReport report_of(const Status& status, const HostIdentity& identity, std::st
     if (ranges.keys) report.key_set_serial = ranges.keys->serial;
     report.version = version;
     report.time = wall_time();
+    report.machine = identity.machine.id;
+    report.identity = identity.machine.identity;
+    report.booted = report.time - read_uptime().since_boot;
     return report;
 }
 
@@ -174,20 +181,25 @@ std::string to_json(const HostReport& report) {
         staged["effective"] = nullptr;
         if (report.staged_effective) staged["effective"] = rfc3339(*report.staged_effective);
     }
-    const nlohmann::ordered_json document{{"format", host_report_format},
-                                          {"host", report.host},
-                                          {"fleet", report.fleet},
-                                          {"ring", report.ring},
-                                          {"serial", report.serial},
-                                          {"content_hash", report.content_hash},
-                                          {"mode", report.mode},
-                                          {"health", report.health},
-                                          {"problems", texts_json(report.problems)},
-                                          {"alarms", texts_json(report.alarms)},
-                                          {"staged", staged},
-                                          {"key_set_serial", report.key_set_serial},
-                                          {"version", printable(report.version).substr(0, max_word)},
-                                          {"time", rfc3339(report.time)}};
+    nlohmann::ordered_json document{{"format", host_report_format},
+                                    {"host", report.host},
+                                    {"fleet", report.fleet},
+                                    {"ring", report.ring},
+                                    {"serial", report.serial},
+                                    {"content_hash", report.content_hash},
+                                    {"mode", report.mode},
+                                    {"health", report.health},
+                                    {"problems", texts_json(report.problems)},
+                                    {"alarms", texts_json(report.alarms)},
+                                    {"staged", staged},
+                                    {"key_set_serial", report.key_set_serial},
+                                    {"version", printable(report.version).substr(0, max_word)},
+                                    {"time", rfc3339(report.time)}};
+    if (!report.identity.empty()) {
+        document["machine"] = report.machine;
+        document["identity"] = report.identity;
+        document["booted"] = rfc3339(report.booted);
+    }
     return document.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/fleet/machine.h"
 #include "maps/base/result.h"
 #include "maps/document/range_map.h"
 
@@ -26,6 +27,8 @@ inline constexpr std::string_view health_none = "not enabled";
 
 struct HostReport {
     std::string host, fleet, ring;
+    std::string machine, identity;     // machine.h; empty: an older version's report, or not known
+    Time booted{};                     // by the host's clock; of a report with an identity
     uint64_t serial = 0;               // of the map in effect; 0: none
     std::string content_hash;          // read back from the kernel; empty: there is no data path
     std::string mode;                  // "observe", "prioritise", "enforce"; may be empty
@@ -42,6 +45,7 @@ struct HostReport {
 
 struct HostIdentity {
     std::string host, fleet, ring;
+    Machine machine = {};
 };
 HostReport report_of(const Status& status, const HostIdentity& identity, std::string_view version);
 

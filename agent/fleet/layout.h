@@ -24,8 +24,9 @@ inline std::string ring_keys_key(const std::string& ring) {
 inline std::string hosts_bucket(const std::string& fleet) {
     return "kudo-" + fleet + "-hosts";
 }
-inline std::string host_key(const std::string& host) {
-    return "host." + host;
+// `identity`: of a machine (agent/fleet/machine.h), so that two of one name are two; hosts of older versions have none.
+inline std::string host_key(const std::string& host, const std::string& identity = "") {
+    return "host." + host + (identity.empty() ? "" : "." + identity);
 }
 
 // The subject under which a bucket's key is written.
@@ -34,7 +35,7 @@ inline std::string subject_of(const std::string& bucket, const std::string& key)
 }
 
 // The subject on which the server notifies once it has stored a bucket's key. Not the one above: a message there comes
-// before the store has it, carries the whole value, and does not pass leaf nodes.
+// before the store has it, and does not pass leaf nodes. That of a map or key set carries the value.
 inline std::string notification_subject(const std::string& bucket, const std::string& key) {
     return bucket + "-doorbell." + key;
 }

@@ -102,7 +102,8 @@ Result<int> promote(const PromoteOptions& options, const GlobalOptions& global) 
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
     KUDO_TRY(check_destination(document, options.nats.fleet, options.to, now));
 
-    const auto hosts = KUDO_TRY(read_fleet_hosts(connection, options.nats.fleet, clock));
+    auto hosts = KUDO_TRY(read_fleet_hosts(connection, options.nats.fleet, clock));
+    settle_names(hosts, silent_after);
     const Wanted wanted{document.is_key_set, document.serial, document.effective};
     Promotion promotion{std::move(document), count_ring(hosts, options.from, wanted, silent_after, now), {}, {}, {}};
     RingCount unreadable = count_ring(hosts, "", wanted, silent_after, now);

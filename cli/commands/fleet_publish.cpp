@@ -60,9 +60,12 @@ Result<int> publish(const PublishOptions& options, const GlobalOptions& global) 
     KUDO_TRY(check_destination(document, options.nats.fleet, options.ring, now, overrides));
 
     auto connection = KUDO_TRY(NatsConnection::open(options.nats));
-    auto maps = KUDO_TRY(connection.make_bucket(maps_bucket(options.nats.fleet), maps_history));
-    KUDO_TRY(connection.make_bucket(hosts_bucket(options.nats.fleet), 1));
-    const auto sent = KUDO_TRY(send_to_ring(maps, options.ring, document, keys, overrides));
+    auto maps =
+        KUDO_TRY(connection.make_bucket(maps_bucket(options.nats.fleet), maps_history, NatsConnection::Notify::Value));
+    const auto hosts = KUDO_TRY(connection.make_bucket(hosts_bucket(options.nats.fleet), 1));
+    auto sent = KUDO_TRY(send_to_ring(maps, options.ring, document, keys, overrides));
+    for (const std::string& note : {maps.note, hosts.note})
+        if (!note.empty()) sent.note += (sent.note.empty() ? "" : "; ") + note;
     if (global.json)
         KUDO_TRY(print_json(sent_json(sent, document, options)));
     else

@@ -69,6 +69,7 @@ OrderedJson members_json(const FleetStatus& status, const std::string& ring) {
         if (!host.report || host.report->ring != ring) continue;
         const HostReport& report = *host.report;
         list.push_back({{"host", host.name},
+                        {"identity", text_or_null(report.identity)},
                         {"serial", serial_json(report.serial)},
                         {"staged", serial_json(report.staged_serial)},
                         {"key_set", serial_json(report.key_set_serial)},
@@ -94,6 +95,7 @@ OrderedJson status_json(const FleetStatus& status, const FleetStatusOptions& opt
                          {"staged_serials", serials_json(count.by_staged_serial)},
                          {"degraded", count.degraded},
                          {"silent", count.silent},
+                         {"clashing", count.clashing},
                          {"alarmed", count.alarmed},
                          {"stragglers", stragglers_json(count.stragglers)}});
     if (options.hosts)
@@ -162,6 +164,7 @@ Result<int> run_fleet_status(const FleetStatusOptions& options, const GlobalOpti
     const auto now = std::chrono::floor<std::chrono::seconds>(clock);
     FleetStatus status;
     status.view = KUDO_TRY(read_fleet(connection, options.nats.fleet, clock));
+    settle_names(status.view.hosts, silent_after);
     for (const auto& [name, ring] : status.view.rings)
         status.rings.push_back({name, ring, count_ring(status.view.hosts, name, ring.wanted(), silent_after, now)});
     status.unreadable = count_ring(status.view.hosts, "", std::nullopt, silent_after, now);

@@ -85,6 +85,7 @@ std::string check_text(const std::string& file, const ReadMap& read, const Findi
     text += fmt::format("  {}, {}, {} and {}\n", counted(read.map.services.size(), "service"),
                         counted(figures.ipv4, "IPv4 range"), counted(figures.ipv6, "IPv6 range"),
                         counted(figures.domains, "domain"));
+    text += "  (all that is in the file; status counts those of the regions and services that a host has enabled)\n";
     text +=
         fmt::format("  regions: {}\n", read.map.regions().empty() ? "the same in every one" : regions_text(read.map));
     for (const Overlap& overlap : findings.overlaps) {

@@ -71,7 +71,7 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
                         quoted_text(nats.host)));
     nats.read_again = settings.reread_every;
     auto source = std::make_unique<NatsSource>(nats);
-    const HostIdentity identity{nats.host, nats.fleet, nats.ring};
+    const HostIdentity identity{nats.host, nats.fleet, nats.ring, this_machine()};
     settings.report = [identity, source = source.get()](const Status& status) {
         source->report(report_of(status, identity, KUDO_VERSION));
     };

@@ -2,6 +2,8 @@
 #include "cli/fleet/hosts.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -48,13 +50,43 @@ FleetHost read_fleet_host(const NatsEntry& entry, const std::string& fleet, Wall
     auto report = parse_host_report(entry.value, "its report");
     if (!report)
         host.problem = report.error().message;
-    else if (report->host != name)
+    else if (name != report->host &&
+             (report->identity.empty() || entry.key != host_key(report->host, report->identity)))
         host.problem = "its report is from another host, " + report->host;
     else if (report->fleet != fleet)
         host.problem = "its report is from another fleet, " + report->fleet;
     else
         host.report = std::move(*report);
+    if (host.report) host.name = host.report->host;
     return host;
+}
+
+void settle_names(std::vector<FleetHost>& hosts, std::chrono::seconds silent_after) {
+    const auto supersedes = [&](const FleetHost& other, const FleetHost& host) {
+        if (&other == &host || !other.report || other.name != host.name) return false;
+        const HostReport &now = *other.report, &before = *host.report;
+        if (before.identity.empty() && !now.identity.empty() && other.age <= host.age) return true;
+        if (!before.machine.empty() && before.machine == now.machine && before.time <= now.booted) return true;
+        return host.age > silent_after && other.age <= silent_after;
+    };
+    std::map<std::string, std::vector<const FleetHost*>> by_name;
+    for (const FleetHost& host : hosts)
+        if (host.report) by_name[host.name].push_back(&host);
+    std::set<const FleetHost*> superseded;
+    for (const auto& [name, rows] : by_name)
+        for (const FleetHost* host : rows)
+            if (std::ranges::any_of(rows, [&](const FleetHost* other) { return supersedes(*other, *host); }))
+                superseded.insert(host);
+    std::vector<FleetHost> kept;
+    std::map<std::string, std::size_t> live;
+    for (const FleetHost& host : hosts) {
+        if (superseded.contains(&host)) continue;
+        kept.push_back(host);
+        if (host.report && host.age <= silent_after) ++live[host.name];
+    }
+    for (FleetHost& host : kept)
+        if (host.report && host.age <= silent_after) host.namesakes = live[host.name] - 1;
+    hosts = std::move(kept);
 }
 
 std::vector<Complaint> complaints(const FleetHost& host, const std::optional<Wanted>& wanted,
@@ -66,6 +98,11 @@ std::vector<Complaint> complaints(const FleetHost& host, const std::optional<Wan
         list.push_back({Kind::Unreadable, host.problem});
         return list;
     }
+    if (host.namesakes > 0)
+        list.push_back(
+            {Kind::Clash, fmt::format("machine {} is one of {} that report under this name",
+                                      host.report->identity.empty() ? "of an older version" : host.report->identity,
+                                      host.namesakes + 1)});
     for (const std::string& alarm : host.report->alarms)
         list.push_back({Kind::Alarm, "alarm: " + alarm});
     if (host.report->health != health_good) {
@@ -105,6 +142,7 @@ RingCount count_ring(const std::vector<FleetHost>& hosts, const std::string& rin
         }
         count.silent += has(list, Complaint::Kind::Silent);
         count.degraded += has(list, Complaint::Kind::Unhealthy);
+        count.clashing += has(list, Complaint::Kind::Clash);
         count.alarmed += has(list, Complaint::Kind::Alarm);
         count.unreadable += has(list, Complaint::Kind::Unreadable);
         count.stragglers.push_back({&host, std::move(list)});
@@ -116,6 +154,9 @@ RingCount count_ring(const std::vector<FleetHost>& hosts, const std::string& rin
 std::vector<std::string> reasons_against(const RingCount& ring, const RingCount& unreadable, double required_percent) {
     std::vector<std::string> reasons;
     if (ring.hosts == 0) reasons.emplace_back("no host of the ring has reported");
+    if (ring.clashing > 0)
+        reasons.push_back(
+            fmt::format("{} of {} machines report under a name that another one has too", ring.clashing, ring.hosts));
     if (ring.alarmed > 0) reasons.push_back(fmt::format("alarms on {} of {} hosts", ring.alarmed, ring.hosts));
     // A host that is silent or unreadable may have it or not: it counts in the total of the percentage.
     const std::size_t all = ring.hosts + unreadable.hosts;

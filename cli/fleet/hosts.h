@@ -20,11 +20,16 @@ struct FleetHost {
     std::string name;                 // printable, from the key
     std::optional<HostReport> report; // nothing: it cannot be read
     std::string problem;              // why not
+    std::size_t namesakes = 0;        // other live machines that report under this name
     std::chrono::nanoseconds age{};   // of the report, by the server's time stamp; never negative
 };
 
 // An entry of the bucket of hosts. The report must be of this fleet and of the host whose key it is.
 FleetHost read_fleet_host(const NatsEntry& entry, const std::string& fleet, WallTime now);
+
+// Of the rows of one name, removes those that another one supersedes: of an older version (without identity), of the
+// same machine before it was booted again, or silent while another is not. What is left of it are several machines.
+void settle_names(std::vector<FleetHost>& hosts, std::chrono::seconds silent_after);
 
 // What a ring's hosts should have.
 struct Wanted {
@@ -34,7 +39,7 @@ struct Wanted {
 };
 
 struct Complaint {
-    enum class Kind { Unreadable, Silent, Alarm, Unhealthy, Behind };
+    enum class Kind { Unreadable, Silent, Clash, Alarm, Unhealthy, Behind };
     Kind kind;
     std::string text; // printable: "silent for 3 h", "alarm: ...", "has 2022030100, not 2022040100"
 };
@@ -50,7 +55,7 @@ struct Straggler {
 };
 
 struct RingCount {
-    std::size_t hosts = 0, good = 0, staged = 0, degraded = 0, silent = 0, alarmed = 0, unreadable = 0;
+    std::size_t hosts = 0, good = 0, staged = 0, degraded = 0, silent = 0, clashing = 0, alarmed = 0, unreadable = 0;
     std::map<uint64_t, std::size_t> by_serial, by_staged_serial;
     std::vector<Straggler> stragglers; // by name
 };

@@ -96,7 +96,7 @@ Finding check_serial_leap(const RangeMap& map, uint64_t highest) {
     if (map.serial > near_the_end) return leaps("is near 2^63 - 1, the last there is");
     if (map.serial <= highest) return std::nullopt;
     if (is_dated(highest)) {
-        const uint64_t limit = serial_of(map.issued + std::chrono::years(2)) + 99;
+        const uint64_t limit = serial_of(map.issued) + 2 * 1'00'00'00 + 99;
         if (map.serial <= limit) return std::nullopt;
         return leaps(fmt::format("leaps from {}, which is YYYYMMDDNN, beyond {}, two years after this map was issued",
                                  highest, limit));

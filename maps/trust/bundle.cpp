@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "maps/base/text.h"
+
 namespace kudo {
 namespace {
 
@@ -26,11 +28,10 @@ std::size_t empty_line(std::string_view text) {
 } // namespace
 
 Result<std::string> join(const Bundle& bundle) {
-    std::string value = bundle.signatures;
-    if (!value.empty() && !value.ends_with('\n')) value += '\n';
+    std::string value;
+    for (const std::string_view line : split(bundle.signatures, '\n'))
+        if (!line.empty() && line != "\r") value.append(line).append("\n");
     KUDO_TRY(check_sizes(value.size(), bundle.document.size()));
-    if (empty_line(value) != std::string::npos)
-        return bad_input("the signatures hold an empty line; expected signature files of four lines each");
     value += '\n';
     value += bundle.document;
     return value;

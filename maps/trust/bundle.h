@@ -21,8 +21,8 @@ struct Bundle {
 
 inline constexpr std::size_t bundle_max_bytes = signatures_max_bytes + 1 + range_map_max_bytes;
 
-// A missing newline at the end of the signatures is added. BadInput: too long, or signatures with an empty line, which
-// would end them early.
+// A missing newline at the end of the signatures is added, and their empty lines, which would end them early, are left
+// out. BadInput: too long.
 Result<std::string> join(const Bundle& bundle);
 
 // BadInput: too long, or no empty line.

@@ -63,14 +63,16 @@ std::string_view algorithm_of(std::span<const uint8_t> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), 2};
 }
 
-// The comment that minisign since 0.10 writes of itself for what it did not hash.
+// The comment that minisign since 0.10 writes of itself for what it did not hash. For what it hashed it adds "hashed",
+// and rsign2 "prehashed".
 bool is_default_comment_of_legacy(std::string_view comment) {
     constexpr std::string_view start = "timestamp:";
     if (!comment.starts_with(start)) return false;
     comment.remove_prefix(start.size());
     const std::size_t digits = std::min(comment.find_first_not_of("0123456789"), comment.size());
     comment.remove_prefix(digits);
-    return digits > 0 && comment.starts_with("\tfile:") && !comment.ends_with("\thashed");
+    return digits > 0 && comment.starts_with("\tfile:") && !comment.ends_with("\thashed") &&
+           !comment.ends_with("\tprehashed");
 }
 
 // Takes signature after signature off the lines of a text.
@@ -79,6 +81,11 @@ public:
     SignatureReader(std::string_view text, std::string_view name) : lines_(lines_of(text)), name_(name) {}
 
     [[nodiscard]] bool at_end() const { return next_ == lines_.size(); }
+    // Behind a signature, as minisign, which reads four lines and no more.
+    void skip_empty_lines() {
+        while (!at_end() && lines_[next_].empty())
+            ++next_;
+    }
 
     Result<Signature> read() {
         Signature result;
@@ -188,6 +195,7 @@ Result<std::vector<Signature>> parse_signatures(std::string_view text, std::stri
     while (!reader.at_end()) {
         auto signature = KUDO_TRY(reader.read());
         signatures.push_back(std::move(signature));
+        reader.skip_empty_lines();
     }
     return signatures;
 }

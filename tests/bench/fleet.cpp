@@ -132,7 +132,7 @@ public:
 
     nlohmann::ordered_json run() {
         auto connection = value_of(NatsConnection::open(nats_));
-        value_of(connection.make_bucket(maps_bucket("bench"), maps_history));
+        value_of(connection.make_bucket(maps_bucket("bench"), maps_history, NatsConnection::Notify::Value));
         value_of(connection.make_bucket(hosts_bucket("bench"), 1));
         watch_reports();
         sign(0);
@@ -239,7 +239,10 @@ private:
             wish.events = EPOLLIN;
             wish.data.u32 = static_cast<uint32_t>(i);
             if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, agents_.back()->fd(), &wish) != 0)
-                throw std::runtime_error("epoll_ctl");
+                throw std::runtime_error(fmt::format("agent {}: epoll_ctl: {}; {}", i, strerror(errno),
+                                                     agents_.back()->fd() < 0
+                                                         ? "no descriptor left: raise RLIMIT_NOFILE (ulimit -n)"
+                                                         : "raise fs.epoll.max_user_watches"));
             agents_.back()->read_again([](Delivery) {});
         }
     }

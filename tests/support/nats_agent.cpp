@@ -90,7 +90,7 @@ void put_document(const NatsOptions& options, const std::string& document, const
 
 void make_buckets(const NatsOptions& options) {
     auto connection = value_of(NatsConnection::open(options));
-    value_of(connection.make_bucket(maps_bucket(options.fleet), maps_history));
+    value_of(connection.make_bucket(maps_bucket(options.fleet), maps_history, NatsConnection::Notify::Value));
     value_of(connection.make_bucket(hosts_bucket(options.fleet), 1));
 }
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/fleet/layout.h"
 #include "agent/sources/nats/handles.h"
 
 namespace kudo {
@@ -54,6 +55,30 @@ Result<void> NatsBucket::put_after(const std::string& key, const std::string& va
                       : kvStore_Update(nullptr, handles_->store.get(), key.c_str(), value.data(), size, revision);
     return nats_result(status, handles_->where,
                        fmt::format("cannot write {}; if it was changed meanwhile, try again", key));
+}
+
+Result<std::vector<std::string>> NatsBucket::keys(const std::string& pattern, std::size_t max) {
+    const std::string stream = "KV_" + handles_->bucket, subjects = subject_of(handles_->bucket, pattern);
+    jsOptions js;
+    jsOptions_Init(&js);
+    js.Wait = handles_->connection->answer_wait.count();
+    js.Stream.Info.SubjectsFilter = subjects.c_str();
+    NatsHandle<jsStreamInfo, jsStreamInfo_Destroy> info;
+    KUDO_TRY(
+        nats_result(js_GetStreamInfo(info.fill(), handles_->connection->jetstream.get(), stream.c_str(), &js, nullptr),
+                    handles_->where, "cannot list " + pattern));
+    std::vector<std::string> found;
+    const auto* list = info.get()->State.Subjects;
+    const std::size_t skipped = subject_of(handles_->bucket, "").size();
+    for (int i = 0; list && i < list->Count && found.size() < max; i++)
+        if (const std::string subject = list->List[i].Subject; subject.size() > skipped)
+            found.push_back(subject.substr(skipped));
+    return found;
+}
+
+Result<void> NatsBucket::erase(const std::string& key) {
+    return nats_result(kvStore_Purge(handles_->store.get(), key.c_str(), nullptr), handles_->where,
+                       "cannot remove " + key);
 }
 
 Result<void> NatsBucket::for_each(const std::string& keys, const std::function<void(NatsEntry)>& visit) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "maps/base/result.h"
 
@@ -22,6 +23,8 @@ struct NatsEntry {
 
 class NatsBucket {
 public:
+    std::string note; // a sentence that the operator should read; may be empty
+
     // Nothing: there is no such key.
     Result<std::optional<NatsEntry>> read(const std::string& key);
     Result<void> put(const std::string& key, const std::string& value);
@@ -29,6 +32,10 @@ public:
     Result<void> put_after(const std::string& key, const std::string& value, uint64_t revision);
     // Every key that matches, as "host.>" does, with its last value.
     Result<void> for_each(const std::string& keys, const std::function<void(NatsEntry)>& visit);
+
+    // The keys that match, at most this many; without their values, which asks for fewer rights than for_each().
+    Result<std::vector<std::string>> keys(const std::string& pattern, std::size_t max);
+    Result<void> erase(const std::string& key);
 
 private:
     friend class NatsConnection;

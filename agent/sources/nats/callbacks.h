@@ -6,11 +6,14 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 
 namespace kudo {
 
 struct NatsEvent {
     bool closed = false; // the connection is gone; otherwise: a message
+    std::string subject = {};
+    std::string value = {}; // empty: it carries none, or too long a one
 };
 
 class NatsCallback {

@@ -9,6 +9,7 @@
 #include "agent/fleet/layout.h"
 #include "agent/sources/nats/handles.h"
 #include "agent/sources/nats/library_options.h"
+#include "maps/trust/bundle.h"
 
 namespace kudo {
 namespace {
@@ -19,8 +20,14 @@ void on_closed(natsConnection*, void* closure) {
 
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
     const NatsHandle<natsMsg, natsMsg_Destroy> owned(message);
-    NatsCallback::call(closure, {});
+    const int size = natsMsg_GetDataLength(message);
+    NatsEvent event{.subject = natsMsg_GetSubject(message)};
+    if (size > 0 && static_cast<std::size_t>(size) <= bundle_max_bytes)
+        event.value.assign(natsMsg_GetData(message), static_cast<std::size_t>(size));
+    NatsCallback::call(closure, event);
 }
+
+constexpr int max_replicas = 3;
 
 } // namespace
 
@@ -70,6 +77,7 @@ Result<void> NatsConnection::listen(const std::string& subject) {
 Result<NatsBucket> NatsConnection::bucket(const std::string& name) {
     auto handles = std::make_shared<NatsBucket::Handles>();
     handles->connection = handles_;
+    handles->bucket = name;
     handles->where = fmt::format("{} {}", handles_->where, name);
     const natsStatus status = js_KeyValue(handles->store.fill(), handles_->jetstream.get(), name.c_str());
     if (status == NATS_NOT_FOUND)
@@ -78,9 +86,38 @@ Result<NatsBucket> NatsConnection::bucket(const std::string& name) {
     return NatsBucket(std::move(handles));
 }
 
-Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int history) {
+// Makes an older bucket what make_bucket() would make it today. A sentence if it could not, or if it did.
+std::string NatsConnection::raise(Handles& handles, const std::string& name, Notify notify) {
+    const std::string stream = "KV_" + name;
+    NatsHandle<jsStreamInfo, jsStreamInfo_Destroy> info;
+    if (js_GetStreamInfo(info.fill(), handles.jetstream.get(), stream.c_str(), nullptr, nullptr) != NATS_OK)
+        return fmt::format("bucket {}: its settings cannot be read", name);
+    jsStreamConfig& config = *info.get()->Config;
+    const auto update = [&] {
+        return js_UpdateStream(nullptr, handles.jetstream.get(), &config, nullptr, nullptr) == NATS_OK;
+    };
+    std::string note;
+    if (notify == Notify::Value && config.RePublish && config.RePublish->HeadersOnly) {
+        config.RePublish->HeadersOnly = false;
+        if (!update())
+            note = fmt::format("bucket {}: its notifications carry no documents; each host reads them", name);
+    }
+    const int64_t before = config.Replicas;
+    const jsClusterInfo* cluster = info.get()->Cluster;
+    if (!cluster || !cluster->Name || before >= max_replicas) return note;
+    for (config.Replicas = max_replicas; config.Replicas > before; --config.Replicas)
+        if (update()) return fmt::format("bucket {}: raised from {} to {} replicas", name, before, config.Replicas);
+    return fmt::format("bucket {}: has only {} of {} replicas: a server that is lost takes it along", name, before,
+                       max_replicas);
+}
+
+Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int history, Notify notify) {
     auto there = bucket(name);
-    if (there || there.error().kind != ErrorKind::NotEnabled) return there;
+    if (there) {
+        there->note = raise(*handles_, name, notify);
+        return there;
+    }
+    if (there.error().kind != ErrorKind::NotEnabled) return there;
     kvConfig config;
     kvConfig_Init(&config);
     config.Bucket = name.c_str();
@@ -90,11 +127,16 @@ Result<NatsBucket> NatsConnection::make_bucket(const std::string& name, int hist
     jsRePublish_Init(&republish);
     republish.Source = written.c_str();
     republish.Destination = notification.c_str();
-    republish.HeadersOnly = true;
+    republish.HeadersOnly = notify == Notify::Key;
     config.RePublish = &republish;
     NatsHandle<kvStore, kvStore_Destroy> made;
-    KUDO_TRY(nats_result(js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config),
-                         fmt::format("{} {}", handles_->where, name), "cannot create the bucket"));
+    natsStatus status = NATS_ERR;
+    // A server refuses more than its cluster has servers.
+    for (config.Replicas = max_replicas; config.Replicas > 0; --config.Replicas) {
+        status = js_CreateKeyValue(made.fill(), handles_->jetstream.get(), &config);
+        if (status != NATS_ERR && status != NATS_INVALID_ARG) break;
+    }
+    KUDO_TRY(nats_result(status, fmt::format("{} {}", handles_->where, name), "cannot create the bucket"));
     return bucket(name);
 }
 

@@ -24,13 +24,16 @@ public:
     Result<void> listen(const std::string& subject);
     // Looked up on the server. NotEnabled: there is no such bucket.
     Result<NatsBucket> bucket(const std::string& name);
-    // The bucket, made if it is missing, with notifications (agent/fleet/layout.h).
-    Result<NatsBucket> make_bucket(const std::string& name, int history);
+    // The bucket, made if it is missing, with notifications (agent/fleet/layout.h) and as many replicas as there are
+    // servers, at most three. One that is there gets both as far as the server lets it; its note says what it did not.
+    enum class Notify { Key, Value };
+    Result<NatsBucket> make_bucket(const std::string& name, int history, Notify notify = Notify::Key);
     [[nodiscard]] bool is_closed() const;
 
 private:
     friend class NatsBucket;
     struct Handles;
+    static std::string raise(Handles& handles, const std::string& name, Notify notify);
     explicit NatsConnection(std::shared_ptr<Handles> handles) : handles_(std::move(handles)) {}
     std::shared_ptr<Handles> handles_;
 };

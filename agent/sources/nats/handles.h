@@ -56,7 +56,7 @@ struct NatsConnection::Handles {
 
 struct NatsBucket::Handles {
     std::shared_ptr<NatsConnection::Handles> connection;
-    std::string where;
+    std::string bucket, where;
     NatsHandle<kvStore, kvStore_Destroy> store;
 };
 

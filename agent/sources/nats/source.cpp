@@ -13,6 +13,10 @@
 #include "maps/trust/bundle.h"
 
 namespace kudo {
+namespace {
+// A report that is older than this may be of a machine that is gone.
+constexpr std::chrono::minutes namesake_silent{15};
+} // namespace
 
 NatsSource::NatsSource(NatsOptions options)
     : ThreadedSource(fmt::format("{} fleet {}, ring {}", redacted_url(options.url), options.fleet, options.ring)),
@@ -32,6 +36,7 @@ void NatsSource::report(const HostReport& report) {
     call([&, text = to_json(report)]() mutable {
         calls_.report = true;
         new_report_ = std::move(text);
+        new_about_ = report;
     });
 }
 
@@ -39,6 +44,7 @@ SourceHealth NatsSource::health() const {
     const std::lock_guard lock(mutex_);
     SourceHealth health = health_;
     if (health.problem.empty()) health.problem = report_problem_;
+    if (health.problem.empty()) health.problem = clash_;
     return health;
 }
 
@@ -54,7 +60,14 @@ void NatsSource::run(const std::stop_token& stop) {
                 watched.always = true;
             next_connect_ = next_read_ = Clock::now();
         }
-        if (calls.message && next_notified_read_ == never)
+        must_read_ = must_read_ || calls.message;
+        bool notified = calls.message;
+        for (std::size_t i = 0; i < keys_.size(); i++) {
+            if (calls.documents[i].empty()) continue;
+            documents_[i] = calls.documents[i];
+            notified = true;
+        }
+        if (notified && next_notified_read_ == never)
             next_notified_read_ = Clock::now() + random_part(options_.notification_spread, 0, 1);
         if (calls.report) next_report_ = Clock::now();
         if (calls.report && next_connect_ == never) next_connect_ = Clock::now();
@@ -70,9 +83,14 @@ void NatsSource::run(const std::stop_token& stop) {
 
 NatsSource::Calls NatsSource::wait_for_calls() {
     std::unique_lock lock(mutex_);
-    called_.wait_until(lock, stop_, next_due(),
-                       [&] { return calls_.closed || calls_.read || calls_.report || calls_.message; });
-    if (calls_.report) report_ = new_report_;
+    called_.wait_until(lock, stop_, next_due(), [&] {
+        return calls_.closed || calls_.read || calls_.report || calls_.message || !calls_.documents[0].empty() ||
+               !calls_.documents[1].empty();
+    });
+    if (calls_.report) {
+        report_ = new_report_;
+        about_ = new_about_;
+    }
     return std::exchange(calls_, {});
 }
 
@@ -92,9 +110,7 @@ void NatsSource::connect() {
     for (const std::size_t number : order) {
         const NatsOptions& server = servers[number];
         if (stop_.stop_requested()) return;
-        auto connection = NatsConnection::open(server, [this](const NatsEvent& event) {
-            call([&] { (event.closed ? calls_.closed : calls_.message) = true; });
-        });
+        auto connection = NatsConnection::open(server, [this](const NatsEvent& event) { on_event(event); });
         if (connection) {
             connection_.emplace(std::move(*connection));
             break;
@@ -110,6 +126,18 @@ void NatsSource::connect() {
     next_connect_ = never;
     next_check_ = Clock::now() + random_part(options_.health_check, 0.8, 1);
     next_read_ = next_report_ = now;
+}
+
+void NatsSource::on_event(const NatsEvent& event) {
+    call([&] {
+        if (event.closed)
+            calls_.closed = true;
+        else if (event.value.empty())
+            calls_.message = true;
+        for (std::size_t i = 0; i < keys_.size() && !event.value.empty(); i++)
+            if (event.subject == notification_subject(maps_bucket(options_.fleet), keys_[i].key))
+                calls_.documents[i] = event.value;
+    });
 }
 
 void NatsSource::drop(const std::string& problem) {
@@ -160,6 +188,11 @@ void NatsSource::read_everything() {
 
 void NatsSource::read_notified() {
     next_notified_read_ = never;
+    for (std::size_t i = 0; i < keys_.size(); i++) {
+        const std::string value = std::exchange(documents_[i], {});
+        if (!value.empty() && !deliver_value(keys_[i], value)) must_read_ = true; // what is stored has the last word
+    }
+    if (!std::exchange(must_read_, false)) return;
     if (const auto read = read_keys(); !read) {
         next_read_ = after_failure(read_failures_);
         set_problem(read.error().message);
@@ -187,15 +220,21 @@ Result<void> NatsSource::read_keys() {
 }
 
 Result<void> NatsSource::read_key(NatsBucket& bucket, WatchedKey& watched) {
-    const std::string source =
-        fmt::format("{} {} {}", redacted_url(options_.url), maps_bucket(options_.fleet), watched.key);
     auto entry = KUDO_TRY(bucket.read(watched.key));
     if (!entry) {
-        if (watched.is_needed) return fail(source + ": nothing has been published there");
+        if (watched.is_needed) return fail(source_of(watched) + ": nothing has been published there");
         watched.always = false;
         return {};
     }
-    const std::string& value = entry->value;
+    return deliver_value(watched, entry->value);
+}
+
+std::string NatsSource::source_of(const WatchedKey& watched) const {
+    return fmt::format("{} {} {}", redacted_url(options_.url), maps_bucket(options_.fleet), watched.key);
+}
+
+Result<void> NatsSource::deliver_value(WatchedKey& watched, const std::string& value) {
+    const std::string source = source_of(watched);
     std::string hash = content_hash(value);
     if (!watched.always && hash == watched.delivered) return {};
     auto bundle = KUDO_TRY(split_bundle(value).in(source));
@@ -207,7 +246,7 @@ Result<void> NatsSource::read_key(NatsBucket& bucket, WatchedKey& watched) {
 
 void NatsSource::store_report() {
     auto stored = open_bucket(hosts_, hosts_bucket(options_.fleet));
-    if (stored) stored = hosts_->put(host_key(options_.host), report_);
+    if (stored) stored = hosts_->put(host_key(options_.host, about_.identity), report_);
     if (!stored) {
         next_report_ = after_failure(report_failures_);
         call([&] { report_problem_ = stored.error().message; });
@@ -216,8 +255,36 @@ void NatsSource::store_report() {
     }
     report_failures_ = 0;
     call([&] { report_problem_.clear(); });
+    const bool first = stored_report_.empty();
     stored_report_ = report_;
     next_report_ = never;
+    if (!first) return;
+    if (const auto looked = look_at_namesakes(); !looked) leave_if_lost(looked.error());
+}
+
+Result<void> NatsSource::look_at_namesakes() {
+    constexpr std::size_t max_namesakes = 16;
+    if (about_.identity.empty()) return {};
+    KUDO_TRY(open_bucket(hosts_, hosts_bucket(options_.fleet)));
+    const auto keys = KUDO_TRY(hosts_->keys(host_key(options_.host, "*"), max_namesakes));
+    std::string clash;
+    for (const std::string& key : keys) {
+        if (stop_.stop_requested()) return fail("ending");
+        const auto entry = KUDO_TRY(hosts_->read(key));
+        if (!entry) continue;
+        const auto other = parse_host_report(entry->value, key);
+        if (!other || other->host != options_.host || other->identity == about_.identity) continue;
+        if (!about_.machine.empty() && other->machine == about_.machine && other->time <= about_.booted) {
+            KUDO_TRY(hosts_->erase(key));
+            continue;
+        }
+        if (std::chrono::system_clock::now() - entry->created < namesake_silent)
+            clash = fmt::format("another machine reports as host {} too ({}, this one is {}): give each a name of its "
+                                "own (--host), and a cloned disk a machine-id of its own",
+                                options_.host, other->identity, about_.identity);
+    }
+    call([&] { clash_ = clash; });
+    return {};
 }
 
 Result<void> NatsSource::check_report() {
@@ -225,8 +292,8 @@ Result<void> NatsSource::check_report() {
     auto opened = open_bucket(hosts_, hosts_bucket(options_.fleet));
     if (!opened && opened.error().kind != ErrorKind::NotEnabled) return opened;
     std::optional<NatsEntry> entry;
-    if (opened) entry = KUDO_TRY(hosts_->read(host_key(options_.host)));
-    if (entry && entry->value == stored_report_) return {};
+    if (opened) entry = KUDO_TRY(hosts_->read(host_key(options_.host, about_.identity)));
+    if (entry && entry->value == stored_report_) return look_at_namesakes();
     stored_report_.clear();
     if (next_report_ == never) next_report_ = Clock::now(); // else it waits after a failure
     return {};

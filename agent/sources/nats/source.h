@@ -2,8 +2,8 @@
 // A fleet's message server as a source of range maps and key sets, and where the host reports.
 // Invariant: the server only notifies, and is not trusted: a notification makes us read, what is read is only
 // delivered, and whatever happens to server, network, store or credentials, everything is read again at least every
-// `read_again`. The thread alone uses the connection; what fails is tried again, after a wait of at most
-// max_reconnect_wait.
+// `read_again`. A notification that carries the document saves the reading, and is no more trusted. The thread alone
+// uses the connection; what fails is tried again, after a wait of at most max_reconnect_wait.
 #pragma once
 
 #include <array>
@@ -36,10 +36,11 @@ public:
 private:
     // What others ask of the thread.
     struct Calls {
-        bool closed = false;  // the connection is lost
-        bool read = false;    // everything, and deliver it whether or not it is new
-        bool report = false;  // there is a new one
-        bool message = false; // a notification
+        bool closed = false;                  // the connection is lost
+        bool read = false;                    // everything, and deliver it whether or not it is new
+        bool report = false;                  // there is a new one
+        bool message = false;                 // a notification without the document
+        std::array<std::string, 2> documents; // those that notifications carried, by the number of the key
     };
 
     // A key that is delivered, and what was delivered last.
@@ -59,12 +60,17 @@ private:
     void drop(const std::string& problem);
     void check_health();
     void read_everything();
+    void on_event(const NatsEvent& event);
     void read_notified();
     void store_report();
     // Looks it up if that is not done yet.
     Result<void> open_bucket(std::optional<NatsBucket>& bucket, const std::string& name);
     Result<void> read_keys();
     Result<void> read_key(NatsBucket& bucket, WatchedKey& watched);
+    [[nodiscard]] std::string source_of(const WatchedKey& watched) const;
+    Result<void> deliver_value(WatchedKey& watched, const std::string& value);
+    // Those that this machine left before it was booted; and whether another machine has this name.
+    Result<void> look_at_namesakes();
     Result<void> check_report();
     // The connection may still be good: a bucket that is missing is no reason to leave.
     void leave_if_lost(const Error& error);
@@ -75,14 +81,19 @@ private:
 
     Calls calls_;                // guarded by mutex_
     std::string new_report_;     // guarded by mutex_
+    HostReport new_about_;       // guarded by mutex_; whose report that is
     std::string report_problem_; // guarded by mutex_
+    std::string clash_;          // guarded by mutex_; another machine has this name
 
     // The thread's own from here on.
     std::stop_token stop_; // then nothing new is asked of the server
     std::optional<NatsConnection> connection_;
     std::optional<NatsBucket> maps_, hosts_; // of the connection; looked up again after every failure and re-read
     std::array<WatchedKey, 2> keys_;
+    HostReport about_;
     std::string report_, stored_report_;
+    bool must_read_ = false;               // for a notification that carried nothing
+    std::array<std::string, 2> documents_; // carried by notifications
     unsigned connect_failures_ = 0, read_failures_ = 0, report_failures_ = 0;
     TimePoint next_connect_ = never, next_check_ = never, next_read_ = never, next_notified_read_ = never;
     TimePoint next_report_ = never;

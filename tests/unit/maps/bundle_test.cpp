@@ -28,9 +28,9 @@ TEST(Bundle, GetsTheNewlineThatItsSignaturesLack) {
     EXPECT_EQ(join({"a", "{}"}).value(), "a\n\n{}");
 }
 
-TEST(Bundle, IsNotJoinedFromSignaturesThatWouldEndEarly) {
-    EXPECT_FALSE(join({signature + "\n" + signature, "{}"}));
-    EXPECT_FALSE(join({"\n" + signature, "{}"}));
+TEST(Bundle, LosesEmptyLinesOfItsSignaturesWhichWouldEndThemEarly) {
+    EXPECT_EQ(join({signature + "\n\r\n" + signature, "{}"}).value(), signature + signature + "\n{}");
+    EXPECT_EQ(join({"\n" + signature + "\n", "\n{}\n"}).value(), signature + "\n\n{}\n");
 }
 
 TEST(Bundle, WithoutAnEmptyLineIsRefused) {

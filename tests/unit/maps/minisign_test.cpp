@@ -198,6 +198,19 @@ TEST_F(Minisign, LineEndsOfWindowsAreTakenAsTheProgramTakesThem) {
     EXPECT_FALSE(holds(replaced(signature, "\r\n", "\r\r\n"), key, document));
 }
 
+TEST_F(Minisign, EmptyLinesBehindASignatureAreTakenAsTheProgramTakesThem) {
+    for (const char* more : {"\n", "\r\n", "\n\n\r\n"}) {
+        EXPECT_TRUE(accepts(sign(document) + more, key, document));
+        EXPECT_TRUE(holds(sign(document) + more, key, document));
+        EXPECT_TRUE(holds(sign(document) + more + sign(document), key, document)) << "concatenated";
+    }
+    EXPECT_FALSE(holds("\n" + sign(document), key, document)) << "nor does the program";
+}
+
+TEST_F(Minisign, TheCommentThatRsign2WritesForAHashedDocumentIsTaken) {
+    EXPECT_TRUE(holds(sign(document, {"-t", "timestamp:1633700835\tfile:map.json\tprehashed"}), key, document));
+}
+
 TEST_F(Minisign, LegacySignatureIsRefusedAndSaysWhatToDo) {
     EXPECT_EQ(error_of(sign(document, {"-l"})),
               "x.minisig: line 2: a legacy signature, of the document and not of its hash; sign without -l");

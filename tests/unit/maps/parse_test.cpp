@@ -95,8 +95,8 @@ TEST(Parse, BrokenDocumentIsRefusedWithThePlaceAndTheReason) {
         {"\"services\"", "\"audience\": \"\", \"services\"", "x.json: audience: \"\" is not an audience"},
         {"\"services\"", "\"audience\": null, \"services\"", "x.json: audience: must be a string, is null"},
         {"\"services\"", "\"overrides\": [\"shrinks\"], \"services\"",
-         "x.json: overrides[0]: \"shrinks\" is not a guard; expected wide-prefix, special-address, own-address or "
-         "shrink"},
+         "x.json: overrides[0]: \"shrinks\" is not a guard; expected wide-prefix, special-address, own-address, "
+         "shrink or serial-leap"},
         {"\"services\"", "\"overrides\": [\"shrink\", \"shrink\"], \"services\"",
          "x.json: overrides[1]: \"shrink\" is a duplicate; it is at overrides[0]"},
         {"\"services\"", "\"overrides\": \"shrink\", \"services\"",
