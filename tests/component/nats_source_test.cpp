@@ -9,6 +9,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include <nats/nats.h>
+
 #include "agent/fleet/layout.h"
 #include "agent/sources/nats/connection.h"
 #include "maps/trust/bundle.h"
@@ -146,6 +148,70 @@ TEST_F(NatsSourceTest, StoresTheLatestReport) {
     EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 20s));
 }
 
+TEST_F(NatsSourceTest, ANotificationCarriesTheDocument) {
+    start();
+    make_buckets(operator_);
+    agent_.read_again = 1h;
+    NatsAgent agent(agent_);
+    ASSERT_NE(problem(agent), "") << "nothing is published, so it was read";
+    delete_buckets(operator_); // whoever would read finds nothing
+    natsConnection* connection = nullptr;
+    ASSERT_EQ(natsConnection_ConnectTo(&connection, server_.url().c_str()), NATS_OK);
+    const std::string subject = notification_subject(maps_bucket(agent_.fleet), ring_map_key(agent_.ring));
+    ASSERT_EQ(natsConnection_PublishString(connection, subject.c_str(), "signature\n\none"), NATS_OK);
+    natsConnection_Flush(connection);
+    natsConnection_Destroy(connection);
+    EXPECT_TRUE(agent.serve_until_delivered("one"));
+}
+
+TEST_F(NatsSourceTest, TwoMachinesOfOneNameAreTwoReportsAndBothSayIt) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    for (int round = 0; round < 10; ++round) {
+        const std::string number = std::to_string(round);
+        NatsAgent first(agent_), second(agent_);
+        first.report(7, {"aa" + number, "a1" + number}, health_degraded);
+        first.serve_until_delivered("one");
+        const auto rows = [&] {
+            std::vector<std::string> healths;
+            auto connection = NatsConnection::open(operator_);
+            auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
+            for (const std::string& identity : {"a1" + number, "b1" + number})
+                if (const auto entry = bucket->read(host_key("web-1", identity)); entry && *entry)
+                    healths.push_back(parse_host_report((*entry)->value, "").value().health);
+            return healths;
+        };
+        first.serve_until([&] { return rows().size() == 1; }, 20s);
+        second.report(7, {"bb" + number, "b1" + number});
+        second.serve_until([&] { return rows().size() == 2; }, 20s);
+        EXPECT_EQ(rows(), (std::vector<std::string>{"degraded", "healthy"}));
+        second.serve_until([&] { return !second.source.health().problem.empty(); }, 20s);
+        EXPECT_NE(second.source.health().problem.find("another machine reports as host web-1 too"), std::string::npos)
+            << second.source.health().problem;
+    }
+}
+
+TEST_F(NatsSourceTest, AMachineRemovesWhatItReportedBeforeItWasBootedAgain) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    auto connection = NatsConnection::open(operator_);
+    auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
+    HostReport before;
+    before.host = "web-1";
+    before.fleet = "acme";
+    before.ring = "canary";
+    before.health = health_good;
+    before.machine = "aa";
+    before.identity = "a1";
+    ASSERT_TRUE(bucket->put(host_key("web-1", "a1"), to_json(before)));
+    NatsAgent agent(agent_);
+    agent.report(7, {"aa", "a2"});
+    EXPECT_TRUE(agent.serve_until([&] { return !bucket->read(host_key("web-1", "a1")).value(); }, 20s));
+    EXPECT_TRUE(bucket->read(host_key("web-1", "a2")).value());
+}
+
 TEST_F(NatsSourceTest, EndsInTimeWhileTheServerIsSilent) {
     start();
     make_buckets(operator_);
@@ -236,19 +302,21 @@ TEST_F(NatsSourceTest, NeedsNoMoreRightsThanDocumented) {
             publish: { allow: [
                 "$JS.API.STREAM.INFO.KV_kudo-acme-maps", "$JS.API.STREAM.INFO.KV_kudo-acme-hosts",
                 "$JS.API.DIRECT.GET.KV_kudo-acme-maps.$KV.kudo-acme-maps.ring.canary.*",
-                "$JS.API.DIRECT.GET.KV_kudo-acme-hosts.$KV.kudo-acme-hosts.host.web-1",
-                "$KV.kudo-acme-hosts.host.web-1" ] },
+                "$JS.API.DIRECT.GET.KV_kudo-acme-hosts.$KV.kudo-acme-hosts.host.web-1.*",
+                "$KV.kudo-acme-hosts.host.web-1.*" ] },
             subscribe: { allow: [ "_INBOX.>", "kudo-acme-maps-doorbell.ring.canary.*" ] } } } ] })");
     operator_.credentials = server_.folder().write("op", "op:o\n");
     agent_.credentials = server_.folder().write("host", "web-1:h\n");
     make_buckets(operator_);
     put_document(operator_, "one");
     NatsAgent agent(agent_);
-    agent.report(7);
+    agent.report(7, {"aa", "a1"});
     ASSERT_TRUE(agent.serve_until_delivered("one")) << agent.source.health().problem;
     put_document(operator_, "two");
     EXPECT_TRUE(agent.serve_until_delivered("two"));
-    EXPECT_TRUE(agent.serve_until([&] { return !stored_report(operator_).empty(); }, 20s));
+    auto connection = NatsConnection::open(operator_);
+    auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
+    EXPECT_TRUE(agent.serve_until([&] { return bucket->read(host_key("web-1", "a1")).value().has_value(); }, 20s));
     EXPECT_TRUE(agent.serve_until([&] { return agent.source.health().problem.empty(); }, 20s));
     EXPECT_THROW(put_document(agent_, "three"), std::runtime_error) << "a host publishes to its ring";
     EXPECT_EQ(server_.log().find("Violation - User \"web-1\", Subject \"$JS"), std::string::npos) << server_.log();

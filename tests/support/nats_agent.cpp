@@ -9,6 +9,7 @@
 
 #include "agent/fleet/layout.h"
 #include "agent/sources/nats/connection.h"
+#include "agent/system/uptime.h"
 #include "maps/trust/bundle.h"
 
 namespace kudo::test {
@@ -69,13 +70,17 @@ std::vector<std::string> NatsAgent::documents() const {
     return documents;
 }
 
-void NatsAgent::report(uint64_t serial) {
+void NatsAgent::report(uint64_t serial, const Machine& machine, std::string_view health) {
     HostReport report;
     report.host = "web-1";
     report.fleet = "acme";
     report.ring = "canary";
     report.serial = serial;
-    report.health = health_good;
+    report.health = health;
+    report.machine = machine.id;
+    report.identity = machine.identity;
+    report.time = wall_time();
+    report.booted = report.time - std::chrono::seconds(60);
     source.report(report);
 }
 

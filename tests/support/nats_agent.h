@@ -31,7 +31,8 @@ public:
                                std::chrono::milliseconds timeout = std::chrono::seconds(20));
     [[nodiscard]] std::vector<std::string> documents() const;
     // A healthy report of this host.
-    void report(uint64_t serial);
+    // Of this machine and in this health, if they are given.
+    void report(uint64_t serial, const Machine& machine = {}, std::string_view health = health_good);
 };
 
 // What an operator does; each opens a connection of its own, and throws if it fails.

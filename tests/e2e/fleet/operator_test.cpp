@@ -96,12 +96,12 @@ protected:
         report.serial = serial;
         report.health = health_good;
         change(report);
-        put_host(host, to_json(report));
+        put_host(host, to_json(report), report.identity);
     }
-    void put_host(const std::string& host, const std::string& text) const {
+    void put_host(const std::string& host, const std::string& text, const std::string& identity = "") const {
         auto connection = NatsConnection::open(options_);
         auto bucket = connection->make_bucket(hosts_bucket("acme"), 1);
-        ASSERT_TRUE(bucket->put(host_key(host), text));
+        ASSERT_TRUE(bucket->put(host_key(host, identity), text));
     }
 
     NatsServer server_;
@@ -267,6 +267,49 @@ TEST_F(Fleet, PromoteRefusesARingThatIsNotWell) {
     put_host("late-2x", "{");
     refused("1 host unknown");
     EXPECT_EQ(promote({"--require", "66%"}).status, 0);
+}
+
+// A report of one of several machines; `hour`: when it was booted, and it reports half an hour later.
+std::function<void(HostReport&)> of_machine(const std::string& machine, const std::string& identity, int hour,
+                                            std::string_view health = health_good) {
+    return [=](HostReport& report) {
+        report.machine = machine;
+        report.identity = identity;
+        report.booted = parse_rfc3339("2022-04-01T00:00:00Z").value() + std::chrono::hours(hour);
+        report.time = report.booted + std::chrono::minutes(30);
+        report.health = health;
+    };
+}
+
+TEST_F(Fleet, TwoMachinesOfOneNameAreAClashThatHoldsPromotion) {
+    ASSERT_EQ(publish(document("map.json", map_text(10))).status, 0);
+    put_report("web-1", 10, of_machine("aa", "a1", 1));
+    put_report("web-1", 10, of_machine("bb", "b1", 1));
+    const Outcome outcome = promote({"--require", "50%"});
+    EXPECT_EQ(outcome.status, 4) << outcome.out;
+    EXPECT_NE(outcome.out.find("2 of 2 machines report under a name that another one has too"), std::string::npos)
+        << outcome.out;
+    EXPECT_EQ(status().at("rings").at(0).at("clashing"), 2);
+    EXPECT_NE(fleet({"status"}).out.find("machine a1 is one of 2 that report under this name"), std::string::npos);
+}
+
+TEST_F(Fleet, AHostThatWasBootedAgainIsNoClash) {
+    ASSERT_EQ(publish(document("map.json", map_text(10))).status, 0);
+    put_report("web-1", 9);
+    put_report("web-1", 9, of_machine("aa", "a1", 1, health_degraded));
+    put_report("web-1", 10, of_machine("aa", "a2", 2));
+    EXPECT_EQ(promote().status, 0) << promote().out;
+    EXPECT_EQ(status().at("hosts"), 1);
+}
+
+TEST_F(Fleet, ClonesOfOneMachineThatRunAtTheSameTimeAreAClash) {
+    ASSERT_EQ(publish(document("map.json", map_text(10))).status, 0);
+    put_report("web-1", 10, of_machine("aa", "a1", 1));
+    put_report("web-1", 10, [](HostReport& report) {
+        of_machine("aa", "a2", 1)(report);
+        report.booted += std::chrono::minutes(10); // before the other's last report
+    });
+    EXPECT_EQ(promote().status, 4);
 }
 
 TEST_F(Fleet, PromoteRefusesWhenSilentHostsMakeItImpossibleToKnow) {
