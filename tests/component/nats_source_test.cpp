@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 
 #include <nats/nats.h>
 
@@ -146,6 +147,67 @@ TEST_F(NatsSourceTest, StoresTheLatestReport) {
         return report ? report->serial : 0;
     };
     EXPECT_TRUE(agent.serve_until([&] { return stored() == 100; }, 20s));
+}
+
+int64_t replicas_of(const std::string& url, const std::string& stream) {
+    natsConnection* connection = nullptr;
+    jsCtx* jetstream = nullptr;
+    jsStreamInfo* info = nullptr;
+    int64_t replicas = 0;
+    if (natsConnection_ConnectTo(&connection, url.c_str()) == NATS_OK &&
+        natsConnection_JetStream(&jetstream, connection, nullptr) == NATS_OK &&
+        js_GetStreamInfo(&info, jetstream, stream.c_str(), nullptr, nullptr) == NATS_OK)
+        replicas = info->Config->Replicas;
+    jsStreamInfo_Destroy(info);
+    jsCtx_Destroy(jetstream);
+    natsConnection_Destroy(connection);
+    return replicas;
+}
+
+TEST(NatsCluster, BucketsHaveThreeReplicasAndThoseThatHadFewerAreRaised) {
+    std::vector<std::unique_ptr<NatsServer>> servers;
+    std::string routes;
+    std::vector<std::string> ports;
+    for (int i = 0; i < 3; ++i) {
+        servers.push_back(std::make_unique<NatsServer>());
+        ports.push_back(std::to_string(free_port()));
+        routes += (i == 0 ? "" : ", ") + ("\"nats://127.0.0.1:" + ports.back() + "\"");
+    }
+    for (std::size_t i = 0; i < 3; ++i) {
+        servers[i]->configure("server_name: s" + std::to_string(i) + "\ncluster { name: c, listen: \"127.0.0.1:" +
+                              ports[i] + "\", routes: [" + routes + "] }");
+        servers[i]->start();
+    }
+    NatsOptions options = quick_nats_options(servers[0]->url());
+    options.answer_wait = options.connect_wait = 10s;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (std::chrono::steady_clock::now() < deadline) { // until the cluster has a leader and three members
+        auto connection = NatsConnection::open(options);
+        if (connection && connection->make_bucket(maps_bucket("acme"), maps_history) &&
+            replicas_of(options.url, "KV_kudo-acme-maps") == 3)
+            break;
+        std::this_thread::sleep_for(500ms);
+    }
+    EXPECT_EQ(replicas_of(options.url, "KV_kudo-acme-maps"), 3);
+
+    natsConnection* raw = nullptr;
+    jsCtx* jetstream = nullptr;
+    kvStore* store = nullptr;
+    ASSERT_EQ(natsConnection_ConnectTo(&raw, options.url.c_str()), NATS_OK);
+    ASSERT_EQ(natsConnection_JetStream(&jetstream, raw, nullptr), NATS_OK);
+    kvConfig config;
+    kvConfig_Init(&config);
+    config.Bucket = "kudo-acme-hosts";
+    ASSERT_EQ(js_CreateKeyValue(&store, jetstream, &config), NATS_OK);
+    kvStore_Destroy(store);
+    jsCtx_Destroy(jetstream);
+    natsConnection_Destroy(raw);
+    ASSERT_EQ(replicas_of(options.url, "KV_kudo-acme-hosts"), 1);
+    auto connection = NatsConnection::open(options);
+    const auto hosts = connection->make_bucket(hosts_bucket("acme"), 1);
+    ASSERT_TRUE(hosts) << hosts.error().message;
+    EXPECT_NE(hosts->note.find("raised from 1 to 3 replicas"), std::string::npos) << hosts->note;
+    EXPECT_EQ(replicas_of(options.url, "KV_kudo-acme-hosts"), 3);
 }
 
 TEST_F(NatsSourceTest, ANotificationCarriesTheDocument) {
