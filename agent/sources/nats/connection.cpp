@@ -69,7 +69,7 @@ Result<void> NatsConnection::listen(const std::string& subject) {
                                                        on_message, handles_->callback->closure());
     KUDO_TRY(nats_result(status, handles_->where, "cannot subscribe to " + subject));
     // A message that is dropped is no loss: each only says that there is something to read.
-    natsSubscription_SetPendingLimits(fresh.get(), 4096, 16 * 1024 * 1024);
+    natsSubscription_SetPendingLimits(fresh.get(), 65536, 16 * 1024 * 1024);
     handles_->subscription = std::move(fresh);
     return {};
 }
