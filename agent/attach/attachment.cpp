@@ -83,6 +83,15 @@ std::string why_not_xdp(const Interface& interface, int number) {
     return fmt::format("the driver of {} rejected XDP ({})", interface.name, strerror(number));
 }
 
+// What was asked of programs that were here before is no question to these.
+void forget_runs(const DataPath& data_path, uint32_t interface) {
+    for (uint32_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
+        const uint32_t element = interface % KUDO_INTERFACES * KUDO_DIRECTIONS + direction;
+        const kudo_run none{};
+        bpf_map_update_elem(data_path.maps().runs.get(), &element, &none, BPF_ANY);
+    }
+}
+
 Program counting_ingress(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcIngress : Program::IpTcIngress;
 }
@@ -195,6 +204,7 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
     for (const Slot* slot : unused)
         result.changed |= KUDO_TRY(remove_link(data_path.folder(), interface.index, *slot));
     result.changed |= result.moved;
+    if (result.changed) forget_runs(data_path, interface.index);
     return result;
 }
 

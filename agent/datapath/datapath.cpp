@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cstdarg>
@@ -14,6 +15,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/datapath/pin_folder.h"
+#include "agent/system/memory_cgroup.h"
 #include "bpf/parse.h"
 #include "kudo_bpf.skel.h"
 #include "maps/base/hash.h"
@@ -58,10 +60,27 @@ Result<Skeleton> open_skeleton() {
     return skeleton;
 }
 
+// What keeps maps from being made, which the kernel does not say, and what to do.
+std::string memory_advice(int error) {
+    if (error == ENOMEM) {
+        const auto limit = memory_limit();
+        if (!limit) return "; free memory, or choose a smaller --max-flows";
+        return fmt::format("; this process's memory is limited to {} MiB by {}: raise that (MemoryMax= of a systemd "
+                           "unit), or choose a smaller --max-flows",
+                           limit->bytes >> 20, limit->file.string());
+    }
+    rlimit locked{};
+    if (error == EPERM && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur != RLIM_INFINITY)
+        return fmt::format("; kernels before 5.11 count maps as locked memory, of which this process may have {} KiB "
+                           "(ulimit -l): raise that, or choose a smaller --max-flows",
+                           locked.rlim_cur >> 10);
+    return "";
+}
+
 Result<void> load_skeleton(kudo_bpf& skeleton) {
     if (const int error = kudo_bpf::load(&skeleton); error != 0)
-        return fail(fmt::format("the kernel does not load the BPF object: {}{}{}", strerror(-error),
-                                last_libbpf_warning.empty() ? "" : "; ", last_libbpf_warning),
+        return fail(fmt::format("the kernel does not load the BPF object: {}{}{}{}", strerror(-error),
+                                last_libbpf_warning.empty() ? "" : "; ", last_libbpf_warning, memory_advice(-error)),
                     -error);
     return {};
 }

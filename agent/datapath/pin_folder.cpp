@@ -68,7 +68,46 @@ Result<void> remove_tree(const fs::path& path) {
     return {};
 }
 
-// Folders that a killed command was making or removing. Nothing in them is attached.
+// The parts of a layout's folder that say what is attached, or what is to be restored.
+constexpr const char* attached_parts[] = {"links", "filters", "queues"};
+
+Result<void> move_entries(const fs::path& from, const fs::path& to) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(from, error)) {
+        const fs::path target = to / entry.path().filename();
+        if (fs::exists(fs::symlink_status(target))) continue; // a newer one's has the place
+        if (rename(entry.path().c_str(), target.c_str()) != 0)
+            return fail_errno(entry.path().string() + ": cannot take it over");
+    }
+    return {};
+}
+
+// Moves what is attached, and the programs that it runs, into folders whose names begin so.
+Result<void> move_attached(const fs::path& from, const fs::path& to, const std::string& programs) {
+    for (const char* part : attached_parts) {
+        if (!fs::exists(from / part)) continue;
+        KUDO_TRY(make_pin_folder(to / part));
+        KUDO_TRY(move_entries(from / part, to / part));
+    }
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(from, error)) {
+        const std::string name = entry.path().filename();
+        if (!name.starts_with("programs_")) continue;
+        const fs::path target = to / (programs + name.substr(name.find('_') + 1));
+        KUDO_TRY(make_pin_folder(target));
+        KUDO_TRY(move_entries(entry.path(), target));
+    }
+    return {};
+}
+
+bool anything_attached(const fs::path& folder) {
+    std::error_code error;
+    return std::ranges::any_of(attached_parts, [&](const char* part) {
+        return fs::directory_iterator(folder / part, error) != fs::directory_iterator();
+    });
+}
+
+// Folders that a killed command was making or removing. Call after recover_layout(): nothing in them is attached.
 Result<void> remove_leftovers(const Instance& instance) {
     for (const char* suffix : {"_new", "_old"})
         KUDO_TRY(remove_tree(instance.layout().string() + suffix));
@@ -101,6 +140,7 @@ Result<void> prepare_pin_folder(const Instance& instance) {
     KUDO_TRY(make_pin_folder(instance.pins()));
     if (mounted) KUDO_TRY(make_pin_folder(mount_marker(instance)));
     if (made) KUDO_TRY(make_pin_folder(folder_marker(instance)));
+    KUDO_TRY(recover_layout(instance));
     return remove_leftovers(instance);
 }
 
@@ -166,34 +206,23 @@ Result<void> remove_layout(const fs::path& folder) {
 }
 
 Result<void> adopt_layouts(const Instance& instance, const fs::path& into) {
-    const auto move_all = [](const fs::path& from, const fs::path& to) -> Result<void> {
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(from, error)) {
-            const fs::path target = to / entry.path().filename();
-            if (fs::exists(fs::symlink_status(target))) continue; // a newer one's has the place
-            if (rename(entry.path().c_str(), target.c_str()) != 0)
-                return fail_errno(entry.path().string() + ": cannot take it over");
-        }
-        return {};
-    };
     auto layouts = pinned_layouts(instance);
     std::ranges::reverse(layouts);
-    for (const auto& [folder, version] : layouts) {
-        if (version > KUDO_LAYOUT_VERSION) continue;
-        for (const char* part : {"links", "filters", "queues", "names"}) {
-            if (fs::exists(folder / part)) KUDO_TRY(make_pin_folder(into / part));
-            KUDO_TRY(move_all(folder / part, into / part));
-        }
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(folder, error)) {
-            const std::string name = entry.path().filename();
-            if (!name.starts_with("programs_")) continue;
-            // Not as this build's own, whose programs use other maps.
-            const fs::path taken_over = into / fmt::format("programs_of_v{}_{}", version, name.substr(name.find('_') + 1));
-            KUDO_TRY(make_pin_folder(taken_over));
-            KUDO_TRY(move_all(entry.path(), taken_over));
-        }
-    }
+    for (const auto& [folder, version] : layouts)
+        if (version <= KUDO_LAYOUT_VERSION) // not as this build's own programs, which use other maps
+            KUDO_TRY(move_attached(folder, into, fmt::format("programs_of_v{}_", version)));
+    return {};
+}
+
+Result<void> recover_layout(const Instance& instance) {
+    const fs::path staging = instance.layout().string() + "_new";
+    if (!anything_attached(staging)) return {};
+    // The layouts that it took from, which are there until it has taken all.
+    auto layouts = pinned_layouts(instance);
+    std::erase_if(layouts, [](const PinnedLayout& layout) { return layout.version > KUDO_LAYOUT_VERSION; });
+    if (!layouts.empty()) return move_attached(staging, layouts.back().folder, "programs_");
+    if (rename(staging.c_str(), instance.layout().c_str()) != 0)
+        return fail_errno(staging.string() + ": cannot put the data path in place");
     return {};
 }
 

@@ -27,6 +27,8 @@ Result<void> remove_layout(const std::filesystem::path& folder);
 // Moves what is attached (links, filters, saved qdiscs, the programs that they run) from older or damaged layouts into
 // a new one's folder. An Error leaves each where it is found again.
 Result<void> adopt_layouts(const Instance& instance, const std::filesystem::path& into);
+// After a kill in the middle of that: what was already moved is where it is found again, to be used or restored.
+Result<void> recover_layout(const Instance& instance);
 // One folder in a bpffs, mode 0700, if there is none yet.
 Result<void> make_pin_folder(const std::filesystem::path& path);
 // Is there anything of this instance under its bpffs?

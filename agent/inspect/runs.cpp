@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <optional>
 
 #include <fmt/format.h>
@@ -34,17 +35,17 @@ std::string missed(uint64_t packets, int direction) {
 
 // What a direction's program has missed since it was asked; asks again once it has answered. A question without an
 // answer goes on until there were packets enough, and shows its problem until the program answers.
-std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, uint64_t packets) {
-    const bool known = run.interface == interface && packets >= run.packets; // else another interface was asked here
+std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, const std::function<uint64_t()>& packets) {
+    const uint64_t now = packets();
+    const bool known = run.interface == interface && now >= run.packets; // else another interface was asked here
     if (known && !is_answered(run)) {
-        const uint64_t missed = packets - run.packets;
-        const bool proves = missed >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
-        return proves ? std::optional(missed) : std::nullopt;
+        const bool proves = now - run.packets >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
+        return proves ? std::optional(now - run.packets) : std::nullopt;
     }
-    run.interface = interface;
-    run.asked_at = monotonic_ns();
-    run.packets = packets;
     std::atomic_ref(run.asked).fetch_add(1, std::memory_order_acq_rel);
+    run.packets = packets(); // behind the question: what comes before it answers nothing
+    run.asked_at = monotonic_ns();
+    run.interface = interface;
     return std::nullopt;
 }
 
@@ -53,17 +54,17 @@ std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, uint64_t pa
 Result<std::vector<RunProblem>> check_runs(const DataPath& data_path, std::span<const Interface> interfaces) {
     auto runs = KUDO_TRY(Mapped<kudo_run>::map(data_path.maps().runs.get(), "the run counters"));
     std::vector<RunProblem> problems;
-    for (const Interface& interface : interfaces) {
-        const auto now = read_counters(interface.index);
-        if (!now) continue; // gone, or cannot be told
-        for (const auto& [direction, packets] :
-             {std::pair(int{KUDO_INGRESS}, now->received), {int{KUDO_EGRESS}, now->sent}}) {
+    for (const Interface& interface : interfaces)
+        for (const int direction : {KUDO_INGRESS, KUDO_EGRESS}) {
+            const auto packets = [&]() -> uint64_t {
+                const auto counters = read_counters(interface.index); // of one that is gone: nothing has come
+                return !counters ? 0 : direction == KUDO_INGRESS ? counters->received : counters->sent;
+            };
             const std::size_t element =
                 interface.index % KUDO_INTERFACES * KUDO_DIRECTIONS + static_cast<std::size_t>(direction);
             if (const auto unseen = check_run(runs.elements()[element], interface.index, packets))
                 problems.push_back({interface.index, missed(*unseen, direction)});
         }
-    }
     return problems;
 }
 

@@ -133,6 +133,17 @@ Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent) 
         .in("cannot read the tc filters");
 }
 
+Result<void> add_filter(uint32_t interface, uint32_t parent, const TcFilter& filter) {
+    auto message =
+        KUDO_TRY(new_message(RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, interface, parent, filter.handle));
+    auto* head = static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(message.get())));
+    head->tcm_info = TC_H_MAKE(filter.preference << 16, htons(filter.protocol));
+    if (nla_put_string(message.get(), TCA_KIND, filter.kind.c_str()) < 0 ||
+        nla_put(message.get(), TCA_OPTIONS, static_cast<int>(filter.options.size()), filter.options.data()) < 0)
+        return fail("cannot build a netlink message", ENOMEM);
+    return transact(message.get());
+}
+
 Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& filter) {
     auto message = KUDO_TRY(new_message(RTM_DELTFILTER, NLM_F_ACK, interface, parent, filter.handle));
     auto* head = static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(message.get())));

@@ -47,6 +47,8 @@ struct TcFilter {
 // In the kernel's order, of chain 0, where packets begin. `parent`: of a clsact TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS
 // or _EGRESS).
 Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent);
+// EEXIST where this preference already has one with this handle.
+Result<void> add_filter(uint32_t interface, uint32_t parent, const TcFilter& filter);
 Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& filter);
 // Is any filter attached to this qdisc or class?
 Result<bool> has_filters(uint32_t interface, uint32_t parent);

@@ -7,15 +7,12 @@
 #include <linux/pkt_sched.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <net/if.h>
-#include <netlink/route/act/mirred.h>
-#include <netlink/route/action.h>
-#include <netlink/route/classifier.h>
-#include <netlink/route/cls/u32.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -29,23 +26,24 @@
 namespace kudo {
 namespace {
 
-// Behind all other filters: they see the packets first, and what they decide is final.
-constexpr uint16_t last_priority = 0xfff0;
+// Behind all other filters: they see the packets first, and what they decide is final. The first of these preferences
+// that nobody else has.
+constexpr uint16_t first_preference = 0xfff0, last_preference = 0xffff;
+constexpr uint32_t redirect_handle = 0x80000800; // u32's first rule
+// The redirect's cookie (linux/pkt_cls.h, TCA_ACT_COOKIE), which stays when the device is gone.
+constexpr std::string_view cookie = "kudo-agent";
 constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr std::chrono::milliseconds max_drain{1000};
 
 struct NlLinkFree {
     void operator()(rtnl_link* link) const { rtnl_link_put(link); }
 };
-struct NlFilterFree {
-    void operator()(rtnl_cls* filter) const { rtnl_cls_put(filter); }
-};
 using NlLink = std::unique_ptr<rtnl_link, NlLinkFree>;
-using NlFilter = std::unique_ptr<rtnl_cls, NlFilterFree>;
 
 struct Device {
     uint32_t index = 0; // 0: there is none
     bool up = false;
+    std::string alias{};
 };
 Result<Device> find_ifb(nl_sock* socket, const std::string& name) {
     rtnl_link* raw = nullptr;
@@ -55,8 +53,9 @@ Result<Device> find_ifb(nl_sock* socket, const std::string& name) {
     if (error < 0) return netlink_error(name + ": cannot read the interface", error);
     const char* type = rtnl_link_get_type(link.get());
     if (!type || std::string_view(type) != "ifb") return Device{};
+    const char* alias = rtnl_link_get_ifalias(link.get());
     return Device{static_cast<uint32_t>(rtnl_link_get_ifindex(link.get())),
-                  (rtnl_link_get_flags(link.get()) & IFF_UP) != 0};
+                  (rtnl_link_get_flags(link.get()) & IFF_UP) != 0, alias ? alias : ""};
 }
 
 Result<NlLink> new_link(uint32_t index = 0) {
@@ -73,47 +72,65 @@ Result<void> remove_device(nl_sock* socket, uint32_t index) {
     return {};
 }
 
-NlFilter new_filter(uint32_t interface) {
-    NlFilter filter(rtnl_cls_alloc());
-    if (!filter) return filter;
-    rtnl_tc_set_ifindex(TC_CAST(filter.get()), static_cast<int>(interface));
-    rtnl_tc_set_parent(TC_CAST(filter.get()), clsact_ingress);
-    rtnl_tc_set_kind(TC_CAST(filter.get()), "u32");
-    rtnl_cls_set_prio(filter.get(), last_priority);
-    rtnl_cls_set_protocol(filter.get(), ETH_P_ALL);
-    return filter;
-}
-
 struct Redirect {
-    bool present = false;
-    uint32_t target = 0;
+    TcFilter filter;
+    uint32_t target = 0; // 0: a device that is gone
+    bool has_cookie = false;
 };
-Result<Redirect> read_redirect(nl_sock* socket, uint32_t interface) {
-    nl_cache* raw = nullptr;
-    if (const int error = rtnl_cls_alloc_cache(socket, static_cast<int>(interface), clsact_ingress, &raw); error < 0)
-        return netlink_error("cannot read the tc filters", error);
-    const NlCache filters(raw);
-    Redirect redirect;
-    for (nl_object* object = nl_cache_get_first(filters.get()); object; object = nl_cache_get_next(object)) {
-        auto* filter = reinterpret_cast<rtnl_cls*>(object);
-        const char* kind = rtnl_tc_get_kind(TC_CAST(filter));
-        if (rtnl_cls_get_prio(filter) != last_priority || !kind || std::string_view(kind) != "u32") continue;
-        redirect.present = true;
-        if (rtnl_act* action = rtnl_u32_get_action(filter)) redirect.target = rtnl_mirred_get_ifindex(action);
-    }
-    return redirect;
+std::optional<Redirect> as_redirect(const TcFilter& filter) {
+    if (filter.kind != "u32" || filter.preference < first_preference) return std::nullopt;
+    const auto action = find_attribute(find_attribute(filter.options, TCA_U32_ACT), 1); // the first of them
+    const auto kind = find_attribute(action, TCA_ACT_KIND);
+    if (!std::ranges::equal(kind, std::string_view("mirred\0", 7))) return std::nullopt;
+    const auto mirred = read_attribute<tc_mirred>(find_attribute(action, TCA_ACT_OPTIONS), TCA_MIRRED_PARMS);
+    if (!mirred || mirred->eaction != TCA_EGRESS_REDIR) return std::nullopt;
+    return Redirect{filter, mirred->ifindex, std::ranges::equal(find_attribute(action, TCA_ACT_COOKIE), cookie)};
 }
 
-Result<void> remove_redirect(nl_sock* socket, uint32_t interface) {
-    const NlFilter filter = new_filter(interface);
-    if (!filter) return fail("cannot allocate a filter", ENOMEM);
-    if (const int error = rtnl_cls_delete(socket, filter.get(), 0);
-        error < 0 && error != -NLE_OBJ_NOTFOUND && error != -NLE_NODEV)
-        return netlink_error("cannot remove kudo-agent's tc filter", error);
+// Those to this device, and those with our cookie wherever they lead. Earlier versions gave none: `known` says that one
+// whose device is gone and that is where those put it is ours.
+Result<std::vector<Redirect>> find_redirects(uint32_t interface, uint32_t device, bool known) {
+    std::vector<Redirect> ours;
+    for (const TcFilter& filter : KUDO_TRY(list_filters(interface, clsact_ingress))) {
+        const auto redirect = as_redirect(filter);
+        if (!redirect) continue;
+        const bool lost =
+            known && redirect->target == 0 && filter.preference == first_preference && filter.handle == redirect_handle;
+        if (redirect->has_cookie || (device != 0 && redirect->target == device) || lost) ours.push_back(*redirect);
+    }
+    return ours;
+}
+
+Result<void> remove_redirects(uint32_t interface, const std::vector<Redirect>& redirects) {
+    for (const Redirect& redirect : redirects)
+        KUDO_TRY(remove_filter(interface, clsact_ingress, redirect.filter));
     return {};
 }
 
-Result<void> bring_up(nl_sock* socket, uint32_t index) {
+// u32's options: every packet, to the device.
+std::vector<uint8_t> redirect_options(uint32_t device) {
+    std::vector<uint8_t> match(sizeof(tc_u32_sel) + sizeof(tc_u32_key)); // one key, all zero: no bit has to match
+    auto* selector = reinterpret_cast<tc_u32_sel*>(match.data());
+    selector->flags = TC_U32_TERMINAL;
+    selector->nkeys = 1;
+    tc_mirred mirred{};
+    mirred.action = TC_ACT_STOLEN;
+    mirred.eaction = TCA_EGRESS_REDIR;
+    mirred.ifindex = device;
+    const auto options = Attributes().put(TCA_MIRRED_PARMS, mirred).take();
+    const auto action = Attributes()
+                            .put(TCA_ACT_KIND, "mirred", sizeof "mirred")
+                            .put(TCA_ACT_COOKIE, cookie.data(), cookie.size())
+                            .put(TCA_ACT_OPTIONS, options.data(), options.size())
+                            .take();
+    const auto actions = Attributes().put(1, action.data(), action.size()).take();
+    return Attributes()
+        .put(TCA_U32_SEL, match.data(), match.size())
+        .put(TCA_U32_ACT, actions.data(), actions.size())
+        .take();
+}
+
+Result<void> set_up(nl_sock* socket, uint32_t index, const std::string& alias) {
     const NlLink which = KUDO_TRY(new_link(index));
     // No link-local address on it. A kernel without IPv6 does not know the setting.
     int error = 0;
@@ -121,10 +138,16 @@ Result<void> bring_up(nl_sock* socket, uint32_t index) {
         const NlLink change = KUDO_TRY(new_link());
         if (with_ipv6) rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
         rtnl_link_set_flags(change.get(), IFF_UP);
+        rtnl_link_set_ifalias(change.get(), alias.c_str());
         error = rtnl_link_change(socket, which.get(), change.get(), 0);
         if (error >= 0) return {};
     }
     return netlink_error("cannot bring an IFB device up", error);
+}
+
+// Whose a device is: `ip link` shows it.
+std::string alias_of(uint64_t instance) {
+    return fmt::format("kudo-agent {:016x}", instance);
 }
 
 // What waits in the device goes on to the interface.
@@ -149,16 +172,17 @@ std::string downlink_device_name(uint32_t interface) {
 Result<Downlink> read_downlink(uint32_t interface) {
     auto socket = KUDO_TRY(open_netlink());
     const Device device = KUDO_TRY(find_ifb(socket.get(), downlink_device_name(interface)));
-    const Redirect redirect = KUDO_TRY(read_redirect(socket.get(), interface));
-    return Downlink{device.index, device.up, redirect.present, redirect.target};
+    const auto redirects = KUDO_TRY(find_redirects(interface, device.index, false));
+    return Downlink{device.index, device.up, !redirects.empty(), redirects.empty() ? 0 : redirects.front().target};
 }
 
-Result<uint32_t> ensure_downlink_device(uint32_t interface) {
+Result<uint32_t> ensure_downlink_device(uint32_t interface, uint64_t instance) {
     auto socket = KUDO_TRY(open_netlink());
     const std::string name = downlink_device_name(interface);
     const Device present = KUDO_TRY(find_ifb(socket.get(), name));
     if (present.index != 0) {
-        if (!present.up) KUDO_TRY(bring_up(socket.get(), present.index));
+        if (!present.up || present.alias != alias_of(instance))
+            KUDO_TRY(set_up(socket.get(), present.index, alias_of(instance)));
         return present.index;
     }
 
@@ -181,42 +205,47 @@ Result<uint32_t> ensure_downlink_device(uint32_t interface) {
             KUDO_TRY(remove_device(socket.get(), extra.index));
     const Device made = KUDO_TRY(find_ifb(socket.get(), name));
     if (made.index == 0) return fail(name + ": created, but not found");
-    KUDO_TRY(bring_up(socket.get(), made.index));
+    KUDO_TRY(set_up(socket.get(), made.index, alias_of(instance)));
     return made.index;
 }
 
 Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t interface, uint32_t device) {
     KUDO_TRY(ensure_clsact(folder, {interface, true}));
-    auto socket = KUDO_TRY(open_netlink());
-    auto present = KUDO_TRY(read_redirect(socket.get(), interface));
-    if (present.present && present.target == device) return false;
-    if (present.present)
-        KUDO_TRY(remove_redirect(socket.get(), interface)); // it loses packets, or sends them elsewhere
-    const NlFilter filter = new_filter(interface);
-    rtnl_act* action = rtnl_act_alloc(); // the filter takes it
-    if (!filter || !action) return fail("cannot allocate a filter", ENOMEM);
-    rtnl_tc_set_kind(TC_CAST(action), "mirred");
-    rtnl_mirred_set_action(action, TCA_EGRESS_REDIR);
-    rtnl_mirred_set_policy(action, TC_ACT_STOLEN);
-    rtnl_mirred_set_ifindex(action, device);
-    rtnl_u32_set_handle(filter.get(), 0x800, 0, 0x800);
-    rtnl_u32_add_key_uint32(filter.get(), 0, 0, 0, 0); // every packet
-    rtnl_u32_set_cls_terminal(filter.get());
-    rtnl_u32_add_action(filter.get(), action);
-    const int error = rtnl_cls_add(socket.get(), filter.get(), NLM_F_CREATE | NLM_F_EXCL);
-    rtnl_act_put(action);
-    if (error < 0) return netlink_error("cannot redirect incoming packets (cls_u32, act_mirred)", error);
+    const auto present = KUDO_TRY(find_redirects(interface, device, true));
+    if (present.size() == 1 && present.front().target == device) return false;
+    KUDO_TRY(remove_redirects(interface, present)); // they lose packets, or send them elsewhere
+    const auto filters = KUDO_TRY(list_filters(interface, clsact_ingress));
+    TcFilter filter{.preference = first_preference,
+                    .handle = redirect_handle,
+                    .protocol = ETH_P_ALL,
+                    .kind = "u32",
+                    .options = redirect_options(device)};
+    while (std::ranges::find(filters, filter.preference, &TcFilter::preference) != filters.end())
+        if (filter.preference++ == last_preference)
+            return fail(fmt::format("cannot redirect incoming packets: all tc preferences from {} to {} are taken",
+                                    first_preference, last_preference));
+    KUDO_TRY(
+        add_filter(interface, clsact_ingress, filter).in("cannot redirect incoming packets (cls_u32, act_mirred)"));
     return true;
 }
 
-Result<void> remove_downlink(uint32_t interface, bool known) {
-    auto downlink = KUDO_TRY(read_downlink(interface));
+Result<void> remove_downlink(uint32_t interface) {
     auto socket = KUDO_TRY(open_netlink());
-    if (downlink.redirected && (known || downlink.target == downlink.device || downlink.target == 0)) {
-        KUDO_TRY(remove_redirect(socket.get(), interface));
-        if (downlink.device != 0) drain(downlink.device);
-    }
-    return downlink.device == 0 ? Result<void>{} : remove_device(socket.get(), downlink.device);
+    const Device device = KUDO_TRY(find_ifb(socket.get(), downlink_device_name(interface)));
+    const auto redirects = KUDO_TRY(find_redirects(interface, device.index, true));
+    KUDO_TRY(remove_redirects(interface, redirects));
+    if (device.index == 0) return {};
+    if (!redirects.empty()) drain(device.index);
+    return remove_device(socket.get(), device.index);
+}
+
+Result<bool> remove_orphaned_downlink(uint32_t interface, uint64_t instance) {
+    auto socket = KUDO_TRY(open_netlink());
+    const Device device = KUDO_TRY(find_ifb(socket.get(), downlink_device_name(interface)));
+    if (device.index != 0 && device.alias != alias_of(instance)) return false; // not ours, nor what leads to it
+    if (device.index == 0 && KUDO_TRY(find_redirects(interface, 0, false)).empty()) return false;
+    KUDO_TRY(remove_downlink(interface));
+    return true;
 }
 
 } // namespace kudo

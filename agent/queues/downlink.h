@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shaping of incoming packets: an IFB device (drivers/net/ifb.c), to which a filter behind all others on the
 // interface's ingress redirects every packet, and which returns it to the interface. Invariant: the filter exists only
-// while the device does; without the filter packets take their usual path.
+// while the device does; without the filter packets take their usual path. Whose they are is in the kernel: the
+// device's alias and the filter's cookie.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +25,15 @@ struct Downlink {
 };
 Result<Downlink> read_downlink(uint32_t interface);
 
-// The device's ifindex; created if need be, and brought up. BadInput if the kernel has no such devices.
-Result<uint32_t> ensure_downlink_device(uint32_t interface);
+// The device's ifindex; created if need be, and brought up. `instance`: instance_id(). BadInput if the kernel has no
+// such devices.
+Result<uint32_t> ensure_downlink_device(uint32_t interface, uint64_t instance);
 // `folder`: the data path's. The device must be up. True if it was not redirected there before.
 Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t interface, uint32_t device);
 
-// Removes the filter, drains the queue, removes the device. `known`: both are certainly ours; else a filter is only
-// removed if it redirects to our device, or to one that is gone.
-Result<void> remove_downlink(uint32_t interface, bool known);
+// Removes the filter, drains the queue, removes the device. Call where both are certainly ours.
+Result<void> remove_downlink(uint32_t interface);
+// The same where nothing but the kernel tells whose they are; another's are left. True if there was anything.
+Result<bool> remove_orphaned_downlink(uint32_t interface, uint64_t instance);
 
 } // namespace kudo

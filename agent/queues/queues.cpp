@@ -51,14 +51,15 @@ fs::path downlink_marker(const fs::path& folder, uint32_t interface) {
 Result<bool> remove_our_downlink(const fs::path& folder, uint32_t interface) {
     const fs::path marker = downlink_marker(folder, interface);
     if (!fs::exists(marker)) return false;
-    KUDO_TRY(remove_downlink(interface, true));
+    KUDO_TRY(remove_downlink(interface));
     KUDO_TRY(forget_saved_qdisc(folder, downlink_slot(folder, interface, 0).saved_as));
     if (rmdir(marker.c_str()) != 0) return fail_errno(marker.string());
     return true;
 }
 
 // The qdisc for incoming packets; nothing redirects them to it yet.
-Result<QueueReport> ensure_downlink(const fs::path& folder, const Interface& interface, const QueueSpec& spec) {
+Result<QueueReport> ensure_downlink(const DataPath& data_path, const Interface& interface, const QueueSpec& spec) {
+    const fs::path& folder = data_path.folder();
     QueueReport report = without_downlink(spec);
     if (!shapes_downlink(spec)) {
         report.changed = KUDO_TRY(remove_our_downlink(folder, interface.index));
@@ -66,7 +67,7 @@ Result<QueueReport> ensure_downlink(const fs::path& folder, const Interface& int
     }
     const fs::path marker = downlink_marker(folder, interface.index);
     if (mkdir(marker.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(marker.string());
-    const uint32_t device = KUDO_TRY(ensure_downlink_device(interface.index));
+    const uint32_t device = KUDO_TRY(ensure_downlink_device(interface.index, data_path.instance()));
     report =
         KUDO_TRY(ensure_root(downlink_slot(folder, interface.index, device), downlink_plan(interface, spec), true));
     report.found = "no queue";
@@ -154,7 +155,7 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
         return ensure_root(slot, plan, spec.replace_qdisc);
     });
     ensure(queues.downlink, left_alone.downlink,
-           [&]() -> Result<QueueReport> { return ensure_downlink(folder, interface, spec); });
+           [&]() -> Result<QueueReport> { return ensure_downlink(data_path, interface, spec); });
     queues.uplink.changed |= KUDO_TRY(write_interface(data_path, interface, interface_entry(interface, spec, queues)));
     if (!shapes_downlink(spec) || queues.downlink.problem) return queues;
     // Only now: the programs mark for the queue that packets are redirected to.
@@ -214,9 +215,8 @@ Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
     return removed || restored;
 }
 
-Result<bool> remove_orphaned_queues(uint32_t interface) {
-    const bool downlink = KUDO_TRY(read_downlink(interface)).device != 0;
-    KUDO_TRY(remove_downlink(interface, false));
+Result<bool> remove_orphaned_queues(uint32_t interface, uint64_t instance) {
+    const bool downlink = KUDO_TRY(remove_orphaned_downlink(interface, instance));
     const QdiscTree present = KUDO_TRY(read_qdisc_tree(interface));
     if (!present.root() || present.root()->handle != queue_handle) return downlink;
     KUDO_TRY(remove_root_qdisc(interface));

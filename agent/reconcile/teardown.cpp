@@ -66,6 +66,7 @@ Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t in
 
 Removed teardown(const Instance& instance) {
     Removed removed;
+    if (auto recovered = recover_layout(instance); !recovered) removed.left.push_back(recovered.error().message);
     for (const auto& [folder, version] : pinned_layouts(instance)) {
         removed.any = true;
         bool whole = true;
@@ -99,7 +100,7 @@ Removed remove_orphans(const Instance& instance, bool queues) {
             removed.left.push_back(fmt::format("{}: {}", interface.name, done.error().message));
     };
     for (const Interface& interface : *interfaces) {
-        if (queues) note(interface, remove_orphaned_queues(interface.index));
+        if (queues) note(interface, remove_orphaned_queues(interface.index, number));
         for (const bool ingress : {true, false})
             note(interface, clsact_remove_orphans({interface.index, ingress}, filter_handle(number)));
         if (knows_links) continue;

@@ -28,7 +28,7 @@ TEST_F(FleetUnit, MapsArriveOverNatsAndHttpsUnderItsRestrictions) {
     const ServerProcess nginx({nginx_program, "-e", folder / "error.log", "-p", folder, "-c", folder / "nginx.conf"});
     ASSERT_TRUE(listens(port, nginx));
 
-    ASSERT_NO_FATAL_FAILURE(publish_map(2100000001, "3.123.12.128/28"));
+    ASSERT_NO_FATAL_FAILURE(publish_map(2022050001, "3.123.12.128/28"));
     auto arguments = service_arguments();
     arguments.insert(arguments.end(), {"--https", fmt::format("https://127.0.0.1:{}/map.json", port), "--https-ca",
                                        authority.certificate()});
@@ -40,11 +40,11 @@ TEST_F(FleetUnit, MapsArriveOverNatsAndHttpsUnderItsRestrictions) {
     if (const Outcome tried = run_program(nothing); tried.status != 0)
         GTEST_SKIP() << "the unit's restrictions cannot be had here: " << tried.err;
     RunningService service(*test_, arguments, {}, as_unit);
-    EXPECT_TRUE(comes_to(2100000001)) << service.log();
-    const std::string file = signed_file("new.json", fleet_map_text(2100000002, "3.123.12.128/28"));
+    EXPECT_TRUE(comes_to(2022050001)) << service.log();
+    const std::string file = signed_file("new.json", fleet_map_text(2022050002, "3.123.12.128/28"));
     for (const char* suffix : {".minisig", ""})
         std::filesystem::copy_file(file + suffix, folder / ("www/map.json" + std::string(suffix)));
-    EXPECT_TRUE(comes_to(2100000002)) << service.log();
+    EXPECT_TRUE(comes_to(2022050002)) << service.log();
 }
 
 } // namespace

@@ -295,6 +295,71 @@ TEST_F(Queues, ADownlinkDeviceThatIsGoneOrDownIsSeenAndMendedAndNeverOutlivesDis
     EXPECT_EQ(picture(), before);
 }
 
+TEST_F(Queues, AnothersFilterAtTheRedirectsPreferenceStays) {
+    const std::vector<std::string> filters = {"tc", "filter", "show", "dev", "eth0", "ingress"};
+    const auto add = [&](std::vector<std::string> what) {
+        std::vector<std::string> argv = {"tc",   "filter",     "add",        "dev", "eth0", "ingress",
+                                         "pref", "65520",      "protocol",   "all", "u32",  "match",
+                                         "u32",  "0x7f000001", "0xffffffff", "at",  "16"};
+        argv.insert(argv.end(), what.begin(), what.end());
+        test_->in_host(argv);
+    };
+    const std::vector<std::string> enable = {"enable", "--region", "ca", "--downlink", "20mbit"};
+    test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
+    add({"action", "mirred", "egress", "redirect", "dev", "lo"});
+    const std::string before = test_->in_host(filters);
+    ASSERT_EQ(test_->agent(enable).status, 0);
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    EXPECT_NE(test_->in_host(filters).find("(Egress Redirect to device lo)"), std::string::npos);
+    test_->in_host({"ping", "-c", "2", "-i", "0.1", "-W", "1", "10.77.0.1"});
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_EQ(test_->in_host(filters), before);
+
+    // Another's that comes to ours later, at the same preference, is neither taken for ours nor removed with it.
+    test_->in_host({"tc", "filter", "del", "dev", "eth0", "ingress"});
+    ASSERT_EQ(test_->agent(enable).status, 0);
+    add({"action", "mirred", "egress", "mirror", "dev", "lo"});
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    EXPECT_NE(test_->agent(enable).out.find("nothing changed"), std::string::npos);
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_NE(test_->in_host(filters).find("(Egress Mirror to device lo)"), std::string::npos);
+    EXPECT_EQ(test_->in_host(filters).find("kudo"), std::string::npos);
+}
+
+TEST_F(Queues, AnothersDeadRedirectIsNotOurs) {
+    const std::vector<std::string> filters = {"tc", "filter", "show", "dev", "eth0", "ingress"};
+    test_->in_host({"ip", "link", "add", "gone0", "type", "ifb"});
+    test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
+    test_->in_host({"tc",    "filter",   "add",    "dev",    "eth0",     "ingress", "pref",
+                    "65521", "protocol", "all",    "u32",    "match",    "u32",     "0",
+                    "0",     "action",   "mirred", "egress", "redirect", "dev",     "gone0"});
+    test_->in_host({"ip", "link", "del", "gone0"});
+    const std::string before = test_->in_host(filters);
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--downlink", "20mbit"}).status, 0);
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_EQ(test_->in_host(filters), before);
+}
+
+TEST_F(Queues, TheDownlinksDeviceSaysWhoseItIs) {
+    const std::string ifb = "kudo-ifb2"; // the first interface of the namespace but lo
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--downlink", "20mbit"}).status, 0);
+    EXPECT_NE(test_->in_host({"ip", "link", "show", ifb}).find("alias kudo-agent "), std::string::npos);
+    // What is lost of it is found again by that; one of another's that has the name is not.
+    std::filesystem::remove_all(test_->instance.pins());
+    test_->in_host({"ip", "link", "set", ifb, "alias", "somebody's"});
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_NE(test_->in_host({"ip", "link", "show"}).find(ifb), std::string::npos);
+}
+
+TEST_F(Queues, ARedirectWithoutPinsAndDeviceLosesNoPacketsAfterDisable) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--downlink", "20mbit"}).status, 0);
+    std::filesystem::remove_all(test_->instance.pins());
+    test_->in_host({"ip", "link", "del", "kudo-ifb2"});
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    test_->in_host({"ping", "-c", "2", "-i", "0.1", "-W", "1", "10.77.0.1"});
+    EXPECT_EQ(test_->in_host({"tc", "filter", "show", "dev", "eth0", "ingress"}), "");
+}
+
 TEST_F(Queues, ATightTokenBucketStillPassesWholeFramesWhenItComesBack) {
     ASSERT_TRUE(make({{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "tbf", "rate", "20mbit", "burst", "1514",
                        "latency", "50ms"}}));

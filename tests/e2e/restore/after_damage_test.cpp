@@ -237,6 +237,36 @@ TEST_F(RestoreAfterDamage, DisableRemovesARangeMapThatNothingNames) {
     expect_disable_leaves_nothing();
 }
 
+// R3: as an `enable` leaves it that is killed while it takes over what a damaged or older data path has attached.
+TEST_F(RestoreAfterDamage, AKillWhileALayoutIsTakenOverForgetsNoQueue) {
+    namespace fs = std::filesystem;
+    test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "pfifo", "limit", "77"});
+    before_ = picture();
+    const fs::path layout = test_->instance.layout(), staging = layout.string() + "_new";
+    const std::vector<std::string> options = {"--uplink", "20mbit", "--replace-qdisc", "--tc-hook", "clsact"};
+    for (const bool all_is_moved : {false, true})
+        for (const bool enabled_again : {false, true}) {
+            enable(options);
+            if (all_is_moved) {
+                fs::rename(layout, staging);
+            } else {
+                fs::create_directory(staging);
+                for (const char* part : {"queues", "filters"}) {
+                    fs::create_directory(staging / part);
+                    for (const auto& entry : fs::directory_iterator(layout / part))
+                        fs::rename(entry.path(), staging / part / entry.path().filename());
+                }
+            }
+            if (enabled_again) {
+                enable(options);
+                EXPECT_EQ(our_filters(), 1);
+                EXPECT_EQ(test_->agent({"status"}).status, 0);
+            }
+            expect_disable_leaves_nothing();
+            EXPECT_EQ(picture(), before_) << all_is_moved << enabled_again;
+        }
+}
+
 TEST_F(RestoreAfterDamage, InstancesSideBySideDoNotDisturbEachOther) {
     auto second = TestHost::build();
     ASSERT_TRUE(second) << second.error().message;

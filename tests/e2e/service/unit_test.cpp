@@ -82,7 +82,7 @@ protected:
     }
     // Signed by the one key.
     void drop_map() const {
-        const std::string file = test_->write_file("new.json", R"({"format": "kudo-range-map/1", "serial": 2100000002,
+        const std::string file = test_->write_file("new.json", R"({"format": "kudo-range-map/1", "serial": 2022050002,
  "issued": "2022-03-01T00:00:00Z", "effective": "2022-03-01T00:00:00Z", "expires": null, "overrides": ["shrink"],
  "services": [{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"],
  "ipv4": ["3.123.12.128/28"]}]})");
@@ -91,7 +91,7 @@ protected:
             std::filesystem::copy_file(file + suffix, test_->folder + "/drop/new.json" + suffix);
     }
     [[nodiscard]] bool has_taken_the_map() const {
-        return eventually([&] { return test_->status().at("map").at("serial") == 2100000002; });
+        return eventually([&] { return test_->status().at("map").at("serial") == 2022050002; });
     }
     [[nodiscard]] bool is_healthy() const { return test_->agent({"status"}).status == 0; }
     std::optional<MinisignKey> key_;
