@@ -14,6 +14,7 @@
 
 #include "agent/attach/in_kernel.h"
 #include "agent/datapath/bpf_object.h"
+#include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interface_number.h"
 #include "agent/netlink/tc_object.h"
 
@@ -24,6 +25,9 @@ namespace {
 // Priorities (tc's preferences) are tried from the first.
 constexpr uint32_t first_priority = 1, last_priority = 8;
 // The handle's upper half, "KU"; earlier versions had "KUDO" for every instance.
+// An empty chain on a clsact's ingress side says that kudo-agent made it, whatever becomes of the pins.
+constexpr uint32_t clsact_chain = 0x04b5544f;
+constexpr uint32_t ingress_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr uint32_t handle_mask = 0xffff0000, handle_prefix = 0x4b550000, handle_of_all = 0x4b55444f;
 
 // "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
@@ -96,8 +100,12 @@ Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
     Found found;
     found.filters = KUDO_TRY(list_filters(hook.interface, parent_of(hook)));
     const std::set<uint32_t> programs = pinned_programs(folder);
+    const uint64_t instance = instance_of_layout(folder);
+    // By its program's pin; one whose pin is lost by the instance's handle.
     const auto is_ours = [&](const TcFilter& filter) {
-        return (filter.handle & handle_mask) == handle_prefix && programs.contains(program_of(filter));
+        if ((filter.handle & handle_mask) != handle_prefix) return false;
+        return programs.contains(program_of(filter)) || (instance != 0 && filter.handle == filter_handle(instance) &&
+                                                         name_of(filter).starts_with(kudo_tc_names));
     };
     for (std::size_t i = 0; i < found.filters.size(); i++)
         if (is_ours(found.filters[i])) found.ours.push_back(i);
@@ -116,6 +124,18 @@ Result<bool> has_any_filter(uint32_t interface) {
     for (const uint32_t side : {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS})
         if (KUDO_TRY(has_filters(interface, TC_H_MAKE(TC_H_CLSACT, side)))) return true;
     return false;
+}
+
+// The clsact, if we made it and nobody has filters there. True if it was removed.
+Result<bool> remove_own_clsact(uint32_t interface, bool known) {
+    if (KUDO_TRY(ingress_qdisc(interface)) != "clsact") return false;
+    if (!known && !KUDO_TRY(has_chain(interface, ingress_parent, clsact_chain))) return false;
+    if (KUDO_TRY(has_any_filter(interface))) return false;
+    bpf_tc_hook both = libbpf_hook({interface, true}, true);
+    if (const int error = bpf_tc_hook_destroy(&both);
+        error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
+        return fail_errno("cannot remove the clsact qdisc that kudo-agent created", -error);
+    return true;
 }
 
 } // namespace
@@ -151,6 +171,7 @@ Result<void> ensure_clsact(const fs::path& folder, const ClsactHook& hook) {
         const int created = bpf_tc_hook_create(&where);
         if (created == -EEXIST && !known) rmdir(marker.c_str());
         if (created != 0 && created != -EEXIST) return fail_errno("cannot create a clsact qdisc", -created);
+        if (created == 0) KUDO_TRY(add_chain(hook.interface, ingress_parent, clsact_chain));
         if (created == -EEXIST) present = KUDO_TRY(ingress_qdisc(hook.interface));
     }
     if (present != "ingress") return {};
@@ -208,17 +229,14 @@ Result<void> clsact_detach(const fs::path& folder, const ClsactHook& hook) {
     KUDO_TRY(clsact_remove_filter(folder, hook));
     rmdir(filter_marker(folder, hook).c_str());
     const ClsactHook other{hook.interface, !hook.ingress};
-    if (!fs::exists(clsact_marker(folder, hook.interface)) || fs::exists(filter_marker(folder, other))) return {};
-
-    auto others = has_any_filter(hook.interface);
-    if (others && !*others) {
-        bpf_tc_hook both = libbpf_hook(hook, true);
-        if (const int error = bpf_tc_hook_destroy(&both);
-            error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV)
-            return fail_errno("cannot remove the clsact qdisc that kudo-agent created", -error);
-    }
+    if (fs::exists(filter_marker(folder, other))) return {};
+    KUDO_TRY(remove_own_clsact(hook.interface, fs::exists(clsact_marker(folder, hook.interface))));
     rmdir(clsact_marker(folder, hook.interface).c_str());
     return {};
+}
+
+Result<bool> clsact_remove_orphaned_qdisc(uint32_t interface) {
+    return remove_own_clsact(interface, false);
 }
 
 std::vector<ClsactHook> clsact_hooks(const fs::path& folder) {

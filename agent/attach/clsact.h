@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // tc filters on clsact: the hook of kernels before 6.6, which have no tcx links. A filter has no owner, so what we made
 // is marked by empty folders next to the pins, which live exactly as long as the rest of the data path, and by its
-// handle. Invariant: only a filter that runs a program pinned next to its marker is touched, or, where the pins are
-// lost, one with the instance's handle and a program of our names; a clsact that we did not make, or that holds another
-// filter, is never deleted.
+// handle; a clsact also by an empty chain. Invariant: only a filter that runs a program pinned next to its marker is
+// touched, or, where the pins are lost, one with the instance's handle and a program of our names; a clsact that we did
+// not make, or that holds another filter, is never deleted.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,9 @@ Result<void> clsact_detach(const std::filesystem::path& folder, const ClsactHook
 // Where the pins and markers are lost: removes the filters with the instance's handle that run a program of our names,
 // which the kernel shows as libbpf writes them, "kudo_tc_egress:[12]". True if there was any.
 Result<bool> clsact_remove_orphans(const ClsactHook& hook, uint32_t handle);
+// And then the clsact, if it has no filters and kudo-agent made it, which an empty chain of filters there says. True if
+// it was removed.
+Result<bool> clsact_remove_orphaned_qdisc(uint32_t interface);
 // Makes sure that the interface has a clsact qdisc, or on the ingress side an ingress qdisc, and marks it if we made
 // it.
 Result<void> ensure_clsact(const std::filesystem::path& folder, const ClsactHook& hook);

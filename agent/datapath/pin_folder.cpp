@@ -226,6 +226,12 @@ Result<void> recover_layout(const Instance& instance) {
     return {};
 }
 
+uint64_t instance_of_layout(const fs::path& layout) {
+    std::error_code error;
+    const std::string owner = fs::read_symlink(owner_link(layout), error);
+    return error ? 0 : instance_number(owner);
+}
+
 Result<void> check_layout_is_ours(const Instance& instance) {
     const std::string owner = KUDO_TRY(owner_text(instance));
     const auto split = [](const std::string& text) {

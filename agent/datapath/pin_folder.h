@@ -35,6 +35,8 @@ Result<void> make_pin_folder(const std::filesystem::path& path);
 bool has_pins(const Instance& instance);
 // Notes in a new layout whose it is: which state directory's and which network namespace's.
 Result<void> write_owner(const Instance& instance, const std::filesystem::path& layout);
+// instance_id() of the data path in this folder; 0: its owner is not known.
+uint64_t instance_of_layout(const std::filesystem::path& layout);
 // BadInput if a layout there is another state directory's or another network namespace's.
 Result<void> check_layout_is_ours(const Instance& instance);
 // An Error if a newer version's is there, which this one does not know how to go on with.

@@ -190,7 +190,7 @@ Result<Status> read_status(const Instance& instance) {
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
     auto status = read_once(instance);
-    if (!status || !status->desired.enabled || status->policy_matches) return status;
+    if (!status || !status->desired.enabled || is_healthy(*status)) return status;
     // Perhaps a command is going from one state to another: what it ends in is what counts.
     if (const auto lock = lock_folder(instance.state_dir, change_timeout); !lock) return status;
     return read_once(instance);

@@ -156,6 +156,26 @@ Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& 
     return {};
 }
 
+Result<void> add_chain(uint32_t interface, uint32_t parent, uint32_t chain) {
+    auto message = KUDO_TRY(new_message(RTM_NEWCHAIN, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, interface, parent, 0));
+    if (nla_put_u32(message.get(), TCA_CHAIN, chain) < 0) return fail("cannot build a netlink message", ENOMEM);
+    return transact(message.get()).in("cannot add a chain of filters");
+}
+
+Result<bool> has_chain(uint32_t interface, uint32_t parent, uint32_t chain) {
+    bool found = false;
+    KUDO_TRY(retry_dump([&]() -> Result<void> {
+                 auto message = KUDO_TRY(new_message(RTM_GETCHAIN, NLM_F_DUMP, interface, parent, 0));
+                 found = false;
+                 return transact(message.get(), [&](const nlmsghdr* header) {
+                     nlattr* parts[TCA_MAX + 1] = {};
+                     found |= nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) >= 0 &&
+                              parts[TCA_CHAIN] && nla_get_u32(parts[TCA_CHAIN]) == chain;
+                 });
+             }).in("cannot read the chains of filters"));
+    return found;
+}
+
 Result<bool> has_filters(uint32_t interface, uint32_t parent) {
     bool any = false;
     KUDO_TRY(retry_dump([&]() -> Result<void> {

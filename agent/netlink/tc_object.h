@@ -50,6 +50,9 @@ Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent);
 // EEXIST where this preference already has one with this handle.
 Result<void> add_filter(uint32_t interface, uint32_t parent, const TcFilter& filter);
 Result<void> remove_filter(uint32_t interface, uint32_t parent, const TcFilter& filter);
+// An empty chain of filters, to which no packet goes: it lives as long as its qdisc. Kernel >= 4.19, at most 28 bits.
+Result<void> add_chain(uint32_t interface, uint32_t parent, uint32_t chain);
+Result<bool> has_chain(uint32_t interface, uint32_t parent, uint32_t chain);
 // Is any filter attached to this qdisc or class?
 Result<bool> has_filters(uint32_t interface, uint32_t parent);
 

@@ -103,6 +103,7 @@ Removed remove_orphans(const Instance& instance, bool queues) {
         if (queues) note(interface, remove_orphaned_queues(interface.index, number));
         for (const bool ingress : {true, false})
             note(interface, clsact_remove_orphans({interface.index, ingress}, filter_handle(number)));
+        note(interface, clsact_remove_orphaned_qdisc(interface.index));
         if (knows_links) continue;
         for (std::string& program : programs_on(interface))
             removed.unknown.push_back(std::move(program));

@@ -32,8 +32,7 @@ Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t in
 
 // What is in the kernel without this instance's pins: they were deleted, another bpffs is mounted over them, or they
 // are elsewhere. Links need CAP_SYS_ADMIN to be found, filters do not. `queues`: also qdiscs and devices of ours, which
-// do not tell which instance's they are; the kernel's defaults come back. A clsact is left in place, since it is not
-// known who made it.
+// do not tell which instance's they are; the kernel's defaults come back.
 Removed remove_orphans(const Instance& instance, bool queues);
 
 } // namespace kudo

@@ -19,8 +19,11 @@ uint64_t instance_id(const Instance& instance) {
     if (stat("/proc/thread-self/ns/net", &network) != 0) return 0;
     std::error_code error;
     const auto state = std::filesystem::absolute(instance.state_dir, error).lexically_normal();
-    const std::string hash = content_hash(std::to_string(network.st_ino) + " " + state.string());
-    return std::stoull(hash.substr(0, 16), nullptr, 16);
+    return instance_number(std::to_string(network.st_ino) + " " + state.string());
+}
+
+uint64_t instance_number(const std::string& owner) {
+    return std::stoull(content_hash(owner).substr(0, 16), nullptr, 16);
 }
 
 } // namespace kudo

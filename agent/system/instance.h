@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace kudo {
 
@@ -26,5 +27,7 @@ struct Instance {
 // Of this state directory in this network namespace: by it what an instance has put into the kernel is known to be its
 // own, whatever has become of its pins. 0: the namespace cannot be told.
 uint64_t instance_id(const Instance& instance);
+// The same of "INODE STATE-DIRECTORY", which a data path keeps as its owner.
+uint64_t instance_number(const std::string& owner);
 
 } // namespace kudo

@@ -87,7 +87,9 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
     // Asked of the kernel, like `status`: what was done may not be what is there.
     const Status status = KUDO_TRY(read_status(global.instance));
-    add_drift(report, status);
+    // Another command may have been given meanwhile.
+    const bool still_desired = is_same(status.desired, desired);
+    if (still_desired) add_drift(report, status);
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const auto summary = summarise(rules.state, report);
     for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
@@ -98,7 +100,7 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
                        : "already enabled; nothing changed\n";
     KUDO_TRY(print_either(global.json, report_json(report, summary),
                           headline + report_text(report, colour_wanted()) + "next: kudo-agent stats\n"));
-    return exit_status(status);
+    return still_desired ? exit_status(status) : exit_done;
 }
 
 } // namespace
