@@ -76,7 +76,9 @@ Result<std::vector<OwnLink>> find_own_links(uint64_t instance) {
     uint32_t id = 0;
     while (bpf_link_get_next_id(id, &id) == 0) {
         Fd fd(bpf_link_get_fd_by_id(id));
-        if (!fd && errno == ENOENT) continue; // gone meanwhile
+        // Gone meanwhile, or of a command that is just making it: it has no number yet (kernel/bpf/syscall.c,
+        // bpf_link_by_id).
+        if (!fd && (errno == ENOENT || errno == EAGAIN)) continue;
         if (!fd) return fail_errno("cannot open a BPF link");
         bpf_link_info info{};
         uint32_t size = sizeof info;
