@@ -29,7 +29,7 @@ namespace {
 // Behind all other filters: they see the packets first, and what they decide is final. The first of these preferences
 // that nobody else has.
 constexpr uint16_t first_preference = 0xfff0, last_preference = 0xffff;
-constexpr uint32_t redirect_handle = 0x80000800; // u32's first rule
+constexpr uint32_t first_rule = 0x80000800; // u32's
 // The redirect's cookie (linux/pkt_cls.h, TCA_ACT_COOKIE), which stays when the device is gone.
 constexpr std::string_view cookie = "kudo-agent";
 constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
@@ -95,15 +95,22 @@ Result<std::vector<Redirect>> find_redirects(uint32_t interface, uint32_t device
         const auto redirect = as_redirect(filter);
         if (!redirect) continue;
         const bool lost =
-            known && redirect->target == 0 && filter.preference == first_preference && filter.handle == redirect_handle;
+            known && redirect->target == 0 && filter.preference == first_preference && filter.handle == first_rule;
         if (redirect->has_cookie || (device != 0 && redirect->target == device) || lost) ours.push_back(*redirect);
     }
     return ours;
 }
 
 Result<void> remove_redirects(uint32_t interface, const std::vector<Redirect>& redirects) {
-    for (const Redirect& redirect : redirects)
+    for (const Redirect& redirect : redirects) {
         KUDO_TRY(remove_filter(interface, clsact_ingress, redirect.filter));
+        // Beside another preference of u32 the kernel keeps the empty one (net/sched/cls_u32.c, u32_delete): its table.
+        const auto rest = KUDO_TRY(list_filters(interface, clsact_ingress));
+        if (std::ranges::count(rest, redirect.filter.preference, &TcFilter::preference) != 1) continue;
+        TcFilter whole = redirect.filter;
+        whole.handle = 0;
+        KUDO_TRY(remove_filter(interface, clsact_ingress, whole));
+    }
     return {};
 }
 
@@ -216,7 +223,7 @@ Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t inter
     KUDO_TRY(remove_redirects(interface, present)); // they lose packets, or send them elsewhere
     const auto filters = KUDO_TRY(list_filters(interface, clsact_ingress));
     TcFilter filter{.preference = first_preference,
-                    .handle = redirect_handle,
+                    .handle = 0, // the kernel's choice: u32's tables are numbered across preferences
                     .protocol = ETH_P_ALL,
                     .kind = "u32",
                     .options = redirect_options(device)};
