@@ -3,9 +3,12 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include "bpf/judge.h"
+#include "maps/compile/combine.h"
+#include "maps/net/nat64.h"
 
 namespace kudo {
 namespace {
@@ -16,6 +19,7 @@ struct Judge {
     const CompiledPolicy& compiled;
     const Address& address;
     const kudo_match* match;
+    const std::vector<Prefix>& nat64;
 
     [[nodiscard]] std::string service_name(uint8_t slot) const {
         const auto found = std::ranges::find(compiled.slots, slot, [](const auto& entry) { return entry.second; });
@@ -46,8 +50,12 @@ private:
         rule.range = prefix.text();
         const Service* service = map.find(rule.service);
         if (!service) return;
-        const auto range = std::ranges::find(service->ranges, prefix, &Range::prefix);
-        if (range != service->ranges.end()) rule.path = range->path;
+        auto range = std::ranges::find(service->ranges, prefix, &Range::prefix);
+        if (const auto ipv4 = extract(prefix, nat64); ipv4 && range == service->ranges.end())
+            range = std::ranges::find(service->ranges, *ipv4, &Range::prefix);
+        if (range == service->ranges.end()) return;
+        rule.range = range->prefix.text();
+        rule.path = range->path;
     }
 };
 
@@ -70,6 +78,18 @@ std::vector<Explanation::Rule> all_rules(const Judge& judge) {
     return rules;
 }
 
+// The options of `enable` that a service needs besides those given; empty: none makes it chosen.
+std::string missing_options(const Service& service, CompileOptions options) {
+    std::string missing;
+    if (service.optional) {
+        if (parts_of(service.name).service != "teams") return "";
+        options.optional_services.emplace_back("teams");
+        missing = "--teams";
+    }
+    if (is_chosen(service, options)) return missing;
+    return fmt::format("--region {}{}{}", service.regions.front(), missing.empty() ? "" : " ", missing);
+}
+
 std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const CompileOptions& options,
                                                const Address& address) {
     std::vector<Explanation::NotChosen> result;
@@ -77,8 +97,7 @@ std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const Compil
         if (is_chosen(service, options)) continue;
         for (const Range& range : service.ranges) {
             if (!range.prefix.contains(address)) continue;
-            const std::string option = service.optional ? "--" + service.name : "--region " + service.regions.front();
-            result.push_back({service.name, range.prefix.text(), range.path, option});
+            result.push_back({service.name, range.prefix.text(), range.path, missing_options(service, options)});
         }
     }
     return result;
@@ -89,14 +108,18 @@ std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const Compil
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
                             std::optional<PortRule> port) {
     const auto compiled = KUDO_TRY(compile(map, options));
-    const Judge judge{map, compiled, address, longest_match(compiled, address)};
+    const auto nat64 = options.nat64_prefixes();
+    const Judge judge{map, compiled, address, longest_match(compiled, address), nat64};
     Explanation result;
     result.address = address;
+    result.ipv4 = extract(address, nat64);
     result.port = port;
     result.serial = map.serial;
     result.options = options;
     result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
-    result.not_chosen = not_chosen(map, options, address);
+    result.not_chosen = not_chosen(map, options, result.ipv4.value_or(address));
+    if (result.ipv4)
+        result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));
     if (!judge.match)
         result.notes.emplace_back("Whether one of the map's domains resolves to the address cannot be told from here: "
                                   "addresses learned from names are not in the map.");

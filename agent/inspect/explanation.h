@@ -28,10 +28,11 @@ struct Explanation {
     // A range of the map that holds the address, but of a service that the options leave out.
     struct NotChosen {
         std::string service, range, path;
-        std::string option; // that would include it: "--region us", "--teams"
+        std::string option; // that would include it: "--region us", "--teams"; empty: none does
     };
 
     Address address;
+    std::optional<Address> ipv4; // that the address stands for behind a NAT64, whose ranges are the IPv4 address's
     std::optional<PortRule> port;
     uint64_t serial = 0;
     std::string source; // of the map

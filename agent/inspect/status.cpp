@@ -135,6 +135,7 @@ Result<Status> read_once(const Instance& instance) {
     if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
     if (maps) {
         const RangeMap& active = maps->active.map;
+        status.routed = routed_ranges(status.desired.compile_options(), maps->combined());
         status.map_source = maps->active.source;
         status.effective = active.effective;
         status.alarms = maps->problems;

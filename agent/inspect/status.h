@@ -40,6 +40,7 @@ struct Status {
     std::optional<MapDiff> staged_change; // what the next staged map will change
     // What needs attention although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
+    std::vector<Prefix> routed; // the addresses to which a change of routes matters
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`

@@ -215,6 +215,7 @@ private:
         const auto status = read_status(instance_);
         if (!status) return alarms_.warn_once(status.error().message);
         set_clock(status->desired.ranges);
+        if (!status->routed.empty()) links_->set_ranges(status->routed);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);

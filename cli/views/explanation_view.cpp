@@ -90,11 +90,12 @@ static void to_json(OrderedJson& json, const Explanation::NotChosen& not_chosen)
     json = {{"service", not_chosen.service},
             {"range", not_chosen.range},
             {"path", not_chosen.path},
-            {"option", not_chosen.option}};
+            {"option", text_or_null(not_chosen.option)}};
 }
 
 OrderedJson explanation_json(const Explanation& explanation) {
     return {{"address", explanation.address.text()},
+            {"nat64", explanation.ipv4 ? OrderedJson(explanation.ipv4->text()) : OrderedJson(nullptr)},
             {"port", explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr)},
             {"map", {{"serial", explanation.serial}, {"source", explanation.source}}},
             {"mode", mode_name(explanation.options.mode)},
@@ -114,8 +115,9 @@ std::string explanation_text(const Explanation& explanation, bool colour) {
     else
         text += every_rule(explanation, colour);
     for (const auto& [service, range, path, option] : explanation.not_chosen)
-        text += fmt::format("not chosen: service {} has {} ({}); enable with {} to include it\n", service, range, path,
-                            option);
+        text += fmt::format("not chosen: service {} has {} ({}); {}\n", service, range, path,
+                            option.empty() ? "it is optional, and no option of this version includes it"
+                                           : fmt::format("enable with {} to include it", option));
     for (const std::string& note : explanation.notes)
         text += fmt::format("note: {}\n", one_line(note));
     return text;

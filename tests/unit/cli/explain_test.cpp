@@ -73,6 +73,38 @@ TEST(Explain, SaysWhichRegionWouldIncludeTheAddress) {
     EXPECT_TRUE(explained("44.194.123.245", "tcp/443", options_for({"us"})).not_chosen.empty());
 }
 
+TEST(Explain, SuggestsNoOptionThatEnableDoesNotHave) {
+    const auto options_of = [](const char* name, std::vector<std::string> regions) {
+        RangeMap map = built_in_range_map();
+        map.services = {{.name = "media", .regions = {"*"}, .ports = {}, .ranges = {}, .domains = {}},
+                        {.name = name,
+                         .regions = std::move(regions),
+                         .optional = true,
+                         .ports = {},
+                         .ranges = {{Prefix::parse("192.0.2.0/24").value(), "path"}},
+                         .domains = {}}};
+        CompileOptions chosen;
+        chosen.regions = {"ca"};
+        map.services[0].regions = {"ca", "us"};
+        const auto explanation = explain(map, chosen, Address::parse("192.0.2.1").value(), std::nullopt);
+        return explanation.value().not_chosen.at(0).option;
+    };
+    EXPECT_EQ(options_of("teams", {"*"}), "--teams");
+    EXPECT_EQ(options_of("teams", {"us"}), "--region us --teams");
+    EXPECT_EQ(options_of("archive", {"*"}), "");
+}
+
+TEST(Explain, BehindANat64TheIPv4RangeDecides) {
+    const Explanation explanation = explained("64:ff9b::37b:c82", "udp/3478");
+    ASSERT_TRUE(explanation.ipv4);
+    EXPECT_EQ(explanation.ipv4->text(), "3.123.12.130");
+    EXPECT_EQ(explanation.rules[0].service, "media");
+    EXPECT_EQ(explanation.rules[0].range, "3.123.12.128/28");
+    EXPECT_EQ(explanation.rules[0].path, "services[0].ipv4[0]");
+    EXPECT_EQ(explained("64:ff9b::2cc2:7bf5").not_chosen.at(0).option, "--region us");
+    EXPECT_FALSE(explained("3.123.12.130").ipv4);
+}
+
 TEST(Explain, InObserveModeNothingIsMarked) {
     CompileOptions options = options_for({"ca"});
     options.mode = KUDO_OBSERVE;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// What routes, names and NAT64 prefixes mean for the program that runs: tests/component/wanted_interfaces_test.cpp has
+// the cases, here is what becomes of them.
+#include "tests/e2e/link_fixture.h"
+
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "tests/support/running_service.h"
+
+namespace kudo::test {
+namespace {
+
+class Routed : public LineTest {
+protected:
+    std::vector<std::string> watched() const {
+        std::vector<std::string> names;
+        for (const auto& interface : test_->status().at("interfaces"))
+            if (interface.at("healthy")) names.push_back(interface.at("name"));
+        return names;
+    }
+    std::string add_second_line() const {
+        test_->in_host({"ip", "link", "add", "v2", "type", "veth", "peer", "name", "v3"});
+        for (const char* name : {"v2", "v3"})
+            test_->in_host({"ip", "link", "set", "dev", name, "up"});
+        test_->in_host({"ip", "address", "add", "10.2.0.2/24", "dev", "v2"});
+        return "v2";
+    }
+    using Names = std::vector<std::string>;
+};
+
+// user and kernel time
+double process_seconds(int pid) {
+    std::ifstream file(fmt::format("/proc/{}/stat", pid));
+    std::string field, skipped;
+    std::getline(file, skipped, ')');
+    double ticks = 0;
+    for (int number = 3; file >> field && number <= 15; number++)
+        if (number >= 14) ticks += std::stod(field);
+    return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+TEST_F(Routed, AnUnknownEncapsulationKeepsNoCommandFromWorking) {
+    test_->in_host(
+        {"ip", "-6", "route", "add", "fd99::/64", "encap", "seg6", "mode", "encap", "segs", "fd77::1", "dev", "eth0"});
+    enable();
+    EXPECT_EQ(watched(), Names{"eth0"});
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
+TEST_F(Routed, TheServiceFollowsARouteToAnotherInterface) {
+    add_second_line();
+    enable();
+    const RunningService service(*test_, {"--reconcile-every", "1h"});
+    EXPECT_EQ(watched(), Names{"eth0"});
+    test_->in_host({"ip", "route", "add", "0.0.0.0/1", "via", "10.2.0.1"});
+    EXPECT_TRUE(eventually([&] { return watched() == Names{"eth0", "v2"}; })) << service.log();
+    test_->in_host({"ip", "route", "del", "0.0.0.0/1"});
+    EXPECT_TRUE(eventually([&] { return watched() == Names{"eth0"}; })) << service.log();
+}
+
+TEST_F(Routed, ForeignRoutesWakeNobody) {
+    enable();
+    RunningService service(*test_, {"--reconcile-every", "1h"});
+    ASSERT_TRUE(eventually([&] { return !service.notifications().empty(); }));
+    std::string lines;
+    for (int route = 0; route < 100'000; route++)
+        lines +=
+            fmt::format("route add 11.{}.{}.{}/30 via 10.77.0.1\n", route >> 14, (route >> 6) & 255, (route & 63) * 4);
+    const std::string file = test_->write_file("routes", lines);
+    std::this_thread::sleep_for(std::chrono::seconds(1)); // what enable and the start have caused is over
+    const auto told = service.notifications().size();
+    const double before = process_seconds(service.pid());
+    test_->in_host({"ip", "-batch", file});
+    std::this_thread::sleep_for(std::chrono::seconds(1)); // five times what the service waits before it looks
+    EXPECT_EQ(service.notifications().size(), told) << "it has looked";
+    const double seconds = process_seconds(service.pid()) - before;
+    RecordProperty("cpu_seconds", fmt::format("{:.2f}", seconds));
+    EXPECT_LT(seconds, 2);
+    test_->in_host({"ip", "route", "add", "3.123.12.128/28", "via", "10.77.0.1"});
+    EXPECT_TRUE(eventually([&] { return service.notifications().size() > told; })) << "this one matters";
+}
+
+TEST_F(Routed, ARenamedInterfaceStaysAttached) {
+    add_second_line();
+    enable({"--interface", "v2"});
+    const RunningService service(*test_, {"--reconcile-every", "1h"});
+    test_->in_host({"ip", "link", "set", "dev", "v2", "name", "w2"});
+    EXPECT_TRUE(eventually([&] { return service.log().find("v2 is now called w2") != std::string::npos; }))
+        << service.log();
+    EXPECT_EQ(watched(), Names{"w2"});
+    EXPECT_EQ(test_->agent({"status"}).status, 0) << test_->agent({"status"}).out;
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
+}
+
+TEST_F(Routed, AnAlternativeNameIsAName) {
+    test_->in_host({"ip", "link", "property", "add", "dev", "eth0", "altname", "to-the-world"});
+    enable({"--interface", "to-the-world"});
+    EXPECT_EQ(watched(), Names{"eth0"});
+}
+
+TEST_F(Routed, PacketsToAMediaAddressBehindANat64AreMarkedAndCounted) {
+    constexpr const char* well_known = "64:ff9b::37b:c81"; // media_address
+    constexpr const char* own = "2001:db8:122:37b:c:8100::";
+    for (const char* address : {well_known, own})
+        test_->add_far_address(std::string(address) + "/128");
+    enable({"--nat64", "2001:db8:122::/48"});
+    for (const auto& [remote, port] : {std::pair(well_known, uint16_t{50001}), {own, uint16_t{50002}}}) {
+        const Endpoint local{host_address6, port}, media{remote, 3478};
+        const Fd near = udp_socket(test_->host, local);
+        const Fd far = hearing_socket(test_->far, media, std::chrono::seconds(10));
+        const std::vector<uint8_t> payload(100);
+        send_datagram(near.get(), media, payload);
+        EXPECT_EQ(receive_dsfield(far) >> 2, 34) << remote; // AF41
+        const auto flow = find_flow(test_->stats(), "udp", local, media);
+        ASSERT_TRUE(flow.is_object()) << remote;
+        EXPECT_EQ(flow.at("service"), "media");
+        EXPECT_EQ(count_of(flow.at("egress")), (Count{1, 148}));
+    }
+    const auto prefixes = test_->status().at("map").at("prefixes");
+    EXPECT_EQ(prefixes, nlohmann::json::parse(R"({"ipv4": 45, "ipv6": 0, "nat64": 90})"));
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
+} // namespace
+} // namespace kudo::test
