@@ -14,15 +14,15 @@ namespace {
 
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
 constexpr std::size_t max_records = 64; // more answer no question that matters here
-constexpr std::size_t header_size = 12, answer_count_at = 6, other_counts_at = 8; // RFC 1035 section 4.1.1
+constexpr std::size_t dns_header_size = 12, answer_count_at = 6, other_counts_at = 8; // RFC 1035 section 4.1.1
 
 // The header and the answers alone, so that nothing else has to be parsed. Nothing: not worth it.
 std::vector<uint8_t> without_other_sections(std::span<const uint8_t> message) {
-    if (message.size() < header_size ||
+    if (message.size() < dns_header_size ||
         (std::size_t{message[answer_count_at]} << 8 | message[answer_count_at + 1]) > max_records)
         return {};
     std::vector<uint8_t> bytes(message.begin(), message.end());
-    std::fill(bytes.begin() + other_counts_at, bytes.begin() + header_size, uint8_t{0});
+    std::fill(bytes.begin() + other_counts_at, bytes.begin() + dns_header_size, uint8_t{0});
     return bytes;
 }
 

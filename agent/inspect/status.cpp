@@ -109,6 +109,7 @@ Result<void> read_interfaces(DataPath& data_path, const RangeMap& honoured, Stat
             status.drift.push_back(problem.starts_with(line.name + ": ") ? problem
                                                                          : fmt::format("{}: {}", line.name, problem));
     }
+    status.drift.insert(status.drift.end(), wanted.unwatched.begin(), wanted.unwatched.end());
     if (wanted.present.empty() && wanted.missing.empty())
         status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());
     for (const uint32_t index : held_interfaces(data_path.folder()))

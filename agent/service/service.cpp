@@ -10,6 +10,7 @@
 #include <random>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "agent/netlink/link_events.h"
@@ -165,6 +166,7 @@ private:
         next_tick_ = Clock::now() + settings_.reconcile_every;
         const TimePoint moment = current_time_point();
         if (is_staged_map_due(moment.now)) activate_staged(moment);
+        check_keys();
         const auto report = pass_time(moment, Staged::Leave, Asked::Nothing);
         if (!report) {
             alarms_.warn_once(report.error().message);
@@ -184,6 +186,16 @@ private:
             return {};
         };
         return change_and_reconcile(instance_, change, asked, service_lock_timeout, nullptr, &retries_);
+    }
+
+    // The good keys count; what is wrong with the others is for somebody to look at.
+    void check_keys() {
+        const AcceptanceSettings& acceptance = settings_.acceptance;
+        const auto problems = keys_folder_problems(acceptance.keys_folder, acceptance.key_threshold);
+        if (problems.empty()) return;
+        const std::string text = fmt::format("{}", fmt::join(problems, "; "));
+        alarms_.warn_once(text);
+        alarms_.raise(acceptance.keys_folder.string(), text);
     }
 
     bool is_staged_map_due(Time now) const {

@@ -17,7 +17,9 @@ void remember(RangeLedger& ledger, Time when, RangeEvent event, AcceptedMap map)
 
 // `map` has been accepted: nothing below it ever will be again.
 void raise_highest(RangeLedger& ledger, const AcceptedMap& map) {
-    if (map.serial <= ledger.highest_serial) return;
+    // A key set may have named a highest serial of which the content is not known: the first one counts.
+    if (map.serial < ledger.highest_serial || (map.serial == ledger.highest_serial && !ledger.highest_hash.empty()))
+        return;
     ledger.highest_serial = map.serial;
     ledger.highest_hash = map.hash;
 }
@@ -152,7 +154,7 @@ bool advance(RangeLedger& ledger, std::chrono::seconds grace, const TimePoint& m
 }
 
 void lower_highest(RangeLedger& ledger, uint64_t serial, const std::string& hash, Time now) {
-    if (ledger.highest_serial <= serial) return;
+    if (ledger.highest_serial < serial) return;
     ledger.highest_serial = serial;
     ledger.highest_hash = hash;
     ledger.rolled_back_from = std::min(ledger.rolled_back_from, serial);
@@ -165,7 +167,7 @@ void follow_keys(RangeLedger& ledger, KeySet keys, const std::string& source, co
     about.source = source;
     remember(ledger, moment.now, RangeEvent::KeySet, std::move(about));
     ledger.key_set_serial = std::max(ledger.key_set_serial, keys.serial);
-    if (keys.serial_floor != 0) {
+    if (keys.serial_floor != 0 && ledger.highest_serial > keys.serial_floor) {
         const auto has_it = [&](const HistoryEntry& entry) {
             return entry.event != RangeEvent::KeySet && entry.map.serial == keys.serial_floor;
         };

@@ -190,7 +190,10 @@ void NatsSource::read_notified() {
     next_notified_read_ = never;
     for (std::size_t i = 0; i < keys_.size(); i++) {
         const std::string value = std::exchange(documents_[i], {});
-        if (!value.empty() && !deliver_value(keys_[i], value)) must_read_ = true; // what is stored has the last word
+        if (value.empty()) continue;
+        // What is stored has the last word: anybody who may publish can have notified of something else.
+        next_read_ = std::min(next_read_, Clock::now() + random_part(std::chrono::seconds(30), 0.2, 1));
+        if (!deliver_value(keys_[i], value)) must_read_ = true;
     }
     if (!std::exchange(must_read_, false)) return;
     if (const auto read = read_keys(); !read) {

@@ -44,7 +44,10 @@ protected:
         for (const char* address : {media_address, stranger_address})
             test_->in_host({"ip", "route", "add", address, "dev", "tun0"});
         test_->in_host({"ip", "-6", "route", "add", media_address6, "dev", "tun0"});
-        enable({"--interface", "tun0", "--tc-hook", GetParam()});
+        // 4: KUDO's other services are sent through eth0, which is not watched.
+        const Outcome enabled =
+            test_->agent({"enable", "--region", "ca", "--interface", "tun0", "--tc-hook", GetParam()});
+        ASSERT_EQ(enabled.status, 4) << enabled.out << enabled.err;
         apply_map_with_ipv6();
     }
     // The next UDP packet that the host sends into the tunnel.

@@ -129,16 +129,21 @@ TEST_F(Queues, TheKernelsDefaultComesBack) {
     for (const char* kind : {"auto", "htb", "pfifo_fast"})
         expect_restored({"--uplink", "20mbit", "--downlink", "30mbit", "--queue", kind}, kind);
     add_device();
-    expect_restored({"--interface", device, "--uplink", "20mbit"}, "a device with pfifo_fast or fq_codel");
+    expect_restored({"--interface", "eth0", "--interface", device, "--uplink", "20mbit"},
+                    "a device with pfifo_fast or fq_codel");
 }
 
 TEST_F(Queues, AMultiQueueDevicesMqComesBack) {
     add_device("4");
     const std::string before = test_->in_host({"tc", "qdisc", "show", "dev", device});
     ASSERT_EQ(before.find("qdisc mq 0:"), 0u) << before;
-    expect_restored({"--interface", device, "--uplink", "20mbit"}, "with a rate");
+    expect_restored({"--interface", "eth0", "--interface", device, "--uplink", "20mbit"}, "with a rate");
     // Without a rate the root stays an mq.
-    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--interface", device, "--queue", "pfifo_fast"}).status, 0);
+    ASSERT_EQ(
+        test_
+            ->agent({"enable", "--region", "ca", "--interface", "eth0", "--interface", device, "--queue", "pfifo_fast"})
+            .status,
+        0);
     const std::string during = test_->in_host({"tc", "qdisc", "show", "dev", device});
     EXPECT_NE(during.find("qdisc mq 4b55:"), std::string::npos) << during;
     for (const char* parent : {"4b55:1", "4b55:2", "4b55:3", "4b55:4"})

@@ -198,9 +198,9 @@ TEST_P(LostPins, TheThreeCapabilitiesAreEnoughToDisable) {
     expect_nothing_of_ours();
 }
 
-TEST_P(LostPins, WhatMayNotBeLookedAtIsNamedAndNotCalledRemoved) {
-    if (std::string(GetParam()) != "auto" || !kernel_has_tcx()) GTEST_SKIP() << "filters tell whose they are";
-    enable_by_hook();
+// Filters tell whose they are, links do not.
+TEST_F(KernelTruth, WhatMayNotBeLookedAtIsNamedAndNotCalledRemoved) {
+    enable();
     ASSERT_EQ(mount("bpf", test_->instance.bpffs.c_str(), "bpf", 0, nullptr), 0);
     const Outcome disabled = agent_with_three_capabilities({"disable"});
     EXPECT_EQ(disabled.status, 1) << disabled.out;

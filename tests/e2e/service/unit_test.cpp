@@ -124,10 +124,12 @@ TEST_F(Unit, TheServiceAcceptsMapsAndHealsDriftUnderItsRestrictions) {
     drop_map();
     EXPECT_TRUE(has_taken_the_map()) << service.log();
 
+    service.signal(SIGSTOP);
     test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
     for (const auto& link : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
         std::filesystem::remove(link.path());
     EXPECT_FALSE(is_healthy()) << "the check below cannot fail";
+    service.signal(SIGCONT);
     EXPECT_TRUE(eventually([&] { return is_healthy(); })) << service.log() << test_->agent({"status"}).out;
     service.signal(SIGTERM);
     EXPECT_EQ(service.wait(), 0) << service.log();

@@ -88,6 +88,26 @@ TEST(RangeLedger, AKeySetWithAFloorTakesTheHighestSerialDownToIt) {
     EXPECT_EQ(ledger.highest_serial, 5U);
 }
 
+TEST(RangeLedger, TheFirstContentUnderAFloorThatTheHistoryDoesNotKnowIsTheOnlyOne) {
+    RangeLedger ledger;
+    activate(ledger, map_of(500), week, at(noon, seconds(100)));
+    KeySet keys;
+    keys.serial = 1;
+    keys.serial_floor = 7;
+    follow_keys(ledger, keys, "test", at(noon, seconds(100)));
+    EXPECT_EQ(ledger.highest_serial, 7U);
+    EXPECT_EQ(ledger.highest_hash, "");
+    activate(ledger, map_of(7), week, at(noon, seconds(100)));
+    EXPECT_EQ(ledger.highest_hash, "hash-7");
+}
+
+TEST(RangeLedger, ADecisionForOtherContentUnderTheHighestSerialIsRemembered) {
+    RangeLedger ledger;
+    activate(ledger, map_of(5), week, at(noon, seconds(100)));
+    lower_highest(ledger, 5, "other", noon);
+    EXPECT_EQ(ledger.highest_hash, "other");
+}
+
 TEST(RangeLedger, ARebootNeverShortensTheGrace) {
     RangeLedger ledger;
     activate(ledger, map_of(5), week, at(noon, seconds(100)));
