@@ -17,10 +17,6 @@ namespace kudo {
 namespace fs = std::filesystem;
 namespace {
 
-// linux/bpf.h >= 6.6, enum bpf_attach_type; libbpf 1.1 and Debian 12's header do not know them yet.
-constexpr auto bpf_tcx_ingress = static_cast<bpf_attach_type>(46);
-constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
-
 // One hook of one interface that a program of ours can be attached to, and its pin.
 struct Slot {
     const char* pin; // suffix

@@ -24,11 +24,10 @@ namespace {
 
 // Priorities (tc's preferences) are tried from the first.
 constexpr uint32_t first_priority = 1, last_priority = 8;
-// The handle's upper half, "KU"; earlier versions had "KUDO" for every instance.
 // An empty chain on a clsact's ingress side says that kudo-agent made it, whatever becomes of the pins.
 constexpr uint32_t clsact_chain = 0x04b5544f;
 constexpr uint32_t ingress_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
-constexpr uint32_t handle_mask = 0xffff0000, handle_prefix = 0x4b550000, handle_of_all = 0x4b55444f;
+constexpr uint32_t handle_of_all = 0x4b55444f; // "KUDO"
 
 // "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
 fs::path markers(const fs::path& folder) {
@@ -103,7 +102,7 @@ Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
     const uint64_t instance = instance_of_layout(folder);
     // By its program's pin; one whose pin is lost by the instance's handle.
     const auto is_ours = [&](const TcFilter& filter) {
-        if ((filter.handle & handle_mask) != handle_prefix) return false;
+        if ((filter.handle & filter_handle_mask) != filter_handle_prefix) return false;
         return programs.contains(program_of(filter)) || (instance != 0 && filter.handle == filter_handle(instance) &&
                                                          name_of(filter).starts_with(kudo_tc_names));
     };

@@ -12,10 +12,7 @@
 namespace kudo {
 namespace {
 
-// linux/bpf.h >= 6.6.
-constexpr auto attach_type_tcx_ingress = static_cast<bpf_attach_type>(46);
-constexpr auto attach_type_tcx_egress = static_cast<bpf_attach_type>(47);
-constexpr uint32_t link_type_xdp = 6, link_type_tcx = 11;
+constexpr uint32_t link_type_xdp = 6, link_type_tcx = 11; // linux/bpf.h >= 6.6, enum bpf_link_type
 
 constexpr std::string_view instance_map = ".rodata.instanc"; // as the kernel cuts the section's name
 constexpr std::size_t max_maps = 64;
@@ -56,8 +53,8 @@ uint64_t instance_of(int program_fd) {
 std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress) {
     std::array<uint32_t, 128> ids{}; // more than BPF_MPROG_MAX
     auto count = static_cast<uint32_t>(ids.size());
-    if (bpf_prog_query(static_cast<int>(interface), ingress ? attach_type_tcx_ingress : attach_type_tcx_egress, 0,
-                       nullptr, ids.data(), &count) != 0)
+    if (bpf_prog_query(static_cast<int>(interface), ingress ? bpf_tcx_ingress : bpf_tcx_egress, 0, nullptr, ids.data(),
+                       &count) != 0)
         return {};
     return {ids.begin(), ids.begin() + std::min<std::size_t>(count, ids.size())};
 }
@@ -94,7 +91,7 @@ Result<std::vector<OwnLink>> find_own_links(uint64_t instance) {
 }
 
 uint32_t filter_handle(uint64_t instance) {
-    return 0x4b550000 | static_cast<uint32_t>(instance & 0xffff);
+    return filter_handle_prefix | static_cast<uint32_t>(instance & ~filter_handle_mask);
 }
 
 } // namespace kudo

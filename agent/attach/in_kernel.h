@@ -5,6 +5,8 @@
 // filters' handles, never by a name alone.
 #pragma once
 
+#include <linux/bpf.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,6 +16,10 @@
 #include "maps/base/result.h"
 
 namespace kudo {
+
+// linux/bpf.h >= 6.6, enum bpf_attach_type; libbpf 1.1 and Debian 12's header do not know them yet.
+inline constexpr auto bpf_tcx_ingress = static_cast<bpf_attach_type>(46);
+inline constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 
 // The programs on a tcx hook (linux/bpf.h >= 6.6), ids in the order in which they run; none where the kernel does not
 // know tcx. Of the calling thread's network namespace, as all here. Needs CAP_NET_ADMIN.
@@ -34,7 +40,9 @@ struct OwnLink {
 // NotPermitted without CAP_SYS_ADMIN.
 Result<std::vector<OwnLink>> find_own_links(uint64_t instance);
 
-// The handle of the instance's tc filters: "KU", and 16 bits of its number.
+// The handle of the instance's tc filters: "KU", and 16 bits of its number. Earlier versions had "KUDO" for every
+// instance.
+inline constexpr uint32_t filter_handle_mask = 0xffff0000, filter_handle_prefix = 0x4b550000;
 uint32_t filter_handle(uint64_t instance);
 
 } // namespace kudo

@@ -39,8 +39,7 @@ Result<Disabled> disable(const Instance& instance) {
     Removed removed = teardown(instance);
     Removed orphans = remove_orphans(instance, pins_are_lost);
     removed.left.insert(removed.left.end(), orphans.left.begin(), orphans.left.end());
-    Disabled result{.changed = desired.enabled || was_enabled || removed.any || orphans.any,
-                    .unknown = std::move(orphans.unknown)};
+    Disabled result{.changed = was_enabled || removed.any || orphans.any, .unknown = std::move(orphans.unknown)};
     // Links end with their pins, so what is still attached is ours only if something else holds it.
     if (pins_are_lost)
         for (std::string& program : result.unknown)

@@ -29,7 +29,7 @@ std::string ingress_action(const Rule& rule) {
 std::string egress_action(const Rule& rule) {
     if (rule.verdict == KUDO_DROP) return "dropped";
     if (rule.verdict != KUDO_PRIORITISED) return "passes";
-    const std::string mark = "passes, " + mark_text(rule.mark);
+    std::string mark = "passes, " + mark_text(rule.mark);
     if (!rule.audio_mark || mark_text(*rule.audio_mark) == mark_text(rule.mark)) return mark;
     return fmt::format("{}; audio {}", mark, mark_text(*rule.audio_mark));
 }

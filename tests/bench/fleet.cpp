@@ -364,7 +364,7 @@ int run(int argc, char** argv) {
     // Two descriptors for each agent here, one in the server, which inherits this.
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
-    const auto wanted = static_cast<rlim_t>(3 * options.agents + 1000);
+    const auto wanted = 3 * static_cast<rlim_t>(options.agents) + 1000;
     rlimit raised{wanted, std::max(wanted, limit.rlim_max)};
     if (limit.rlim_max < wanted && setrlimit(RLIMIT_NOFILE, &raised) != 0)
         fmt::print(stderr, "RLIMIT_NOFILE is {}, and {} agents need {}: raise it (ulimit -Hn)\n", limit.rlim_max,

@@ -18,6 +18,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "tests/support/foreign_program.h"
+
 namespace kudo::test {
 namespace {
 
@@ -123,8 +125,7 @@ void LineTest::apply_map_with_ipv6() const {
 }
 
 void LineTest::attach_somebodys_xdp() {
-    const bpf_insn pass[] = {move(BPF_REG_0, XDP_PASS), leave()};
-    const Fd program = load(BPF_PROG_TYPE_XDP, "somebodys_xdp", pass);
+    const Fd program = foreign_program(BPF_PROG_TYPE_XDP, XDP_PASS);
     const int error = inside<int>(test_->host, [&] {
         return bpf_xdp_attach(static_cast<int>(if_nametoindex("eth0")), program.get(), XDP_FLAGS_DRV_MODE, nullptr);
     });

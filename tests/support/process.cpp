@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
 #include <stdexcept>
 
 #include "agent/system/fd.h"
@@ -81,6 +82,16 @@ Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds t
     waitpid(child, &status, 0);
     if (!killed) outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return outcome;
+}
+
+double cpu_seconds(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string field;
+    std::getline(file, field, ')'); // a name may have spaces
+    double ticks = 0;
+    for (int number = 3; file >> field && number <= 15; number++)
+        if (number >= 14) ticks += std::stod(field);
+    return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 } // namespace kudo::test

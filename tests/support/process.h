@@ -17,6 +17,9 @@ struct Outcome {
 // argv[0] is searched in PATH. Runs in the calling thread's network namespace.
 Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds timeout = std::chrono::seconds(60));
 
+// User and kernel time of a process so far: proc(5), utime and stime.
+double cpu_seconds(int pid);
+
 // Starts it and returns its process id; its output goes to /dev/null. The caller waits for it.
 int start_program(const std::vector<std::string>& argv);
 

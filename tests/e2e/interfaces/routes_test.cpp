@@ -3,8 +3,6 @@
 // the cases, here is what becomes of them.
 #include "tests/e2e/link_fixture.h"
 
-#include <fstream>
-
 #include <fmt/format.h>
 
 #include "tests/support/running_service.h"
@@ -30,17 +28,6 @@ protected:
     }
     using Names = std::vector<std::string>;
 };
-
-// user and kernel time
-double process_seconds(int pid) {
-    std::ifstream file(fmt::format("/proc/{}/stat", pid));
-    std::string field, skipped;
-    std::getline(file, skipped, ')');
-    double ticks = 0;
-    for (int number = 3; file >> field && number <= 15; number++)
-        if (number >= 14) ticks += std::stod(field);
-    return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
 
 TEST_F(Routed, AnUnknownEncapsulationKeepsNoCommandFromWorking) {
     test_->in_host(
@@ -74,11 +61,11 @@ TEST_F(Routed, ForeignRoutesWakeNobody) {
     // Whoever looks would heal this.
     for (const auto& pin : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
         std::filesystem::remove(pin.path());
-    const double before = process_seconds(service.pid());
+    const double before = cpu_seconds(service.pid());
     test_->in_host({"ip", "-batch", file});
     std::this_thread::sleep_for(std::chrono::seconds(1)); // five times what the service waits before it looks
     EXPECT_EQ(test_->agent({"status"}).status, 4) << "it has looked";
-    const double seconds = process_seconds(service.pid()) - before;
+    const double seconds = cpu_seconds(service.pid()) - before;
     RecordProperty("cpu_seconds", fmt::format("{:.2f}", seconds));
     EXPECT_LT(seconds, 2);
     test_->in_host({"ip", "route", "add", "3.123.12.128/28", "via", "10.77.0.1"});

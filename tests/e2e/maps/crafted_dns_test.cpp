@@ -3,10 +3,7 @@
 // with the service running. Prints what `status` and the service cost afterwards.
 #include "tests/e2e/link_fixture.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 #include "tests/support/dns_message.h"
@@ -16,17 +13,6 @@ namespace kudo::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// CPU time of a process so far: proc(5), utime and stime.
-double cpu_seconds(int pid) {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    std::string word;
-    for (int i = 0; i < 13; i++)
-        in >> word;
-    double user = 0, system = 0;
-    in >> user >> system;
-    return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
 
 class CraftedDns : public LineTest {};
 
