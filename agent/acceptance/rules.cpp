@@ -37,8 +37,8 @@ Result<void> check_audience(const RangeMap& map, const AcceptanceSettings& setti
 // The newest that was accepted. A damaged one must not keep a good one out.
 RangeMap newest_map(const Instance& instance, const RangeLedger& ledger, ParsedMaps& parsed) {
     const std::string& hash = ledger.staged.empty() ? ledger.active.hash : ledger.staged.back().hash;
-    auto newest = load_document(instance, hash, &parsed);
-    return newest ? std::move(*newest) : built_in_range_map();
+    if (auto newest = load_document(instance, hash, &parsed)) return std::move(*newest);
+    return built_in_range_map();
 }
 
 std::vector<Violation> check_guards(const Instance& instance, const AcceptanceSettings& settings,

@@ -2,6 +2,7 @@
 #include "cli/fleet/text.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/terminal/units.h"
 
