@@ -283,7 +283,7 @@ Result<void> NatsSource::look_at_namesakes() {
         }
         if (std::chrono::system_clock::now() - entry->created < namesake_silent)
             clash = fmt::format("another machine reports as host {} too ({}, this one is {}): give each a name of its "
-                                "own (--host), and a cloned disk a machine-id of its own",
+                                "own (--host-name), and a cloned disk a machine-id of its own",
                                 options_.host, other->identity, about_.identity);
     }
     call([&] { clash_ = clash; });
