@@ -72,7 +72,8 @@ public:
 
     Reader(int fd, std::span<const kudo_cpu> cpus) : fd_(fd), cpus_(cpus), seqs_(cpus.size() * KUDO_CACHE_SLOTS) {}
 
-    Result<std::vector<std::pair<Key, kudo_flow>>> read() {
+    // Those that have a row come first; adds their number to `rows`.
+    Result<std::vector<std::pair<Key, kudo_flow>>> read(std::size_t& rows) {
         // What moves after this is read again, flow by flow.
         for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++)
             for (uint32_t slot = Family::first_slot; slot < KUDO_CACHE_SLOTS; slot += 2)
@@ -80,6 +81,7 @@ public:
         std::vector<std::pair<Key, kudo_flow>> flows;
         const auto take = [&flows](const Key& key, const kudo_flow& flow) { flows.emplace_back(key, flow); };
         KUDO_TRY(for_each_entry<Key, kudo_flow>(fd_, "the flows", take));
+        rows += flows.size();
         read_caches();
         for (auto& [key, flow] : flows) {
             const auto found = sums_.find(key);
@@ -160,9 +162,10 @@ kudo_counters sum_counters(std::span<const kudo_cpu> cpus) {
 }
 
 Result<FlowTable> read_flow_table(int flows4_fd, int flows6_fd, std::span<const kudo_cpu> cpus) {
-    auto flows4 = KUDO_TRY(Reader<IPv4Flows>(flows4_fd, cpus).read());
-    auto flows6 = KUDO_TRY(Reader<IPv6Flows>(flows6_fd, cpus).read());
-    return FlowTable{std::move(flows4), std::move(flows6)};
+    FlowTable table;
+    table.flows4 = KUDO_TRY(Reader<IPv4Flows>(flows4_fd, cpus).read(table.rows));
+    table.flows6 = KUDO_TRY(Reader<IPv6Flows>(flows6_fd, cpus).read(table.rows));
+    return table;
 }
 
 } // namespace kudo

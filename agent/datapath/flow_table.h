@@ -19,6 +19,7 @@ kudo_counters sum_counters(std::span<const kudo_cpu> cpus);
 struct FlowTable {
     std::vector<std::pair<kudo_flow4_key, kudo_flow>> flows4;
     std::vector<std::pair<kudo_flow6_key, kudo_flow>> flows6;
+    std::size_t rows = 0; // of them have a row in the hash tables; the others, evicted there, are in a cache only
 };
 // `flows4_fd`, `flows6_fd`: the hash tables. Flows that begin or end meanwhile may or may not be in it.
 Result<FlowTable> read_flow_table(int flows4_fd, int flows6_fd, std::span<const kudo_cpu> cpus);

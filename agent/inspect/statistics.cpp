@@ -51,6 +51,20 @@ void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Sta
     }
 }
 
+// A packet with a service has a flow: kudo_judge(). The reasons were read before the flows, so that what comes in
+// between is no difference.
+uint64_t evicted_packets(const Statistics& statistics) {
+    uint64_t judged = 0, in_flows = statistics.unrecorded_flow_packets;
+    for (const kudo_reason reason : {KUDO_REASON_RULE, KUDO_REASON_PORT_NOT_LISTED, KUDO_REASON_ICMP,
+                                     KUDO_REASON_OTHER_PROTOCOL, KUDO_REASON_LATER_FRAGMENT})
+        for (const kudo_counter& counter : statistics.reasons[reason])
+            judged += counter.packets;
+    for (const FlowRecord& flow : statistics.flows)
+        for (const kudo_counter& counter : flow.counters)
+            in_flows += counter.packets;
+    return judged - std::min(judged, in_flows);
+}
+
 Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, const SlotNames& names,
                         Statistics& statistics) {
     auto clock = KUDO_TRY(TickClock::read(data_path));
@@ -110,7 +124,8 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
             statistics.flows.push_back(
                 record_of(table.flows6[index - flows4].first, table.flows6[index - flows4].second));
     }
-    statistics.flow_entries = statistics.flows.size();
+    statistics.flow_entries = table.rows;
+    statistics.evicted_flow_packets = evicted_packets(statistics);
     return {};
 }
 

@@ -52,8 +52,11 @@ struct Statistics {
     std::map<std::string, ServiceCounters>
         services;                  // every service of the active policy, also at zero, and older ones with counts
     std::vector<FlowRecord> flows; // only if asked for; busiest first
-    uint64_t flow_entries = 0, flow_capacity = 0; // both tables together; entries only with flows
+    uint64_t flow_entries = 0, flow_capacity = 0; // rows of both tables together
     uint64_t unrecorded_flow_packets = 0;         // counted everywhere but in a flow
+    // Counted in flows whose rows the full table has given to others since: a flow that goes on begins at zero again.
+    // At least so many, as packets of this moment may be in the flows already.
+    uint64_t evicted_flow_packets = 0;
     std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
     Drift stale;                                  // what says that the range map may be stale
 };

@@ -149,6 +149,7 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
         {"flows", OrderedJson::array()},
         {"flow_table", {{"entries", statistics.flow_entries}, {"capacity", statistics.flow_capacity}}},
         {"unrecorded_flow_packets", statistics.unrecorded_flow_packets},
+        {"evicted_flow_packets", statistics.evicted_flow_packets},
         {"queues", statistics.queues},
         {"strays", statistics.stale.strays},
         {"moved_names", statistics.stale.moved_names}};

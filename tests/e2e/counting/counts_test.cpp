@@ -160,10 +160,32 @@ TEST_P(Counts, OfEveryFlowServiceAndReasonEqualWhatWasSent) {
     EXPECT_EQ(count_of(stats.at("services").at("region-ca").at("ingress")), flows[3].ingress);
     EXPECT_EQ(count_of(stats.at("services").at("region-ca").at("egress")), flows[3].egress);
     EXPECT_EQ(stats.at("unrecorded_flow_packets"), 0);
+    EXPECT_EQ(stats.at("evicted_flow_packets"), 0);
 
     EXPECT_TRUE(somebodys_xdp_stands());
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     EXPECT_TRUE(somebodys_xdp_stands());
+}
+
+// A forged flood takes the rows of a small table: what is missing in the flows is said.
+TEST_F(LineTest, WhatAFullFlowTableGaveAwayIsSaid) {
+    enable({"--max-flows", "1024"});
+    const FrameSender sender(test_->far, "eth0");
+    for (unsigned port = 1; port <= 5000; port++)
+        sender.send((Ethernet{} / IPv4{.source = media_address, .destination = host_address} /
+                     Udp{.source_port = 3478, .destination_port = static_cast<uint16_t>(port)} / Payload(20))
+                        .bytes());
+    const auto stats = test_->stats();
+    const uint64_t sent = count_of(stats.at("reasons").at("rule").at("ingress")).packets;
+    ASSERT_GE(sent, 5000u);
+    uint64_t in_flows = 0;
+    for (const auto& flow : stats.at("flows"))
+        in_flows += count_of(flow.at("ingress")).packets + count_of(flow.at("egress")).packets;
+    EXPECT_LT(in_flows, sent);
+    EXPECT_LE(stats.at("flow_table").at("entries"), stats.at("flow_table").at("capacity"));
+    EXPECT_EQ(in_flows + stats.at("evicted_flow_packets").get<uint64_t>(),
+              sent + count_of(stats.at("reasons").at("rule").at("egress")).packets);
+    EXPECT_NE(test_->agent({"stats"}).out.find("The flow table was full"), std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ingress, Counts,
