@@ -87,6 +87,7 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
 
 Result<void> read_interfaces(DataPath& data_path, const RangeMap& honoured, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
+    status.routes = std::move(wanted.routes);
     for (const Interface& interface : wanted.present) {
         InterfaceStatus line;
         line.name = interface.name;

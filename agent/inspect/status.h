@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/inspect/drift.h"
+#include "agent/netlink/routes.h"
 #include "agent/queues/queues.h"
 #include "agent/state/desired_state.h"
 #include "agent/system/instance.h"
@@ -41,6 +42,7 @@ struct Status {
     // What needs attention although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
     std::vector<Prefix> routed; // the addresses to which a change of routes matters
+    std::vector<ServiceRoute> routes; // by which interfaces the kernel sends to each service now
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/views/status_view.h"
 
+#include <map>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -23,6 +25,12 @@ static void to_json(OrderedJson& json, const InterfaceStatus& interface) {
             {"problem", text_or_null(fmt::format("{}", fmt::join(interface.problems, "; ")))},
             {"uplink", interface.queues.uplink},
             {"downlink", interface.queues.downlink}};
+}
+
+static void to_json(OrderedJson& json, const ServiceRoute& route) {
+    json = {{"service", route.service},
+            {"family", route.family == Family::IPv4 ? "ipv4" : "ipv6"},
+            {"interfaces", route.interfaces}};
 }
 
 static void to_json(OrderedJson& json, const RetiringMap& map) {
@@ -81,6 +89,21 @@ std::string interfaces_text(const Status& status, bool colour) {
         if (!interface.queues.uplink.why.empty()) // else nothing is attached
             text += queues_text(interface.name, interface.queues);
     }
+    return text;
+}
+
+// "  routes      media, region-ca: by eth0"
+std::string routes_text(const Status& status) {
+    std::map<std::string, std::vector<std::string>> by_way; // services
+    for (const ServiceRoute& route : status.routes) {
+        std::string way =
+            route.interfaces.empty() ? "no route" : fmt::format("by {}", fmt::join(route.interfaces, ", "));
+        if (route.family == Family::IPv6) way += " over IPv6";
+        by_way[std::move(way)].push_back(route.service);
+    }
+    std::string text;
+    for (const auto& [way, services] : by_way)
+        text += fmt::format("  {:<11} {}: {}\n", text.empty() ? "routes" : "", fmt::join(services, ", "), way);
     return text;
 }
 
@@ -149,6 +172,7 @@ OrderedJson status_json(const Status& status) {
         {"rolled_back_from", rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from)},
         {"alarms", status.alarms},
         {"interfaces", status.interfaces},
+        {"routes", status.routes},
         {"healthy", is_healthy(status)},
         {"drift", status.drift},
         {"leftovers", status.leftovers},
@@ -174,6 +198,7 @@ std::string status_text(const Status& status, bool colour) {
             text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),
                                 mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
     }
+    text += routes_text(status);
     text += interfaces_text(status, colour);
     if (!status.alarms.empty()) text += "\n" + paint("Alarms:", Style::Yellow, colour) + "\n";
     for (const std::string& alarm : status.alarms)

@@ -12,12 +12,20 @@ namespace {
 
 class Routed : public LineTest {
 protected:
-    std::vector<std::string> watched() const {
-        std::vector<std::string> names;
+    using Names = std::vector<std::string>;
+    Names watched() const {
+        Names names;
         const auto status = test_->status();
         for (const auto& interface : status.at("interfaces"))
             if (interface.at("healthy")) names.push_back(interface.at("name"));
         return names;
+    }
+    // As the kernel has told `status`.
+    Names way_to(const std::string& service) const {
+        const auto status = test_->status();
+        for (const auto& route : status.at("routes"))
+            if (route.at("service") == service) return route.at("interfaces");
+        return {};
     }
     std::string add_second_line() const {
         test_->in_host({"ip", "link", "add", "v2", "type", "veth", "peer", "name", "v3"});
@@ -26,7 +34,6 @@ protected:
         test_->in_host({"ip", "address", "add", "10.2.0.2/24", "dev", "v2"});
         return "v2";
     }
-    using Names = std::vector<std::string>;
 };
 
 TEST_F(Routed, AnUnknownEncapsulationKeepsNoCommandFromWorking) {
@@ -44,6 +51,7 @@ TEST_F(Routed, TheServiceFollowsARouteToAnotherInterface) {
     EXPECT_EQ(watched(), Names{"eth0"});
     test_->in_host({"ip", "route", "add", "0.0.0.0/1", "via", "10.2.0.1"});
     EXPECT_TRUE(eventually([&] { return watched() == Names{"eth0", "v2"}; })) << service.log();
+    EXPECT_EQ(way_to("media"), (Names{"eth0", "v2"})) << "ranges of both halves";
     test_->in_host({"ip", "route", "del", "0.0.0.0/1"});
     EXPECT_TRUE(eventually([&] { return watched() == Names{"eth0"}; })) << service.log();
 }

@@ -420,7 +420,11 @@ protected:
                                status.is_object() ? status["drift"].dump() + status["interfaces"].dump() : after.out,
                                after.err, packets.text);
         }
-        ADD_FAILURE() << (named_ ? "named; " : "automatic; ") << "seed " << seed_ << "\n" << history << "\n" << text;
+        const std::string log = service_->log();
+        ADD_FAILURE() << (named_ ? "named; " : "automatic; ") << "seed " << seed_ << "\n"
+                      << history << "\n"
+                      << text << "the service's last words:\n"
+                      << log.substr(log.size() - std::min<std::size_t>(log.size(), 3000));
     }
 
     // What a person sees of the host, without numbers that a new interface changes.
@@ -447,7 +451,9 @@ protected:
         std::vector<std::string> lines;
         std::istringstream in(view);
         for (std::string line; std::getline(in, line);)
-            if (line.find("LINK-LOCAL") == std::string::npos) lines.push_back(line); // it settles when it likes
+            // What IPv6 makes of a link that has come up settles when it likes.
+            if (line.find("LINK-LOCAL") == std::string::npos && !line.starts_with("multicast ff00::/8 "))
+                lines.push_back(line);
         std::ranges::sort(lines);
         return fmt::format("{}", fmt::join(lines, "\n"));
     }
