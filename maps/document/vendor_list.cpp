@@ -5,6 +5,7 @@
 #include <array>
 
 #include "maps/document/fields.h"
+#include "maps/document/guards.h"
 
 namespace kudo {
 namespace {
@@ -30,6 +31,9 @@ Result<RangeMap> apply_vendor_list(RangeMap base, const VendorList& list, std::s
         return bad_input(std::string(name) +
                          ": the current range map has no service \"media\" that the list could fill");
     media->ranges = list.ranges;
+    // The signer of the map meant its own step from the map before; what it says of its ranges stays true of them.
+    for (const Guard guard : {Guard::Shrink, Guard::SerialLeap})
+        std::erase(base.overrides, guard_name(guard));
     return base;
 }
 

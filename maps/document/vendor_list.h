@@ -18,7 +18,7 @@ bool is_vendor_list(const Json& root);
 // Errors begin with the path of what is wrong. Canonical form is not demanded beyond what range_map_from() demands.
 Result<VendorList> vendor_list_from(const Json& root);
 // `base` with the ranges of its service "media" replaced by those of the list; everything else, the serial included,
-// stays. BadInput, beginning with `name`: there is no such service.
+// stays, but for the overrides "shrink" and "serial-leap". BadInput, beginning with `name`: there is no such service.
 Result<RangeMap> apply_vendor_list(RangeMap base, const VendorList& list, std::string_view name);
 
 } // namespace kudo

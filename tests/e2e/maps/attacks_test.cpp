@@ -23,12 +23,12 @@ using namespace std::chrono_literals;
 
 struct MapText {
     uint64_t serial = 2022050001;
-    std::string expires = "null", more = "", ranges = R"("3.123.12.128/28")";
+    std::string expires = "null", more = "", ranges = R"("3.123.12.128/28")", day = "2022-03-01";
     [[nodiscard]] std::string text() const {
-        return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "2022-03-01T00:00:00Z",
- "effective": "2022-03-01T00:00:00Z", "expires": {}, {}"services": [
+        return fmt::format(R"({{"format": "kudo-range-map/1", "serial": {}, "issued": "{}T00:00:00Z",
+ "effective": "{}T00:00:00Z", "expires": {}, {}"services": [
  {{"name": "media", "class": "media", "regions": ["ca"], "ports": ["udp/3478"], "ipv4": [{}]}}]}})",
-                           serial, expires, more, ranges);
+                           serial, day, day, expires, more, ranges);
     }
 };
 constexpr const char* may_shrink = R"("overrides": ["shrink"], )";
@@ -165,12 +165,21 @@ TEST_F(RangeAttack, AnAdminGoesBackToASerialThatWasLeaptOver) {
 TEST_F(RangeAttack, AMapThatIsIgnoredAlthoughItIsNewerIsSaid) {
     ASSERT_EQ(apply(signed_map({.serial = 20220402000}), {"--override", "serial-leap"}).status, 0);
     before_ = facts();
-    std::string text = MapText{.serial = 2022050003}.text();
-    for (std::size_t at = 0; (at = text.find("2022-03-01T", at)) != std::string::npos;)
-        text.replace(at, 11, "2022-04-03T");
-    const std::string file = test_->write_file("newer.json", text);
+    const std::string file = test_->write_file("newer.json", MapText{.serial = 2022050003, .day = "2022-04-03"}.text());
     key_->sign(file);
     expect_refused(file, "--reset-serial");
+    // The same through the service.
+    const std::string folder = test_->folder + "/drop";
+    std::filesystem::create_directory(folder);
+    std::filesystem::copy(file + ".minisig", folder + "/newer.json.minisig");
+    std::filesystem::copy(file, folder + "/newer.json");
+    const RunningService service(*test_, {"--keys", keys_, "--drop-folder", folder});
+    EXPECT_TRUE(eventually([&] {
+        const std::string alarms = test_->status().at("alarms").dump();
+        return alarms.find("newer.json") != std::string::npos && alarms.find("--reset-serial") != std::string::npos;
+    })) << test_->agent({"status"}).out
+        << service.log();
+    EXPECT_EQ(facts(), before_);
 }
 
 TEST_F(RangeAttack, TheSameSerialWithOtherBytesIsRefused) {
@@ -259,6 +268,19 @@ TEST_F(RangeAttack, AVendorListTakesNoSerialFromTheSigner) {
     EXPECT_EQ(apply(signed_map({.more = may_shrink})).status, 0) << "known already";
     const Outcome next = apply(signed_map({.serial = 2022050002, .more = may_shrink}));
     EXPECT_EQ(next.status, 0) << next.err;
+}
+
+// The vendor's bare list has no place for "overrides".
+TEST_F(RangeAttack, AVendorListThatLosesMostRangesIsRefusedUnlessItIsMeant) {
+    const std::string four = R"({"ipv4": ["3.123.12.128/28", "3.7.161.0/26", "3.8.0.0/24", "3.9.0.0/24"]})";
+    ASSERT_EQ(apply(test_->write_file("four.json", four), {"--allow-unsigned"}).status, 0);
+    before_ = facts();
+    const std::string one = test_->write_file("one.json", R"({"ipv4": ["3.123.12.128/28"]})");
+    expect_refused(one, "ranges of serial", {"--allow-unsigned"});
+    expect_refused(one, "ranges of serial", {"--allow-unsigned", "--override", "serial-leap"});
+    const Outcome meant = apply(one, {"--allow-unsigned", "--override", "shrink"});
+    EXPECT_EQ(meant.status, 0) << meant.err;
+    EXPECT_EQ(test_->status().at("map").at("source"), one);
 }
 
 TEST_F(RangeAttack, AServerThatIsTrustedForItsListCanSendNothingElseUnsigned) {
