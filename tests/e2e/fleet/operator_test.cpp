@@ -67,8 +67,10 @@ protected:
         if (has_keys) words.insert(words.end(), {"--keys", keys});
         return run_program(words);
     }
-    Outcome publish(const std::string& path, const std::string& ring = "canary") const {
-        return fleet({"publish", path, "--ring", ring});
+    Outcome publish(const std::string& path, const std::string& ring = "canary",
+                    std::vector<std::string> more = {}) const {
+        more.insert(more.begin(), {"publish", path, "--ring", ring});
+        return fleet(more);
     }
     Outcome promote(std::vector<std::string> more = {}) const {
         more.insert(more.begin(), {"promote", "--from", "canary", "--to", "stable"});
@@ -179,6 +181,9 @@ TEST_F(Fleet, AMapThatEveryHostWouldRefuseIsNotPublished) {
     refused(map_text(12), "services: 1 of the 2 ranges of serial 11 would be gone");
     EXPECT_EQ(value("ring.canary.map"), before);
     EXPECT_EQ(publish(document("less.json", map_text(12, R"("overrides": ["shrink"], )"))).status, 0);
+    EXPECT_EQ(publish(document("two.json", with_ranges(13, two))).status, 0);
+    refused(map_text(14), "services: 1 of the 2 ranges of serial 13 would be gone");
+    EXPECT_EQ(publish(document("operators.json", map_text(14)), "canary", {"--override", "shrink"}).status, 0);
 }
 
 TEST_F(Fleet, WhatASmallerRingWouldLoseIsNotPromotedUnlessItIsMeant) {
