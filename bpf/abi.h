@@ -260,9 +260,9 @@ struct kudo_run {
 	__u32 asked;     /* the question's number, which only grows; written by the agent */
 	__u32 answered;  /* the last question that was answered; written by the programs */
 	__u32 interface; /* ifindex that was asked about; from here on the agent's own */
-	__u32 pad;
-	__u64 asked_at; /* CLOCK_MONOTONIC, in ns */
-	__u64 packets;  /* the interface's own counter then */
+	__u32 noted;     /* the question that `interface`, `asked_at` and `packets` are of; written last */
+	__u64 asked_at;  /* CLOCK_MONOTONIC, in ns */
+	__u64 packets;   /* the interface's own counter then */
 };
 KUDO_ASSERT(sizeof(struct kudo_run) == 32, "run");
 

@@ -18,17 +18,29 @@ uint64_t monotonic_ns() {
     return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
 
+uint64_t packets_of(const InterfaceCounters& counters, int direction) {
+    return direction == KUDO_INGRESS ? counters.received : counters.sent;
+}
+
 uint32_t load_word(const uint32_t& word) {
     return std::atomic_ref(const_cast<uint32_t&>(word)).load(std::memory_order_acquire);
 }
 
-// Numbers go round.
-bool is_answered(const kudo_run& run) {
-    return static_cast<int32_t>(load_word(run.answered) - load_word(run.asked)) >= 0;
+// Numbers go round. A question that another process is asking now, or of which two processes have noted each a part, is
+// none to wait for.
+bool is_open(const kudo_run& run, uint32_t interface) {
+    const uint32_t asked = load_word(run.asked);
+    return load_word(run.noted) == asked && run.interface == interface &&
+           static_cast<int32_t>(load_word(run.answered) - asked) < 0;
 }
 
-uint64_t packets_of(const InterfaceCounters& counters, int direction) {
-    return direction == KUDO_INGRESS ? counters.received : counters.sent;
+void ask(kudo_run& run, uint32_t interface, int direction) {
+    const uint32_t number = std::atomic_ref(run.asked).fetch_add(1, std::memory_order_acq_rel) + 1;
+    // Behind the question: what comes before it answers nothing. Of an interface that is gone nothing has come.
+    run.packets = packets_of(read_counters(interface).value_or(InterfaceCounters{}), direction);
+    run.asked_at = monotonic_ns();
+    run.interface = interface;
+    std::atomic_ref(run.noted).store(number, std::memory_order_release);
 }
 
 std::string missed(uint64_t packets, int direction) {
@@ -40,17 +52,12 @@ std::string missed(uint64_t packets, int direction) {
 // answer goes on until there were packets enough, and shows its problem until the program answers.
 std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, int direction, const InterfaceCounters& counters) {
     const uint64_t now = packets_of(counters, direction);
-    const bool known = run.interface == interface && now >= run.packets; // else another interface was asked here
-    if (known && !is_answered(run)) {
-        const bool proves = now - run.packets >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
-        return proves ? std::optional(now - run.packets) : std::nullopt;
+    if (!is_open(run, interface) || now < run.packets) { // the latter: an interface of that number was made anew
+        ask(run, interface, direction);
+        return std::nullopt;
     }
-    std::atomic_ref(run.asked).fetch_add(1, std::memory_order_acq_rel);
-    // Behind the question: what comes before it answers nothing. Of an interface that is gone nothing has come.
-    run.packets = packets_of(read_counters(interface).value_or(InterfaceCounters{}), direction);
-    run.asked_at = monotonic_ns();
-    run.interface = interface;
-    return std::nullopt;
+    const bool proves = now - run.packets >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
+    return proves ? std::optional(now - run.packets) : std::nullopt;
 }
 
 } // namespace

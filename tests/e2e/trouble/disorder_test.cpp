@@ -193,7 +193,7 @@ protected:
             for (const char* name : {"eth0", "eth1", "eth2"})
                 arguments.insert(arguments.end(), {"--interface", name});
         if (pick(3) == 0) arguments.insert(arguments.end(), {"--tc-hook", "clsact"});
-        agent(arguments);
+        enabled_outcome_ = agent(arguments);
         named_ = interfaces_named();
         enabled_ = agent({"status"}).status != 3;
     }
@@ -401,6 +401,11 @@ protected:
         });
     }
 
+    [[nodiscard]] std::string last_words() const {
+        const std::string log = service_->log();
+        return "the service's last words:\n" + log.substr(log.size() - std::min<std::size_t>(log.size(), 3000));
+    }
+
     // `status` and the packets agree, once both have settled.
     void expect_truth(const std::string& history) {
         std::string text;
@@ -420,11 +425,9 @@ protected:
                                status.is_object() ? status["drift"].dump() + status["interfaces"].dump() : after.out,
                                after.err, packets.text);
         }
-        const std::string log = service_->log();
         ADD_FAILURE() << (named_ ? "named; " : "automatic; ") << "seed " << seed_ << "\n"
                       << history << "\n"
-                      << text << "the service's last words:\n"
-                      << log.substr(log.size() - std::min<std::size_t>(log.size(), 3000));
+                      << text << last_words();
     }
 
     // What a person sees of the host, without numbers that a new interface changes.
@@ -464,6 +467,7 @@ protected:
     std::optional<RunningService> service_;
     std::vector<Fd> listeners_, foreign_links_;
     std::vector<std::string> renamed_;
+    Outcome enabled_outcome_;
     bool covered_ = false, named_ = false, enabled_ = false;
     unsigned unjudged_ = 0; // steps after which only an interface that carries no path was complained of
     uint64_t serial_ = 2022050000;
@@ -492,7 +496,9 @@ TEST_F(Disorder, StatusAndPacketsAgreeAfterEveryStep) {
         calm();
         enable();
         EXPECT_TRUE(eventually([&] { return agent({"status"}).status == 0; }))
-            << "it does not heal: " << agent({"status"}).out << "seed " << seed_;
+            << "it does not heal: " << agent({"status"}).out << "seed " << seed_ << "\n"
+            << fmt::format("{}\n", fmt::join(history, "\n")) << "enable: " << enabled_outcome_.status << " "
+            << enabled_outcome_.err << last_words();
     }
     printf("%u steps, seed %u; after %u of them only interfaces without a path were complained of\n", count, seed_,
            unjudged_);
