@@ -189,6 +189,12 @@ Result<DataPath> DataPath::open(const Instance& instance) {
     return DataPath(instance, instance.layout(), std::move(*maps));
 }
 
+static Result<void> make_folders(const std::filesystem::path& layout) {
+    for (const char* folder : {"", "maps", "links", "filters", "queues"})
+        KUDO_TRY(make_pin_folder(layout / folder));
+    return {};
+}
+
 Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
                                   const std::function<Result<void>(DataPath&)>& prepare) {
     const auto staging = instance.layout().string() + "_new";
@@ -200,8 +206,7 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     bpf_map__set_max_entries(skeleton->maps.kudo_flows6, max_flows / 4);
     KUDO_TRY(load_skeleton(*skeleton));
 
-    for (const char* folder : {"", "maps", "links", "filters", "queues"})
-        KUDO_TRY(make_pin_folder(std::filesystem::path(staging) / folder));
+    KUDO_TRY(make_folders(staging));
     for (const PinnedMap& pinned : pinned_maps)
         KUDO_TRY(pin(bpf_map__fd(pinned.map(*skeleton)), std::filesystem::path(staging) / "maps" / pinned.name));
     KUDO_TRY(write_owner(instance, staging));
@@ -220,6 +225,10 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     for (const auto& [folder, version] : pinned_layouts(instance))
         if (version < KUDO_LAYOUT_VERSION) KUDO_TRY(remove_layout(folder));
     return data_path;
+}
+
+Result<void> DataPath::mend_folders() const {
+    return make_folders(folder_);
 }
 
 Result<DataPath::Maps> DataPath::maps_of(const kudo_bpf& skeleton) {

@@ -38,6 +38,9 @@ public:
     static Result<DataPath> create(const Instance& instance, uint32_t max_flows,
                                    const std::function<Result<void>(DataPath&)>& prepare);
 
+    // Makes the folders that somebody has deleted.
+    [[nodiscard]] Result<void> mend_folders() const;
+
     // The pinned program, loaded now if this build's is not there yet.
     Result<Fd> program(Program which);
     // The pinned program of this build. The Error's number is ENOENT if it is not loaded.

@@ -76,6 +76,7 @@ private:
         auto present = DataPath::open(instance_);
         if (present) {
             data_path_.emplace(std::move(*present));
+            KUDO_TRY(data_path_->mend_folders());
             if (!plan_.compiled) return {};
             if (asked_ != Asked::Nothing) return ensure_policy();
             attempt("policy", [&] { return ensure_policy(); }); // else the generation that is there goes on judging
@@ -196,6 +197,16 @@ bool same_options(const DesiredState& before, const DesiredState& desired) {
     return is_same(before, with_maps_of_before);
 }
 
+// Makes the kernel equal to the state on disk, which could not be replaced.
+Result<ReconcileReport> heal_saved(const Instance& instance, ParsedMaps* parsed, Retries* retries, Error why) {
+    const DesiredState saved = KUDO_TRY(load_desired_state(instance));
+    if (!saved.enabled) return fail(std::move(why));
+    const Plan plan = KUDO_TRY(make_plan(instance, saved, Asked::Nothing, true, parsed));
+    auto report = KUDO_TRY(apply_plan(instance, saved, saved, plan, Asked::Nothing, retries));
+    report.problems.push_back({"", std::move(why)});
+    return report;
+}
+
 Result<ReconcileReport> change_locked(const Instance& instance,
                                       const std::function<Result<void>(DesiredState&)>& change, Asked asked,
                                       ParsedMaps* parsed, Retries* retries) {
@@ -206,7 +217,13 @@ Result<ReconcileReport> change_locked(const Instance& instance,
     if (!changed && asked == Asked::Delivery) return ReconcileReport{};
     std::optional<Plan> plan;
     if (desired.enabled) plan = KUDO_TRY(make_plan(instance, desired, asked, same_options(before, desired), parsed));
-    if (changed) KUDO_TRY(save_or_forget(instance, desired));
+    if (changed) {
+        const auto saved = save_or_forget(instance, desired);
+        // Time cannot be noted as passed, on a full disk for instance; what is on disk is healed all the same.
+        if (!saved && asked == Asked::Nothing && before.enabled)
+            return heal_saved(instance, parsed, retries, saved.error());
+        KUDO_TRY(saved);
+    }
     if (!plan) return ReconcileReport{};
     auto report = apply_plan(instance, before, desired, *plan, asked, retries);
     if (!report) {

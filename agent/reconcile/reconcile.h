@@ -14,7 +14,8 @@
 //               The copy is compiled with the service slots of the data path that is there, its interfaces are looked
 //               up. What the caller asked for and cannot be is found up to here, as BadInput: see Asked
 //   saved       the copy has replaced the state on disk: first the rollback protection, then the state, each by rename
-//               after fsync
+//               after fsync. Where that fails and nobody asked for the change (Asked::Nothing), the state on disk is
+//               gone on with, and the failure is a problem of the report
 //   published   the policy is active: in a new data path, or as the next generation of the one that is there
 //               (agent/datapath/generation.h). If pins were deleted by hand, what had outlived them is removed first
 //   attached    on each interface first our programs, then its queues, because packets may be sent through a queue only
@@ -45,8 +46,7 @@
 //       kill leaves, the next reconcile or disable completes.
 //   R4  At every moment packets are judged by one complete generation, or by none of our programs.
 //   R5  After a policy that could not be published the state is the previous one but for the highest serial, which
-//   never
-//       goes down.
+//       never goes down.
 //   R6  disable works although the state cannot be read, from the pins, and although the pins are gone, from the
 //       kernel. It puts back what enable replaced.
 //   R7  No object's trouble keeps another object from being as desired.

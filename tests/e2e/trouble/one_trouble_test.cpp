@@ -214,6 +214,22 @@ TEST_F(OneTrouble, DisableOnAFullDiskStaysDisabledThoughTheServiceRuns) {
     EXPECT_EQ(test_->agent({"status"}).status, 0);
 }
 
+// Each round of the service has something to save: that a withdrawn range has had its time.
+TEST_F(OneTrouble, AFullDiskKeepsNothingFromHealing) {
+    const FullDisk disk(test_->instance.state_dir.string());
+    ASSERT_EQ(enable_both().status, 0);
+    ASSERT_EQ(test_->agent({"ranges", "apply", map_file(2022050001), "--allow-unsigned", "--grace", "1s"}).status, 0);
+    ASSERT_FALSE(test_->status()["retiring"].empty());
+    RunningService service(*test_, {every_second}, {RunningService::tells_of_its_rounds});
+    disk.fill();
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    std::filesystem::remove_all(test_->instance.layout().string() + "/links");
+    EXPECT_TRUE(eventually([&] { return test_->agent({"status"}).status == 0; }, std::chrono::seconds(10)))
+        << test_->agent({"status"}).out << service.log();
+    EXPECT_NE(service.log().find("No space left"), std::string::npos) << service.log();
+    EXPECT_EQ(media_counted(100), 100u);
+}
+
 TEST_F(OneTrouble, NothingOfTheServiceIsLeftBehind) {
     ASSERT_EQ(enable_both().status, 0);
     const std::string file = test_->instance.service_lock();
