@@ -268,6 +268,17 @@ Result<bool> detach(const fs::path& folder, uint32_t interface) {
     return changed;
 }
 
+std::vector<LinkInfo> pinned_links(const fs::path& folder) {
+    std::vector<LinkInfo> links;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder / "links", error)) {
+        const auto link = open_pin(entry.path());
+        if (!link) continue;
+        if (auto info = link_info(link->get())) links.push_back(*info);
+    }
+    return links;
+}
+
 std::set<uint32_t> attached_interfaces(const fs::path& folder) {
     std::set<uint32_t> interfaces;
     std::error_code error;

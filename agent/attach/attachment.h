@@ -45,6 +45,9 @@ Result<AttachResult> attach(DataPath& data_path, const Interface& interface, con
 // Detaches all kudo-agent programs from this ifindex. True if there was anything.
 Result<bool> detach(const std::filesystem::path& data_path_folder, uint32_t interface);
 
+// What the pinned links are; one that cannot be read is left out.
+std::vector<LinkInfo> pinned_links(const std::filesystem::path& data_path_folder);
+
 // Every ifindex that a pin or a filter marker names, whether the interface still exists or not.
 std::set<uint32_t> attached_interfaces(const std::filesystem::path& data_path_folder);
 

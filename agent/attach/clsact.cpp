@@ -27,7 +27,6 @@ constexpr uint32_t first_priority = 1, last_priority = 8;
 // An empty chain on a clsact's ingress side says that kudo-agent made it, whatever becomes of the pins.
 constexpr uint32_t clsact_chain = 0x04b5544f;
 constexpr uint32_t ingress_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
-constexpr uint32_t handle_of_all = 0x4b55444f; // "KUDO"
 
 // "3_ingress" and "3_egress" say that we have a filter there, "3_clsact" that we made the clsact.
 fs::path markers(const fs::path& folder) {
@@ -216,7 +215,7 @@ Result<bool> clsact_remove_filter(const fs::path& folder, const ClsactHook& hook
 Result<bool> clsact_remove_orphans(const ClsactHook& hook, uint32_t handle) {
     bool any = false;
     for (const TcFilter& filter : KUDO_TRY(list_filters(hook.interface, parent_of(hook)))) {
-        const bool ours = filter.handle == handle || filter.handle == handle_of_all;
+        const bool ours = filter.handle == handle || filter.handle == filter_handle_of_all;
         if (!ours || !name_of(filter).starts_with("kudo_")) continue;
         KUDO_TRY(remove_filter(hook.interface, parent_of(hook), filter));
         any = true;

@@ -2,12 +2,16 @@
 #include "agent/attach/in_kernel.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/pkt_sched.h>
 
 #include <array>
 #include <cstring>
 #include <string_view>
 
 #include <fmt/format.h>
+
+#include "agent/netlink/tc_object.h"
 
 namespace kudo {
 namespace {
@@ -59,6 +63,16 @@ std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress) {
     return {ids.begin(), ids.begin() + std::min<std::size_t>(count, ids.size())};
 }
 
+std::vector<HookProgram> programs_on(uint32_t interface) {
+    std::vector<HookProgram> programs;
+    for (const bool ingress : {true, false})
+        for (const uint32_t id : tcx_programs(interface, ingress))
+            programs.push_back({ingress ? "tcx ingress" : "tcx egress", id});
+    uint32_t xdp = 0;
+    if (bpf_xdp_query_id(static_cast<int>(interface), 0, &xdp) == 0 && xdp != 0) programs.push_back({"XDP", xdp});
+    return programs;
+}
+
 bool is_kudo_tc_program(uint32_t id) {
     return program_name(id).starts_with(kudo_tc_names);
 }
@@ -81,13 +95,30 @@ Result<std::vector<OwnLink>> find_own_links(uint64_t instance) {
         uint32_t size = sizeof info;
         if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) continue;
         if (info.type != link_type_xdp && info.type != link_type_tcx) continue;
+        if (info.xdp.ifindex == 0) continue; // detached already; tcx has it at the same place
         const Fd program(bpf_prog_get_fd_by_id(info.prog_id));
         if (program && instance != 0 && instance_of(program.get()) == instance)
-            links.push_back({std::move(fd), id, info.xdp.ifindex, info.prog_id}); // tcx has it at the same place
+            links.push_back({std::move(fd), id, info.xdp.ifindex, info.prog_id});
     }
     if (errno == EPERM)
         return fail(Error{ErrorKind::NotPermitted, "missing CAP_SYS_ADMIN to list the kernel's BPF links", EPERM});
     return links;
+}
+
+Result<OtherInstance> other_instance_on(uint32_t interface, uint64_t instance) {
+    bool unknown = false;
+    for (const auto& [hook, id] : programs_on(interface)) {
+        const Fd program(bpf_prog_get_fd_by_id(id));
+        unknown |= !program && errno == EPERM;
+        const uint64_t number = program ? instance_of(program.get()) : 0;
+        if (number != 0 && number != instance) return OtherInstance::Yes;
+    }
+    for (const uint32_t side : {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS})
+        for (const TcFilter& filter : KUDO_TRY(list_filters(interface, TC_H_MAKE(TC_H_CLSACT, side))))
+            if (filter.kind == "bpf" && (filter.handle & filter_handle_mask) == filter_handle_prefix &&
+                filter.handle != filter_handle(instance) && filter.handle != filter_handle_of_all)
+                return OtherInstance::Yes;
+    return unknown ? OtherInstance::Unknown : OtherInstance::No;
 }
 
 uint32_t filter_handle(uint64_t instance) {

@@ -24,6 +24,12 @@ inline constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 // The programs on a tcx hook (linux/bpf.h >= 6.6), ids in the order in which they run; none where the kernel does not
 // know tcx. Of the calling thread's network namespace, as all here. Needs CAP_NET_ADMIN.
 std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress);
+// All programs on an interface's tcx and XDP hooks.
+struct HookProgram {
+    std::string hook; // "tcx ingress", "tcx egress", "XDP"
+    uint32_t id = 0;
+};
+std::vector<HookProgram> programs_on(uint32_t interface);
 // Is it a tc program of any instance of kudo-agent? They pass on all that they do not drop. False where its name may
 // not be read.
 bool is_kudo_tc_program(uint32_t id);
@@ -40,9 +46,15 @@ struct OwnLink {
 // NotPermitted without CAP_SYS_ADMIN.
 Result<std::vector<OwnLink>> find_own_links(uint64_t instance);
 
+// Does another instance of kudo-agent have programs or filters on this interface? What else it has there is its own
+// then. Unknown: some program's name may not be read.
+enum class OtherInstance { No, Yes, Unknown };
+Result<OtherInstance> other_instance_on(uint32_t interface, uint64_t instance);
+
 // The handle of the instance's tc filters: "KU", and 16 bits of its number. Earlier versions had "KUDO" for every
 // instance.
-inline constexpr uint32_t filter_handle_mask = 0xffff0000, filter_handle_prefix = 0x4b550000;
+inline constexpr uint32_t filter_handle_mask = 0xffff0000, filter_handle_prefix = 0x4b550000,
+                          filter_handle_of_all = 0x4b55444f;
 uint32_t filter_handle(uint64_t instance);
 
 } // namespace kudo

@@ -60,7 +60,7 @@ Result<LinkInfo> link_info(int link_fd) {
     bpf_link_info info{};
     uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(link_fd, &info, &size) != 0) return fail_errno("cannot read a link");
-    return LinkInfo{info.prog_id, info.xdp.ifindex};
+    return LinkInfo{info.id, info.prog_id, info.xdp.ifindex};
 }
 
 } // namespace kudo

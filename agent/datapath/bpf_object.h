@@ -29,6 +29,7 @@ uint32_t program_id(int program_fd); // 0 on failure
 Result<uint32_t> map_size(int map_fd); // max_entries
 
 struct LinkInfo {
+    uint32_t id = 0;
     uint32_t program_id = 0;
     uint32_t interface = 0; // ifindex; 0: the interface is gone or the link was detached
 };

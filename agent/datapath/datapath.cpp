@@ -227,8 +227,9 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     return data_path;
 }
 
-Result<void> DataPath::mend_folders() const {
-    return make_folders(folder_);
+Result<void> DataPath::mend_folders(const Instance& instance) const {
+    KUDO_TRY(make_folders(folder_));
+    return instance_of_layout(folder_) == 0 ? write_owner(instance, folder_) : Result<void>{};
 }
 
 Result<DataPath::Maps> DataPath::maps_of(const kudo_bpf& skeleton) {

@@ -38,8 +38,8 @@ public:
     static Result<DataPath> create(const Instance& instance, uint32_t max_flows,
                                    const std::function<Result<void>(DataPath&)>& prepare);
 
-    // Makes the folders that somebody has deleted.
-    [[nodiscard]] Result<void> mend_folders() const;
+    // Makes the folders, and the owner's name, that somebody has deleted.
+    [[nodiscard]] Result<void> mend_folders(const Instance& instance) const;
 
     // The pinned program, loaded now if this build's is not there yet.
     Result<Fd> program(Program which);
@@ -54,9 +54,8 @@ public:
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
-        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, queries, responses, last_query, outgoing4, outgoing6,
-            runs, interfaces, cpus, services,
-            grace, active, policies, clock;
+        Fd flows4, flows6, rtp4, rtp6, strays4, strays6, queries, responses, last_query, outgoing4, outgoing6, runs,
+            interfaces, cpus, services, grace, active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }
     // Of a loaded object.

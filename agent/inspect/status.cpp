@@ -85,10 +85,11 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
     return {};
 }
 
-Result<void> read_interfaces(DataPath& data_path, const RangeMap& honoured, Status& status) {
+Result<void> read_interfaces(const Instance& instance, DataPath& data_path, const RangeMap& honoured, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
     status.routes = std::move(wanted.routes);
     for (const Interface& interface : wanted.present) {
+        std::ranges::move(unknown_programs(instance, interface), std::back_inserter(status.unknown));
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;
@@ -156,8 +157,15 @@ Result<Status> read_once(const Instance& instance) {
     for (const Alarm& alarm : status.desired.ranges.alarms)
         status.alarms.push_back(fmt::format("{} ({}{})", alarm.text, rfc3339(alarm.last),
                                             alarm.times > 1 ? fmt::format(", {} times", alarm.times) : ""));
+    const auto unpinned = unpinned_links(instance);
+    if (unpinned)
+        for (const OwnLink& link : *unpinned)
+            status.drift.push_back(
+                fmt::format("interface #{}: {} of kudo-agent runs without a pin, as where a bpffs was "
+                            "mounted over another; kudo-agent enable or disable removes it",
+                            link.interface, program_text(link.program)));
     if (!status.desired.enabled) {
-        status.leftovers = has_pins(instance);
+        status.leftovers = has_pins(instance) || (unpinned && !unpinned->empty());
         if (maps) status.serial = maps->active.map.serial;
         if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
         return status;
@@ -180,7 +188,7 @@ Result<Status> read_once(const Instance& instance) {
     }
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
-    KUDO_TRY(read_interfaces(*data_path, maps ? maps->combined() : built_in_range_map(), status));
+    KUDO_TRY(read_interfaces(instance, *data_path, maps ? maps->combined() : built_in_range_map(), status));
     KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }

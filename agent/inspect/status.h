@@ -41,11 +41,13 @@ struct Status {
     std::optional<MapDiff> staged_change; // what the next staged map will change
     // What needs attention although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
-    std::vector<Prefix> routed; // the addresses to which a change of routes matters
+    std::vector<Prefix> routed;       // the addresses to which a change of routes matters
     std::vector<ServiceRoute> routes; // by which interfaces the kernel sends to each service now
     std::vector<InterfaceStatus> interfaces;
     std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
+    // Programs on the watched interfaces of which this process, without CAP_SYS_ADMIN, may not know whose they are.
+    std::vector<std::string> unknown;
     bool leftovers = false; // not enabled, but parts of the data path are in the kernel
 };
 

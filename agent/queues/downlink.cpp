@@ -11,6 +11,7 @@
 #include <netlink/route/link/inet6.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string_view>
@@ -20,6 +21,8 @@
 #include <fmt/format.h>
 
 #include "agent/attach/clsact.h"
+#include "agent/netlink/interface_number.h"
+#include "agent/netlink/interfaces.h"
 #include "agent/netlink/netlink.h"
 #include "agent/netlink/tc_object.h"
 
@@ -34,6 +37,7 @@ constexpr uint32_t first_rule = 0x80000800; // u32's
 constexpr std::string_view cookie = "kudo-agent";
 constexpr uint32_t clsact_ingress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr std::chrono::milliseconds max_drain{1000};
+constexpr std::string_view device_prefix = "kudo-ifb";
 
 struct NlLinkFree {
     void operator()(rtnl_link* link) const { rtnl_link_put(link); }
@@ -153,8 +157,17 @@ Result<void> set_up(nl_sock* socket, uint32_t index, const std::string& alias) {
 }
 
 // Whose a device is: `ip link` shows it.
+constexpr std::string_view alias_prefix = "kudo-agent ";
 std::string alias_of(uint64_t instance) {
-    return fmt::format("kudo-agent {:016x}", instance);
+    return fmt::format("{}{:016x}", alias_prefix, instance);
+}
+
+uint64_t instance_of_alias(std::string_view alias) {
+    uint64_t instance = 0;
+    if (!alias.starts_with(alias_prefix)) return 0;
+    alias.remove_prefix(alias_prefix.size());
+    const auto [end, wrong] = std::from_chars(alias.data(), alias.data() + alias.size(), instance, 16);
+    return wrong == std::errc{} && end == alias.data() + alias.size() ? instance : 0;
 }
 
 // What waits in the device goes on to the interface.
@@ -173,14 +186,19 @@ void drain(uint32_t device) {
 } // namespace
 
 std::string downlink_device_name(uint32_t interface) {
-    return fmt::format("kudo-ifb{}", interface);
+    return fmt::format("{}{}", device_prefix, interface);
+}
+
+bool is_downlink_device(std::string_view name) {
+    return name.starts_with(device_prefix) && interface_number(name.substr(device_prefix.size()));
 }
 
 Result<Downlink> read_downlink(uint32_t interface) {
     auto socket = KUDO_TRY(open_netlink());
     const Device device = KUDO_TRY(find_ifb(socket.get(), downlink_device_name(interface)));
     const auto redirects = KUDO_TRY(find_redirects(interface, device.index, false));
-    return Downlink{device.index, device.up, !redirects.empty(), redirects.empty() ? 0 : redirects.front().target};
+    return Downlink{device.index, device.up, !redirects.empty(), redirects.empty() ? 0 : redirects.front().target,
+                    instance_of_alias(device.alias)};
 }
 
 Result<uint32_t> ensure_downlink_device(uint32_t interface, uint64_t instance) {
@@ -244,6 +262,19 @@ Result<void> remove_downlink(uint32_t interface) {
     if (device.index == 0) return {};
     if (!redirects.empty()) drain(device.index);
     return remove_device(socket.get(), device.index);
+}
+
+Result<std::vector<uint32_t>> downlinks_of(uint64_t instance) {
+    auto socket = KUDO_TRY(open_netlink());
+    std::vector<uint32_t> interfaces;
+    for (const Interface& device : KUDO_TRY(list_interfaces())) {
+        const std::string_view name = device.name;
+        if (!name.starts_with(device_prefix)) continue;
+        const auto number = interface_number(name.substr(device_prefix.size()));
+        if (number && KUDO_TRY(find_ifb(socket.get(), device.name)).alias == alias_of(instance))
+            interfaces.push_back(*number);
+    }
+    return interfaces;
 }
 
 Result<bool> remove_orphaned_downlink(uint32_t interface, uint64_t instance) {

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "maps/base/result.h"
 
@@ -16,11 +18,14 @@ namespace kudo {
 // The device's name for an interface: "kudo-ifb3".
 std::string downlink_device_name(uint32_t interface);
 
+bool is_downlink_device(std::string_view name);
+
 struct Downlink {
     uint32_t device = 0; // ifindex; 0: none
     bool up = false;
     bool redirected = false; // our filter is on the interface
     uint32_t target = 0;     // of the redirect; 0: a device that is gone, so that all packets are dropped
+    uint64_t instance = 0;   // whose the device is, instance_id(); 0: not known to be kudo-agent's
     [[nodiscard]] bool works() const { return device != 0 && up && redirected && target == device; }
 };
 Result<Downlink> read_downlink(uint32_t interface);
@@ -35,5 +40,7 @@ Result<bool> ensure_redirect(const std::filesystem::path& folder, uint32_t inter
 Result<void> remove_downlink(uint32_t interface);
 // The same where nothing but the kernel tells whose they are; another's are left. True if there was anything.
 Result<bool> remove_orphaned_downlink(uint32_t interface, uint64_t instance);
+// The interfaces, which may be gone, that have such a device of the instance.
+Result<std::vector<uint32_t>> downlinks_of(uint64_t instance);
 
 } // namespace kudo

@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 
 #include "agent/attach/attachment.h"
+#include "agent/attach/in_kernel.h"
+#include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/queues/downlink.h"
 #include "agent/queues/plan.h"
@@ -21,11 +23,16 @@ namespace kudo {
 namespace fs = std::filesystem;
 namespace {
 
-QdiscSlot uplink_slot(const fs::path& folder, const Interface& interface) {
-    return {folder, interface.index, interface.name, std::to_string(interface.index)};
+// `instance`: instance_id().
+QdiscSlot uplink_slot(const fs::path& folder, const Interface& interface, uint64_t instance) {
+    return {folder, interface.index, interface.name, std::to_string(interface.index), instance};
 }
-QdiscSlot downlink_slot(const fs::path& folder, uint32_t interface, uint32_t device) {
-    return {folder, device, downlink_device_name(interface), fmt::format("{}_ifb", interface)};
+std::string downlink_saved_as(uint32_t interface) {
+    return fmt::format("{}_ifb", interface);
+}
+QdiscSlot downlink_slot(const DataPath& data_path, uint32_t interface, uint32_t device) {
+    return {data_path.folder(), device, downlink_device_name(interface), downlink_saved_as(interface),
+            data_path.instance()};
 }
 
 bool shapes_downlink(const QueueSpec& spec) {
@@ -47,13 +54,20 @@ fs::path downlink_marker(const fs::path& folder, uint32_t interface) {
     return folder / "queues" / fmt::format("{}_downlink", interface);
 }
 
+// By the marker, or, where that is lost, by the device's alias.
+bool is_our_downlink(const fs::path& folder, uint32_t interface, const Downlink& downlink, uint64_t instance) {
+    return fs::exists(downlink_marker(folder, interface)) ||
+           (downlink.device != 0 && instance != 0 && downlink.instance == instance);
+}
+
 // True if we had one.
 Result<bool> remove_our_downlink(const fs::path& folder, uint32_t interface) {
-    const fs::path marker = downlink_marker(folder, interface);
-    if (!fs::exists(marker)) return false;
+    const Downlink downlink = KUDO_TRY(read_downlink(interface));
+    if (!is_our_downlink(folder, interface, downlink, instance_of_layout(folder))) return false;
     KUDO_TRY(remove_downlink(interface));
-    KUDO_TRY(forget_saved_qdisc(folder, downlink_slot(folder, interface, 0).saved_as));
-    if (rmdir(marker.c_str()) != 0) return fail_errno(marker.string());
+    KUDO_TRY(forget_saved_qdisc(folder, downlink_saved_as(interface)));
+    const fs::path marker = downlink_marker(folder, interface);
+    if (rmdir(marker.c_str()) != 0 && errno != ENOENT) return fail_errno(marker.string());
     return true;
 }
 
@@ -69,7 +83,7 @@ Result<QueueReport> ensure_downlink(const DataPath& data_path, const Interface& 
     if (mkdir(marker.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(marker.string());
     const uint32_t device = KUDO_TRY(ensure_downlink_device(interface.index, data_path.instance()));
     report =
-        KUDO_TRY(ensure_root(downlink_slot(folder, interface.index, device), downlink_plan(interface, spec), true));
+        KUDO_TRY(ensure_root(downlink_slot(data_path, interface.index, device), downlink_plan(interface, spec), true));
     report.found = "no queue";
     return report;
 }
@@ -122,10 +136,11 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     const fs::path folder = instance.layout();
     if (spec.uplink.kind != ShaperSpec::Kind::Rate && !shapes_downlink(spec) && spec.kind == QueueKind::Htb)
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
-    const QdiscSlot slot = uplink_slot(folder, interface);
+    const QdiscSlot slot = uplink_slot(folder, interface, instance_id(instance));
     const Root root = KUDO_TRY(read_root(slot));
-    if (shapes_downlink(spec) && !fs::exists(downlink_marker(folder, interface.index)) &&
-        KUDO_TRY(read_downlink(interface.index)).device != 0)
+    const Downlink downlink = KUDO_TRY(read_downlink(interface.index));
+    if (shapes_downlink(spec) && downlink.device != 0 &&
+        !is_our_downlink(folder, interface.index, downlink, instance_id(instance)))
         return bad_input(fmt::format("{}: --downlink: the interface {} exists and was not created by kudo-agent",
                                      interface.name, downlink_device_name(interface.index)));
     if (spec.kind && *spec.kind != QueueKind::PfifoFast) {
@@ -140,7 +155,7 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
 Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& interface, const QueueSpec& spec,
                                       const QueuesLeftAlone& left_alone) {
     const fs::path& folder = data_path.folder();
-    const QdiscSlot slot = uplink_slot(folder, interface);
+    const QdiscSlot slot = uplink_slot(data_path.folder(), interface, data_path.instance());
     InterfaceQueues queues = KUDO_TRY(read_queues(data_path, interface, spec));
     const auto ensure = [](QueueReport& report, const std::optional<Error>& left, const auto& make) {
         auto made = left ? fail(Error(*left)) : make();
@@ -170,7 +185,7 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
 
 Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& interface, const QueueSpec& spec) {
     const fs::path& folder = data_path.folder();
-    const QdiscSlot slot = uplink_slot(folder, interface);
+    const QdiscSlot slot = uplink_slot(data_path.folder(), interface, data_path.instance());
     const Root root = KUDO_TRY(read_root(slot));
     const QueuePlan plan = uplink_plan(root.found(), spec, interface.mtu);
     InterfaceQueues queues{root.report(plan), without_downlink(spec)};
@@ -184,11 +199,11 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
         queues.downlink.why = std::move(why);
     };
     if (!shapes_downlink(spec)) {
-        queues.downlink.healthy = !fs::exists(downlink_marker(folder, interface.index));
+        queues.downlink.healthy = !is_our_downlink(folder, interface.index, downlink, data_path.instance());
     } else if (downlink.device == 0) {
         down("its IFB device is gone; incoming packets are not shaped");
     } else {
-        const Root below = KUDO_TRY(read_root(downlink_slot(folder, interface.index, downlink.device)));
+        const Root below = KUDO_TRY(read_root(downlink_slot(data_path, interface.index, downlink.device)));
         queues.downlink = below.report(downlink_plan(interface, spec));
         queues.downlink.found = "no queue";
         if (!downlink.up)
@@ -211,7 +226,8 @@ Result<bool> programs_know_queues(const DataPath& data_path, const Interface& in
 Result<bool> remove_queues(const fs::path& folder, uint32_t interface) {
     const bool removed = KUDO_TRY(remove_our_downlink(folder, interface));
     const std::string name = fmt::format("interface #{}", interface);
-    const bool restored = KUDO_TRY(restore_root({folder, interface, name, std::to_string(interface)}).in(name));
+    const bool restored = KUDO_TRY(
+        restore_root({folder, interface, name, std::to_string(interface), instance_of_layout(folder)}).in(name));
     return removed || restored;
 }
 
@@ -219,6 +235,13 @@ Result<bool> remove_orphaned_queues(uint32_t interface, uint64_t instance) {
     const bool downlink = KUDO_TRY(remove_orphaned_downlink(interface, instance));
     const QdiscTree present = KUDO_TRY(read_qdisc_tree(interface));
     if (!present.root() || present.root()->handle != queue_handle) return downlink;
+    const OtherInstance other = KUDO_TRY(other_instance_on(interface, instance));
+    if (other == OtherInstance::Yes) return downlink;
+    if (other == OtherInstance::Unknown)
+        return fail(
+            Error{ErrorKind::NotPermitted,
+                  fmt::format("its root qdisc, {}, is kudo-agent's, perhaps another instance's", present.root()->kind),
+                  EPERM});
     KUDO_TRY(remove_root_qdisc(interface));
     return true;
 }

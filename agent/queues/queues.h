@@ -43,7 +43,8 @@ Result<bool> programs_know_queues(const DataPath& data_path, const Interface& in
 // Restores what was there. `folder`: the data path's. True if there was anything.
 Result<bool> remove_queues(const std::filesystem::path& folder, uint32_t interface);
 // Where the pins were deleted by hand, and with them what was saved: removes our qdiscs, and the kernel's defaults come
-// back. A root may be another instance's on the same interface. True if there was anything.
+// back. What another instance has there stays; NotPermitted: the root is kudo-agent's, and whose may not be read. True
+// if there was anything.
 Result<bool> remove_orphaned_queues(uint32_t interface, uint64_t instance);
 
 // What each part of the interface's queues has carried and lost.

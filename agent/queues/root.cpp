@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/attach/in_kernel.h"
+
 namespace kudo {
 namespace {
 
@@ -125,6 +127,12 @@ const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
     return tree == plan.candidates.end() ? nullptr : &*tree;
 }
 
+// Ours, and what was saved of the root before it is lost: the kernel's default takes its place one day.
+Result<bool> is_orphan(const QdiscSlot& slot, const QdiscTree& present) {
+    if (!present.root() || present.root()->handle != queue_handle) return false;
+    return KUDO_TRY(other_instance_on(slot.index, slot.instance)) != OtherInstance::Yes;
+}
+
 } // namespace
 
 const TcObject* QdiscTree::root() const {
@@ -187,6 +195,7 @@ QueueReport Root::report(const QueuePlan& plan) const {
 Result<Root> read_root(const QdiscSlot& slot) {
     auto present = KUDO_TRY(read_qdisc_tree(slot.index));
     auto saved = KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as));
+    if (!saved && KUDO_TRY(is_orphan(slot, present))) saved.emplace();
     return Root{std::move(present), std::move(saved)};
 }
 

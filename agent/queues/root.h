@@ -23,6 +23,7 @@ struct QdiscSlot {
     uint32_t index;               // the device's
     std::string name;
     std::string saved_as; // see saved_qdisc.h
+    uint64_t instance;    // instance_id()
 };
 
 // All qdiscs and classes of one device.
@@ -50,7 +51,7 @@ struct Root {
     QdiscTree present;
     std::optional<SavedQdisc> saved;
 
-    // Ours is there. Our handle alone does not make it so: another instance has the same.
+    // Ours is there. Our handle alone does not make it so: another instance has the same, which read_root() looks for.
     [[nodiscard]] bool is_ours() const;
     // What is there is what a killed command left between ours and what was there before.
     [[nodiscard]] bool was_interrupted() const;

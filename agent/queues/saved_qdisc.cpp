@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/datapath/bpf_object.h"
+#include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interface_number.h"
 #include "maps/base/hash.h"
 #include "maps/document/range_map.h"
@@ -129,6 +130,7 @@ Result<std::optional<SavedQdisc>> load_saved_qdisc(const fs::path& folder, const
 }
 
 Result<void> store_saved_qdisc(const fs::path& folder, const std::string& name, const SavedQdisc& saved) {
+    KUDO_TRY(make_pin_folder(folder / "queues")); // somebody may have deleted it
     std::string text = nlohmann::json(saved).dump();
     if (text.size() >= max_size) return bad_input("the present qdiscs are too large to be saved");
     text.resize((text.size() + 8) & ~std::size_t{7}); // zeros behind it

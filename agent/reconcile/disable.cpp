@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "agent/reconcile/disable.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include "agent/datapath/pin_folder.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
+#include "agent/system/uptime.h"
 
 namespace kudo {
 namespace {
@@ -29,15 +33,19 @@ Result<Disabled> disable(const Instance& instance) {
     auto state = load_desired_state(instance);
     // Neither a state that cannot be read nor one that cannot be written keeps anybody from switching us off.
     DesiredState desired = state ? *state : fresh_state(instance);
+    const std::string boot = read_uptime().boot;
     const bool was_enabled = desired.enabled || !state;
-    const bool pins_are_lost = was_enabled && !has_pins(instance);
+    // A disable before this one had to leave something, and the kernel has not been booted since.
+    const bool unfinished = was_enabled || (!boot.empty() && desired.disabling == boot);
+    const bool pins_are_lost = unfinished && !has_pins(instance);
     Result<void> saved;
-    if (was_enabled || has_pins(instance)) {
+    if (unfinished || has_pins(instance)) {
         desired.enabled = false;
+        desired.disabling = boot;
         saved = save_not_enabled(instance, desired, state.has_value());
     }
     Removed removed = teardown(instance);
-    Removed orphans = remove_orphans(instance, pins_are_lost);
+    Removed orphans = remove_orphans(instance);
     removed.left.insert(removed.left.end(), orphans.left.begin(), orphans.left.end());
     Disabled result{.changed = was_enabled || removed.any || orphans.any, .unknown = std::move(orphans.unknown)};
     // Links end with their pins, so what is still attached is ours only if something else holds it.
@@ -49,7 +57,11 @@ Result<Disabled> disable(const Instance& instance) {
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     remove_unlocked_file(instance.service_lock());
     prune_range_maps(instance, desired);
-    if (desired.ranges.empty()) KUDO_TRY(forget_desired_state(instance));
+    if (desired.ranges.empty()) {
+        KUDO_TRY(forget_desired_state(instance));
+    } else if (!std::exchange(desired.disabling, "").empty()) {
+        if (auto done = save_desired_state(instance, desired); !done) spdlog::debug("{}", done.error().message);
+    }
     return result;
 }
 

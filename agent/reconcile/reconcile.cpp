@@ -46,6 +46,10 @@ public:
             attempt("interface names", [&] { return remember_names(plan_.wanted, data_path_->folder()); });
         }
         data_path_->remove_foreign_programs();
+        Removed unpinned = remove_unpinned_links(instance_);
+        report_.changed |= unpinned.any;
+        for (std::string& left : unpinned.left)
+            report_.problems.push_back({"", Error{ErrorKind::Failed, std::move(left), 0}});
         report_.generation = KUDO_TRY(active_generation(data_path_->maps()));
         return std::move(report_);
     }
@@ -76,7 +80,7 @@ private:
         auto present = DataPath::open(instance_);
         if (present) {
             data_path_.emplace(std::move(*present));
-            KUDO_TRY(data_path_->mend_folders());
+            KUDO_TRY(data_path_->mend_folders(instance_));
             if (!plan_.compiled) return {};
             if (asked_ != Asked::Nothing) return ensure_policy();
             attempt("policy", [&] { return ensure_policy(); }); // else the generation that is there goes on judging
@@ -174,10 +178,17 @@ Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState&
                                    const Plan& plan, Asked asked, Retries* retries) {
     // Before there are pins again, what has none goes: they were deleted, covered, or are in another bpffs.
     Removed orphans;
-    if (!has_pins(instance)) orphans = remove_orphans(instance, before.enabled);
+    const bool pins_are_lost = before.enabled && !has_pins(instance);
+    if (!has_pins(instance)) orphans = remove_orphans(instance);
     auto report = Reconciling(instance, desired, plan, asked, retries).run();
+    if (!report) return report;
     for (std::string& left : orphans.left)
-        if (report) report->problems.push_back({"", Error{ErrorKind::Failed, std::move(left), 0}});
+        report->problems.push_back({"", Error{ErrorKind::Failed, std::move(left), 0}});
+    for (const std::string& program : orphans.unknown)
+        if (pins_are_lost)
+            report->warnings.push_back(fmt::format("{}, perhaps kudo-agent's from before its pins were lost; only with "
+                                                   "CAP_SYS_ADMIN can that be told: run kudo-agent enable as root once",
+                                                   program));
     return report;
 }
 

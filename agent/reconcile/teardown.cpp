@@ -4,6 +4,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "agent/attach/attachment.h"
@@ -11,43 +14,12 @@
 #include "agent/attach/in_kernel.h"
 #include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interfaces.h"
+#include "agent/queues/downlink.h"
 #include "agent/queues/queues.h"
 #include "agent/queues/saved_qdisc.h"
 
 namespace kudo {
-namespace {
-
-// Links by their programs' number. False: that may not be looked at.
-bool remove_own_links(uint64_t instance, Removed& removed) {
-    auto links = find_own_links(instance);
-    if (!links && links.error().kind == ErrorKind::NotPermitted) return false;
-    if (!links) {
-        removed.left.push_back(links.error().message);
-        return true;
-    }
-    for (const OwnLink& link : *links) {
-        removed.any = true;
-        if (bpf_link_detach(link.fd.get()) != 0 && errno != ENOLINK)
-            removed.left.push_back(fmt::format("interface #{}: link #{} of {}: {}", link.interface, link.id,
-                                               program_text(link.program), strerror(errno)));
-    }
-    return true;
-}
-
-// Programs on the interface's hooks.
-std::vector<std::string> programs_on(const Interface& interface) {
-    std::vector<std::string> programs;
-    for (const bool ingress : {true, false})
-        for (const uint32_t id : tcx_programs(interface.index, ingress))
-            programs.push_back(
-                fmt::format("{}: {} on tcx {}", interface.name, program_text(id), ingress ? "ingress" : "egress"));
-    uint32_t xdp = 0;
-    if (bpf_xdp_query_id(static_cast<int>(interface.index), 0, &xdp) == 0 && xdp != 0)
-        programs.push_back(fmt::format("{}: {} on XDP", interface.name, program_text(xdp)));
-    return programs;
-}
-
-} // namespace
+namespace {} // namespace
 
 std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
     std::set<uint32_t> interfaces = attached_interfaces(folder);
@@ -62,6 +34,44 @@ Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t in
     const bool detached = KUDO_TRY(detach(folder, interface));
     if (!restored) return restored;
     return *restored || detached;
+}
+
+Result<std::vector<OwnLink>> unpinned_links(const Instance& instance) {
+    auto links = KUDO_TRY(find_own_links(instance_id(instance)));
+    std::set<uint32_t> pinned;
+    for (const PinnedLayout& layout : pinned_layouts(instance))
+        for (const LinkInfo& link : pinned_links(layout.folder))
+            pinned.insert(link.id);
+    std::erase_if(links, [&](const OwnLink& link) { return pinned.contains(link.id); });
+    return links;
+}
+
+Removed remove_unpinned_links(const Instance& instance) {
+    Removed removed;
+    const auto links = unpinned_links(instance);
+    if (!links && links.error().kind != ErrorKind::NotPermitted) removed.left.push_back(links.error().message);
+    if (!links) return removed;
+    for (const OwnLink& link : *links) {
+        removed.any = true;
+        if (bpf_link_detach(link.fd.get()) != 0 && errno != ENOLINK)
+            removed.left.push_back(fmt::format("interface #{}: link #{} of {}: {}", link.interface, link.id,
+                                               program_text(link.program), strerror(errno)));
+    }
+    return removed;
+}
+
+std::vector<std::string> unknown_programs(const Instance& instance, const Interface& interface) {
+    std::vector<std::string> unknown;
+    if (const auto links = find_own_links(instance_id(instance));
+        links || links.error().kind != ErrorKind::NotPermitted)
+        return unknown;
+    std::set<uint32_t> known;
+    for (const PinnedLayout& layout : pinned_layouts(instance))
+        for (const LinkInfo& link : pinned_links(layout.folder))
+            known.insert(link.program_id);
+    for (const auto& [hook, id] : programs_on(interface.index))
+        if (!known.contains(id)) unknown.push_back(fmt::format("{}: {} on {}", interface.name, program_text(id), hook));
+    return unknown;
 }
 
 Removed teardown(const Instance& instance) {
@@ -84,30 +94,42 @@ Removed teardown(const Instance& instance) {
     return removed;
 }
 
-Removed remove_orphans(const Instance& instance, bool queues) {
-    Removed removed;
+Removed remove_orphans(const Instance& instance) {
+    Removed removed = remove_unpinned_links(instance);
     const uint64_t number = instance_id(instance);
-    const bool knows_links = remove_own_links(number, removed);
     const auto interfaces = list_interfaces();
     if (!interfaces) {
         removed.left.push_back(interfaces.error().message);
         return removed;
     }
-    const auto note = [&](const Interface& interface, const Result<bool>& done) {
+    const auto note = [&](const std::string& name, const Result<bool>& done) {
         if (done)
             removed.any |= *done;
         else
-            removed.left.push_back(fmt::format("{}: {}", interface.name, done.error().message));
+            removed.left.push_back(fmt::format("{}: {}", name, done.error().message));
     };
+    std::set<uint32_t> held;
+    for (const PinnedLayout& layout : pinned_layouts(instance))
+        held.merge(held_interfaces(layout.folder));
     for (const Interface& interface : *interfaces) {
-        if (queues) note(interface, remove_orphaned_queues(interface.index, number));
+        if (!held.contains(interface.index) && !is_downlink_device(interface.name)) {
+            auto queues = remove_orphaned_queues(interface.index, number);
+            if (!queues && queues.error().kind == ErrorKind::NotPermitted)
+                removed.unknown.push_back(fmt::format("{}: {}", interface.name, queues.error().message));
+            else
+                note(interface.name, queues);
+        }
         for (const bool ingress : {true, false})
-            note(interface, clsact_remove_orphans({interface.index, ingress}, filter_handle(number)));
-        note(interface, clsact_remove_orphaned_qdisc(interface.index));
-        if (knows_links) continue;
-        for (std::string& program : programs_on(interface))
-            removed.unknown.push_back(std::move(program));
+            note(interface.name, clsact_remove_orphans({interface.index, ingress}, filter_handle(number)));
+        note(interface.name, clsact_remove_orphaned_qdisc(interface.index));
+        std::ranges::move(unknown_programs(instance, interface), std::back_inserter(removed.unknown));
     }
+    // Of interfaces that are gone.
+    const auto devices = downlinks_of(number);
+    if (!devices) removed.left.push_back(devices.error().message);
+    for (const uint32_t interface : devices.value_or(std::vector<uint32_t>{}))
+        if (!held.contains(interface))
+            note(downlink_device_name(interface), remove_orphaned_downlink(interface, number));
     return removed;
 }
 

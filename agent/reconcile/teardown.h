@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/attach/in_kernel.h"
+#include "agent/netlink/interfaces.h"
 #include "agent/system/instance.h"
 #include "maps/base/result.h"
 
@@ -17,7 +19,7 @@ namespace kudo {
 struct Removed {
     bool any = false;
     std::vector<std::string> left;    // "interface #3: why": certainly ours, and still there
-    std::vector<std::string> unknown; // programs of which this process may not know whose they are
+    std::vector<std::string> unknown; // programs and qdiscs of which this process may not know whose they are
 };
 
 // By the pins of this and of every other layout: puts every interface's queues back, detaches, and removes the pins.
@@ -30,9 +32,17 @@ std::set<uint32_t> held_interfaces(const std::filesystem::path& folder);
 // Puts the interface's own queues back and detaches our programs. True if there was anything.
 Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t interface);
 
+// The instance's links that no pin of its layouts holds. NotPermitted without CAP_SYS_ADMIN.
+Result<std::vector<OwnLink>> unpinned_links(const Instance& instance);
+// Detaches them: from where another bpffs was mounted over the pins. Without CAP_SYS_ADMIN there is nothing to see.
+Removed remove_unpinned_links(const Instance& instance);
+// Programs on the interface's hooks that no pin of ours holds, where this process may not know whose they are: "eth0:
+// #12 on XDP". None with CAP_SYS_ADMIN.
+std::vector<std::string> unknown_programs(const Instance& instance, const Interface& interface);
+
 // What is in the kernel without this instance's pins: they were deleted, another bpffs is mounted over them, or they
-// are elsewhere. Links need CAP_SYS_ADMIN to be found, filters do not. `queues`: also qdiscs and devices of ours, which
-// do not tell which instance's they are; the kernel's defaults come back.
-Removed remove_orphans(const Instance& instance, bool queues);
+// are elsewhere. Links need CAP_SYS_ADMIN to be found, filters and IFB devices do not. In the place of a root qdisc of
+// ours the kernel's default comes back; interfaces that a pin still names are left to teardown().
+Removed remove_orphans(const Instance& instance);
 
 } // namespace kudo

@@ -124,6 +124,7 @@ Result<void> save_protection(const Instance& instance, const RangeLedger& ledger
 // Each option's name in the file, and where it is: read and written by this one list.
 template <typename State, typename Visit> void each_field(State& state, Visit visit) {
     visit("enabled", state.enabled);
+    visit("disabling", state.disabling);
     visit("regions", state.regions);
     visit("teams", state.teams);
     visit("mode", state.mode);
@@ -153,7 +154,8 @@ DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
-        if (name == "nat64" && !json.contains(name)) return; // a file of before there was that option
+        // A file of before there were these.
+        if ((name == "nat64" || name == "disabling") && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
     });
     return state;

@@ -20,6 +20,7 @@ inline constexpr uint32_t default_max_flows = 131072;
 
 struct DesiredState {
     bool enabled = false;
+    std::string disabling; // the boot (boot_id) in which a disable could not remove everything; empty: none
     std::vector<std::string> regions; // sorted, distinct
     bool teams = false;
     kudo_mode mode = KUDO_PRIORITISE;

@@ -176,6 +176,7 @@ OrderedJson status_json(const Status& status) {
         {"healthy", is_healthy(status)},
         {"drift", status.drift},
         {"leftovers", status.leftovers},
+        {"not_checked", status.unknown},
         {"stale_map",
          {{"suspected", !status.stale.empty()}, {"remotes", status.stale.strays}, {"names", status.stale.moved_names}}},
         {"content_hash", text_or_null(status.content_hash)}};
@@ -204,6 +205,8 @@ std::string status_text(const Status& status, bool colour) {
     for (const std::string& alarm : status.alarms)
         text += fmt::format("  {}\n", one_line(alarm));
     text += stale_map_text(status, colour);
+    for (const std::string& program : status.unknown)
+        text += fmt::format("not checked: {} (its name takes CAP_SYS_ADMIN to read)\n", program);
     if (!status.drift.empty()) text += "\nDrift:\n";
     for (const std::string& sentence : status.drift)
         text += fmt::format("  {}\n", one_line(sentence));

@@ -193,6 +193,8 @@ protected:
             for (const char* name : {"eth0", "eth1", "eth2"})
                 arguments.insert(arguments.end(), {"--interface", name});
         if (pick(3) == 0) arguments.insert(arguments.end(), {"--tc-hook", "clsact"});
+        if (pick(3) == 0) arguments.insert(arguments.end(), {"--uplink", "50mbit"});
+        if (pick(3) == 0) arguments.insert(arguments.end(), {"--downlink", "50mbit"});
         enabled_outcome_ = agent(arguments);
         named_ = interfaces_named();
         enabled_ = agent({"status"}).status != 3;

@@ -60,7 +60,7 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
     auto json = saved();
     json.erase("ranges");
     EXPECT_EQ(json, nlohmann::json::parse(R"({
-        "format": "kudo-agent-state/3", "enabled": true, "regions": ["ca", "eu"], "teams": true, "mode": "enforce",
+        "format": "kudo-agent-state/3", "enabled": true, "disabling": "", "regions": ["ca", "eu"], "teams": true, "mode": "enforce",
         "interfaces": ["eth0"], "max_flows": 77, "xdp_generic": true, "tc_hook": "clsact",
         "marks": {"audio": {"priority": 6, "dscp": 46}, "video": {"dscp": 12}, "fallback": {"priority": 6, "dscp": 34},
                   "control": {}},
@@ -72,7 +72,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     const nlohmann::json good = saved();
     for (const auto& [name, value] : good.items()) {
-        if (name == "nat64") continue; // below
+        if (name == "nat64" || name == "disabling") continue; // below
         nlohmann::json damaged = good;
         damaged.erase(name);
         write(damaged);
@@ -108,6 +108,7 @@ TEST_F(StateFile, OfAnOlderVersionHasNoNat64Prefixes) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     nlohmann::json json = saved();
     json.erase("nat64");
+    json.erase("disabling");
     write(json);
     const auto loaded = load_desired_state(instance_);
     ASSERT_TRUE(loaded) << loaded.error().message;
