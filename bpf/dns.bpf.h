@@ -8,6 +8,7 @@
 
 #include "dns.h"
 #include "flow.bpf.h"
+#include "frame.bpf.h"
 
 kudo_inline struct kudo_query_key kudo_query_key_of(const struct kudo_packet *packet, __u16 id)
 {
@@ -87,14 +88,24 @@ kudo_noinline int kudo_keep_frame_response(struct xdp_md *context, __u32 offset,
 	struct kudo_response *response = kudo_begin_response(kudo_scratch_of(cpu), length, &hash);
 	if (!response)
 		return 0;
-	kudo_bound_offset(offset);
-	const __u8 *byte = (const __u8 *)(long)context->data + offset, *end = (const __u8 *)(long)context->data_end;
+	if (kudo_xdp_frags) {
+		__u32 size = length;
 
-	/* Kernels before 5.18 have no helper for this. */
-	for (__u32 i = 0; i < KUDO_RESPONSE_BYTES; i++, byte++) {
-		if (i >= length || byte + 1 > end)
-			break;
-		response->message[i] = *byte;
+		kudo_opaque(size);
+		if (size < KUDO_DNS_HEADER || size > KUDO_RESPONSE_BYTES ||
+		    bpf_xdp_load_bytes(context, offset, response->message, size) != 0)
+			return 0;
+	} else {
+		/* Kernels before 5.18 have no helper for this. */
+		kudo_bound_offset(offset);
+		const __u8 *byte = (const __u8 *)(long)context->data + offset;
+		const __u8 *end = (const __u8 *)(long)context->data_end;
+
+		for (__u32 i = 0; i < KUDO_RESPONSE_BYTES; i++, byte++) {
+			if (i >= length || byte + 1 > end)
+				break;
+			response->message[i] = *byte;
+		}
 	}
 	response->length = length;
 	bpf_map_update_elem(&kudo_responses, &hash, response, BPF_ANY);

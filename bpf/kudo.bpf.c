@@ -8,6 +8,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "flow.bpf.h"
+#include "frame.bpf.h"
+#include "handover.bpf.h"
 #include "mark.h"
 #include "outgoing.bpf.h"
 #include "rtp.bpf.h"
@@ -30,9 +32,6 @@ const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
 #define KUDO_TC_NEXT (-1)
 #define KUDO_TC_DROP 2
 
-/* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
-#define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
-
 /* Answers the agent's question whether this program runs. Read-mostly: no CPU takes the line from another. */
 kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 {
@@ -43,25 +42,6 @@ kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 		run->answered = run->asked;
 }
 
-kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *end)
-{
-	struct kudo_frame frame = {
-		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
-	return frame;
-}
-
-/* The second half of the parser, of the packet in kudo_scratch: enum kudo_reason. */
-kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 ethertype)
-{
-	struct kudo_cpu *cpu = kudo_this_cpu();
-	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
-
-	if (!cpu)
-		return KUDO_REASON_NOT_IP;
-	return (int)kudo_parse_network(data, end, &frame, (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
-}
-
 /* Judges and counts any frame: the packet and its judgement are in kudo_scratch then. */
 kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 {
@@ -69,14 +49,8 @@ kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 
 	if (!cpu)
 		return 0;
-	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
-	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	__u16 ethertype = 0;
-	__u32 reason = kudo_parse_link(data, end, &frame, &scratch->packet, &ethertype);
-
-	if (!reason)
-		reason = (__u32)kudo_parse_frame_network(context, ethertype);
+	__u32 reason = kudo_parse_any_frame(context, scratch);
 	struct kudo_tally tally = {
 		.wire = {1, scratch->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
@@ -137,7 +111,11 @@ int kudo_xdp(struct xdp_md *context)
 {
 	if (kudo_ingress_counts)
 		kudo_answer_run(context->ingress_ifindex, KUDO_INGRESS);
-	return kudo_run_xdp(context);
+	int action = kudo_run_xdp(context);
+
+	if (kudo_hands_over && action == XDP_PASS)
+		kudo_tell_counted(context);
+	return action;
 }
 
 kudo_inline struct kudo_frame kudo_frame_of(const struct __sk_buff *skb, __u32 direction)
@@ -243,8 +221,9 @@ kudo_inline int kudo_follows_outgoing(struct kudo_judgement judgement)
 	       kudo_policies[judgement.generation & 1].firewall_mark_mask != 0;
 }
 
-/* `treats`: look into media datagrams. */
-kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting, int treats)
+/* `treats`: look into media datagrams. `was_counted`: by XDP; such packets are few and take the slow path. */
+kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting, int treats,
+						int was_counted)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
@@ -255,7 +234,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	if (!cpu)
 		return outcome;
 	const void *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
-	if (kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
+	if (!was_counted && kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
 		const struct kudo_tally tally = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
 					       .direction = direction,
 					       .counting = counting};
@@ -283,7 +262,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			return outcome;
 		}
 	}
-	kudo_handle_any_skb(skb, direction, counting);
+	kudo_handle_any_skb(skb, direction, counting && !was_counted);
 	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	outcome = kudo_outcome_of(scratch->judged.judgement, &scratch->packet);
 	if (kudo_follows_outgoing(outcome.judgement))
@@ -298,14 +277,15 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 {
 	const struct kudo_interface *interface = kudo_interface_of(skb);
 	int queues = interface && interface->tracks_ingress;
+	int was_counted = kudo_ingress_counts && kudo_link == KUDO_LINK_ETHERNET && kudo_was_counted(skb);
 
 	if (kudo_ingress_counts)
 		kudo_answer_run(skb->ifindex, KUDO_INGRESS);
-	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, queues);
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, queues, was_counted);
 	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
-		return kudo_ingress_counts ? KUDO_TC_DROP : KUDO_TC_NEXT;
+		return kudo_ingress_counts && !was_counted ? KUDO_TC_DROP : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		__u32 mask = policy->firewall_mark_mask;
@@ -353,7 +333,7 @@ SEC("tc")
 int kudo_tc_egress(struct __sk_buff *skb)
 {
 	kudo_answer_run(skb->ifindex, KUDO_EGRESS);
-	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1);
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1, 0);
 	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)

@@ -2,82 +2,27 @@
 #include "agent/attach/attachment.h"
 
 #include <bpf/bpf.h>
-#include <linux/if_link.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "agent/attach/clsact.h"
 #include "agent/attach/in_kernel.h"
+#include "agent/attach/links.h"
 #include "agent/netlink/interface_number.h"
+#include "agent/netlink/xdp.h"
 
 namespace kudo {
 namespace fs = std::filesystem;
 namespace {
 
-// One hook of one interface that a program of ours can be attached to, and its pin.
-struct Slot {
-    const char* pin; // suffix
-    bpf_attach_type type;
-    uint32_t flags; // of the link's creation
-};
-// linux/bpf.h >= 6.6, BPF_F_BEFORE: without another link or program that it is relative to, before all others.
-constexpr uint32_t before_all = 1u << 3;
-constexpr Slot xdp_native{"xdp_native", BPF_XDP, XDP_FLAGS_DRV_MODE};
-constexpr Slot xdp_generic{"xdp_generic", BPF_XDP, XDP_FLAGS_SKB_MODE};
-constexpr Slot tcx_ingress{"tcx_ingress", bpf_tcx_ingress, before_all};
-constexpr Slot tcx_mark{"tcx_mark", bpf_tcx_ingress, before_all};
-constexpr Slot tcx_egress{"tcx_egress", bpf_tcx_egress, before_all};
-constexpr const Slot* slots[] = {&xdp_native, &xdp_generic, &tcx_ingress, &tcx_mark, &tcx_egress};
-
-fs::path pin_path(const fs::path& folder, uint32_t interface, const Slot& slot) {
-    return folder / "links" / fmt::format("{}_{}", interface, slot.pin);
-}
-
-// The link that is pinned for this slot, if it is alive.
-Result<std::optional<Fd>> open_link(const fs::path& folder, uint32_t interface, const Slot& slot) {
-    auto link = open_pin(pin_path(folder, interface, slot));
-    if (!link && link.error().number == ENOENT) return std::optional<Fd>{};
-    if (!link) return fail(std::move(link.error()));
-    if (KUDO_TRY(link_info(link->get())).interface != interface)
-        return std::optional<Fd>{}; // its interface is gone, or it was detached by force
-    return std::optional<Fd>(std::move(*link));
-}
-
-Result<bool> remove_link(const fs::path& folder, uint32_t interface, const Slot& slot) {
-    const auto path = pin_path(folder, interface, slot);
-    auto link = open_pin(path);
-    if (!link && link.error().number == ENOENT) return false;
-    // Removing the pin frees the link some time later; detaching is immediate. ENOLINK: it has no interface any more.
-    if (link) bpf_link_detach(link->get());
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string() + ": cannot remove the pin");
-    return true;
-}
-
-// Makes the slot's link run `program`. False: it did already.
-Result<bool> ensure_link(const fs::path& folder, uint32_t interface, const Slot& slot, int program) {
-    auto link = KUDO_TRY(open_link(folder, interface, slot));
-    if (link) {
-        if (KUDO_TRY(link_info(link->get())).program_id == program_id(program)) return false;
-        if (bpf_link_update(link->get(), program, nullptr) != 0) return fail_errno("cannot update a link's program");
-        return true;
-    }
-    KUDO_TRY(remove_link(folder, interface, slot));
-    LIBBPF_OPTS(bpf_link_create_opts, options);
-    options.flags = slot.flags;
-    const Fd created(bpf_link_create(program, static_cast<int>(interface), slot.type, &options));
-    if (!created) return fail_errno("cannot attach");
-    KUDO_TRY(pin(created.get(), pin_path(folder, interface, slot)));
-    return true;
-}
-
-std::string why_not_xdp(const Interface& interface, int number) {
-    if (number == EBUSY) return fmt::format("another XDP program is attached to {}; using tc", interface.name);
-    if (number == EOPNOTSUPP) return fmt::format("the driver of {} has no native XDP", interface.name);
-    return fmt::format("the driver of {} rejected XDP ({})", interface.name, strerror(number));
-}
+// Packets are between XDP and tc ingress for as long as the kernel polls or merges them (GRO, RPS): microseconds.
+constexpr std::chrono::milliseconds in_flight{20};
 
 // What was asked of programs that were here before is no question to these.
 void forget_runs(const DataPath& data_path, uint32_t interface) {
@@ -95,10 +40,6 @@ Program egress_program(const Interface& interface) {
     return interface.link == KUDO_LINK_ETHERNET ? Program::TcEgress : Program::IpTcEgress;
 }
 
-bool is_ingress(const Slot& slot) {
-    return slot.type == bpf_tcx_ingress;
-}
-
 // Others' programs on a tcx hook that run before this one; 0: all of them.
 std::vector<uint32_t> others_before(uint32_t interface, bool ingress, uint32_t program = 0) {
     auto programs = tcx_programs(interface, ingress);
@@ -109,8 +50,8 @@ std::vector<uint32_t> others_before(uint32_t interface, bool ingress, uint32_t p
 
 // Moves the slot's link to the head of its chain. The same program cannot be there twice (kernel/bpf/mprog.c), so it is
 // away for a moment.
-Result<bool> move_to_head(const fs::path& folder, uint32_t interface, const Slot& slot, int program) {
-    if (others_before(interface, is_ingress(slot), program_id(program)).empty()) return false;
+Result<bool> move_to_head(const fs::path& folder, uint32_t interface, const LinkSlot& slot, int program) {
+    if (others_before(interface, slot.is_ingress(), program_id(program)).empty()) return false;
     KUDO_TRY(remove_link(folder, interface, slot));
     return ensure_link(folder, interface, slot, program);
 }
@@ -123,34 +64,150 @@ Result<bool> move_filter_to_front(const fs::path& folder, const ClsactHook& hook
     return true;
 }
 
-// tcx where the kernel has it and the administrator does not say otherwise, else clsact.
-Result<Hook> attach_tc(DataPath& data_path, const Interface& interface, const Slot& slot, Program which,
-                       const AttachOptions& options, AttachResult& result) {
-    const fs::path& folder = data_path.folder();
-    const Fd program = KUDO_TRY(data_path.program(which));
-    const ClsactHook hook{interface.index, is_ingress(slot)};
-    if (options.tc_hook != TcHook::Clsact) {
-        auto linked = ensure_link(folder, interface.index, slot, program.get());
-        if (linked) {
-            result.changed |= *linked;
-            result.changed |= KUDO_TRY(clsact_remove_filter(folder, hook));
-            if (options.to_front) result.moved |= KUDO_TRY(move_to_head(folder, interface.index, slot, program.get()));
-            return Hook::Tcx;
+// One interface on its way to what is wanted.
+//
+// Ingress moves between native XDP and tc so that every packet is counted, and once. The new hook is attached beside
+// the old one, and for as long as both are there XDP runs XdpHandover, which tells the tc program in the packet's
+// metadata that it has counted it (bpf/handover.bpf.h). To tc: XDP tells, `in_flight` later tc comes, XDP goes. To XDP:
+// XDP comes and tells, `in_flight` later tc goes, XDP ceases to tell.
+//
+// What remains: a driver without room for metadata, whose packets both count while both are there; and what a driver
+// drops when it changes its rings, which no hook has seen. Killed in between, both stay and still count once; status
+// calls that degraded, and the next attach completes it.
+class Attaching {
+public:
+    Attaching(DataPath& data_path, const Interface& interface, const AttachOptions& options)
+        : data_path_(data_path), folder_(data_path.folder()), interface_(interface), options_(options) {}
+
+    Result<AttachResult> run() {
+        // Egress first: an ingress packet's flow then never waits for its answer's mark.
+        result_.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface_), "egress"));
+        const bool ethernet = interface_.link == KUDO_LINK_ETHERNET;
+        if (!ethernet && options_.xdp)
+            result_.note = fmt::format("{} has no Ethernet header; using tc", interface_.name);
+        if (!(ethernet && options_.xdp && KUDO_TRY(ingress_by_xdp()))) KUDO_TRY(ingress_by_tc(ethernet));
+        result_.changed |= result_.moved;
+        if (result_.changed) forget_runs(data_path_, interface_.index);
+        return std::move(result_);
+    }
+
+private:
+    // False: there can be no native XDP. Nothing has changed then.
+    Result<bool> ingress_by_xdp() {
+        const bool moves = KUDO_TRY(tc_counts());
+        // It may be another build's, which does not know yet what it is told.
+        if (moves) KUDO_TRY(tc(tcx_ingress, Program::TcIngress, "ingress"));
+        if (!KUDO_TRY(xdp(xdp_native, moves ? Program::XdpHandover : Program::Xdp))) return false;
+        if (moves) std::this_thread::sleep_for(in_flight);
+        result_.attached.ingress = Hook::XdpNative;
+        result_.attached.marks_ingress = options_.marks_ingress;
+        if (options_.marks_ingress) {
+            KUDO_TRY(tc(tcx_mark, Program::TcIngressMark, "firewall mark"));
+        } else {
+            result_.changed |= KUDO_TRY(clsact_remove_filter(folder_, {interface_.index, true}));
+            KUDO_TRY(remove(tcx_mark));
         }
-        // A kernel before 6.6 does not know the attach type.
-        if (options.tc_hook == TcHook::Tcx || (linked.error().number != EINVAL && linked.error().number != EOPNOTSUPP))
-            return fail(std::move(linked.error()).in("tcx"));
+        KUDO_TRY(remove(tcx_ingress));
+        KUDO_TRY(remove(xdp_generic));
+        if (moves) KUDO_TRY(xdp(xdp_native, Program::Xdp));
+        return true;
     }
-    const uint32_t handle = filter_handle(data_path.instance());
-    const ClsactFilter present = KUDO_TRY(read_clsact(folder, hook));
-    if (present.program != program_id(program.get()) || !present.once) {
-        KUDO_TRY(clsact_attach(folder, hook, program.get(), handle));
-        result.changed = true;
+
+    Result<void> ingress_by_tc(bool ethernet) {
+        const bool moves = KUDO_TRY(open_link(folder_, interface_.index, xdp_native)).has_value();
+        if (moves) tell_tc();
+        result_.attached.ingress = KUDO_TRY(tc(tcx_ingress, counting_ingress(interface_), "ingress"));
+        KUDO_TRY(remove(xdp_native));
+        KUDO_TRY(remove(tcx_mark));
+        if (ethernet && options_.xdp && options_.xdp_generic && KUDO_TRY(xdp(xdp_generic, Program::XdpGeneric)))
+            result_.attached.ingress = Hook::XdpGeneric;
+        else
+            KUDO_TRY(remove(xdp_generic));
+        return {};
     }
-    if (options.to_front) result.moved |= KUDO_TRY(move_filter_to_front(folder, hook, program.get(), handle));
-    result.changed |= KUDO_TRY(remove_link(folder, interface.index, slot));
-    return Hook::Tc;
-}
+
+    // If that fails, both count the packets of the moment; no reason to stay where we are.
+    void tell_tc() {
+        const auto program = data_path_.program(Program::XdpHandover);
+        if (program && ensure_link(folder_, interface_.index, xdp_native, program->get()))
+            std::this_thread::sleep_for(in_flight);
+    }
+
+    // Does a tc program count incoming packets, this build's or another's?
+    Result<bool> tc_counts() {
+        if (KUDO_TRY(open_link(folder_, interface_.index, tcx_ingress))) return true;
+        const uint32_t running = KUDO_TRY(read_clsact(folder_, {interface_.index, true})).program;
+        if (running == 0) return false;
+        for (const Program which : {Program::TcIngress, Program::TcIngressMark})
+            if (const auto program = data_path_.pinned_program(which); program && program_id(program->get()) == running)
+                return which == Program::TcIngress;
+        return !KUDO_TRY(open_link(folder_, interface_.index, xdp_native)); // beside which it would only mark
+    }
+
+    // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
+    Result<bool> xdp(const LinkSlot& slot, Program which) {
+        const Fd program = KUDO_TRY(data_path_.program(which).in(interface_.name + ": XDP"));
+        const auto changed = ensure_link(folder_, interface_.index, slot, program.get());
+        if (changed) result_.changed |= *changed;
+        if (!changed && result_.note.empty()) result_.note = why_not_xdp(changed.error().number, program.get());
+        return changed.has_value();
+    }
+
+    // tcx where the kernel has it and the administrator does not say otherwise, else clsact.
+    Result<Hook> tc(const LinkSlot& slot, Program which, const char* what) {
+        return attach_tc(slot, which).in(interface_.name + ": " + what);
+    }
+
+    Result<Hook> attach_tc(const LinkSlot& slot, Program which) {
+        const Fd program = KUDO_TRY(data_path_.program(which));
+        const ClsactHook hook{interface_.index, slot.is_ingress()};
+        if (options_.tc_hook != TcHook::Clsact) {
+            auto linked = ensure_link(folder_, interface_.index, slot, program.get());
+            if (linked) {
+                result_.changed |= *linked;
+                result_.changed |= KUDO_TRY(clsact_remove_filter(folder_, hook));
+                if (options_.to_front)
+                    result_.moved |= KUDO_TRY(move_to_head(folder_, interface_.index, slot, program.get()));
+                return Hook::Tcx;
+            }
+            // A kernel before 6.6 does not know the attach type.
+            const int number = linked.error().number;
+            if (options_.tc_hook == TcHook::Tcx || (number != EINVAL && number != EOPNOTSUPP))
+                return fail(std::move(linked.error()).in("tcx"));
+        }
+        const uint32_t handle = filter_handle(data_path_.instance());
+        const ClsactFilter present = KUDO_TRY(read_clsact(folder_, hook));
+        if (present.program != program_id(program.get()) || !present.once) {
+            KUDO_TRY(clsact_attach(folder_, hook, program.get(), handle));
+            result_.changed = true;
+        }
+        if (options_.to_front) result_.moved |= KUDO_TRY(move_filter_to_front(folder_, hook, program.get(), handle));
+        result_.changed |= KUDO_TRY(remove_link(folder_, interface_.index, slot));
+        return Hook::Tc;
+    }
+
+    Result<void> remove(const LinkSlot& slot) {
+        result_.changed |= KUDO_TRY(remove_link(folder_, interface_.index, slot));
+        return {};
+    }
+
+    // `number`: the errno of the refusal.
+    [[nodiscard]] std::string why_not_xdp(int number, int program) const {
+        const std::string& name = interface_.name;
+        if (number == EBUSY) return fmt::format("another XDP program is attached to {}; using tc", name);
+        if (options_.explains_refusal)
+            if (const std::string words = why_xdp_is_refused(interface_.index, program); !words.empty())
+                return fmt::format("{} takes no native XDP: {}; using tc", name, words);
+        if (number == EOPNOTSUPP) return fmt::format("the driver of {} has no native XDP; using tc", name);
+        return fmt::format("the driver of {} rejected XDP ({}); using tc", name, strerror(number));
+    }
+
+    DataPath& data_path_;
+    const fs::path& folder_;
+    const Interface& interface_;
+    const AttachOptions& options_;
+    AttachResult result_;
+};
 
 } // namespace
 
@@ -160,63 +217,22 @@ std::string_view hook_name(Hook hook) {
 }
 
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
-    AttachResult result;
-    const auto tc = [&](const Slot& slot, Program which, const char* what) -> Result<Hook> {
-        return attach_tc(data_path, interface, slot, which, options, result).in(interface.name + ": " + what);
-    };
-    // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.
-    const auto xdp = [&](const Slot& slot, Program which, const char* what) -> Result<bool> {
-        const Fd program = KUDO_TRY(data_path.program(which).in(interface.name + ": " + what));
-        const auto changed = ensure_link(data_path.folder(), interface.index, slot, program.get());
-        if (changed) result.changed |= *changed;
-        if (!changed && result.note.empty()) result.note = why_not_xdp(interface, changed.error().number);
-        return changed.has_value();
-    };
-    // Egress first: an ingress packet's flow then never waits for its answer's mark.
-    result.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface), "egress"));
-    const bool ethernet = interface.link == KUDO_LINK_ETHERNET;
-    if (!ethernet) result.note = fmt::format("{} has no Ethernet header; using tc", interface.name);
-
-    // The new hook is attached before the old one goes, so that no packet passes unjudged.
-    std::vector<const Slot*> unused;
-    if (ethernet && KUDO_TRY(xdp(xdp_native, Program::Xdp, "XDP"))) {
-        result.attached.ingress = Hook::XdpNative;
-        unused = {&xdp_generic, &tcx_ingress};
-        result.attached.marks_ingress = options.marks_ingress;
-        if (options.marks_ingress) {
-            KUDO_TRY(tc(tcx_mark, Program::TcIngressMark, "firewall mark"));
-        } else {
-            unused.push_back(&tcx_mark);
-            result.changed |= KUDO_TRY(clsact_remove_filter(data_path.folder(), {interface.index, true}));
-        }
-    } else {
-        result.attached.ingress = KUDO_TRY(tc(tcx_ingress, counting_ingress(interface), "ingress"));
-        unused = {&xdp_native, &tcx_mark};
-        if (ethernet && options.xdp_generic && KUDO_TRY(xdp(xdp_generic, Program::XdpGeneric, "generic XDP")))
-            result.attached.ingress = Hook::XdpGeneric;
-        else
-            unused.push_back(&xdp_generic);
-    }
-    for (const Slot* slot : unused)
-        result.changed |= KUDO_TRY(remove_link(data_path.folder(), interface.index, *slot));
-    result.changed |= result.moved;
-    if (result.changed) forget_runs(data_path, interface.index);
-    return result;
+    return Attaching(data_path, interface, options).run();
 }
 
 Result<Attached> read_attached(DataPath& data_path, const Interface& interface) {
     Attached attached;
     const fs::path& folder = data_path.folder();
-    const auto read_link = [&](const Slot& slot, Program which) -> Result<bool> {
+    const auto read_link = [&](const LinkSlot& slot, Program which) -> Result<bool> {
         const auto link = KUDO_TRY(open_link(folder, interface.index, slot));
         if (!link) return false;
         const auto program = data_path.pinned_program(which);
         const uint32_t running = KUDO_TRY(link_info(link->get())).program_id;
         attached.current &= program && running == program_id(program->get());
         if (slot.type != BPF_XDP)
-            for (const uint32_t other : others_before(interface.index, is_ingress(slot), running))
+            for (const uint32_t other : others_before(interface.index, slot.is_ingress(), running))
                 attached.in_front.push_back(
-                    fmt::format("{}: {}", is_ingress(slot) ? "ingress" : "egress", program_text(other)));
+                    fmt::format("{}: {}", slot.is_ingress() ? "ingress" : "egress", program_text(other)));
         return true;
     };
     // Which program our clsact filter runs; one of another build counts as the first.
@@ -258,7 +274,7 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
 
 Result<bool> detach(const fs::path& folder, uint32_t interface) {
     bool changed = false;
-    for (const Slot* slot : slots)
+    for (const LinkSlot* slot : link_slots)
         changed |= KUDO_TRY(remove_link(folder, interface, *slot));
     for (const ClsactHook& hook : clsact_hooks(folder)) {
         if (hook.interface != interface) continue;

@@ -38,8 +38,9 @@ struct AttachResult {
     bool moved = false; // to the front, before another program
     std::string note;   // why a better hook was not available; empty if it was
 };
-// Attaches what is missing, at the head of the chain on tcx, updates what runs another build's programs, moves ours to
-// the front if that is asked for (which takes it away for a moment), leaves the rest alone.
+// Attaches what is missing, at the head of the chain on tcx, updates what runs another build's programs, moves ingress
+// to the hook that is wanted, moves ours to the front if that is asked for (which takes it away for a moment), leaves
+// the rest alone.
 Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options);
 
 // Detaches all kudo-agent programs from this ifindex. True if there was anything.

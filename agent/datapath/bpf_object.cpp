@@ -37,6 +37,18 @@ Result<uint32_t> map_size(int map_fd) {
     return info.max_entries;
 }
 
+bool kernel_has_xdp_frags() {
+    static const bool has = [] {
+        bpf_insn code[2] = {};
+        code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;
+        code[0].imm = XDP_PASS;
+        code[1].code = BPF_JMP | BPF_EXIT;
+        LIBBPF_OPTS(bpf_prog_load_opts, options, .prog_flags = BPF_F_XDP_HAS_FRAGS);
+        return bool(Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "kudo_probe", "GPL", code, std::size(code), &options)));
+    }();
+    return has;
+}
+
 Result<void> for_each_entry(int map_fd, const std::string& what, std::size_t key_size, std::size_t value_size,
                             const std::function<void(const char* key, const char* value)>& visit) {
     const uint32_t batch = std::min<uint32_t>(KUDO_TRY(map_size(map_fd)), 16384);

@@ -28,6 +28,10 @@ uint32_t program_id(int program_fd); // 0 on failure
 
 Result<uint32_t> map_size(int map_fd); // max_entries
 
+// Does the kernel take XDP programs that handle frames of several buffers (BPF_F_XDP_HAS_FRAGS, 5.18)? Without it
+// drivers refuse XDP on an interface whose frames do not fit into one.
+bool kernel_has_xdp_frags();
+
 struct LinkInfo {
     uint32_t id = 0;
     uint32_t program_id = 0;

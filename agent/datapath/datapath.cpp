@@ -142,14 +142,16 @@ struct Copy {
         const char* name; // in the object
     };
     std::vector<Entry> programs;
+    bool hands_over = false;
 };
 const Copy copies[] = {
     {KUDO_LINK_ETHERNET,
      true,
-     {{Program::Xdp, "xdp", "kudo_xdp"},
+     {{Program::TcIngress, "tc_ingress", "kudo_tc_ingress"},
       {Program::TcEgress, "tc_egress", "kudo_tc_egress"},
       {Program::Clock, "clock", "kudo_clock"}}},
-    {KUDO_LINK_ETHERNET, true, {{Program::TcIngress, "tc_ingress", "kudo_tc_ingress"}}},
+    {KUDO_LINK_ETHERNET, true, {{Program::Xdp, "xdp", "kudo_xdp"}}},
+    {KUDO_LINK_ETHERNET, true, {{Program::XdpHandover, "xdp_handover", "kudo_xdp"}}, true},
     {KUDO_LINK_ETHERNET, false, {{Program::XdpGeneric, "xdp_generic", "kudo_xdp"}}},
     {KUDO_LINK_ETHERNET, false, {{Program::TcIngressMark, "tc_ingress_mark", "kudo_tc_ingress"}}},
     {KUDO_LINK_NONE,
@@ -256,13 +258,19 @@ Result<Fd> DataPath::program(Program which) {
 Result<void> DataPath::load_programs(Program which) {
     const Copy& copy = *find_copy(which).first;
     auto skeleton = KUDO_TRY(open_skeleton());
-    for (const Copy::Entry& entry : copy.programs)
-        bpf_program__set_autoload(program_of(*skeleton, entry.name), true);
+    const bool frags = kernel_has_xdp_frags();
+    for (const Copy::Entry& entry : copy.programs) {
+        bpf_program* const program = program_of(*skeleton, entry.name);
+        bpf_program__set_autoload(program, true);
+        if (frags && program == skeleton->progs.kudo_xdp) bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
+    }
     for (const PinnedMap& pinned : pinned_maps)
         if (bpf_map__reuse_fd(pinned.map(*skeleton), pinned.fd(maps_).get()) != 0)
             return fail_errno(fmt::format("cannot reuse the map {}", pinned.name));
     skeleton->rodata->kudo_link = copy.link;
     skeleton->rodata->kudo_ingress_counts = copy.ingress_counts;
+    skeleton->rodata->kudo_hands_over = copy.hands_over;
+    skeleton->rodata->kudo_xdp_frags = frags;
     skeleton->rodata_instance->kudo_instance = instance_;
     KUDO_TRY(load_skeleton(*skeleton));
 

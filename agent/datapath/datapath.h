@@ -19,8 +19,9 @@ namespace kudo {
 // The programs as they are pinned: what each copy of the object serves.
 enum class Program {
     Xdp,           // Ethernet ingress, counts
+    XdpHandover,   // the same while ingress moves between XDP and tc: tells TcIngress what it has counted
     XdpGeneric,    // Ethernet ingress before TcIngress: counts only what it drops
-    TcIngress,     // Ethernet ingress where native XDP cannot be, counts
+    TcIngress,     // Ethernet ingress, counts what XdpHandover has not
     TcIngressMark, // Ethernet ingress beside native XDP: sets the firewall mark only
     TcEgress,      // Ethernet egress
     IpTcIngress,   // ingress without an Ethernet header, counts

@@ -58,6 +58,8 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
 std::string hook_problem(const Attached& attached, const DesiredState& desired) {
     if (!attached.ingress) return "no program on ingress";
     if (!attached.egress) return "no program on egress";
+    if (!desired.uses_xdp() && (attached.ingress == Hook::XdpNative || attached.ingress == Hook::XdpGeneric))
+        return "XDP judges incoming packets, where tc is desired";
     if (desired.marks_ingress() && !attached.marks_ingress) return "no program marks incoming packets";
     if (!attached.current) return "runs another build's programs, or counts packets twice";
     if (!attached.in_front.empty())

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "agent/netlink/netlink.h"
 
+#include <sys/socket.h>
+
+#include <fmt/format.h>
+
 namespace kudo {
 namespace {
 
@@ -12,10 +16,22 @@ struct Reply {
     const NetlinkVisitor& visit;
     int error = 0; // errno, negative
     bool ended = false;
+    std::string words{}; // the kernel's, where it has any
 };
+
+// linux/netlink.h, NETLINK_EXT_ACK. The request is not sent back (NETLINK_CAP_ACK): they follow at once.
+std::string words_of(const nlmsgerr* error) {
+    const auto* header = reinterpret_cast<const nlmsghdr*>(reinterpret_cast<const char*>(error) - NLMSG_HDRLEN);
+    if (!(header->nlmsg_flags & NLM_F_ACK_TLVS) || !(header->nlmsg_flags & NLM_F_CAPPED)) return {};
+    const nlattr* text = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof *error, NLMSGERR_ATTR_MSG);
+    if (!text) return {};
+    const auto* bytes = static_cast<const char*>(nla_data(text));
+    return {bytes, strnlen(bytes, static_cast<std::size_t>(nla_len(text)))};
+}
 
 int on_error(sockaddr_nl*, nlmsgerr* error, void* reply) {
     static_cast<Reply*>(reply)->error = error->error;
+    static_cast<Reply*>(reply)->words = words_of(error);
     static_cast<Reply*>(reply)->ended = true;
     return NL_STOP;
 }
@@ -40,6 +56,11 @@ Result<NlSocket> open_netlink(int protocol) {
     if (!socket) return fail("cannot allocate a netlink socket", ENOMEM);
     if (const int error = nl_connect(socket.get(), protocol); error < 0)
         return netlink_error("cannot open a netlink socket", error);
+    // Where the kernel does not know these (before 4.12), it has no words.
+    for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK}) {
+        constexpr int on = 1;
+        setsockopt(nl_socket_get_fd(socket.get()), SOL_NETLINK, option, &on, sizeof on);
+    }
     return socket;
 }
 
@@ -60,6 +81,8 @@ Result<void> transact(nl_sock* socket, nl_msg* message, const NetlinkVisitor& vi
     int error = 0;
     while (!reply.ended && error >= 0) // what answers a request and its acknowledgement come apart
         error = nl_recvmsgs(socket, callbacks.get());
+    if (reply.error != 0 && !reply.words.empty())
+        return fail(fmt::format("{} ({})", reply.words, strerror(-reply.error)), -reply.error);
     if (reply.error != 0) return fail_errno("netlink", -reply.error);
     if (error < 0) return netlink_error("netlink", error);
     return {};

@@ -37,7 +37,8 @@ tl::unexpected<Error> netlink_error(std::string_view what, int error);
 // A socket of the calling thread's network namespace.
 Result<NlSocket> open_netlink(int protocol = NETLINK_ROUTE);
 
-// Sends one request and reads the whole answer. An Error's number is the kernel's errno.
+// Sends one request and reads the whole answer. An Error's number is the kernel's errno; its message begins with the
+// kernel's own words (extended acknowledgement) where it has any.
 using NetlinkVisitor = std::function<void(const nlmsghdr*)>;
 Result<void> transact(nl_msg* message, const NetlinkVisitor& visit = {}, int protocol = NETLINK_ROUTE);
 // The same over a socket that is kept for many.

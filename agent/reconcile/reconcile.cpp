@@ -116,6 +116,7 @@ private:
             // Another program that comes to the front again and again is not fought for ever.
             const std::string front = interface.name + " front";
             options.to_front = !retries_ || !retries_->not_yet(front);
+            options.explains_refusal = asked_ == Asked::Everything;
             auto result = KUDO_TRY(attach(*data_path_, interface, options));
             if (result.moved) note(front, Error{ErrorKind::Degraded, "another program was in front", 0});
             report_.changed |= result.changed;

@@ -31,6 +31,12 @@ std::optional<TcHook> tc_hook_of(std::string_view name) {
     return std::nullopt;
 }
 
+std::optional<IngressHook> ingress_hook_of(std::string_view name) {
+    for (const IngressHook hook : {IngressHook::Auto, IngressHook::Tc, IngressHook::Xdp})
+        if (ingress_hook_name(hook) == name) return hook;
+    return std::nullopt;
+}
+
 using QueueChoice = std::optional<QueueKind>;
 std::string_view queue_choice_name(const QueueChoice& kind) {
     return kind ? queue_kind_name(*kind) : "auto";
@@ -49,6 +55,8 @@ namespace nlohmann {
 
 template <> struct adl_serializer<kudo_mode> : AsText<kudo_mode, kudo::mode_name, kudo::mode_of> {};
 template <> struct adl_serializer<kudo::TcHook> : AsText<kudo::TcHook, kudo::tc_hook_name, kudo::tc_hook_of> {};
+template <>
+struct adl_serializer<kudo::IngressHook> : AsText<kudo::IngressHook, kudo::ingress_hook_name, kudo::ingress_hook_of> {};
 template <>
 struct adl_serializer<kudo::QueueChoice> : AsText<kudo::QueueChoice, kudo::queue_choice_name, kudo::queue_choice_of> {};
 template <> struct adl_serializer<kudo::ShaperSpec> : AsText<kudo::ShaperSpec, kudo::line_text, kudo::parse_line> {};
@@ -130,6 +138,7 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("mode", state.mode);
     visit("interfaces", state.interfaces);
     visit("max_flows", state.max_flows);
+    visit("ingress", state.ingress);
     visit("xdp_generic", state.xdp_generic);
     visit("tc_hook", state.tc_hook);
     visit("marks", state.marks);
@@ -155,7 +164,7 @@ DesiredState desired_state_from(const Json& json) {
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
         // A file of before there were these.
-        if ((name == "nat64" || name == "disabling") && !json.contains(name)) return;
+        if ((name == "nat64" || name == "disabling" || name == "ingress") && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
     });
     return state;

@@ -26,7 +26,8 @@ struct DesiredState {
     kudo_mode mode = KUDO_PRIORITISE;
     std::vector<std::string> interfaces;    // empty: those that lead to KUDO, whichever they are at each reconcile
     uint32_t max_flows = default_max_flows; // entries of the IPv4 flow table
-    bool xdp_generic = false;               // fall back to generic XDP before tc
+    IngressHook ingress = IngressHook::Auto;
+    bool xdp_generic = false; // fall back to generic XDP before tc
     TcHook tc_hook = TcHook::Auto;
     Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
@@ -36,8 +37,9 @@ struct DesiredState {
 
     [[nodiscard]] CompileOptions compile_options() const;
     [[nodiscard]] AttachOptions attach_options() const {
-        return {.tc_hook = tc_hook, .xdp_generic = xdp_generic, .marks_ingress = marks_ingress()};
+        return {.tc_hook = tc_hook, .xdp = uses_xdp(), .xdp_generic = xdp_generic, .marks_ingress = marks_ingress()};
     }
+    [[nodiscard]] bool uses_xdp() const { return kudo::uses_xdp(ingress, mode, xdp_generic); }
     // Do incoming packets need a tc program, beside the XDP program that counts them?
     [[nodiscard]] bool marks_ingress() const {
         return firewall_mark_mask != 0 || queues.downlink.kind == ShaperSpec::Kind::Rate;

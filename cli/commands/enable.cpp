@@ -6,7 +6,9 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "agent/attach/attachment.h"
 #include "agent/inspect/status.h"
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/mark_option.h"
@@ -30,6 +32,10 @@ Result<kudo_mode> parse_mode(const std::string& text) {
 
 Result<TcHook> parse_tc_hook(const std::string& text) {
     return one_of<TcHook>({{"auto", TcHook::Auto}, {"tcx", TcHook::Tcx}, {"clsact", TcHook::Clsact}})(text);
+}
+
+Result<IngressHook> parse_ingress(const std::string& text) {
+    return one_of<IngressHook>({{"auto", IngressHook::Auto}, {"tc", IngressHook::Tc}, {"xdp", IngressHook::Xdp}})(text);
 }
 
 Result<std::optional<QueueKind>> parse_queue(const std::string& text) {
@@ -62,6 +68,20 @@ tl::unexpected<Error> region_missing(const Instance& instance) {
                     regions_text(current ? current->maps.active.map : built_in_range_map())));
 }
 
+// What native XDP costs, where it was chosen: none of it shows in the kernel's settings of the interface itself.
+void add_xdp_costs(ReconcileReport& report) {
+    std::vector<std::string> names;
+    for (const InterfaceReport& interface : report.interfaces)
+        if (interface.ingress == hook_name(Hook::XdpNative)) names.push_back(interface.name);
+    if (names.empty()) return;
+    report.warnings.push_back(
+        fmt::format("native XDP on {} turns off receive offloads (bulk TCP into a virtio or veth interface falls to "
+                    "half the rate or less, a veth's peer loses TSO), limits the MTU, resets the rings of many "
+                    "devices, and keeps a bond from "
+                    "taking ports without XDP; --ingress tc does not",
+                    fmt::join(names, ", ")));
+}
+
 // What the kernel shows and reconciling has not told already.
 void add_drift(ReconcileReport& report, const Status& status) {
     for (const std::string& sentence : status.drift) {
@@ -77,6 +97,8 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     desired.enabled = true;
     desired.regions = normalised(desired.regions);
     if (desired.regions.empty()) return region_missing(global.instance);
+    if (desired.xdp_generic && desired.ingress == IngressHook::Tc)
+        return bad_input("--xdp-generic asks for XDP, --ingress tc for none");
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
         desired.ranges = std::move(state.ranges);
@@ -90,6 +112,7 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     // Another command may have been given meanwhile.
     const bool still_desired = is_same(status.desired, desired);
     if (still_desired) add_drift(report, status);
+    add_xdp_costs(report);
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const auto summary = summarise(rules.state, report);
     for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
@@ -126,8 +149,14 @@ Run setup_enable(CLI::App& app) {
                       "Prefix of a NAT64 besides 64:ff9b::/96, repeatable; IPv4 ranges also count behind it")
         ->type_name("PREFIX")
         ->allow_extra_args(false);
-    app.add_flag("--xdp-generic", desired->xdp_generic, "Where a driver has no native XDP, try generic XDP before tc");
-    add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook, "tc hook to attach to: auto, tcx or clsact")
+    add_option(app, "--ingress", desired->ingress, parse_ingress,
+               "Hook that judges incoming packets: auto, tc or xdp; see below")
+        ->type_name("HOOK")
+        ->default_str("auto");
+    app.add_flag("--xdp-generic", desired->xdp_generic,
+                 "As --ingress xdp, and where a driver has no native XDP also try generic XDP");
+    add_option(app, "--tc-hook", desired->tc_hook, parse_tc_hook,
+               "Kind of tc hook, where tc is used (always on egress): auto, tcx or clsact")
         ->type_name("HOOK")
         ->default_str("auto");
     add_option<Words>(app, "--mark", desired->marks, parse_marks,
@@ -167,6 +196,14 @@ Run setup_enable(CLI::App& app) {
         "stay.\n"
         "CLASS is audio, video, media (both), fallback (media over TCP) or control; SPEC is none, or dscp:NAME "
         "and priority:N, or one of them.\n"
+        "--ingress auto is tc, which costs other traffic nothing, as long as no packet is dropped, and native XDP in "
+        "mode "
+        "enforce. xdp is native XDP where the driver has it and no other XDP program is attached, else tc. Native XDP "
+        "turns off receive offloads (a virtio or veth interface receives bulk TCP at half the rate or less; a veth's "
+        "peer "
+        "also loses TSO), limits the MTU (on kernels before 5.18 to one page), resets the rings of many devices when "
+        "it "
+        "comes or goes, and keeps a bond from taking ports without XDP.\n"
         "RATE is in tc's units, slightly below what the line really carries: packets then queue here, where the marks "
         "count, and not in the modem. Without a rate, auto only replaces a default qdisc that ignores marks; off "
         "changes "

@@ -161,6 +161,7 @@ OrderedJson status_json(const Status& status) {
         {"mode", mode_name(shown_mode(status))},
         {"regions", status.desired.regions},
         {"teams", status.desired.teams},
+        {"ingress", ingress_hook_name(status.desired.ingress)},
         {"generation", status.generation},
         {"map",
          {{"serial", status.serial},
@@ -189,6 +190,11 @@ std::string status_text(const Status& status, bool colour) {
         text += fmt::format("  regions     {}{}\n", fmt::join(status.desired.regions, ", "),
                             status.desired.teams ? ", with teams" : "");
     }
+    if (status.desired.enabled)
+        text += fmt::format("  ingress     {}{}\n", ingress_hook_name(status.desired.ingress),
+                            status.desired.ingress != IngressHook::Auto ? ""
+                            : status.desired.uses_xdp()                 ? ": xdp"
+                                                                        : ": tc");
     if (status.generation != 0) {
         text += fmt::format("  range map   {} ({}){}\n", status.serial, status.map_source,
                             status.effective ? ", effective from " + rfc3339(*status.effective) : "");

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* The frames that XDP sees: how long they are, and their headers wherever these lie.
+ * Invariant: data to data_end is all of a frame only where the program is loaded without frags; its length is never taken
+ * from there otherwise. */
+#ifndef KUDO_FRAME_BPF_H
+#define KUDO_FRAME_BPF_H
+
+#include "flow.bpf.h"
+
+/* 1: loaded with BPF_F_XDP_HAS_FRAGS (kernel >= 5.18): a frame may lie in several buffers, of which data to data_end is
+ * the first. Some drivers leave that one empty. The helpers behind it do not exist before. */
+const volatile __u32 kudo_xdp_frags = 0;
+
+/* All that kudo_parse() can look at: link, IP and extension headers, and the longest TCP header behind them. */
+#define KUDO_PULLED_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
+
+/* A copy of the headers that are not in the first buffer. Longer than what is copied: the verifier knows of offsets only
+ * that they are below KUDO_OFFSET_MASK, and what the parser adds to them. Each loaded object has its own; only it reads
+ * that. */
+struct kudo_headers {
+	__u8 bytes[3 * (KUDO_OFFSET_MASK + 1)];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kudo_headers);
+} kudo_headers_scratch SEC(".maps");
+
+/* As much of a frame as its first buffer holds: all that the fast path needs to know. */
+kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *end)
+{
+	struct kudo_frame frame = {
+		.wire_length = (__u32)(end - data), .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
+	return frame;
+}
+
+kudo_inline struct kudo_frame kudo_whole_frame_of(struct xdp_md *context)
+{
+	struct kudo_frame frame =
+		kudo_frame_of_xdp((const void *)(long)context->data, (const void *)(long)context->data_end);
+
+	if (kudo_xdp_frags)
+		frame.wire_length = (__u32)bpf_xdp_get_buff_len(context);
+	return frame;
+}
+
+/* The second half of the parser, of the packet in kudo_scratch: enum kudo_reason or KUDO_PARSE_PULL. */
+kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 ethertype)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const struct kudo_frame frame = kudo_whole_frame_of(context);
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
+	return (int)kudo_parse_network((const void *)(long)context->data, (const void *)(long)context->data_end, &frame,
+				       (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
+}
+
+/* The same of the copy, of which `available` bytes are there. */
+kudo_noinline int kudo_parse_copied_network(struct xdp_md *context, __u32 available, __u32 ethertype)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	__u32 zero = 0;
+	const struct kudo_headers *headers = bpf_map_lookup_elem(&kudo_headers_scratch, &zero);
+
+	if (!kudo_xdp_frags || !cpu || !headers || available > KUDO_PULLED_BYTES)
+		return KUDO_REASON_NOT_IP;
+	const struct kudo_frame frame = kudo_whole_frame_of(context);
+
+	return (int)kudo_parse_network(headers->bytes, headers->bytes + available, &frame, (__u16)ethertype,
+				       &kudo_scratch_of(cpu)->packet);
+}
+
+/* Both halves where the headers go beyond the first buffer: parses a copy of them. */
+kudo_noinline int kudo_parse_scattered(struct xdp_md *context)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	__u32 zero = 0;
+	struct kudo_headers *headers = bpf_map_lookup_elem(&kudo_headers_scratch, &zero);
+	__u16 ethertype = 0;
+
+	if (!kudo_xdp_frags || !cpu || !headers)
+		return KUDO_REASON_TRUNCATED_LINK;
+	const struct kudo_frame frame = kudo_whole_frame_of(context);
+	__u32 available = frame.wire_length < KUDO_PULLED_BYTES ? frame.wire_length : KUDO_PULLED_BYTES;
+
+	kudo_opaque(available);
+	if (available < sizeof(struct kudo_ethernet_header) || available > KUDO_PULLED_BYTES ||
+	    bpf_xdp_load_bytes(context, 0, headers->bytes, available) != 0)
+		return KUDO_REASON_TRUNCATED_LINK;
+	__u32 reason = kudo_parse_link(headers->bytes, headers->bytes + available, &frame,
+				       &kudo_scratch_of(cpu)->packet, &ethertype);
+
+	return reason ? (int)reason : kudo_parse_copied_network(context, available, ethertype);
+}
+
+/* Any frame: enum kudo_reason, and the packet in kudo_scratch. */
+kudo_inline __u32 kudo_parse_any_frame(struct xdp_md *context, struct kudo_scratch *scratch)
+{
+	const struct kudo_frame frame = kudo_whole_frame_of(context);
+	__u16 ethertype = 0;
+	__u32 reason = kudo_parse_link((const void *)(long)context->data, (const void *)(long)context->data_end, &frame,
+				       &scratch->packet, &ethertype);
+
+	if (!reason)
+		reason = (__u32)kudo_parse_frame_network(context, ethertype);
+	if (kudo_xdp_frags && reason == KUDO_PARSE_PULL)
+		reason = (__u32)kudo_parse_scattered(context);
+	return reason;
+}
+
+#endif /* KUDO_FRAME_BPF_H */
