@@ -94,9 +94,7 @@ public:
 private:
     // False: there can be no native XDP. Nothing has changed then.
     Result<bool> ingress_by_xdp() {
-        const bool moves = KUDO_TRY(tc_counts());
-        // It may be another build's, which does not know yet what it is told.
-        if (moves) KUDO_TRY(tc(tcx_ingress, Program::TcIngress, "ingress"));
+        const bool moves = KUDO_TRY(tc_counts().in(interface_.name + ": ingress"));
         if (!KUDO_TRY(xdp(xdp_native, moves ? Program::XdpHandover : Program::Xdp))) return false;
         if (moves) std::this_thread::sleep_for(in_flight);
         result_.attached.ingress = Hook::XdpNative;
@@ -133,15 +131,22 @@ private:
             std::this_thread::sleep_for(in_flight);
     }
 
-    // Does a tc program count incoming packets, this build's or another's?
+    // Does a tc program count incoming packets? If it is another build's, which does not understand what it is told, it
+    // is replaced by this one's where it is: another kind of tc hook would count beside it.
     Result<bool> tc_counts() {
-        if (KUDO_TRY(open_link(folder_, interface_.index, tcx_ingress))) return true;
-        const uint32_t running = KUDO_TRY(read_clsact(folder_, {interface_.index, true})).program;
-        if (running == 0) return false;
-        for (const Program which : {Program::TcIngress, Program::TcIngressMark})
-            if (const auto program = data_path_.pinned_program(which); program && program_id(program->get()) == running)
-                return which == Program::TcIngress;
-        return !KUDO_TRY(open_link(folder_, interface_.index, xdp_native)); // beside which it would only mark
+        const Fd program = KUDO_TRY(data_path_.program(Program::TcIngress));
+        if (KUDO_TRY(open_link(folder_, interface_.index, tcx_ingress))) {
+            result_.changed |= KUDO_TRY(ensure_link(folder_, interface_.index, tcx_ingress, program.get()));
+            return true;
+        }
+        const ClsactHook hook{interface_.index, true};
+        const uint32_t running = KUDO_TRY(read_clsact(folder_, hook)).program;
+        if (running == 0 || running == program_id(program.get())) return running != 0;
+        const auto mark = data_path_.pinned_program(Program::TcIngressMark);
+        if (mark && program_id(mark->get()) == running) return false;
+        if (KUDO_TRY(open_link(folder_, interface_.index, xdp_native))) return false; // beside which it only marks
+        KUDO_TRY(clsact_attach(folder_, hook, program.get(), filter_handle(data_path_.instance())));
+        return result_.changed = true;
     }
 
     // True if the interface has this kind of XDP now; else the reason is noted, unless there is one already.

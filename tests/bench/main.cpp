@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|ranges|flows|commands|contention]: what the data
-// path and the commands cost on this machine, as differences and ratios within one run, and what media gains by it on a
-// full line. Exit status 77: BPF or namespaces cannot be had here.
+// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|bulk|ranges|flows|commands|contention]: what the
+// data path and the commands cost on this machine, as differences and ratios within one run, and what media gains by it
+// on a full line. Exit status 77: BPF or namespaces cannot be had here.
 #include <sched.h>
 
 #include <cstring>
@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
             options.congestion_control = argv[++i];
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
-                               "[--only packets|line|ranges|flows|commands|contention]\n"
+                               "[--only packets|line|bulk|ranges|flows|commands|contention]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
                                "[--tcp CONGESTION_CONTROL]\n");
             return 2;
@@ -56,9 +56,13 @@ int main(int argc, char** argv) {
     try {
         kudo::bench::Report report(options);
         const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
-            {"packets", kudo::bench::measure_packets},   {"line", kudo::bench::measure_line},
-            {"flows", kudo::bench::measure_flows},       {"ranges", kudo::bench::measure_prefixes},
-            {"commands", kudo::bench::measure_commands}, {"contention", kudo::bench::measure_contention},
+            {"packets", kudo::bench::measure_packets},
+            {"bulk", kudo::bench::measure_bulk}, // before `line`, which sets the veth's offloads
+            {"line", kudo::bench::measure_line},
+            {"flows", kudo::bench::measure_flows},
+            {"ranges", kudo::bench::measure_prefixes},
+            {"commands", kudo::bench::measure_commands},
+            {"contention", kudo::bench::measure_contention},
         };
         for (const auto& [name, measure] : parts)
             if (options.only.empty() || options.only == name) measure(*host, report);

@@ -73,7 +73,13 @@ uint32_t id_of(int program) {
 } // namespace
 
 std::string ingress_name(IngressKind kind) {
-    return kind == IngressKind::XdpNative ? "xdp-native" : kind == IngressKind::Tcx ? tc_hook_name() : "tc";
+    return kind == IngressKind::XdpNative ? "xdp-native" : kind == IngressKind::Clsact ? "tc" : tc_hook_name();
+}
+
+std::string name_of_ingress(const testing::TestParamInfo<IngressKind>& kind) {
+    static constexpr const char* names[] = {"ByDefault", "XdpNative", "TcxBesideSomebodysXdp",
+                                            "ClsactBesideSomebodysXdp"};
+    return names[static_cast<std::size_t>(kind.param)];
 }
 
 void LineTest::SetUp() {
@@ -109,10 +115,16 @@ void LineTest::enable(std::vector<std::string> more) const {
     if (enabled.status != 0) throw std::runtime_error("enable: " + enabled.err);
 }
 
-void LineTest::enable_as(IngressKind kind, std::vector<std::string> more) {
+std::vector<std::string> LineTest::prepare(IngressKind kind, std::vector<std::string> more) {
+    if (kind == IngressKind::Default) return more;
     if (kind != IngressKind::XdpNative && somebodys_xdp_ == 0) attach_somebodys_xdp();
     if (kind == IngressKind::Clsact) more.insert(more.end(), {"--tc-hook", "clsact"});
-    enable(std::move(more));
+    more.insert(more.end(), {"--ingress", "xdp"});
+    return more;
+}
+
+void LineTest::enable_as(IngressKind kind, std::vector<std::string> more) {
+    enable(prepare(kind, std::move(more)));
     const auto interface = test_->status().at("interfaces").at(0);
     if (interface.at("ingress") != ingress_name(kind) ||
         interface.at("egress") != (kind == IngressKind::Clsact ? "tc" : tc_hook_name()))
@@ -169,7 +181,7 @@ void LineTest::enable_behind_somebodys_mark(IngressKind kind, std::vector<std::s
         attach_somebodys_mark(mark);
         return;
     }
-    if (kind != IngressKind::XdpNative) attach_somebodys_xdp();
+    more = prepare(kind, std::move(more));
     attach_somebodys_mark(mark);
     more.insert(more.begin(), {"enable", "--region", "ca"});
     const Outcome enabled = test_->agent(std::move(more));

@@ -26,9 +26,13 @@ inline constexpr const char* host_address6 = "fd77::2";
 inline constexpr const char* media_address6 = "2001:db8:77::129"; // of the map with IPv6 ranges
 inline constexpr const char* stranger_address6 = "2001:db8:99::1";
 
-// How ingress is to be attached; the last two need somebody else's XDP program, so that ours cannot be there.
-enum class IngressKind { XdpNative, Tcx, Clsact };
+// How ingress is to be attached: as enable itself chooses, or by --ingress xdp. There the last two need somebody else's
+// XDP program, so that ours cannot be there.
+enum class IngressKind { Default, XdpNative, Tcx, Clsact };
 std::string ingress_name(IngressKind kind); // as in `status --json`
+inline const auto all_ingress_kinds =
+    testing::Values(IngressKind::Default, IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact);
+std::string name_of_ingress(const testing::TestParamInfo<IngressKind>& kind); // for INSTANTIATE_TEST_SUITE_P
 
 class LineTest : public HostTest {
 protected:
@@ -56,6 +60,8 @@ protected:
     [[nodiscard]] std::string mac(const std::string& which) const; // "host" or "far", of its eth0
 
 private:
+    // Attaches somebody's XDP program if this kind needs it; the options for enable.
+    std::vector<std::string> prepare(IngressKind kind, std::vector<std::string> more);
     void attach_somebodys_mark(uint32_t mark);
     [[nodiscard]] Fd attach_tcx(int program, int attach_type) const;
 

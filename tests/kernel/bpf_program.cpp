@@ -77,6 +77,10 @@ Datapath::Datapath(Options options) : state_(std::make_unique<State>()) {
     require(skeleton != nullptr, "cannot open the BPF object");
     skeleton->rodata->kudo_link = options.link;
     skeleton->rodata->kudo_ingress_counts = options.ingress_counts;
+    if (options.frags && kernel_has_xdp_frags()) {
+        skeleton->rodata->kudo_xdp_frags = 1;
+        bpf_program__set_flags(skeleton->progs.kudo_xdp, BPF_F_XDP_HAS_FRAGS);
+    }
     bpf_map__set_max_entries(skeleton->maps.kudo_cpus, static_cast<__u32>(libbpf_num_possible_cpus()));
     bpf_map__set_max_entries(skeleton->maps.kudo_flows4, options.max_flows);
     require(kudo_bpf::load(skeleton.get()) == 0, "cannot load the BPF object");
@@ -113,9 +117,12 @@ const DataPath::Maps& Datapath::maps() const {
     return state_->maps;
 }
 
-RunResult Datapath::run_xdp(std::span<const uint8_t> frame) const {
+RunResult Datapath::run_xdp(std::span<const uint8_t> frame, std::optional<uint32_t> first_buffer) const {
+    xdp_md context{};
+    context.data_end = first_buffer.value_or(0);
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
                 .repeat = 1);
+    if (first_buffer) options.ctx_in = &context, options.ctx_size_in = sizeof context;
     RunResult result;
     if (bpf_prog_test_run_opts(bpf_program__fd(state_->skeleton->progs.kudo_xdp), &options) != 0) result.error = errno;
     result.returned = options.retval;

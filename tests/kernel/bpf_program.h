@@ -38,6 +38,7 @@ public:
         kudo_link_layer link = KUDO_LINK_ETHERNET;
         bool ingress_counts = true;
         uint32_t max_flows = 131072;
+        bool frags = true; // as the agent loads XDP: where the kernel has it
     };
     // What it takes to run BPF programs is missing here: why. Empty: nothing is.
     static std::string missing();
@@ -59,7 +60,9 @@ public:
     [[nodiscard]] bool has_type_information() const;
 
     // May be called by several threads.
-    [[nodiscard]] RunResult run_xdp(std::span<const uint8_t> frame) const;
+    // `first_buffer`: how much of the frame lies in it (kernel >= 6.18, else the error is EINVAL); nothing: all that
+    // fits.
+    [[nodiscard]] RunResult run_xdp(std::span<const uint8_t> frame, std::optional<uint32_t> first_buffer = {}) const;
     [[nodiscard]] RunResult run_tc(kudo_direction direction, std::span<const uint8_t> frame, SkbFields skb = {}) const;
 
     [[nodiscard]] std::unique_ptr<kudo_counters> counters() const; // summed over the CPUs

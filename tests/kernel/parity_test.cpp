@@ -15,6 +15,7 @@ struct Case {
     kudo_mode mode;
     kudo_link_layer link;
     int packets;
+    bool frags = true;
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
@@ -44,7 +45,7 @@ protected:
     void SetUp() override {
         KernelTest::SetUp();
         if (IsSkipped()) return;
-        datapath_.emplace(Datapath::Options{.link = GetParam().link});
+        datapath_.emplace(Datapath::Options{.link = GetParam().link, .frags = GetParam().frags});
         auto compiled = compile(map_, options_, {});
         ASSERT_TRUE(compiled) << compiled.error().message;
         datapath_->fill(*compiled, generation);
@@ -141,6 +142,28 @@ TEST_P(XdpParity, EveryPacketIsJudgedAndCountedAsTheOracleSays) {
     expect_every_reason();
 }
 
+// Frames in several buffers, whose first one ends anywhere, in the headers too.
+class ScatteredParity : public Parity {};
+
+TEST_P(ScatteredParity, WhereTheFirstBufferEndsMakesNoDifference) {
+    PacketGenerator generator(seed_, map_, KUDO_LINK_ETHERNET, KUDO_INGRESS);
+    std::mt19937_64 random(seed_);
+    for (int i = 0; i < GetParam().packets; ++i) {
+        const Bytes bytes = generator.next().bytes;
+        if (bytes.size() < sizeof(kudo_ethernet_header)) continue; // no test run takes it
+        const auto first_buffer = static_cast<uint32_t>(random() % std::min<std::size_t>(bytes.size() + 1, 100));
+        const Decision decision = oracle_->decide({.bytes = bytes});
+        const RunResult result = datapath_->run_xdp(bytes, first_buffer);
+        if (result.error == EINVAL && i == 0) GTEST_SKIP() << "this kernel's test run does not divide frames at will";
+        ASSERT_EQ(result.error, 0) << std::strerror(result.error) << "; " << about(i, bytes, decision);
+        ASSERT_EQ(result.returned, uint32_t{decision.verdict() == KUDO_DROP ? XDP_DROP : XDP_PASS})
+            << first_buffer << " bytes of " << about(i, bytes, decision);
+        ASSERT_EQ(difference(decision, KUDO_INGRESS), "") << first_buffer << " bytes of " << about(i, bytes, decision);
+    }
+    ASSERT_EQ(flow_difference(datapath_->flows(), books_.flows()), "") << "KUDO_TEST_SEED=" << seed_;
+    expect_every_reason();
+}
+
 class TcIngressParity : public Parity {};
 
 TEST_P(TcIngressParity, EveryPacketIsJudgedMarkedAndCountedAsTheOracleSays) {
@@ -160,7 +183,13 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) {
 INSTANTIATE_TEST_SUITE_P(Modes, XdpParity,
                          ::testing::Values(Case{"Observe", KUDO_OBSERVE, KUDO_LINK_ETHERNET, 40'000},
                                            Case{"Prioritise", KUDO_PRIORITISE, KUDO_LINK_ETHERNET, 80'000},
-                                           Case{"Enforce", KUDO_ENFORCE, KUDO_LINK_ETHERNET, 100'000}),
+                                           Case{"Enforce", KUDO_ENFORCE, KUDO_LINK_ETHERNET, 100'000},
+                                           Case{"WithoutFrags", KUDO_ENFORCE, KUDO_LINK_ETHERNET, 80'000, false}),
+                         name_of);
+
+INSTANTIATE_TEST_SUITE_P(Modes, ScatteredParity,
+                         ::testing::Values(Case{"Prioritise", KUDO_PRIORITISE, KUDO_LINK_ETHERNET, 20'000},
+                                           Case{"Enforce", KUDO_ENFORCE, KUDO_LINK_ETHERNET, 40'000}),
                          name_of);
 
 const auto tc_cases = ::testing::Values(Case{"Observe", KUDO_OBSERVE, KUDO_LINK_ETHERNET, 20'000},

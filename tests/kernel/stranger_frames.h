@@ -20,6 +20,8 @@ struct Way {
     bool by_xdp;
     Shape shape;
     kudo_mode mode = KUDO_PRIORITISE;
+    bool frags = true;
+    std::optional<uint32_t> first_buffer{}; // bytes of the frame that are in it
 };
 inline void PrintTo(const Way& way, std::ostream* out) {
     *out << way.name;
@@ -65,6 +67,10 @@ inline std::vector<Way> all_ways() {
             Way{"Xdp6Near", "2001:db8:77:2::5", true, Shape::Plain},
             Way{"Xdp6QinQ", "2a00:1450:4001::5", true, Shape::QinQ},
             Way{"Xdp6Options", "2001:db8:77:2::5", true, Shape::Options},
+            Way{"XdpWithoutFrags", "198.51.100.7", true, Shape::Plain, KUDO_PRIORITISE, false},
+            Way{"XdpScattered", "198.51.100.7", true, Shape::Plain, KUDO_PRIORITISE, true, 42},
+            Way{"XdpScatteredVlan", "198.51.100.7", true, Shape::Vlan, KUDO_PRIORITISE, true, 0},
+            Way{"Xdp6Scattered", "2a00:1450:4001::5", true, Shape::Plain, KUDO_PRIORITISE, true, 70},
             Way{"Tc", "198.51.100.7", false, Shape::Plain},
             Way{"TcNear", "3.123.12.200", false, Shape::Plain},
             Way{"TcNearObserved", "3.123.12.200", false, Shape::Plain, KUDO_OBSERVE},
@@ -100,7 +106,9 @@ protected:
     }
     void receive(const Bytes& payload, const Way& way, std::optional<uint16_t> port = {}) {
         const Bytes frame = frame_of(way, KUDO_INGRESS, payload, port.value_or(port_));
-        EXPECT_EQ((way.by_xdp ? datapath_->run_xdp(frame) : datapath_->run_tc(KUDO_INGRESS, frame)).error, 0);
+        EXPECT_EQ(
+            (way.by_xdp ? datapath_->run_xdp(frame, way.first_buffer) : datapath_->run_tc(KUDO_INGRESS, frame)).error,
+            0);
     }
     static constexpr Way plain_{"plain", "198.51.100.7", true, Shape::Plain};
     std::optional<Datapath> datapath_;
@@ -116,7 +124,11 @@ protected:
         KernelTest::SetUp();
         if (this->IsSkipped()) return;
         const Way& way = this->GetParam();
-        this->load({.link = way.shape == Shape::NoEthernet ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET}, way.mode);
+        const Datapath::Options options{.link = way.shape == Shape::NoEthernet ? KUDO_LINK_NONE : KUDO_LINK_ETHERNET,
+                                        .frags = way.frags};
+        if (way.first_buffer && Datapath(options).run_xdp(Bytes(100), way.first_buffer).error == EINVAL)
+            GTEST_SKIP() << "this kernel's test run does not divide frames at will";
+        this->load(options, way.mode);
     }
 };
 

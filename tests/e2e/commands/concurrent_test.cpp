@@ -21,6 +21,11 @@ namespace {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
+// By XDP, whose link shows in `ip link`.
+std::vector<std::string> enable_in(const char* region) {
+    return {"enable", "--region", region, "--ingress", "xdp"};
+}
+
 class ConcurrentCommands : public HostTest {
 protected:
     // All of them started before the first is waited for.
@@ -68,7 +73,7 @@ protected:
 
 TEST_F(ConcurrentCommands, TwoEnablesOnAFreshHostBothSucceedAndMakeOneDataPath) {
     for (int round = 0; round < 10 && !HasFailure(); round++) {
-        const auto outcomes = at_once({{"enable", "--region", "ca"}, {"enable", "--region", "ca"}});
+        const auto outcomes = at_once({enable_in("ca"), enable_in("ca")});
         for (const Outcome& outcome : outcomes)
             EXPECT_EQ(outcome.status, 0) << outcome.err;
         const auto idle = std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) {
@@ -83,13 +88,10 @@ TEST_F(ConcurrentCommands, TwoEnablesOnAFreshHostBothSucceedAndMakeOneDataPath) 
 }
 
 TEST_F(ConcurrentCommands, ManyEnablesWithDifferentRegionsLeaveOneOfThem) {
-    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    ASSERT_EQ(test_->agent(enable_in("ca")).status, 0);
     for (int round = 0; round < 20 && !HasFailure(); round++) {
-        for (const Outcome& outcome : at_once({{"enable", "--region", "ca"},
-                                               {"enable", "--region", "us"},
-                                               {"enable", "--region", "eu"},
-                                               {"status"},
-                                               {"stats"}})) {
+        for (const Outcome& outcome :
+             at_once({enable_in("ca"), enable_in("us"), enable_in("eu"), {"status"}, {"stats"}})) {
             EXPECT_TRUE(outcome.status == 0 || outcome.status == 4)
                 << outcome.status << outcome.err; // 4: status, in between
             EXPECT_EQ(outcome.err, "");
@@ -104,7 +106,7 @@ TEST_F(ConcurrentCommands, EnableAgainstDisableAgainstApplyAlwaysEndsConsistent)
         const std::string map = test_->write_file(
             "map.json", with_serial(to_json(built_in_range_map()), 2022050001 + static_cast<uint64_t>(round)));
         const auto outcomes =
-            at_once({{"enable", "--region", "ca"}, {"disable"}, TestHost::apply_arguments(map), {"status", "--json"}});
+            at_once({enable_in("ca"), {"disable"}, TestHost::apply_arguments(map), {"status", "--json"}});
         for (std::size_t i = 0; i < 3; i++)
             EXPECT_EQ(outcomes[i].status, 0) << i << ": " << outcomes[i].err;
         EXPECT_TRUE(outcomes[3].status == 0 || outcomes[3].status == 3 || outcomes[3].status == 4) << outcomes[3].err;
@@ -122,9 +124,7 @@ TEST_F(ConcurrentCommands, ACommandThatWaitsForAStoppedOneGivesUpAfterTenSeconds
     int holder = -1;
     for (int attempt = 0; attempt < 20 && holder < 0; attempt++) {
         ASSERT_EQ(test_->agent({"disable"}).status, 0);
-        const int child = inside<int>(test_->host, [&] {
-            return start_program(test_->agent_argv({"enable", "--region", "ca"}));
-        });
+        const int child = inside<int>(test_->host, [&] { return start_program(test_->agent_argv(enable_in("ca"))); });
         const auto deadline = steady_clock::now() + seconds(10);
         while (!holds_a_lock(child) && steady_clock::now() < deadline) {
         }

@@ -16,7 +16,9 @@ TEST_F(Enable, AttachesToTheInterfaceWithTheDefaultRoute) {
     EXPECT_EQ(status.status, 0) << status.out << status.err;
     const auto json = nlohmann::json::parse(status.out);
     EXPECT_EQ(json.at("interfaces").at(0).at("name"), "eth0");
-    EXPECT_EQ(json.at("interfaces").at(0).at("ingress"), "xdp-native");
+    EXPECT_EQ(json.at("interfaces").at(0).at("ingress"), tc_hook_name());
+    EXPECT_EQ(json.at("ingress"), "auto");
+    EXPECT_EQ(test_->in_host({"ip", "-d", "link", "show", "eth0"}).find("xdp"), std::string::npos);
     EXPECT_EQ(json.at("map").at("serial"), 2022030100);
 }
 

@@ -206,9 +206,12 @@ TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePo
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
     const std::string apply_a = "ranges apply " + a_ + " --allow-unsigned --grace 0",
                       apply_b = "ranges apply " + b_ + " --allow-unsigned --grace 0";
-    auto targets = learn({"enable --region ca", "enable --region us,ca --teams", "enable --region ca --tc-hook clsact",
-                          "enable --region us --firewall-mark 0x10", "enable --region ca --mark media=none", apply_a,
-                          apply_b, apply_a, apply_b, "status", "stats --json --flows"});
+    // Ingress moves between tc and XDP, too. Not from one kind of tc hook to another, where both count for a moment.
+    auto targets = learn({"enable --region ca", "enable --region us,ca --teams --ingress xdp",
+                          "enable --region ca --ingress xdp --tc-hook clsact",
+                          "enable --region us --firewall-mark 0x10 --ingress xdp",
+                          "enable --region ca --mark media=none --ingress tc", apply_a, apply_b, apply_a, apply_b,
+                          "status", "stats --json --flows"});
     expect_healed({"enable", "--region", "ca"});
     const auto before = test_->stats();
     {
@@ -220,7 +223,7 @@ TEST_F(KilledCommand, NeverStopsAnEnabledHostFromJudgingEveryPacketByACompletePo
             ASSERT_TRUE(status.is_object());
             EXPECT_TRUE(status.at("enabled"));
             EXPECT_GT(status.at("generation"), 0);
-            EXPECT_EQ(status.at("interfaces").at(0).at("ingress"), "xdp-native") << status;
+            EXPECT_FALSE(status.at("interfaces").at(0).at("ingress").is_null()) << status;
             EXPECT_FALSE(status.at("interfaces").at(0).at("egress").is_null()) << status;
             if (i % 20 != 19) continue;
             expect_healed({"enable", "--region", i % 40 == 19 ? "ca" : "us"});

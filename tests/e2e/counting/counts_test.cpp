@@ -188,13 +188,7 @@ TEST_F(LineTest, WhatAFullFlowTableGaveAwayIsSaid) {
     EXPECT_NE(test_->agent({"stats"}).out.find("The flow table was full"), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ingress, Counts,
-                         testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         [](const auto& kind) {
-                             return kind.param == IngressKind::XdpNative ? "XdpNative"
-                                    : kind.param == IngressKind::Tcx     ? "TcxBesideSomebodysXdp"
-                                                                         : "ClsactBesideSomebodysXdp";
-                         });
+INSTANTIATE_TEST_SUITE_P(Ingress, Counts, all_ingress_kinds, name_of_ingress);
 
 } // namespace
 } // namespace kudo::test

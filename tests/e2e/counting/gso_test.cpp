@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <sstream>
 
 namespace kudo::test {
 namespace {
@@ -172,13 +173,54 @@ TEST_P(SuperPackets, OfUdpGroAreCountedAsTheDatagramsOnTheWire) {
     EXPECT_EQ(count_of(flow.at("ingress")), expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ingress, SuperPackets,
-                         testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         [](const auto& kind) {
-                             return kind.param == IngressKind::XdpNative ? "BehindXdp"
-                                    : kind.param == IngressKind::Tcx     ? "InTcx"
-                                                                         : "InClsact";
-                         });
+// As a veth hands them over: the sender cuts nothing, and no wire is there to do so. What it would have cut it counts
+// itself, segment by segment.
+class WholeSuperPackets : public LineTest, public testing::WithParamInterface<const char*> {
+protected:
+    // Of TCP, as the far end's kernel counts them: OutSegs and RetransSegs (RFC 4022).
+    [[nodiscard]] uint64_t segments_of_far() const {
+        std::istringstream text(test_->in_far({"cat", "/proc/net/snmp"}));
+        std::string line, names;
+        while (std::getline(text, line)) {
+            if (!line.starts_with("Tcp:")) continue;
+            if (names.empty()) { // the first line has the names, the second the values
+                names = line;
+                continue;
+            }
+            std::istringstream keys(names), values(line);
+            std::string key, value;
+            uint64_t sum = 0;
+            while (keys >> key && values >> value)
+                if (key == "OutSegs" || key == "RetransSegs") sum += std::stoull(value);
+            return sum;
+        }
+        throw std::runtime_error("no counters of TCP");
+    }
+};
+INSTANTIATE_TEST_SUITE_P(TcHook, WholeSuperPackets, testing::Values("auto", "clsact"));
+
+TEST_P(WholeSuperPackets, AreCountedAsTheSegmentsThatTheSenderMeant) {
+    enable({"--tc-hook", GetParam()});
+    Capture near_end(test_->host, "eth0");
+    const uint64_t before = segments_of_far();
+    const TcpOutcome outcome = transfer_tcp({test_->host, client, test_->far, tcp_server}, 0, bulk);
+    const uint64_t sent = segments_of_far() - before;
+    ASSERT_EQ(outcome.downloaded, bulk);
+    const auto frames = near_end.finish();
+    EXPECT_GT(std::ranges::count_if(frames, [](const Frame& f) { return !f.outgoing && f.length > largest_frame; }),
+              100)
+        << "no super-packets have come";
+    const auto flow = find_flow(test_->stats(), "tcp", client, tcp_server);
+    ASSERT_TRUE(flow.is_object());
+    const Count ours = count_of(flow.at("ingress"));
+    // SYN and ACK is one of them or not, by the kernel's version.
+    EXPECT_NEAR(static_cast<double>(ours.packets), static_cast<double>(sent), 1) << ours;
+    EXPECT_GT(sent, bulk / 1448);
+    EXPECT_GE(ours.bytes, bulk + ours.packets * 52 - 100);
+    EXPECT_LE(ours.bytes, bulk + ours.packets * 52 + outcome.server_resent_bytes + 100);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ingress, SuperPackets, all_ingress_kinds, name_of_ingress);
 
 } // namespace
 } // namespace kudo::test

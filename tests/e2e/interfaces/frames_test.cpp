@@ -148,13 +148,7 @@ TEST_P(Frames, WithFiveTagsAreTooManyHoweverIngressIsAttached) {
     EXPECT_TRUE(stats.at("flows").empty()) << stats.at("flows").dump(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ingress, Frames,
-                         testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         [](const auto& kind) {
-                             return kind.param == IngressKind::XdpNative ? "XdpNative"
-                                    : kind.param == IngressKind::Tcx     ? "Tcx"
-                                                                         : "Clsact";
-                         });
+INSTANTIATE_TEST_SUITE_P(Ingress, Frames, all_ingress_kinds, name_of_ingress);
 
 } // namespace
 } // namespace kudo::test

@@ -87,9 +87,11 @@ TEST_P(VanishedInterface, CanBeForgottenByDisable) {
 
 INSTANTIATE_TEST_SUITE_P(
     Of, VanishedInterface,
-    testing::Values(Choice{"TheDefaultRoute", {}, false}, Choice{"TheAdminsChoice", {"--interface", "eth0"}, false},
-                    Choice{"TheAdminsChoiceInTcx", {"--interface", "eth0"}, true},
-                    Choice{"TheAdminsChoiceInClsact", {"--interface", "eth0", "--tc-hook", "clsact"}, true}),
+    testing::Values(
+        Choice{"TheDefaultRoute", {}, false}, Choice{"TheAdminsChoice", {"--interface", "eth0"}, false},
+        Choice{"TheAdminsChoiceInXdp", {"--interface", "eth0", "--ingress", "xdp"}, false},
+        Choice{"TheAdminsChoiceInTcx", {"--interface", "eth0", "--ingress", "xdp"}, true},
+        Choice{"TheAdminsChoiceInClsact", {"--interface", "eth0", "--ingress", "xdp", "--tc-hook", "clsact"}, true}),
     [](const auto& choice) { return choice.param.name; });
 
 } // namespace

@@ -95,13 +95,7 @@ private:
 
 class Drift : public DriftTest, public testing::WithParamInterface<IngressKind> {};
 
-const auto by_name = [](const auto& kind) {
-    return kind.param == IngressKind::XdpNative ? "XdpNative"
-           : kind.param == IngressKind::Tcx     ? "TcxBesideSomebodysXdp"
-                                                : "ClsactBesideSomebodysXdp";
-};
-INSTANTIATE_TEST_SUITE_P(Ingress, Drift, testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         by_name);
+INSTANTIATE_TEST_SUITE_P(Ingress, Drift, all_ingress_kinds, name_of_ingress);
 
 TEST_P(Drift, AnAnsweredStunOutsideOfTheMapIsReported) {
     enable_as(GetParam());

@@ -196,7 +196,8 @@ public:
     }
     const DataPath data_path = [this] {
         test.add_far_address(remote_of(0).address + "/32");
-        for (const Outcome& outcome : {test.apply(file_of(0, 0)), test.agent({"enable", "--region", "ca"})})
+        for (const Outcome& outcome :
+             {test.apply(file_of(0, 0)), test.agent({"enable", "--region", "ca", "--ingress", "xdp"})})
             if (outcome.status != 0) throw std::runtime_error(outcome.err);
         return DataPath::open(test.instance).value();
     }();

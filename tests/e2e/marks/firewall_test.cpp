@@ -167,13 +167,7 @@ TEST_P(FirewallMark, IsOnTcpAnswersButOnNoSynThatComesIn) {
     EXPECT_EQ(counted.at("syn"), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ingress, FirewallMark,
-                         testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         [](const auto& kind) {
-                             return kind.param == IngressKind::XdpNative ? "BesideXdp"
-                                    : kind.param == IngressKind::Tcx     ? "InTcx"
-                                                                         : "InClsact";
-                         });
+INSTANTIATE_TEST_SUITE_P(Ingress, FirewallMark, all_ingress_kinds, name_of_ingress);
 
 } // namespace
 } // namespace kudo::test

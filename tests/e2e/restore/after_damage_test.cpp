@@ -146,14 +146,15 @@ TEST_F(RestoreAfterDamage, EveryPinnedMapThatIsRemovedByHandIsHealed) {
 }
 
 TEST_F(RestoreAfterDamage, ALinkRemovedByHandIsDegradedAndEnableHeals) {
-    enable();
-    for (const auto& [suffix, problem] :
-         {std::pair{"_xdp_native", "no program on ingress"}, {"_tcx_egress", "no program on egress"}}) {
-        if (suffix == std::string("_tcx_egress") && !kernel_has_tcx()) continue;
+    for (const auto& [suffix, problem, ingress] : {std::tuple{"_xdp_native", "no program on ingress", "xdp"},
+                                                   {"_tcx_ingress", "no program on ingress", "tc"},
+                                                   {"_tcx_egress", "no program on egress", "auto"}}) {
+        if (std::string(suffix).starts_with("_tcx_") && !kernel_has_tcx()) continue;
+        enable({"--ingress", ingress});
         const auto generation = test_->status().at("generation");
         std::filesystem::remove(link_named(suffix));
         expect_degraded({problem, "eth0"});
-        enable();
+        enable({"--ingress", ingress});
         expect_healthy();
         EXPECT_EQ(test_->status().at("generation"), generation) << "only what differs is changed";
     }

@@ -142,16 +142,19 @@ protected:
 };
 
 TEST_F(RestoreAfterDisable, AnUntouchedInterface) {
-    expect_restored({}, "xdp-native", tc_hook_name());
+    expect_restored({}, tc_hook_name(), tc_hook_name());
+    expect_restored({"--ingress", "xdp"}, "xdp-native", tc_hook_name());
 }
 
 TEST_F(RestoreAfterDisable, AClsactThatWeMadeGoesAway) {
-    expect_restored({"--tc-hook", "clsact", "--firewall-mark", "0x10"}, "xdp-native", "tc");
+    expect_restored({"--tc-hook", "clsact"}, "tc", "tc");
+    expect_restored({"--ingress", "xdp", "--tc-hook", "clsact", "--firewall-mark", "0x10"}, "xdp-native", "tc");
 }
 
 TEST_F(RestoreAfterDisable, AnAdminsEmptyClsactStays) {
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "clsact"});
-    expect_restored({"--tc-hook", "clsact"}, "xdp-native", "tc");
+    expect_restored({"--tc-hook", "clsact"}, "tc", "tc");
+    expect_restored({"--ingress", "xdp", "--tc-hook", "clsact"}, "xdp-native", "tc");
     EXPECT_NE(picture().find("clsact"), std::string::npos);
 }
 
@@ -160,7 +163,8 @@ TEST_F(RestoreAfterDisable, AnAdminsFiltersAndTheirClsactStay) {
     for (const char* side : {"ingress", "egress"})
         test_->in_host({"tc", "filter", "add", "dev", "eth0", side, "protocol", "all", "pref", "9", "u32", "match",
                         "u32", "0", "0", "flowid", "1:10"});
-    expect_restored({"--tc-hook", "clsact", "--firewall-mark", "0x10"}, "xdp-native", "tc");
+    expect_restored({"--tc-hook", "clsact"}, "tc", "tc");
+    expect_restored({"--ingress", "xdp", "--tc-hook", "clsact", "--firewall-mark", "0x10"}, "xdp-native", "tc");
     EXPECT_NE(picture().find("u32"), std::string::npos);
 }
 
@@ -177,7 +181,7 @@ TEST_F(RestoreAfterDisable, AnAdminsFilterThatCameAfterOursKeepsTheClsactThatWeM
 TEST_F(RestoreAfterDisable, AnHtbRootQdiscStays) {
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "10"});
     test_->in_host({"tc", "class", "add", "dev", "eth0", "parent", "1:", "classid", "1:10", "htb", "rate", "1mbit"});
-    expect_restored({}, "xdp-native", tc_hook_name());
+    expect_restored({"--ingress", "xdp"}, "xdp-native", tc_hook_name());
     EXPECT_NE(picture().find("htb"), std::string::npos);
 }
 
@@ -187,13 +191,15 @@ TEST_F(RestoreAfterDisable, AForeignXdpProgramStaysAndWeUseTc) {
     ASSERT_TRUE(link);
     const std::string id = "prog/xdp id " + std::to_string(program_id(program.get()));
     EXPECT_NE(picture().find(id), std::string::npos) << picture();
-    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const Outcome enabled = test_->agent({"enable", "--region", "ca", "--ingress", "xdp"});
+    ASSERT_EQ(enabled.status, 0);
+    EXPECT_NE(enabled.out.find("another XDP program is attached to eth0; using tc"), std::string::npos) << enabled.out;
     EXPECT_EQ(test_->status().at("interfaces").at(0).at("ingress"), tc_hook_name());
     EXPECT_NE(picture().find(id), std::string::npos) << "enable has touched somebody else's program";
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     EXPECT_NE(picture().find(id), std::string::npos);
     // With clsact the picture shows ours too.
-    expect_restored({"--tc-hook", "clsact"}, "tc", "tc");
+    expect_restored({"--ingress", "xdp", "--tc-hook", "clsact"}, "tc", "tc");
     EXPECT_NE(picture().find(id), std::string::npos);
 }
 
@@ -201,7 +207,8 @@ TEST_F(RestoreAfterDisable, ForeignTcxProgramsStay) {
     const Fd program = foreign_program(BPF_PROG_TYPE_SCHED_CLS, -1);
     const auto ingress = attach(program, tcx_ingress), egress = attach(program, tcx_egress);
     if (!ingress || !egress) GTEST_SKIP() << "this kernel has no tcx";
-    expect_restored({"--firewall-mark", "0x10"}, "xdp-native", "tcx");
+    expect_restored({"--firewall-mark", "0x10"}, "tcx", "tcx");
+    expect_restored({"--ingress", "xdp", "--firewall-mark", "0x10"}, "xdp-native", "tcx");
     for (const auto* link : {&*ingress, &*egress}) {
         const auto info = link_info(link->get());
         ASSERT_TRUE(info);

@@ -84,8 +84,9 @@ TEST_F(KernelTruth, PacketsThatOurProgramNeverSeesAreNoticed) {
 }
 
 TEST_F(KernelTruth, ProgramsThatSeeTheirPacketsAreHealthyBusyOrIdle) {
-    for (const char* hook : {"auto", "clsact"}) {
-        enable({"--tc-hook", hook});
+    for (const std::vector<std::string>& hook :
+         {std::vector<std::string>{}, {"--tc-hook", "clsact"}, {"--ingress", "xdp"}}) {
+        enable(hook);
         for (int round = 0; round < 3; round++) {
             const Endpoint remote{media_address, 3478}, here{host_address, 50001};
             const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, remote);

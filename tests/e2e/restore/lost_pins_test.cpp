@@ -8,9 +8,20 @@ namespace {
 
 class LostPins : public KernelTruth, public testing::WithParamInterface<const char*> {
 protected:
-    void enable_by_hook() { enable({"--tc-hook", GetParam()}); }
+    // `options`: besides those of the hook.
+    static std::vector<std::string> enable_arguments(const std::vector<std::string>& options = {}) {
+        std::vector<std::string> arguments{"enable", "--region", "ca"};
+        const bool xdp = GetParam() == std::string("xdp");
+        arguments.insert(arguments.end(), {xdp ? "--ingress" : "--tc-hook", GetParam()});
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        return arguments;
+    }
+    void enable_by_hook(const std::vector<std::string>& options = {}) {
+        const Outcome enabled = test_->agent(enable_arguments(options));
+        ASSERT_EQ(enabled.status, 0) << enabled.err;
+    }
 };
-INSTANTIATE_TEST_SUITE_P(Hooks, LostPins, testing::Values("auto", "clsact"));
+INSTANTIATE_TEST_SUITE_P(Hooks, LostPins, testing::Values("auto", "clsact", "xdp"));
 
 TEST_P(LostPins, DisableRemovesAllThatIsBelowACoveredMount) {
     enable_by_hook();
@@ -25,7 +36,7 @@ TEST_P(LostPins, DisableRemovesAllThatIsBelowACoveredMount) {
 TEST_P(LostPins, EnableBelowACoveredMountKnowsItsOwnPrograms) {
     enable_by_hook();
     ASSERT_EQ(mount("bpf", test_->instance.bpffs.c_str(), "bpf", 0, nullptr), 0);
-    const Outcome enabled = test_->agent({"enable", "--region", "ca", "--tc-hook", GetParam()});
+    const Outcome enabled = test_->agent(enable_arguments());
     EXPECT_EQ(enabled.status, 0) << enabled.err << enabled.out;
     EXPECT_EQ(enabled.out.find("another XDP program"), std::string::npos) << enabled.out;
     EXPECT_EQ(marked_as(), marked);
@@ -36,7 +47,7 @@ TEST_P(LostPins, EnableBelowACoveredMountKnowsItsOwnPrograms) {
 }
 
 TEST_P(LostPins, ADamagedStateAsWellLeavesNothing) {
-    enable({"--tc-hook", GetParam(), "--uplink", "20mbit", "--downlink", "20mbit"});
+    enable_by_hook({"--uplink", "20mbit", "--downlink", "20mbit"});
     fs::remove_all(test_->instance.layout());
     std::ofstream(test_->instance.state_dir.string() + "/state.json") << "{";
     const Outcome disabled = test_->agent({"disable"});
@@ -90,11 +101,10 @@ TEST_F(KernelTruth, ADataPathBelowACoveredMountIsNotCalledHealthy) {
 }
 
 TEST_P(LostPins, QueuesWithoutTheirRecordsAreOursAndGo) {
-    enable({"--tc-hook", GetParam(), "--uplink", "20mbit", "--downlink", "20mbit"});
+    enable_by_hook({"--uplink", "20mbit", "--downlink", "20mbit"});
     fs::remove_all(test_->instance.layout().string() + "/queues");
     EXPECT_EQ(test_->agent({"status"}).status, 4);
-    const Outcome again = test_->agent(
-        {"enable", "--region", "ca", "--tc-hook", GetParam(), "--uplink", "20mbit", "--downlink", "20mbit"});
+    const Outcome again = test_->agent(enable_arguments({"--uplink", "20mbit", "--downlink", "20mbit"}));
     EXPECT_EQ(again.status, 0) << again.err << again.out;
     fs::remove_all(test_->instance.layout().string() + "/queues");
     const Outcome disabled = test_->agent({"disable"});
@@ -104,7 +114,7 @@ TEST_P(LostPins, QueuesWithoutTheirRecordsAreOursAndGo) {
 }
 
 TEST_P(LostPins, WithoutStateAndPinsDisableStillFindsAll) {
-    enable({"--tc-hook", GetParam(), "--uplink", "20mbit", "--downlink", "20mbit"});
+    enable_by_hook({"--uplink", "20mbit", "--downlink", "20mbit"});
     fs::remove_all(test_->instance.pins());
     fs::remove_all(test_->instance.state_dir);
     const Outcome disabled = test_->agent({"disable"});
@@ -160,7 +170,7 @@ TEST_P(LostPins, AnotherBpffsDoesNotAttachTwice) {
         argv.insert(argv.end(), arguments.begin(), arguments.end());
         return inside<Outcome>(test_->host, [&] { return run_program(argv); });
     };
-    EXPECT_EQ(agent({"enable", "--region", "ca", "--tc-hook", GetParam()}).status, 0);
+    EXPECT_EQ(agent(enable_arguments()).status, 0);
     const std::string text = kernel();
     const auto first = text.find("kudo_tc_egress");
     ASSERT_NE(first, std::string::npos) << text;
@@ -175,7 +185,7 @@ TEST_P(LostPins, OneMissingPinIsDamageThatEnableRepairsWithoutCountingTwice) {
     const Outcome status = test_->agent({"status"});
     EXPECT_EQ(status.status, 4) << status.err;
     EXPECT_NE(status.out.find("kudo_strays6"), std::string::npos) << status.out;
-    EXPECT_EQ(test_->agent({"enable", "--region", "ca", "--tc-hook", GetParam()}).status, 0);
+    EXPECT_EQ(test_->agent(enable_arguments()).status, 0);
     EXPECT_EQ(marked_as(), marked);
     EXPECT_EQ(test_->stats()["services"]["media"]["egress"]["packets"], 1);
     EXPECT_EQ(test_->agent({"disable"}).status, 0);
@@ -188,7 +198,7 @@ TEST_P(LostPins, AnOlderLayoutIsTakenOverWithoutAGap) {
     fs::rename(test_->instance.layout(), older);
     EXPECT_EQ(test_->agent({"status"}).status, 4);
     EXPECT_EQ(marked_as(), marked) << "its programs work on";
-    EXPECT_EQ(test_->agent({"enable", "--region", "ca", "--tc-hook", GetParam()}).status, 0);
+    EXPECT_EQ(test_->agent(enable_arguments()).status, 0);
     EXPECT_FALSE(fs::exists(older));
     EXPECT_EQ(marked_as(), marked);
     EXPECT_EQ(test_->stats()["services"]["media"]["egress"]["packets"], 1) << "by the new programs alone";

@@ -131,7 +131,7 @@ TEST_F(Ownership, ALinkAndAFilterThatBothCountAreDegradedUntilTheNextEnable) {
 }
 
 TEST_F(Ownership, AFilterThatOnlyMarksIsNoIngressThatCounts) {
-    enable({"--tc-hook", "clsact", "--firewall-mark", "0x10"});
+    enable({"--ingress", "xdp", "--tc-hook", "clsact", "--firewall-mark", "0x10"});
     ASSERT_EQ(test_->status().at("interfaces").at(0).at("ingress"), "xdp-native");
     for (const auto& entry : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
         if (entry.path().string().ends_with("_xdp_native")) {

@@ -32,6 +32,7 @@ DesiredState unusual() {
     state.interfaces = {"eth0"};
     state.max_flows = 77;
     state.tc_hook = TcHook::Clsact;
+    state.ingress = IngressHook::Xdp;
     state.marks[KUDO_TREATMENT_VIDEO] = {.priority = 0, .dscp = 12, .flags = KUDO_MARK_DSCP, .pad = 0};
     state.marks[KUDO_TREATMENT_CONTROL] = {};
     state.firewall_mark = 0x10;
@@ -61,7 +62,7 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
     json.erase("ranges");
     EXPECT_EQ(json, nlohmann::json::parse(R"({
         "format": "kudo-agent-state/3", "enabled": true, "disabling": "", "regions": ["ca", "eu"], "teams": true, "mode": "enforce",
-        "interfaces": ["eth0"], "max_flows": 77, "xdp_generic": true, "tc_hook": "clsact",
+        "interfaces": ["eth0"], "max_flows": 77, "ingress": "xdp", "xdp_generic": true, "tc_hook": "clsact",
         "marks": {"audio": {"priority": 6, "dscp": 46}, "video": {"dscp": 12}, "fallback": {"priority": 6, "dscp": 34},
                   "control": {}},
         "firewall_mark": 16, "firewall_mark_mask": 240, "nat64": ["2001:db8:122::/48"], "uplink": "20000000bit", "downlink": "off", "queue": "htb",
@@ -72,7 +73,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     const nlohmann::json good = saved();
     for (const auto& [name, value] : good.items()) {
-        if (name == "nat64" || name == "disabling") continue; // below
+        if (name == "nat64" || name == "disabling" || name == "ingress") continue; // below
         nlohmann::json damaged = good;
         damaged.erase(name);
         write(damaged);
@@ -84,7 +85,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         write(damaged);
         EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
     }
-    for (const char* name : {"format", "mode", "tc_hook", "queue", "uplink", "downlink", "nat64"}) {
+    for (const char* name : {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);
@@ -104,15 +105,28 @@ TEST_F(StateFile, OfAnOlderVersionKnowsNoSignedDocuments) {
     EXPECT_EQ(loaded->ranges.active.document, "");
 }
 
-TEST_F(StateFile, OfAnOlderVersionHasNoNat64Prefixes) {
+TEST_F(StateFile, OfAnOlderVersionHasNoNat64PrefixesAndLeavesIngressToUs) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     nlohmann::json json = saved();
     json.erase("nat64");
     json.erase("disabling");
+    json.erase("ingress");
     write(json);
     const auto loaded = load_desired_state(instance_);
     ASSERT_TRUE(loaded) << loaded.error().message;
     EXPECT_TRUE(loaded->nat64.empty());
+    EXPECT_EQ(loaded->ingress, IngressHook::Auto);
+}
+
+TEST(IngressHook, AutoIsXdpWherePacketsAreDroppedOrXdpIsAskedFor) {
+    EXPECT_FALSE(uses_xdp(IngressHook::Auto, KUDO_OBSERVE, false));
+    EXPECT_FALSE(uses_xdp(IngressHook::Auto, KUDO_PRIORITISE, false));
+    EXPECT_TRUE(uses_xdp(IngressHook::Auto, KUDO_ENFORCE, false));
+    EXPECT_TRUE(uses_xdp(IngressHook::Auto, KUDO_PRIORITISE, true)) << "--xdp-generic";
+    for (const kudo_mode mode : {KUDO_OBSERVE, KUDO_PRIORITISE, KUDO_ENFORCE}) {
+        EXPECT_TRUE(uses_xdp(IngressHook::Xdp, mode, false));
+        EXPECT_FALSE(uses_xdp(IngressHook::Tc, mode, false));
+    }
 }
 
 } // namespace

@@ -97,6 +97,7 @@ TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
     const std::vector<std::string> enable = {"enable", "--region", "ca"};
     for (const auto& [option, value] : {std::pair{"--mode", "x"},
                                         {"--tc-hook", "x"},
+                                        {"--ingress", "xdp-native"},
                                         {"--mark", "x"},
                                         {"--firewall-mark", "x"},
                                         {"--uplink", "x"},

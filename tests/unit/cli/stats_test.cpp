@@ -298,12 +298,13 @@ Status healthy_status() {
 
 TEST(StatusJson, HasTheNamesOfTheContract) {
     const OrderedJson json = status_json(healthy_status());
-    for (const char* name : {"enabled", "mode", "regions", "teams", "generation", "map", "staged", "interfaces",
-                             "healthy", "drift", "content_hash"})
+    for (const char* name : {"enabled", "mode", "regions", "teams", "ingress", "generation", "map", "staged",
+                             "interfaces", "healthy", "drift", "content_hash"})
         EXPECT_TRUE(json.contains(name)) << name;
     EXPECT_EQ(keys(json["map"]), (std::vector<std::string>{"serial", "effective", "source", "prefixes"}));
     EXPECT_EQ(json["map"]["prefixes"]["ipv4"], 45);
     EXPECT_EQ(json["mode"], "prioritise");
+    EXPECT_EQ(json["ingress"], "auto");
     EXPECT_EQ(json["interfaces"][0]["ingress"], "xdp-native");
     EXPECT_TRUE(json["staged"].is_null());
     EXPECT_EQ(json["healthy"], true);
