@@ -56,6 +56,7 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
 
 // What is wrong with the programs on an interface; empty: nothing.
 std::string hook_problem(const Attached& attached, const DesiredState& desired) {
+    if (!attached.ingress && !attached.egress) return "no program on ingress, and no program on egress";
     if (!attached.ingress) return "no program on ingress";
     if (!attached.egress) return "no program on egress";
     if (!desired.uses_xdp() && (attached.ingress == Hook::XdpNative || attached.ingress == Hook::XdpGeneric))

@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "agent/attach/in_kernel.h"
 #include "agent/datapath/bpf_object.h"
 #include "tests/support/host_test.h"
 
@@ -58,7 +59,14 @@ protected:
                                                         {"ip", "-d", "link", "show"},
                                                         {"ip", "-4", "route", "show", "table", "all"}})
             text += test_->in_host(command);
-        return text;
+        // tc and ip of Debian 12 do not know tcx.
+        return text + inside<std::string>(test_->host, [] {
+                   std::string programs;
+                   for (const bool ingress : {true, false})
+                       for (const uint32_t id : tcx_programs(if_nametoindex("eth0"), ingress))
+                           programs += program_text(id) + "\n";
+                   return programs;
+               });
     }
 
     // Ids of every program, map and link that our pins hold, and of the programs' own maps.
