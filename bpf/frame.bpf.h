@@ -85,9 +85,13 @@ kudo_noinline int kudo_parse_scattered(struct xdp_md *context)
 	const struct kudo_frame frame = kudo_whole_frame_of(context);
 	__u32 available = frame.wire_length < KUDO_PULLED_BYTES ? frame.wire_length : KUDO_PULLED_BYTES;
 
-	kudo_opaque(available);
-	if (available < sizeof(struct kudo_ethernet_header) || available > KUDO_PULLED_BYTES ||
-	    bpf_xdp_load_bytes(context, 0, headers->bytes, available) != 0)
+	if (available < sizeof(struct kudo_ethernet_header))
+		return KUDO_REASON_TRUNCATED_LINK;
+	/* The same number, in a way that shows kernels before 6.8 its bounds: they lose those of a comparison. */
+	__u32 size = available - 1;
+
+	kudo_bound_offset(size);
+	if (bpf_xdp_load_bytes(context, 0, headers->bytes, size + 1) != 0)
 		return KUDO_REASON_TRUNCATED_LINK;
 	__u32 reason = kudo_parse_link(headers->bytes, headers->bytes + available, &frame,
 				       &kudo_scratch_of(cpu)->packet, &ethertype);
