@@ -14,11 +14,18 @@
 /* 1: the copy of kudo_xdp that tells so. */
 const volatile __u32 kudo_hands_over = 0;
 
+/* Whose copy this is: instance_id() of agent/system/instance.h. A map of its own, bound to each program (kernel >= 5.10),
+ * so that it is found from any program that is attached. */
+const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
+
 #define KUDO_COUNTED 0x4b55444fu /* "KUDO" */
 
+/* Who has counted it and where: another instance on the interface, or a bridge above it, sees the same metadata and counts
+ * for itself. */
 struct kudo_counted {
 	__u32 magic;
-	__u32 interface; /* ifindex: a bridge or bond above sees the same metadata, and counts for itself */
+	__u32 interface; /* ifindex */
+	__u64 instance;
 };
 
 /* Drivers without room for metadata refuse: such a packet is counted by both. */
@@ -32,6 +39,7 @@ kudo_inline void kudo_tell_counted(struct xdp_md *context)
 		return;
 	counted->magic = KUDO_COUNTED;
 	counted->interface = context->ingress_ifindex;
+	counted->instance = kudo_instance;
 }
 
 kudo_inline int kudo_was_counted(const struct __sk_buff *skb)
@@ -39,7 +47,7 @@ kudo_inline int kudo_was_counted(const struct __sk_buff *skb)
 	const struct kudo_counted *counted = (const void *)(long)skb->data_meta;
 
 	return (const void *)(counted + 1) <= (const void *)(long)skb->data && counted->magic == KUDO_COUNTED &&
-	       counted->interface == skb->ifindex;
+	       counted->interface == skb->ifindex && counted->instance == kudo_instance;
 }
 
 #endif /* KUDO_HANDOVER_BPF_H */

@@ -23,10 +23,6 @@ const volatile __u32 kudo_link = KUDO_LINK_ETHERNET; /* enum kudo_link_layer of 
  */
 const volatile __u32 kudo_ingress_counts = 1;
 
-/* Whose copy this is: instance_id() of agent/system/instance.h. A map of its own, bound to each program (kernel >= 5.10),
- * so that it is found from any program that is attached; no program reads it. */
-const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
-
 /* linux/pkt_cls.h; the same as TCX_NEXT and TCX_DROP of linux/bpf.h >= 6.6. Unspecified lets the next program decide.
  */
 #define KUDO_TC_NEXT (-1)

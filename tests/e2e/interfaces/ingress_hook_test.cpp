@@ -207,6 +207,47 @@ TEST_P(MovingIngress, CountsEveryPacketOnceWhicheverWayItGoes) {
     EXPECT_EQ(counted(), nft_counted());
 }
 
+TEST_F(IngressHooks, ThatMoveTakeNothingFromAnotherInstanceNorFromABridgeAbove) {
+    count_with_nft();
+    // The host's address moves to a bridge over eth0, and both are watched.
+    test_->in_host({"ip", "link", "add", "br0", "type", "bridge"});
+    test_->in_host({"ip", "address", "flush", "dev", "eth0"});
+    test_->in_host({"ip", "link", "set", "eth0", "master", "br0"});
+    test_->in_host({"ip", "address", "add", std::string(host_address) + "/24", "dev", "br0"});
+    test_->in_host({"ip", "link", "set", "br0", "up"});
+    test_->in_host({"ip", "route", "replace", "default", "via", "10.77.0.1"});
+    const Instance second{test_->instance.bpffs.string() + "/second", test_->folder + "/second-state"};
+    const auto of_second = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(),
+                         {KUDO_AGENT_PROGRAM, "--bpffs", second.bpffs, "--state-dir", second.state_dir});
+        const Outcome outcome = inside<Outcome>(test_->host, [&] { return run_program(arguments); });
+        EXPECT_EQ(outcome.status, 0) << outcome.err;
+        return outcome.out;
+    };
+    of_second({"enable", "--region", "ca", "--interface", "eth0"});
+    enable({"--interface", "eth0", "--interface", "br0"});
+    {
+        const Flood flood(*test_);
+        for (int round = 0; round < 3; round++)
+            for (const char* hook : {"xdp", "tc"}) {
+                see_traffic();
+                enable({"--interface", "eth0", "--interface", "br0", "--ingress", hook});
+            }
+        see_traffic();
+    }
+    const auto packets_of = [](const nlohmann::json& stats, const std::string& interface) {
+        uint64_t packets = 0;
+        for (const auto& flow : stats.at("flows"))
+            if (flow.at("interface") == interface && flow.at("local_port") == here.port)
+                packets += count_of(flow.at("ingress")).packets;
+        return packets;
+    };
+    EXPECT_EQ(packets_of(test_->stats(), "eth0"), nft_counted());
+    EXPECT_EQ(packets_of(test_->stats(), "br0"), nft_counted());
+    EXPECT_EQ(packets_of(nlohmann::json::parse(of_second({"stats", "--json", "--flows"})), "eth0"), nft_counted());
+    of_second({"disable"});
+}
+
 // The last version attached native XDP, and its state knows no such option.
 TEST_F(IngressHooks, OfAnEarlierVersionMoveToTcWhenTheServiceStarts) {
     count_with_nft();
