@@ -35,57 +35,62 @@ kudo_inline struct kudo_frame kudo_frame_of_xdp(const void *data, const void *en
 	return frame;
 }
 
-kudo_inline struct kudo_frame kudo_whole_frame_of(struct xdp_md *context)
-{
-	struct kudo_frame frame =
-		kudo_frame_of_xdp((const void *)(long)context->data, (const void *)(long)context->data_end);
-
-	if (kudo_xdp_frags)
-		frame.wire_length = (__u32)bpf_xdp_get_buff_len(context);
-	return frame;
-}
-
-/* The second half of the parser, of the packet in kudo_scratch: enum kudo_reason or KUDO_PARSE_PULL. */
-kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 ethertype)
+/* The second half of the parser, of the packet in kudo_scratch: enum kudo_reason or KUDO_PARSE_PULL. `length`: the
+ * frame's, as far as the caller knows. */
+kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 ethertype, __u32 length)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	const struct kudo_frame frame = kudo_whole_frame_of(context);
+	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 
 	if (!cpu)
 		return KUDO_REASON_NOT_IP;
-	return (int)kudo_parse_network((const void *)(long)context->data, (const void *)(long)context->data_end, &frame,
-				       (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
+	frame.wire_length = length;
+	return (int)kudo_parse_network(data, end, &frame, (__u16)ethertype, &kudo_scratch_of(cpu)->packet);
 }
 
-/* The same of the copy, of which `available` bytes are there. */
-kudo_noinline int kudo_parse_copied_network(struct xdp_md *context, __u32 available, __u32 ethertype)
+/* Both halves. */
+kudo_noinline int kudo_parse_frame(struct xdp_md *context, __u32 length)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
+	struct kudo_frame frame = kudo_frame_of_xdp(data, end);
+	__u16 ethertype = 0;
+
+	if (!cpu)
+		return KUDO_REASON_NOT_IP;
+	frame.wire_length = length;
+	__u32 reason = kudo_parse_link(data, end, &frame, &kudo_scratch_of(cpu)->packet, &ethertype);
+
+	return reason ? (int)reason : kudo_parse_frame_network(context, ethertype, length);
+}
+
+/* The same of a copy of the headers, of which `available` bytes are there. */
+kudo_noinline int kudo_parse_copied_network(__u32 available, __u32 ethertype, __u32 length)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	__u32 zero = 0;
 	const struct kudo_headers *headers = bpf_map_lookup_elem(&kudo_headers_scratch, &zero);
+	const struct kudo_frame frame = {
+		.wire_length = length, .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
 
 	if (!kudo_xdp_frags || !cpu || !headers || available > KUDO_PULLED_BYTES)
 		return KUDO_REASON_NOT_IP;
-	const struct kudo_frame frame = kudo_whole_frame_of(context);
-
 	return (int)kudo_parse_network(headers->bytes, headers->bytes + available, &frame, (__u16)ethertype,
 				       &kudo_scratch_of(cpu)->packet);
 }
 
-/* Both halves where the headers go beyond the first buffer: parses a copy of them. */
-kudo_noinline int kudo_parse_scattered(struct xdp_md *context)
+/* Both halves where the headers go beyond the first buffer. */
+kudo_noinline int kudo_parse_scattered(struct xdp_md *context, __u32 length)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	__u32 zero = 0;
+	__u32 zero = 0, available = length < KUDO_PULLED_BYTES ? length : KUDO_PULLED_BYTES;
 	struct kudo_headers *headers = bpf_map_lookup_elem(&kudo_headers_scratch, &zero);
+	const struct kudo_frame frame = {
+		.wire_length = length, .link = KUDO_LINK_ETHERNET, .direction = KUDO_INGRESS};
 	__u16 ethertype = 0;
 
-	if (!kudo_xdp_frags || !cpu || !headers)
-		return KUDO_REASON_TRUNCATED_LINK;
-	const struct kudo_frame frame = kudo_whole_frame_of(context);
-	__u32 available = frame.wire_length < KUDO_PULLED_BYTES ? frame.wire_length : KUDO_PULLED_BYTES;
-
-	if (available < sizeof(struct kudo_ethernet_header))
+	if (!kudo_xdp_frags || !cpu || !headers || available < sizeof(struct kudo_ethernet_header))
 		return KUDO_REASON_TRUNCATED_LINK;
 	/* The same number, in a way that shows kernels before 6.8 its bounds: they lose those of a comparison. */
 	__u32 size = available - 1;
@@ -96,22 +101,24 @@ kudo_noinline int kudo_parse_scattered(struct xdp_md *context)
 	__u32 reason = kudo_parse_link(headers->bytes, headers->bytes + available, &frame,
 				       &kudo_scratch_of(cpu)->packet, &ethertype);
 
-	return reason ? (int)reason : kudo_parse_copied_network(context, available, ethertype);
+	return reason ? (int)reason : kudo_parse_copied_network(available, ethertype, length);
 }
 
-/* Any frame: enum kudo_reason, and the packet in kudo_scratch. */
-kudo_inline __u32 kudo_parse_any_frame(struct xdp_md *context, struct kudo_scratch *scratch)
+/* Any frame: enum kudo_reason, and the packet in kudo_scratch. A packet that ends in the first buffer is what it would be
+ * in the whole frame; only for others its length is asked for, which is a call. */
+kudo_inline __u32 kudo_parse_any_frame(struct xdp_md *context)
 {
-	const struct kudo_frame frame = kudo_whole_frame_of(context);
-	__u16 ethertype = 0;
-	__u32 reason = kudo_parse_link((const void *)(long)context->data, (const void *)(long)context->data_end, &frame,
-				       &scratch->packet, &ethertype);
+	__u32 first_buffer = (__u32)(context->data_end - context->data);
+	__u32 reason = (__u32)kudo_parse_frame(context, first_buffer);
 
-	if (!reason)
-		reason = (__u32)kudo_parse_frame_network(context, ethertype);
-	if (kudo_xdp_frags && reason == KUDO_PARSE_PULL)
-		reason = (__u32)kudo_parse_scattered(context);
-	return reason;
+	if (!kudo_xdp_frags || !reason)
+		return reason;
+	__u32 length = (__u32)bpf_xdp_get_buff_len(context);
+
+	if (length == first_buffer)
+		return reason;
+	reason = (__u32)kudo_parse_frame(context, length);
+	return reason == KUDO_PARSE_PULL ? (__u32)kudo_parse_scattered(context, length) : reason;
 }
 
 #endif /* KUDO_FRAME_BPF_H */

@@ -99,7 +99,7 @@ int kudo_bench_parse_slow(struct xdp_md *context)
 	if (!cpu)
 		return XDP_PASS;
 	if (!kudo_parse_link(data, end, &frame, &kudo_scratch_of(cpu)->packet, &ethertype))
-		kudo_parse_frame_network(context, ethertype);
+		kudo_parse_frame_network(context, ethertype, frame.wire_length);
 	return XDP_PASS;
 }
 

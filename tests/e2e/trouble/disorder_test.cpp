@@ -193,6 +193,7 @@ protected:
             for (const char* name : {"eth0", "eth1", "eth2"})
                 arguments.insert(arguments.end(), {"--interface", name});
         if (pick(3) == 0) arguments.insert(arguments.end(), {"--tc-hook", "clsact"});
+        if (pick(2) == 0) arguments.insert(arguments.end(), {"--ingress", "xdp"});
         if (pick(3) == 0) arguments.insert(arguments.end(), {"--uplink", "50mbit"});
         if (pick(3) == 0) arguments.insert(arguments.end(), {"--downlink", "50mbit"});
         enabled_outcome_ = agent(arguments);
