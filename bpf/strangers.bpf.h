@@ -65,16 +65,16 @@ kudo_noinline int kudo_note_frame(struct xdp_md *context)
 	__u32 offset = kudo_stranger_payload(&scratch->packet, 0, &length);
 	if (offset == 0)
 		return 0;
-	if (kudo_xdp_frags) {
-		if (bpf_xdp_load_bytes(context, offset, scratch->payload, sizeof(struct kudo_stranger_window)) != 0)
-			return 0;
-	} else {
-		kudo_bound_offset(offset);
-		const struct kudo_stranger_window *payload = (const void *)((const __u8 *)(long)context->data + offset);
-		if ((const __u8 *)(payload + 1) > (const __u8 *)(long)context->data_end)
-			return 0;
+	__u32 begin = offset;
+
+	kudo_bound_offset(begin);
+	const struct kudo_stranger_window *payload = (const void *)((const __u8 *)(long)context->data + begin);
+
+	if ((const __u8 *)(payload + 1) <= (const __u8 *)(long)context->data_end)
 		*(struct kudo_stranger_window *)scratch->payload = *payload;
-	}
+	else if (!kudo_xdp_frags ||
+		 bpf_xdp_load_bytes(context, offset, scratch->payload, sizeof(struct kudo_stranger_window)) != 0)
+		return 0;
 	if (kudo_remote_port_of(&scratch->packet) == KUDO_DNS_PORT)
 		return kudo_keep_frame_response(context, offset, length);
 	return kudo_note_stun(KUDO_INGRESS, length);
