@@ -50,19 +50,16 @@ kudo_noinline int kudo_parse_frame_network(struct xdp_md *context, __u32 etherty
 }
 
 /* Both halves. */
-kudo_noinline int kudo_parse_frame(struct xdp_md *context, __u32 length)
+kudo_inline __u32 kudo_parse_frame(struct xdp_md *context, struct kudo_packet *packet, __u32 length)
 {
-	struct kudo_cpu *cpu = kudo_this_cpu();
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	__u16 ethertype = 0;
 
-	if (!cpu)
-		return KUDO_REASON_NOT_IP;
 	frame.wire_length = length;
-	__u32 reason = kudo_parse_link(data, end, &frame, &kudo_scratch_of(cpu)->packet, &ethertype);
+	__u32 reason = kudo_parse_link(data, end, &frame, packet, &ethertype);
 
-	return reason ? (int)reason : kudo_parse_frame_network(context, ethertype, length);
+	return reason ? reason : (__u32)kudo_parse_frame_network(context, ethertype, length);
 }
 
 /* The same of a copy of the headers, of which `available` bytes are there. */
@@ -104,21 +101,28 @@ kudo_noinline int kudo_parse_scattered(struct xdp_md *context, __u32 length)
 	return reason ? (int)reason : kudo_parse_copied_network(available, ethertype, length);
 }
 
-/* Any frame: enum kudo_reason, and the packet in kudo_scratch. A packet that ends in the first buffer is what it would be
- * in the whole frame; only for others its length is asked for, which is a call. */
-kudo_inline __u32 kudo_parse_any_frame(struct xdp_md *context)
+/* A frame that the first buffer does not hold, or no packet at all: the same, and what it is. `reason`: of that buffer. */
+kudo_noinline int kudo_parse_long_frame(struct xdp_md *context, __u32 reason)
 {
-	__u32 first_buffer = (__u32)(context->data_end - context->data);
-	__u32 reason = (__u32)kudo_parse_frame(context, first_buffer);
+	struct kudo_cpu *cpu = kudo_this_cpu();
 
-	if (!kudo_xdp_frags || !reason)
-		return reason;
+	if (!kudo_xdp_frags || !cpu)
+		return (int)reason;
 	__u32 length = (__u32)bpf_xdp_get_buff_len(context);
 
-	if (length == first_buffer)
-		return reason;
-	reason = (__u32)kudo_parse_frame(context, length);
-	return reason == KUDO_PARSE_PULL ? (__u32)kudo_parse_scattered(context, length) : reason;
+	if (length == (__u32)(context->data_end - context->data))
+		return (int)reason;
+	reason = kudo_parse_frame(context, &kudo_scratch_of(cpu)->packet, length);
+	return reason == KUDO_PARSE_PULL ? kudo_parse_scattered(context, length) : (int)reason;
+}
+
+/* Any frame: enum kudo_reason, and the packet in kudo_scratch. A packet that ends in the first buffer is what it would be
+ * in the whole frame; only for others its length is asked for, which is a call. */
+kudo_inline __u32 kudo_parse_any_frame(struct xdp_md *context, struct kudo_packet *packet)
+{
+	__u32 reason = kudo_parse_frame(context, packet, (__u32)(context->data_end - context->data));
+
+	return kudo_xdp_frags && reason ? (__u32)kudo_parse_long_frame(context, reason) : reason;
 }
 
 #endif /* KUDO_FRAME_BPF_H */

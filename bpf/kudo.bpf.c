@@ -46,7 +46,7 @@ kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 	if (!cpu)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	__u32 reason = kudo_parse_any_frame(context);
+	__u32 reason = kudo_parse_any_frame(context, &scratch->packet);
 	struct kudo_tally tally = {
 		.wire = {1, scratch->packet.l3_length}, .direction = KUDO_INGRESS, .counting = kudo_ingress_counts};
 
