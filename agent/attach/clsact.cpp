@@ -149,7 +149,7 @@ Result<ClsactFilter> read_clsact(const fs::path& folder, const ClsactHook& hook)
     for (std::size_t i = 0; i < found.ours.front(); i++) {
         const TcFilter& other = found.filters[i];
         const std::string name = name_of(other);
-        if (name.starts_with(kudo_tc_names)) continue; // another instance's
+        if (is_kudo_tc_program(program_of(other))) continue; // another instance's
         result.in_front.push_back(
             fmt::format("{} filter{} at preference {}", other.kind, name.empty() ? "" : " " + name, other.preference));
         result.may_be_moved_to_front &= other.preference > first_priority || other.kind == "bpf";

@@ -74,7 +74,8 @@ std::vector<HookProgram> programs_on(uint32_t interface) {
 }
 
 bool is_kudo_tc_program(uint32_t id) {
-    return program_name(id).starts_with(kudo_tc_names);
+    const Fd program(bpf_prog_get_fd_by_id(id));
+    return program && program_name(id).starts_with(kudo_tc_names) && instance_of(program.get()) != 0;
 }
 
 std::string program_text(uint32_t id) {

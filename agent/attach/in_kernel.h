@@ -30,8 +30,8 @@ struct HookProgram {
     uint32_t id = 0;
 };
 std::vector<HookProgram> programs_on(uint32_t interface);
-// Is it a tc program of any instance of kudo-agent? They pass on all that they do not drop. False where its name may
-// not be read.
+// Is it a tc program of any instance of kudo-agent? They pass on all that they do not drop. By its name and the number
+// that it carries; false where these may not be read.
 bool is_kudo_tc_program(uint32_t id);
 inline constexpr std::string_view kudo_tc_names = "kudo_tc_"; // what the names begin with
 

@@ -48,16 +48,19 @@ std::string missed(uint64_t packets, int direction) {
                        direction == KUDO_INGRESS ? "came in" : "went out");
 }
 
-// What a direction's program has missed since it was asked; asks again once it has answered. A question without an
-// answer goes on until there were packets enough, and shows its problem until the program answers.
+// What a direction's program has missed since it was asked; asks again once it has answered, or where too few packets
+// came to tell.
 std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, int direction, const InterfaceCounters& counters) {
     const uint64_t now = packets_of(counters, direction);
     if (!is_open(run, interface) || now < run.packets) { // the latter: an interface of that number was made anew
         ask(run, interface, direction);
         return std::nullopt;
     }
-    const bool proves = now - run.packets >= run_min_packets && monotonic_ns() - run.asked_at >= run_min_ns;
-    return proves ? std::optional(now - run.packets) : std::nullopt;
+    const uint64_t unseen = now - run.packets, waited = monotonic_ns() - run.asked_at;
+    if (unseen >= run_min_packets && waited >= run_min_ns && unseen >= run_min_rate * (waited / 1'000'000'000))
+        return unseen;
+    if (waited >= run_window_ns) ask(run, interface, direction);
+    return std::nullopt;
 }
 
 } // namespace

@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "agent/netlink/address.h"
 #include "agent/netlink/netlink.h"
@@ -125,6 +127,17 @@ Result<std::vector<Address>> own_addresses() {
     for (const InterfaceAddress& entry : KUDO_TRY(list_addresses()))
         addresses.push_back(entry.address);
     return addresses;
+}
+
+bool carries_pppoe(const std::string& name) {
+    // "Id       Address              Device", one session a line: drivers/net/ppp/pppoe.c, pppoe_seq_show().
+    std::ifstream sessions("/proc/thread-self/net/pppoe");
+    for (std::string line; std::getline(sessions, line);) {
+        std::istringstream words(line);
+        std::string id, address, device;
+        if (words >> id >> address >> device && device == name) return true;
+    }
+    return false;
 }
 
 bool is_wireless(uint32_t interface) {

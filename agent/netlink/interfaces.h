@@ -47,6 +47,9 @@ Result<std::vector<InterfaceAddress>> list_addresses();
 Result<std::vector<Address>> own_addresses();
 
 // Asked of nl80211, since /sys may show another network namespace's interfaces. False where it cannot be told.
+// Does it carry PPPoE sessions (/proc/net/pppoe)? False where the kernel has no PPPoE.
+bool carries_pppoe(const std::string& name);
+
 bool is_wireless(uint32_t interface);
 
 } // namespace kudo

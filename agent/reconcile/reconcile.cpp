@@ -114,11 +114,13 @@ private:
         const bool attached = attempt(interface.name + " hooks", [&]() -> Result<void> {
             AttachOptions options = desired_.attach_options();
             // Another program that comes to the front again and again is not fought for ever.
-            const std::string front = interface.name + " front";
+            const std::string front = interface.name + std::string(Retries::front);
             options.to_front = !retries_ || !retries_->not_yet(front);
             options.explains_refusal = asked_ == Asked::Everything;
             auto result = KUDO_TRY(attach(*data_path_, interface, options));
-            if (result.moved) note(front, Error{ErrorKind::Degraded, "another program was in front", 0});
+            if (options.to_front)
+                note(front, result.moved ? std::optional(Error{ErrorKind::Degraded, "another program was in front", 0})
+                                         : std::nullopt);
             report_.changed |= result.changed;
             line.ingress = hook_name(*result.attached.ingress);
             line.egress = hook_name(*result.attached.egress);

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "maps/base/result.h"
 
@@ -41,11 +42,13 @@ public:
         failure.error = error;
     }
     void worked(const std::string& object) { failed_.erase(object); }
-    // Something has changed outside: all are worth a try.
+    // Something has changed outside: all are worth a try, but for moves to the front, which take a program away for a
+    // moment.
     void try_all() {
         for (auto& [object, failure] : failed_)
-            failure.next = {};
+            if (!object.ends_with(front)) failure.next = {};
     }
+    static constexpr std::string_view front = " front"; // how the names of such objects end
 
     static constexpr std::chrono::seconds first_delay{20}, max_delay{900};
 

@@ -28,6 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds settle_time{200}; // after a change of interfaces: they come in bursts
+constexpr std::chrono::seconds min_between_ticks{1};  // for what links do
 constexpr std::chrono::milliseconds lock_retry{1000}; // if another process has the instance's lock
 
 sigset_t ending_signals() {
@@ -109,7 +110,8 @@ private:
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
             if (!links_->take()) return;
             retries_.try_all();
-            next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
+            // Soon, but where containers come and go all the time not for each of them.
+            next_tick_ = std::min(next_tick_, std::max(Clock::now() + settle_time, last_tick_ + min_between_ticks));
         }));
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
@@ -163,7 +165,8 @@ private:
 
     // What the passing of time changes, and whatever else differs from the desired state.
     void tick() {
-        next_tick_ = Clock::now() + settings_.reconcile_every;
+        last_tick_ = Clock::now();
+        next_tick_ = last_tick_ + settings_.reconcile_every;
         const TimePoint moment = current_time_point();
         if (is_staged_map_due(moment.now)) activate_staged(moment);
         check_keys();
@@ -240,7 +243,7 @@ private:
     std::optional<LinkEvents> links_;
     Fd signals_, clock_;
     bool ended_ = false;
-    Clock::time_point next_tick_{}, next_reread_{};
+    Clock::time_point last_tick_{}, next_tick_{}, next_reread_{};
     ServiceAlarms alarms_;
     Retries retries_;
     SourceProblems source_problems_;

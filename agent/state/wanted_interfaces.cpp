@@ -17,7 +17,8 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t max_range_questions = 300, max_interface_questions = 8, max_sources = 4;
+constexpr std::size_t max_range_questions = 400, max_interface_questions = 8, max_sources = 4;
+constexpr unsigned parts_of_range = 4; // that are asked for apart: a route may lead to a part of a range
 
 std::string names_of(const std::vector<Interface>& interfaces) {
     std::vector<std::string> names;
@@ -94,11 +95,19 @@ struct RouteGroup {
     std::set<uint32_t> interfaces{}; // the answers
 };
 
-// Not the first address of a prefix, which is the broadcast address of before, or a router's anycast address.
-Address host_in(const Prefix& prefix) {
+// Of one of the four parts of a prefix. Not its first address, which is the broadcast address of before, or a router's
+// anycast address.
+Address host_in(const Prefix& prefix, unsigned part = 0) {
     Address address = prefix.address;
-    if (prefix.length + 1U < address.bits()) address.bytes[address.bits() / 8 - 1] |= 1;
+    for (unsigned bit = 0; bit < 2; bit++) // of the part's number, behind the prefix
+        if (const unsigned at = prefix.length + bit; at < address.bits() && (part & (2U >> bit)) != 0)
+            address.bytes[at / 8] |= static_cast<uint8_t>(0x80 >> at % 8);
+    if (prefix.length + 3U < address.bits()) address.bytes[address.bits() / 8 - 1] |= 1;
     return address;
+}
+// The parts that differ: one of a /32, two of a /31.
+unsigned quarters_of(const Prefix& prefix) {
+    return std::min(parts_of_range, 1U << std::min(2U, prefix.address.bits() - prefix.length));
 }
 
 std::vector<RouteGroup> group_ranges(const RangeMap& map, const CompileOptions& options) {
@@ -135,6 +144,10 @@ std::vector<RouteGroup> questions_for(const RangeMap& map, const CompileOptions&
         const std::size_t count = std::min(all, quota);
         for (std::size_t at = 0; at < count; at++) // all ports of a range before the next range
             ask_for(group, host_in(group.ranges[at * ranges / count]->prefix));
+        for (unsigned part = 1; part < parts_of_range; part++)
+            for (const Range* range : group.ranges)
+                if (part < quarters_of(range->prefix) && group.questions.size() < quota)
+                    ask_for(group, host_in(range->prefix, part));
         if (group.family != Family::IPv4) continue;
         behind_nat64.push_back(
             {.service = group.service, .family = Family::IPv6, .nat64 = true, .ranges = {}, .ports = group.ports});
@@ -161,7 +174,8 @@ Result<bool> could_carry(Routes& routes, const Interface& interface, const std::
         if (!KUDO_TRY(routes.ask(question)).empty()) return true;
         std::size_t sources = 0;
         for (const auto& [owner, address] : addresses) {
-            if (owner != interface.index || address.family != question.to.family || sources++ == max_sources) continue;
+            if (owner != interface.index || address.family != question.to.family) continue;
+            if (sources++ == max_sources) break;
             question.from = address;
             if (!KUDO_TRY(routes.ask(question)).empty()) return true;
         }
@@ -194,13 +208,15 @@ Result<void> add_automatic(Routes& routes, const std::vector<Interface>& all, co
     return {};
 }
 
-// What goes over `interface` is seen at a watched one: itself, what carries its frames, or a port of it.
-bool is_seen(const Interface& interface, const std::vector<Interface>& watched) {
+// What goes over `interface` is seen at a watched one: itself, what carries its frames, or each port of it that is up.
+bool is_seen(const Interface& interface, const std::vector<Interface>& all, const std::vector<Interface>& watched) {
     if (find_index(watched, interface.index) || find_index(watched, interface.carrier)) return true;
-    return std::ranges::any_of(watched, [&](const Interface& other) {
-        // Of a PPP interface the kernel does not tell whether it runs over that Ethernet (PPPoE).
-        return other.master == interface.index || (interface.ppp && other.link == KUDO_LINK_ETHERNET);
-    });
+    const auto is_watched = [&](const Interface& other) { return find_index(watched, other.index) != nullptr; };
+    // Of a PPP interface the kernel does not tell which session it is, only which Ethernets carry sessions.
+    if (interface.ppp) return std::ranges::any_of(watched, [](const auto& other) { return carries_pppoe(other.name); });
+    const auto is_port = [&](const Interface& other) { return other.master == interface.index && other.up; };
+    return std::ranges::any_of(all, is_port) &&
+           std::ranges::all_of(all, [&](const Interface& other) { return !is_port(other) || is_watched(other); });
 }
 
 void describe_routes(const std::vector<Interface>& all, const std::vector<RouteGroup>& groups,
@@ -218,7 +234,7 @@ void describe_routes(const std::vector<Interface>& all, const std::vector<RouteG
             const Interface* interface = find_index(all, index);
             if (!interface) continue; // it has come since
             route.interfaces.push_back(interface->name);
-            if (!interface->loopback && !is_seen(*interface, wanted.present))
+            if (!interface->loopback && !is_seen(*interface, all, wanted.present))
                 unseen[interface].push_back(group.service);
         }
         wanted.routes.push_back(std::move(route));

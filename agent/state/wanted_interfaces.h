@@ -26,7 +26,9 @@ struct WantedInterfaces {
 // `data_path_folder` was last reconciled, if that still exists. Where none is named, those by which the kernel sends,
 // or could send, to a range of the chosen services of `honoured`; never a loopback interface. `must_exist`: a name that
 // does not exist, or no interface where none is named, is BadInput that lists what there is; otherwise it is a warning.
-// Asks for at most about 300 addresses, spread evenly over each service's ranges, and 8 more of each interface.
+// Asks for at most about 400 addresses, spread evenly over each service's ranges, in each range for its four quarters,
+// and 8 more of each interface: a route to less than a quarter of a range, or in a map with many ranges to one of them,
+// may go unseen.
 Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, const RangeMap& honoured,
                                                 const std::filesystem::path& data_path_folder, bool must_exist);
 
