@@ -43,26 +43,47 @@ RangeMap newest_map(const Instance& instance, const RangeLedger& ledger, ParsedM
 
 std::vector<Violation> check_guards(const Instance& instance, const AcceptanceSettings& settings,
                                     const RangeLedger& ledger, const RangeMap& map,
-                                    std::span<const Address> own_addresses, ParsedMaps& parsed) {
+                                    std::span<const Address> own_addresses, Time now, ParsedMaps& parsed) {
     auto violations =
-        find_violations(map, newest_map(instance, ledger, parsed), own_addresses, protection_of(ledger).serial);
+        find_violations(map, newest_map(instance, ledger, parsed), own_addresses, now, protection_of(ledger).serial);
     std::erase_if(violations, [&](const Violation& violation) {
         return std::ranges::find(settings.overrides, guard_name(violation.guard)) != settings.overrides.end();
     });
     return violations;
 }
 
-// Why a map that is ignored for its serial is no old one; empty: it may well be one. After a rollback such maps are
-// what the host was rolled back from.
+// The map in effect, for when it was issued. Where that is yet to come it is wrong, and the map before counts, unless
+// it is the clock that is wrong. What cannot be read counts as the built-in map.
+RangeMap credible_active(const Instance& instance, const RangeLedger& ledger, Time now, ParsedMaps& parsed) {
+    const auto is_credible = [&](const Result<RangeMap>& map) {
+        return map && (map->issued <= now || now < built_in_range_map().issued);
+    };
+    auto active = load_document(instance, ledger.active.hash, &parsed);
+    if (is_credible(active)) return std::move(*active);
+    if (const auto before = map_before(ledger)) {
+        auto older = load_document(instance, before->hash, &parsed);
+        if (is_credible(older)) return std::move(*older);
+    }
+    return built_in_range_map();
+}
+
+bool was_accepted(const RangeLedger& ledger, const std::string& hash) {
+    return ledger.active.hash == hash || std::ranges::any_of(ledger.history, [&](const HistoryEntry& entry) {
+               return entry.event != RangeEvent::KeySet && entry.map.hash == hash;
+           });
+}
+
+// Why a map that is ignored for its serial is no old one; empty: it is one, or was accepted before, also before the
+// host was rolled back.
 std::string ignored_although_newer(const Instance& instance, const RangeLedger& ledger, const Candidate& candidate,
-                                   ParsedMaps& parsed) {
-    if (ledger.rolled_back_from != 0) return {};
-    const RangeMap newest = newest_map(instance, ledger, parsed);
-    if (candidate.map.issued <= newest.issued) return {};
-    return fmt::format("{}: ignored, although it was issued later, {}, than the newest map here, {} of {}: its serial, "
-                       "{}, is lower than {}, the highest that was accepted. Sign it with a higher one; if the highest "
-                       "is wrong: ranges apply FILE --reset-serial on each host, or a key set with \"serial_floor\"",
-                       candidate.source, rfc3339(candidate.map.issued), newest.serial, rfc3339(newest.issued),
+                                   Time now, ParsedMaps& parsed) {
+    if (was_accepted(ledger, candidate.hash)) return {};
+    const RangeMap active = credible_active(instance, ledger, now, parsed);
+    if (candidate.map.issued <= active.issued) return {};
+    return fmt::format("{}: ignored, although it was issued later, {}, than map {}, {}: its serial, {}, is lower than "
+                       "{}, the highest that was accepted. Sign it with a higher one; if the highest is wrong: ranges "
+                       "apply FILE --reset-serial on each host, or a key set with \"serial_floor\"",
+                       candidate.source, rfc3339(candidate.map.issued), active.serial, rfc3339(active.issued),
                        candidate.map.serial, protection_of(ledger).serial);
 }
 
@@ -132,7 +153,7 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
             Accepted::Superseded,
             fmt::format("{}: serial: {} is lower than {}, the highest that was accepted; a serial never goes down",
                         candidate.source, map.serial, highest.serial));
-        judgement.alarm = ignored_although_newer(instance, state.ranges, candidate, parsed);
+        judgement.alarm = ignored_although_newer(instance, state.ranges, candidate, now, parsed);
         return judgement;
     } else if (map.serial == highest.serial) {
         if (!highest.hash.empty() && candidate.hash != highest.hash)
@@ -151,7 +172,7 @@ Judgement judge(const Instance& instance, const AcceptanceSettings& settings, co
                         "\"supersedes\": {}",
                         candidate.source, from, from));
     if (const auto valid = check_valid(map, candidate.source, now); !valid) return refused(valid.error().message);
-    if (auto violations = check_guards(instance, settings, state.ranges, map, own_addresses, parsed);
+    if (auto violations = check_guards(instance, settings, state.ranges, map, own_addresses, now, parsed);
         !violations.empty()) {
         std::string text = violations_text(candidate.source, violations, 1);
         return Judgement{{}, std::move(text), std::move(violations)};

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "agent/fleet/layout.h"
+#include "agent/system/uptime.h"
 #include "maps/document/built_in.h"
 #include "maps/document/guards.h"
 #include "maps/trust/document.h"
@@ -16,7 +17,7 @@ namespace {
 // As the hosts would, but for their own addresses, which are unknown here.
 Result<void> check_guards(const FleetDocument& document, const RangeMap& previous, uint64_t highest,
                           const std::vector<std::string>& overrides) {
-    auto violations = find_violations(*document.map, previous, {}, highest);
+    auto violations = find_violations(*document.map, previous, {}, wall_time(), highest);
     std::erase_if(violations, [&](const Violation& violation) {
         return std::ranges::find(overrides, guard_name(violation.guard)) != overrides.end();
     });

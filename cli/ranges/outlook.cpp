@@ -30,7 +30,7 @@ std::string text_of(const Judgement& judgement, const RangeMap& map, bool enable
 
 // What no host would take, whatever else it has; guards that need a host are not asked.
 void ask_for_every_host(const RangeMap& map, const std::string& file, Time now, Outlook& outlook) {
-    if (outlook.violations.empty()) outlook.violations = find_violations(map, map, {});
+    if (outlook.violations.empty()) outlook.violations = find_violations(map, map, {}, now);
     if (!outlook.violations.empty())
         outlook.refusal = violations_text(file, outlook.violations, outlook.violations.size());
     else if (const auto valid = check_valid(map, file, now); !valid)

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "maps/base/text.h"
+#include "maps/document/built_in.h"
 #include "maps/document/coverage.h"
 #include "maps/net/special_addresses.h"
 
@@ -87,7 +88,14 @@ bool is_dated(uint64_t serial) {
     return serial >= 1970'00'00'00 && serial < 2200'00'00'00;
 }
 
-Finding check_serial_leap(const RangeMap& map, uint64_t highest) {
+// When the map was issued as far as can be believed: a slip in the year is one in both, the date and the serial. A
+// host's clock may have been set back; what it has accepted was issued all the same.
+Time credible_issue(const RangeMap& map, const RangeMap& previous, Time now) {
+    if (now < built_in_range_map().issued) return map.issued;
+    return std::min(map.issued, std::max(now, previous.issued));
+}
+
+Finding check_serial_leap(const RangeMap& map, const RangeMap& previous, uint64_t highest, Time now) {
     constexpr uint64_t near_the_end = uint64_t{1} << 62U;
     constexpr unsigned max_times = 10;
     const auto leaps = [&](std::string_view why) {
@@ -96,10 +104,14 @@ Finding check_serial_leap(const RangeMap& map, uint64_t highest) {
     if (map.serial > near_the_end) return leaps("is near 2^63 - 1, the last there is");
     if (map.serial <= highest) return std::nullopt;
     if (is_dated(highest)) {
-        const uint64_t limit = serial_of(map.issued) + 2 * 1'00'00'00 + 99;
+        const Time issued = credible_issue(map, previous, now);
+        const uint64_t limit = serial_of(issued) + 2 * 1'00'00'00 + 99;
         if (map.serial <= limit) return std::nullopt;
-        return leaps(fmt::format("leaps from {}, which is YYYYMMDDNN, beyond {}, two years after this map was issued",
-                                 highest, limit));
+        return leaps(fmt::format("leaps from {}, which is YYYYMMDDNN, beyond {}, two years after {}", highest, limit,
+                                 issued == map.issued
+                                     ? std::string("this map was issued")
+                                     : fmt::format("{}; that this map was issued at {} is yet to come, by this clock",
+                                                   rfc3339(issued), rfc3339(map.issued))));
     }
     if (highest == 0 || map.serial / max_times < highest || map.serial == highest * max_times) return std::nullopt;
     return leaps(fmt::format("is more than {} times {}, the highest before", max_times, highest));
@@ -122,7 +134,7 @@ std::string guard_names_text() {
 }
 
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
-                                       std::span<const Address> own_addresses, uint64_t highest) {
+                                       std::span<const Address> own_addresses, Time now, uint64_t highest) {
     const std::vector<Address> own = sorted(own_addresses);
     std::vector<Violation> found;
     const auto check = [&](Guard guard, std::string_view path, const auto& guard_check) {
@@ -141,7 +153,7 @@ std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& prev
     }
     check(Guard::Shrink, "services", [&] { return check_shrink(map, previous); });
     check(Guard::SerialLeap, "serial",
-          [&] { return check_serial_leap(map, highest != 0 ? highest : previous.serial); });
+          [&] { return check_serial_leap(map, previous, highest != 0 ? highest : previous.serial, now); });
     return found;
 }
 

@@ -35,10 +35,11 @@ struct Violation {
 // each guard, one of each for a range. `previous`: the map that would be replaced. What is counted is each service's
 // distinct ranges. Those are gone that the same service of the new map does not cover completely, with one range or
 // several. A serial leaps that follows `highest`, the highest that was accepted (0: that of `previous`), if that is a
-// date and a number, YYYYMMDDNN: when it lies more than two years after the map's own `issued`; else when it is more
-// than ten times as high; and always above 2^62.
+// date and a number, YYYYMMDDNN: when it lies more than two years after the map's own `issued` or, if that is yet to
+// come, after `now`, or after `previous` was issued if that is later; else when it is more than ten times as high; and
+// always above 2^62. A clock that says less than the built-in map's `issued` is wrong, and does not count.
 std::vector<Violation> find_violations(const RangeMap& map, const RangeMap& previous,
-                                       std::span<const Address> own_addresses, uint64_t highest = 0);
+                                       std::span<const Address> own_addresses, Time now, uint64_t highest = 0);
 
 // What is wrong with a document of this name, at most `most` of it, and how its signer says that it is intended. There
 // is at least one violation.

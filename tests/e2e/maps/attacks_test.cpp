@@ -182,6 +182,29 @@ TEST_F(RangeAttack, AMapThatIsIgnoredAlthoughItIsNewerIsSaid) {
     EXPECT_EQ(facts(), before_);
 }
 
+TEST_F(RangeAttack, ASlipInTheYearIsRefusedThoughTheDateHasItToo) {
+    const MapText slip{.serial = 2106030100, .day = "2106-03-01"};
+    expect_refused(signed_map(slip), "serial-leap");
+    // Where it was meant, and is only staged, an honest map is not ignored in silence.
+    ASSERT_EQ(apply(signed_map(slip), {"--override", "serial-leap"}).status, 0);
+    const std::string folder = test_->folder + "/drop";
+    std::filesystem::create_directory(folder);
+    const std::string file = signed_map({.serial = 2022112800, .day = "2022-11-28"}, "honest.json");
+    std::filesystem::copy(file + ".minisig", folder + "/honest.json.minisig");
+    std::filesystem::copy(file, folder + "/honest.json");
+    RunningService service(
+        *test_, {"--keys", keys_, "--drop-folder", folder, "--reread-every", "1s", "--reconcile-every", "1s"},
+        {RunningService::tells_of_its_rounds});
+    EXPECT_TRUE(eventually([&] {
+        return test_->status().at("alarms").dump().find("honest.json: ignored") != std::string::npos;
+    })) << service.log();
+    EXPECT_TRUE(service.has_looked(6));
+    const std::string log = service.log();
+    const auto first = log.find("honest.json: ignored");
+    ASSERT_NE(first, std::string::npos) << log;
+    EXPECT_EQ(log.find("honest.json: ignored", first + 1), std::string::npos) << log;
+}
+
 TEST_F(RangeAttack, TheSameSerialWithOtherBytesIsRefused) {
     expect_refused(signed_map({.ranges = R"("3.123.12.128/28", "3.7.161.0/26")"}), "other content");
 }

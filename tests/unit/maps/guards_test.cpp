@@ -39,10 +39,12 @@ std::vector<Address> addresses(const std::vector<std::string>& texts) {
     return result;
 }
 
+const Time long_after = parse_rfc3339("2300-01-01T00:00:00Z").value();
+
 // "shrink services: ..."
 Lines violations(const RangeMap& map, const RangeMap& previous = RangeMap(), const std::vector<std::string>& own = {}) {
     Lines result;
-    for (const auto& [guard, message] : find_violations(map, previous, addresses(own)))
+    for (const auto& [guard, message] : find_violations(map, previous, addresses(own), long_after))
         result.push_back(fmt::format("{} {}", guard_name(guard), message));
     return result;
 }
@@ -208,11 +210,13 @@ TEST(Shrink, NothingCanGoFromNothing) {
     EXPECT_EQ(violations(media({}), media({})), Lines{});
 }
 
-bool leaps(uint64_t serial, uint64_t highest, const char* issued = "2022-04-02T10:00:00Z") {
-    RangeMap map = media({"1.0.0.0/24"});
+bool leaps(uint64_t serial, uint64_t highest, const char* issued = "2022-04-02T10:00:00Z",
+           const char* now = "2300-01-01T00:00:00Z", const char* previous_issued = "2022-03-01T00:00:00Z") {
+    RangeMap map = media({"1.0.0.0/24"}), previous;
     map.serial = serial;
     map.issued = parse_rfc3339(issued).value();
-    const auto found = find_violations(map, RangeMap(), {}, highest);
+    previous.issued = parse_rfc3339(previous_issued).value();
+    const auto found = find_violations(map, previous, {}, parse_rfc3339(now).value(), highest);
     return found.size() == 1 && found[0].guard == Guard::SerialLeap;
 }
 
@@ -225,6 +229,23 @@ TEST(SerialLeap, ADatedSerialIsFollowedByOneThatIsAtMostTwoYearsAheadOfItsIssue)
     EXPECT_TRUE(leaps(2202040200, 2022030100)) << "a slip in the year";
     EXPECT_FALSE(leaps(2202040200, 2022030100, "2202-04-02T10:00:00Z")) << "issued then";
     EXPECT_FALSE(leaps(7, 2022030100)) << "lower ones are refused as such";
+}
+
+TEST(SerialLeap, AnIssueThatIsYetToComeExcusesNone) {
+    const char *issued = "2106-03-01T00:00:00Z", *now = "2026-11-28T12:00:00Z";
+    EXPECT_TRUE(leaps(2106030100, 2022030100, issued, now)) << "a slip in the year, in both";
+    EXPECT_FALSE(leaps(2028112899, 2022030100, issued, now)) << "two years from now";
+    EXPECT_TRUE(leaps(2028112900, 2022030100, issued, now));
+    EXPECT_FALSE(leaps(2106030101, 2106030100, issued, now, issued)) << "who has leapt goes on";
+}
+
+TEST(SerialLeap, AClockThatIsWrongLocksNothingOut) {
+    const char* issued = "2026-11-28T10:00:00Z";
+    EXPECT_FALSE(leaps(2026112800, 2022030100, issued, "1970-01-01T00:00:09Z")) << "it was never set";
+    EXPECT_TRUE(leaps(2029112800, 2022030100, issued, "1970-01-01T00:00:09Z"));
+    EXPECT_FALSE(leaps(2026112800, 2026112700, issued, "2023-01-01T00:00:00Z", "2026-11-27T10:00:00Z"))
+        << "it was set back";
+    EXPECT_FALSE(leaps(2026112800, 2022030100, issued, "2106-03-01T00:00:00Z")) << "it is ahead";
 }
 
 TEST(SerialLeap, AnyOtherSerialIsFollowedByOneThatIsAtMostTenTimesAsHigh) {
@@ -248,11 +269,11 @@ TEST(SerialLeap, IsOffIfTheMapSaysSo) {
     RangeMap map = media({"1.0.0.0/24"});
     map.serial = INT64_MAX;
     map.overrides = {"serial-leap"};
-    EXPECT_TRUE(find_violations(map, RangeMap(), {}).empty());
+    EXPECT_TRUE(find_violations(map, RangeMap(), {}, long_after).empty());
 }
 
 TEST(Guards, AreToldTogetherWithTheOverrideThatEachOfThemNeeds) {
-    const auto found = find_violations(media({"10.0.0.0/8", "2.0.0.0/7", "172.16.0.0/12"}), RangeMap(), {});
+    const auto found = find_violations(media({"10.0.0.0/8", "2.0.0.0/7", "172.16.0.0/12"}), RangeMap(), {}, long_after);
     EXPECT_EQ(
         violations_text("x.json", found, found.size()),
         "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918); services[0].ipv4[1]: 2.0.0.0/7 is wider "
@@ -274,8 +295,8 @@ TEST(Guards, OfAHundredThousandRangesAreAskedInTheTimeOfASort) {
         previous.services[0].ranges.push_back({prefix_of(address, 29), ""});
     }
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_TRUE(find_violations(map, previous, addresses({"5.6.7.8"})).empty());
-    EXPECT_EQ(find_violations(previous, map, addresses({"5.6.7.8"})).size(), 1U); // half of every range
+    EXPECT_TRUE(find_violations(map, previous, addresses({"5.6.7.8"}), long_after).empty());
+    EXPECT_EQ(find_violations(previous, map, addresses({"5.6.7.8"}), long_after).size(), 1U); // half of every range
     const auto took = std::chrono::steady_clock::now() - start;
     RecordProperty("milliseconds",
                    static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
