@@ -79,19 +79,35 @@ public:
     Attaching(DataPath& data_path, const Interface& interface, const AttachOptions& options)
         : data_path_(data_path), folder_(data_path.folder()), interface_(interface), options_(options) {}
 
-    Result<AttachResult> run() {
+    AttachResult run(const HooksLeftAlone& left_alone) {
         // Egress first: an ingress packet's flow then never waits for its answer's mark.
-        result_.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface_), "egress"));
-        const bool ethernet = interface_.link == KUDO_LINK_ETHERNET;
-        if (!ethernet && options_.xdp)
-            result_.note = fmt::format("{} has no Ethernet header; using tc", interface_.name);
-        if (!(ethernet && options_.xdp && KUDO_TRY(ingress_by_xdp()))) KUDO_TRY(ingress_by_tc(ethernet));
+        result_.egress_problem = attempt(left_alone.egress, [this] { return egress(); });
+        result_.ingress_problem = attempt(left_alone.ingress, [this] { return ingress(); });
         result_.changed |= result_.moved;
         if (result_.changed) forget_runs(data_path_, interface_.index);
         return std::move(result_);
     }
 
 private:
+    template <typename Make> static std::optional<Error> attempt(const std::optional<Error>& left, const Make& make) {
+        if (left) return left;
+        auto made = make();
+        return made ? std::nullopt : std::optional(std::move(made.error()));
+    }
+
+    Result<void> egress() {
+        result_.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface_), "egress"));
+        return {};
+    }
+
+    Result<void> ingress() {
+        const bool ethernet = interface_.link == KUDO_LINK_ETHERNET;
+        if (!ethernet && options_.xdp)
+            result_.note = fmt::format("{} has no Ethernet header; using tc", interface_.name);
+        if (ethernet && options_.xdp && KUDO_TRY(ingress_by_xdp())) return {};
+        return ingress_by_tc(ethernet);
+    }
+
     // False: there can be no native XDP. Nothing has changed then.
     Result<bool> ingress_by_xdp() {
         const bool moves = KUDO_TRY(tc_counts().in(interface_.name + ": ingress"));
@@ -221,8 +237,9 @@ std::string_view hook_name(Hook hook) {
     return names[static_cast<std::size_t>(hook)];
 }
 
-Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options) {
-    return Attaching(data_path, interface, options).run();
+AttachResult attach(DataPath& data_path, const Interface& interface, const AttachOptions& options,
+                    const HooksLeftAlone& left_alone) {
+    return Attaching(data_path, interface, options).run(left_alone);
 }
 
 Result<Attached> read_attached(DataPath& data_path, const Interface& interface) {
@@ -275,6 +292,12 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
     if (egress_link || egress_filter) attached.egress = egress_link ? Hook::Tcx : Hook::Tc;
     if (egress_link && egress_filter) attached.current = false;
     return attached;
+}
+
+std::string egress_obstacle(const Interface& interface, const AttachOptions& options) {
+    const bool by_clsact =
+        options.tc_hook == TcHook::Clsact || (options.tc_hook == TcHook::Auto && !has_tcx(interface.index));
+    return by_clsact ? clsact_obstacle({interface.index, false}) : "";
 }
 
 Result<bool> detach(const fs::path& folder, uint32_t interface) {

@@ -32,16 +32,25 @@ struct Attached {
 // What is on the interface now, read from the kernel.
 Result<Attached> read_attached(DataPath& data_path, const Interface& interface);
 
+// Sides that are to be left alone, and what was wrong with them.
+struct HooksLeftAlone {
+    std::optional<Error> ingress, egress;
+};
 struct AttachResult {
     Attached attached;
+    std::optional<Error> ingress_problem, egress_problem; // why that side is not as desired; what was there stays
     bool changed = false;
     bool moved = false; // to the front, before another program
     std::string note;   // why a better hook was not available; empty if it was
 };
 // Attaches what is missing, at the head of the chain on tcx, updates what runs another build's programs, moves ingress
 // to the hook that is wanted, moves ours to the front if that is asked for (which takes it away for a moment), leaves
-// the rest alone.
-Result<AttachResult> attach(DataPath& data_path, const Interface& interface, const AttachOptions& options);
+// the rest alone. What is wrong with one side keeps nothing from the other.
+AttachResult attach(DataPath& data_path, const Interface& interface, const AttachOptions& options,
+                    const HooksLeftAlone& left_alone = {});
+
+// What keeps our program from egress, as attach() would say it; empty: nothing that can be seen.
+std::string egress_obstacle(const Interface& interface, const AttachOptions& options);
 
 // Detaches all kudo-agent programs from this ifindex. True if there was anything.
 Result<bool> detach(const std::filesystem::path& data_path_folder, uint32_t interface);

@@ -110,6 +110,10 @@ Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
     return found;
 }
 
+constexpr const char* no_egress =
+    "an ingress qdisc stands where clsact would be, and has no egress; remove it (tc qdisc del dev IF ingress), or let "
+    "enable use tcx (--tc-hook auto, kernel 6.6 or later)";
+
 // The qdisc at the place that clsact and ingress share; empty: none.
 Result<std::string> ingress_qdisc(uint32_t interface) {
     const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
@@ -175,9 +179,12 @@ Result<void> ensure_clsact(const fs::path& folder, const ClsactHook& hook) {
     if (present != "ingress") return {};
     if (known) rmdir(marker.c_str()); // ours has been replaced
     if (hook.ingress) return {};
-    return fail("an ingress qdisc stands where clsact would be, and has no egress; remove it (tc qdisc del dev IF "
-                "ingress), or let enable use tcx (--tc-hook auto, kernel 6.6 or later)",
-                EEXIST);
+    return fail(no_egress, EEXIST);
+}
+
+std::string clsact_obstacle(const ClsactHook& hook) {
+    const auto present = ingress_qdisc(hook.interface);
+    return !hook.ingress && present && *present == "ingress" ? no_egress : "";
 }
 
 Result<void> clsact_attach(const fs::path& folder, const ClsactHook& hook, int program_fd, uint32_t handle) {

@@ -33,6 +33,8 @@ Result<ClsactFilter> read_clsact(const std::filesystem::path& folder, const Clsa
 // (net/sched/sch_ingress.c).
 Result<void> clsact_attach(const std::filesystem::path& folder, const ClsactHook& hook, int program_fd,
                            uint32_t handle);
+// What keeps a filter of ours from this hook, as clsact_attach() would say it; empty: nothing that can be seen.
+std::string clsact_obstacle(const ClsactHook& hook);
 // Removes our filter, but leaves the clsact: making and removing one stops the interface's queues for a moment.
 // True if there was one.
 Result<bool> clsact_remove_filter(const std::filesystem::path& folder, const ClsactHook& hook);

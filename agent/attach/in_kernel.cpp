@@ -54,6 +54,11 @@ uint64_t instance_of(int program_fd) {
 
 } // namespace
 
+bool has_tcx(uint32_t interface) {
+    uint32_t count = 0;
+    return bpf_prog_query(static_cast<int>(interface), bpf_tcx_egress, 0, nullptr, nullptr, &count) == 0;
+}
+
 std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress) {
     std::array<uint32_t, 128> ids{}; // more than BPF_MPROG_MAX
     auto count = static_cast<uint32_t>(ids.size());

@@ -24,6 +24,8 @@ inline constexpr auto bpf_tcx_egress = static_cast<bpf_attach_type>(47);
 // The programs on a tcx hook (linux/bpf.h >= 6.6), ids in the order in which they run; none where the kernel does not
 // know tcx. Of the calling thread's network namespace, as all here. Needs CAP_NET_ADMIN.
 std::vector<uint32_t> tcx_programs(uint32_t interface, bool ingress);
+// Does the kernel know tcx? As far as can be told by this interface.
+bool has_tcx(uint32_t interface);
 // All programs on an interface's tcx and XDP hooks.
 struct HookProgram {
     std::string hook; // "tcx ingress", "tcx egress", "XDP"

@@ -157,7 +157,7 @@ HostReport report_of(const Status& status, const HostIdentity& identity, std::st
     report.content_hash = status.content_hash;
     report.mode = mode_name(status.generation != 0 ? status.mode : status.desired.mode);
     report.health = !status.desired.enabled ? health_none : is_healthy(status) ? health_good : health_degraded;
-    report.problems = status.drift;
+    report.problems = texts_of(status.drift);
     if (ranges.rolled_back_from != 0)
         report.problems.push_back(fmt::format("rolled back from {} by its administrator", ranges.rolled_back_from));
     report.alarms = status.alarms;

@@ -40,38 +40,54 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     if (!maps->lost.empty()) {
         // As far as can be told: nothing else is known of what it should be.
         status.policy_matches = status.serial == status.desired.ranges.active.serial;
-        if (!status.policy_matches) status.drift.push_back(maps->lost);
+        if (!status.policy_matches) status.drift.push_back({maps->lost, "policy", true});
         return {};
     }
     auto slots = KUDO_TRY(read_service_slots(data_path.maps()));
     auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
     if (!status.policy_matches)
-        status.drift.push_back(fmt::format(
-            "the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, "
-            "mode {})",
-            status.serial, mode_name(status.mode), maps->active.map.serial, mode_name(status.desired.mode)));
+        status.drift.push_back(
+            {fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, mode {})",
+                         status.serial, mode_name(status.mode), maps->active.map.serial,
+                         mode_name(status.desired.mode)),
+             "policy", true});
     return {};
 }
 
-// What is wrong with the programs on an interface; empty: nothing.
-std::string hook_problem(const Attached& attached, const DesiredState& desired) {
-    if (!attached.ingress && !attached.egress) return "no program on ingress, and no program on egress";
-    if (!attached.ingress) return "no program on ingress";
-    if (!attached.egress) return "no program on egress";
-    if (!desired.uses_xdp() && (attached.ingress == Hook::XdpNative || attached.ingress == Hook::XdpGeneric))
-        return "XDP judges incoming packets, where tc is desired";
-    if (desired.marks_ingress() && !attached.marks_ingress) return "no program marks incoming packets";
-    if (!attached.current) return "runs another build's programs, or counts packets twice";
-    if (!attached.in_front.empty())
-        return fmt::format("other programs run before kudo-agent's, which sees only what they pass on: {}",
-                           fmt::join(attached.in_front, ", "));
-    return "";
+// What is wrong with the programs on an interface, by its cause where that can be seen.
+std::vector<Difference> hook_problems(const Attached& attached, const Interface& interface,
+                                      const DesiredState& desired) {
+    const std::string in = interface.name + " ingress", out = interface.name + " egress";
+    std::vector<Difference> problems;
+    if (!attached.egress) {
+        const std::string obstacle = egress_obstacle(interface, desired.attach_options());
+        problems.push_back(
+            {obstacle.empty() ? "no program on egress" : "no program on egress: " + obstacle, out, obstacle.empty()});
+    }
+    if (!attached.ingress)
+        problems.push_back({"no program on ingress", in, true});
+    else if (!desired.uses_xdp() && (attached.ingress == Hook::XdpNative || attached.ingress == Hook::XdpGeneric))
+        problems.push_back({"XDP judges incoming packets, where tc is desired", in, true});
+    else if (desired.marks_ingress() && !attached.marks_ingress)
+        problems.push_back({"no program marks incoming packets", in, true});
+    if (!problems.empty()) return problems;
+    if (!attached.current)
+        problems.push_back({"runs another build's programs, or counts packets twice", in, true});
+    else if (!attached.in_front.empty())
+        problems.push_back({fmt::format("other programs run before kudo-agent's, which sees only what they pass on: {}",
+                                        fmt::join(attached.in_front, ", ")),
+                            "", true});
+    return problems;
 }
 
-std::string queue_problem(const char* direction, const QueueReport& queue) {
-    if (queue.healthy) return "";
-    return queue.problem ? queue.problem->message : fmt::format("the {} qdisc is not the requested one", direction);
+// Of an uplink a problem is somebody else's qdisc; of a downlink it is a part of ours that is missing.
+void add_queue_problem(const std::string& interface, const char* direction, const QueueReport& queue,
+                       bool enable_corrects, std::vector<Difference>& problems) {
+    if (queue.healthy) return;
+    problems.push_back(
+        {queue.problem ? queue.problem->message : fmt::format("the {} qdisc is not the requested one", direction),
+         fmt::format("{} {}", interface, direction), enable_corrects});
 }
 
 Result<void> read_interface(DataPath& data_path, const Interface& interface, const DesiredState& desired,
@@ -80,11 +96,13 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
     if (attached.ingress) line.ingress = hook_name(*attached.ingress);
     if (attached.egress) line.egress = hook_name(*attached.egress);
     line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
-    for (std::string problem : {hook_problem(attached, desired), queue_problem("uplink", line.queues.uplink),
-                                queue_problem("downlink", line.queues.downlink)})
-        if (!problem.empty()) line.problems.push_back(std::move(problem));
+    line.problems = hook_problems(attached, interface, desired);
+    const QueueReport &up = line.queues.uplink, &down = line.queues.downlink;
+    add_queue_problem(interface.name, "uplink", up, !up.problem, line.problems);
+    add_queue_problem(interface.name, "downlink", down, true, line.problems);
     if (line.problems.empty() && !KUDO_TRY(programs_know_queues(data_path, interface, desired.queues, line.queues)))
-        line.problems.emplace_back("the programs mark for another qdisc than the one that is there");
+        line.problems.push_back(
+            {"the programs mark for another qdisc than the one that is there", interface.name + " queues", true});
     return {};
 }
 
@@ -97,30 +115,35 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
         line.name = interface.name;
         line.index = interface.index;
         if (auto read = read_interface(data_path, interface, status.desired, line); !read)
-            line.problems.push_back(read.error().message);
+            line.problems.push_back({read.error().message});
         status.interfaces.push_back(std::move(line));
     }
     // Where all seems to be as it should: do the programs really see the packets?
     for (RunProblem& problem : KUDO_TRY(check_runs(data_path, wanted.present)))
         for (InterfaceStatus& line : status.interfaces)
             if (line.index == problem.interface && line.problems.empty())
-                line.problems.push_back(std::move(problem.text));
-    for (const std::string& name : wanted.missing) {
-        status.interfaces.push_back({.name = name, .ingress = {}, .egress = {}, .problems = {"no such interface now"}});
-    }
+                line.problems.push_back({std::move(problem.text)});
+    for (const std::string& name : wanted.missing)
+        status.interfaces.push_back(
+            {.name = name, .ingress = {}, .egress = {}, .problems = {{"no such interface now", name}}});
     for (InterfaceStatus& line : status.interfaces) {
         line.healthy = line.problems.empty();
-        for (const std::string& problem : line.problems)
-            status.drift.push_back(problem.starts_with(line.name + ": ") ? problem
-                                                                         : fmt::format("{}: {}", line.name, problem));
+        for (Difference problem : line.problems) {
+            if (!problem.text.starts_with(line.name + ": "))
+                problem.text = fmt::format("{}: {}", line.name, problem.text);
+            status.drift.push_back(std::move(problem));
+        }
     }
-    status.drift.insert(status.drift.end(), wanted.unwatched.begin(), wanted.unwatched.end());
+    for (std::string& sentence : wanted.unwatched)
+        status.drift.push_back({std::move(sentence)});
     if (wanted.present.empty() && wanted.missing.empty())
-        status.drift.insert(status.drift.end(), wanted.warnings.begin(), wanted.warnings.end());
+        for (std::string& warning : wanted.warnings)
+            status.drift.push_back({std::move(warning)});
     for (const uint32_t index : held_interfaces(data_path.folder()))
         if (std::none_of(wanted.present.begin(), wanted.present.end(), [&](const auto& i) { return i.index == index; }))
             status.drift.push_back(
-                fmt::format("interface #{} still has, or had, a program or a qdisc of kudo-agent", index));
+                {fmt::format("interface #{} still has, or had, a program or a qdisc of kudo-agent", index),
+                 fmt::format("interface #{}", index), true});
     return {};
 }
 
@@ -155,7 +178,7 @@ Result<Status> read_once(const Instance& instance) {
                 status.staged_change = diff(active, *document);
     } else {
         status.map_source = status.desired.ranges.active.source;
-        status.drift.push_back(maps.error().message);
+        status.drift.push_back({maps.error().message});
     }
     for (const Alarm& alarm : status.desired.ranges.alarms)
         status.alarms.push_back(fmt::format("{} ({}{})", alarm.text, rfc3339(alarm.last),
@@ -170,23 +193,25 @@ Result<Status> read_once(const Instance& instance) {
     if (!status.desired.enabled) {
         status.leftovers = has_pins(instance) || (unpinned && !unpinned->empty());
         if (maps) status.serial = maps->active.map.serial;
-        if (status.leftovers) status.drift.push_back("not enabled, but parts of the data path are left; run disable");
+        if (status.leftovers) status.drift.push_back({"not enabled, but parts of the data path are left; run disable"});
         return status;
     }
     auto data_path = DataPath::open(instance);
     if (!data_path && data_path.error().number == ENOENT) {
         const bool none = data_path.error().kind == ErrorKind::NotEnabled;
         if (none && has_pins(instance))
-            status.drift.push_back("the data path of another version of kudo-agent is loaded; run enable again, which "
-                                   "takes an older one over");
+            status.drift.push_back({"the data path of another version of kudo-agent is loaded; run enable again, which "
+                                    "takes an older one over",
+                                    "", true});
         else
-            status.drift.push_back(none ? "enabled, but no data path is loaded (a reboot?); run enable again"
-                                        : data_path.error().message);
+            status.drift.push_back(
+                {none ? "enabled, but no data path is loaded (a reboot?); run enable again" : data_path.error().message,
+                 "", true});
         auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, maps ? maps->combined() : built_in_range_map(),
                                                       instance.layout(), false));
         for (const Interface& interface : wanted.present)
             status.interfaces.push_back(
-                {interface.name, interface.index, "", "", false, {none ? "nothing attached" : "cannot be told"}});
+                {interface.name, interface.index, "", "", false, {{none ? "nothing attached" : "cannot be told"}}});
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));
@@ -206,8 +231,32 @@ Result<Status> read_status(const Instance& instance) {
     auto status = read_once(instance);
     if (!status || !status->desired.enabled || is_healthy(*status)) return status;
     // Perhaps a command is going from one state to another: what it ends in is what counts.
-    if (const auto lock = lock_folder(instance.state_dir, change_timeout); !lock) return status;
-    return read_once(instance);
+    const auto lock = lock_folder(instance.state_dir, change_timeout);
+    return lock ? read_once(instance) : std::move(status);
+}
+
+std::vector<std::string> texts_of(const std::vector<Difference>& differences) {
+    std::vector<std::string> texts;
+    for (const Difference& difference : differences)
+        texts.push_back(difference.text);
+    return texts;
+}
+
+std::vector<Difference> untold_drift(const Status& status, const ReconcileReport& report) {
+    const auto is_told = [&](const Difference& difference) {
+        const auto by_problem = [&](const Problem& problem) {
+            return difference.text.ends_with(problem.error.message) ||
+                   (!difference.object.empty() && difference.object == problem.object);
+        };
+        const auto by_warning = [&](const std::string& warning) {
+            return warning == difference.text ||
+                   (!difference.object.empty() && warning.starts_with(difference.object + " "));
+        };
+        return std::ranges::any_of(report.problems, by_problem) || std::ranges::any_of(report.warnings, by_warning);
+    };
+    std::vector<Difference> untold = status.drift;
+    std::erase_if(untold, is_told);
+    return untold;
 }
 
 bool is_healthy(const Status& status) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Desired against actual: the facts behind `status`.
-// Invariant: read-only; what it says of the kernel was read from the kernel, not from our files.
+// Invariant: what it says of the kernel was read from the kernel, not from our files. It changes nothing but the
+// questions that it asks our programs (runs.h).
 #pragma once
 
 #include <optional>
@@ -10,11 +11,22 @@
 #include "agent/inspect/drift.h"
 #include "agent/netlink/routes.h"
 #include "agent/queues/queues.h"
+#include "agent/reconcile/reconcile.h"
 #include "agent/state/desired_state.h"
 #include "agent/system/instance.h"
 #include "maps/document/diff.h"
 
 namespace kudo {
+
+// One between desired and actual.
+struct Difference {
+    std::string text;             // a whole sentence
+    std::string object = {};      // as a reconcile's Problem names it: "eth0 egress"; empty: none that it would report
+    bool enable_corrects = false; // the same `enable` would; else another's qdisc or program, a route or the options
+                                  // are in the way
+};
+
+std::vector<std::string> texts_of(const std::vector<Difference>& differences);
 
 struct InterfaceStatus {
     std::string name;
@@ -22,7 +34,7 @@ struct InterfaceStatus {
     std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"; empty: not attached
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;
-    std::vector<std::string> problems; // why not healthy
+    std::vector<Difference> problems; // why not healthy
     InterfaceQueues queues{};
 };
 
@@ -44,7 +56,7 @@ struct Status {
     std::vector<Prefix> routed;       // the addresses to which a change of routes matters
     std::vector<ServiceRoute> routes; // by which interfaces the kernel sends to each service now
     std::vector<InterfaceStatus> interfaces;
-    std::vector<std::string> drift; // whole sentences, each a difference between desired and actual; empty: healthy
+    std::vector<Difference> drift; // empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
     // Programs on the watched interfaces of which this process, without CAP_SYS_ADMIN, may not know whose they are.
     std::vector<std::string> unknown;
@@ -53,6 +65,10 @@ struct Status {
 
 // Enabled, and nothing differs from what is desired.
 bool is_healthy(const Status& status);
+
+// The drift that this report of a reconcile just before has not told: an object that it names is told, in whatever
+// words.
+std::vector<Difference> untold_drift(const Status& status, const ReconcileReport& report);
 
 // Errors: NotPermitted; a broken state file; another layout version's pins.
 Result<Status> read_status(const Instance& instance);

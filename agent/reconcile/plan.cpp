@@ -83,10 +83,12 @@ Result<Plan> make_plan(const Instance& instance, const DesiredState& desired, As
     const auto data_path = DataPath::open(instance);
     if (data_path && asked == Asked::Everything) KUDO_TRY(check_flow_table(*data_path, desired));
     auto maps = KUDO_TRY(load_honoured_maps(instance, desired, parsed));
-    plan.keeps_policy = !maps.lost.empty() && same_options && data_path && kernel_has_active_map(*data_path, desired);
-    plan.serial = plan.keeps_policy ? desired.ranges.active.serial : maps.active.map.serial;
-    plan.source = plan.keeps_policy ? desired.ranges.active.source : maps.active.source;
-    if (!plan.keeps_policy) {
+    // The document of the map in effect is lost, but the kernel still judges by it: it is left there.
+    const bool keeps_policy =
+        !maps.lost.empty() && same_options && data_path && kernel_has_active_map(*data_path, desired);
+    plan.serial = keeps_policy ? desired.ranges.active.serial : maps.active.map.serial;
+    plan.source = keeps_policy ? desired.ranges.active.source : maps.active.source;
+    if (!keeps_policy) {
         const std::size_t known = maps.problems.size();
         auto compiled = compile_for(instance, desired, maps, data_path ? &*data_path : nullptr);
         plan.reduced = maps.problems.size() > known;

@@ -14,9 +14,7 @@ namespace kudo {
 
 struct Plan {
     std::optional<CompiledPolicy> compiled; // with the service slots of the data path that is there
-    // The document of the map in effect is lost, but the kernel still judges by it: it is left there.
-    bool keeps_policy = false;
-    uint64_t serial = 0; // of the map that is in effect then
+    uint64_t serial = 0;                    // of the map that is in effect then
     std::string source;
     bool reduced = false; // not all that is early or retiring fits
     WantedInterfaces wanted;

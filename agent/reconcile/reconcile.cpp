@@ -111,25 +111,40 @@ private:
     void ensure_interface(const Interface& interface) {
         InterfaceReport line;
         line.name = interface.name;
-        const bool attached = attempt(interface.name + " hooks", [&]() -> Result<void> {
-            AttachOptions options = desired_.attach_options();
-            // Another program that comes to the front again and again is not fought for ever.
-            const std::string front = interface.name + std::string(Retries::front);
-            options.to_front = !retries_ || !retries_->not_yet(front);
-            options.explains_refusal = asked_ == Asked::Everything;
-            auto result = KUDO_TRY(attach(*data_path_, interface, options));
-            if (options.to_front)
-                note(front, result.moved ? std::optional(Error{ErrorKind::Degraded, "another program was in front", 0})
-                                         : std::nullopt);
-            report_.changed |= result.changed;
-            line.ingress = hook_name(*result.attached.ingress);
-            line.egress = hook_name(*result.attached.egress);
-            line.note = std::move(result.note);
-            return {};
-        });
-        // The programs mark for a queue before packets have to go through it.
-        if (attached) ensure_queues_of(interface, line);
+        ensure_hooks_of(interface, line);
+        // The programs mark for a queue before packets have to go through it. One whose program is missing is made all
+        // the same: an older program may still be there, and without any the queue serves all packets alike.
+        ensure_queues_of(interface, line);
         report_.interfaces.push_back(std::move(line));
+    }
+
+    void ensure_hooks_of(const Interface& interface, InterfaceReport& line) {
+        const std::string in = interface.name + " ingress", out = interface.name + " egress";
+        HooksLeftAlone left_alone;
+        if (retries_) left_alone = {retries_->not_yet(in), retries_->not_yet(out)};
+        AttachOptions options = desired_.attach_options();
+        // Another program that comes to the front again and again is not fought for ever.
+        const std::string front = interface.name + std::string(Retries::front);
+        options.to_front = !retries_ || !retries_->not_yet(front);
+        options.explains_refusal = asked_ == Asked::Everything;
+        AttachResult result = attach(*data_path_, interface, options, left_alone);
+        if (options.to_front)
+            note(front, result.moved ? std::optional(Error{ErrorKind::Degraded, "another program was in front", 0})
+                                     : std::nullopt);
+        report_.changed |= result.changed;
+        line.note = std::move(result.note);
+        Attached attached = result.attached;
+        // What is there of a side that is not as desired; what cannot be read is not said to be there.
+        if (result.ingress_problem || result.egress_problem)
+            attached = read_attached(*data_path_, interface).value_or(Attached{});
+        if (attached.ingress) line.ingress = hook_name(*attached.ingress);
+        if (attached.egress) line.egress = hook_name(*attached.egress);
+        for (const auto& [object, problem, left] :
+             {std::tuple(in, &result.ingress_problem, left_alone.ingress.has_value()),
+              {out, &result.egress_problem, left_alone.egress.has_value()}}) {
+            if (!left) note(object, *problem);
+            if (*problem) report_.problems.push_back({object, **problem});
+        }
     }
 
     void ensure_queues_of(const Interface& interface, InterfaceReport& line) {

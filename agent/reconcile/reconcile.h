@@ -3,8 +3,8 @@
 // maps that are admitted and the service's timer all change the desired state and come here; nothing else writes
 // either.
 //
-// The objects: the policy; on each interface its hooks, its uplink's and its downlink's queue; each interface that is
-// no longer wanted. Each stands alone: what fails is a Problem of the report, named and tried again later, and stops
+// The objects: the policy; on each interface its two hooks, its uplink's and its downlink's queue; each interface that
+// is no longer wanted. Each stands alone: what fails is a Problem of the report, named and tried again later, and stops
 // nothing else. Only what the caller itself asked for is refused as wrong input, before anything is changed.
 //
 // A change goes through these states, in this order:
@@ -18,8 +18,8 @@
 //               gone on with, and the failure is a problem of the report
 //   published   the policy is active: in a new data path, or as the next generation of the one that is there
 //               (agent/datapath/generation.h). If pins were deleted by hand, what had outlived them is removed first
-//   attached    on each interface first our programs, then its queues, because packets may be sent through a queue only
-//               while our programs mark them for it
+//   attached    on each interface first our programs, then its queues, so that packets are marked before they are sent
+//               through one
 //   released    interfaces that are no longer wanted: first their own queues are put back, then programs are detached
 //   pruned      documents that no state names are deleted
 //

@@ -15,7 +15,7 @@
 namespace kudo {
 
 struct Problem {
-    std::string object; // "policy", "eth0 hooks", "eth0 uplink", "eth0 downlink"; may be empty
+    std::string object; // "policy", "eth0 egress", "eth0 uplink" and so on; may be empty
     Error error;
     [[nodiscard]] std::string text() const {
         // Most messages begin with the interface.

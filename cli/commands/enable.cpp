@@ -84,12 +84,8 @@ void add_xdp_costs(ReconcileReport& report) {
 
 // What the kernel shows and reconciling has not told already.
 void add_drift(ReconcileReport& report, const Status& status) {
-    for (const std::string& sentence : status.drift) {
-        const auto told = [&](const Problem& problem) { return sentence.ends_with(problem.error.message); };
-        if (std::ranges::none_of(report.problems, told) &&
-            std::ranges::find(report.warnings, sentence) == report.warnings.end())
-            report.problems.push_back({"", Error{ErrorKind::Degraded, sentence, 0}});
-    }
+    for (Difference& difference : untold_drift(status, report))
+        report.problems.push_back({"", Error{ErrorKind::Degraded, std::move(difference.text), 0}});
 }
 
 // `desired`: what the options say; without max_flows, which keeps its size until disable, and the range map.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/views/status_view.h"
 
+#include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ static void to_json(OrderedJson& json, const InterfaceStatus& interface) {
             {"ingress", text_or_null(interface.ingress)},
             {"egress", text_or_null(interface.egress)},
             {"healthy", interface.healthy},
-            {"problem", text_or_null(fmt::format("{}", fmt::join(interface.problems, "; ")))},
+            {"problem", text_or_null(fmt::format("{}", fmt::join(texts_of(interface.problems), "; ")))},
             {"uplink", interface.queues.uplink},
             {"downlink", interface.queues.downlink}};
 }
@@ -80,7 +81,8 @@ std::string interfaces_text(const Status& status, bool colour) {
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"HEALTH"}, {"NOTE"}});
     for (const InterfaceStatus& interface : status.interfaces) {
         table.add({interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress),
-                   interface.healthy ? "healthy" : "degraded", fmt::format("{}", fmt::join(interface.problems, "; "))},
+                   interface.healthy ? "healthy" : "degraded",
+                   fmt::format("{}", fmt::join(texts_of(interface.problems), "; "))},
                   interface.healthy ? Style::Plain : Style::Yellow);
     }
     if (table.empty()) return "";
@@ -147,6 +149,16 @@ std::string stale_map_text(const Status& status, bool colour) {
                        status.serial);
 }
 
+// What the person who reads it can do.
+std::string hint(const Status& status) {
+    if (std::ranges::none_of(status.drift, &Difference::enable_corrects))
+        return "Running the same kudo-agent enable again does not correct it: what is in the way is named above.";
+    if (!std::ranges::all_of(status.drift, &Difference::enable_corrects))
+        return "Run the same kudo-agent enable again to correct a part of it; what is in the way of the rest is named "
+               "above.";
+    return "Run the same kudo-agent enable again to correct it.";
+}
+
 } // namespace
 
 int exit_status(const Status& status) {
@@ -175,7 +187,7 @@ OrderedJson status_json(const Status& status) {
         {"interfaces", status.interfaces},
         {"routes", status.routes},
         {"healthy", is_healthy(status)},
-        {"drift", status.drift},
+        {"drift", texts_of(status.drift)},
         {"leftovers", status.leftovers},
         {"not_checked", status.unknown},
         {"stale_map",
@@ -214,10 +226,10 @@ std::string status_text(const Status& status, bool colour) {
     for (const std::string& program : status.unknown)
         text += fmt::format("not checked: {} (its name takes CAP_SYS_ADMIN to read)\n", program);
     if (!status.drift.empty()) text += "\nDrift:\n";
-    for (const std::string& sentence : status.drift)
-        text += fmt::format("  {}\n", one_line(sentence));
+    for (const Difference& difference : status.drift)
+        text += fmt::format("  {}\n", one_line(difference.text));
     if (status.desired.enabled && !is_healthy(status) && status.effective)
-        text += "\nRun the same kudo-agent enable again to correct it.\n";
+        text += "\n" + hint(status) + "\n";
     else if (!status.desired.enabled && status.leftovers)
         text += "\nRun kudo-agent disable to remove them.\n";
     else if (!status.desired.enabled)

@@ -50,7 +50,7 @@ TEST(Retries, AllAreTriedWhenSomethingChangesOutside) {
 }
 
 TEST(Problem, NamesItsObjectOnce) {
-    EXPECT_EQ((Problem{"eth0 hooks", broken}).text(), "eth0: broken");
+    EXPECT_EQ((Problem{"eth0 egress", broken}).text(), "eth0: broken");
     EXPECT_EQ((Problem{"policy", Error{ErrorKind::Failed, "no memory", 0}}).text(), "policy: no memory");
     EXPECT_EQ((Problem{"", broken}).text(), "eth0: broken");
 }

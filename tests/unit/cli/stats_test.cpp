@@ -313,7 +313,7 @@ TEST(StatusJson, HasTheNamesOfTheContract) {
 TEST(StatusExit, IsZeroOnlyIfNothingDiffers) {
     EXPECT_EQ(exit_status(healthy_status()), 0);
     Status drifted = healthy_status();
-    drifted.drift = {"eth0: the XDP program is gone."};
+    drifted.drift = {{.text = "eth0: the XDP program is gone."}};
     EXPECT_EQ(exit_status(drifted), 4);
     Status detached = healthy_status();
     detached.interfaces[0].healthy = false;
@@ -336,6 +336,34 @@ TEST(StatusJson, SaysWhetherTheMapMayBeStaleAndStaysHealthy) {
     EXPECT_EQ(status_json(status)["stale_map"]["suspected"], true);
     EXPECT_EQ(status_json(status)["stale_map"]["names"][0]["address"], "18.156.200.9");
     EXPECT_EQ(exit_status(status), 0);
+}
+
+TEST(StatusText, SaysToRunEnableAgainOnlyWhereThatHelps) {
+    Status status = healthy_status();
+    status.effective = Time{};
+    const Difference ours{.text = "eth0: no program on egress", .enable_corrects = true};
+    const Difference theirs{.text = "eth0: the root qdisc was configured by the administrator"};
+    const auto hint = [&](std::vector<Difference> drift) {
+        status.drift = std::move(drift);
+        const std::string text = status_text(status, false);
+        return text.substr(text.rfind("\n\n"));
+    };
+    EXPECT_EQ(hint({ours}), "\n\nRun the same kudo-agent enable again to correct it.\n");
+    EXPECT_NE(hint({theirs}).find("enable again does not correct it"), std::string::npos) << hint({theirs});
+    EXPECT_NE(hint({ours, theirs}).find("correct a part of it"), std::string::npos) << hint({ours, theirs});
+}
+
+TEST(UntoldDrift, IsWhatAReportHasNotToldInWhateverWords) {
+    Status status = healthy_status();
+    status.drift = {{.text = "eth0: no program on egress", .object = "eth0 egress"},
+                    {.text = "eth0: 20 packets went out unseen"},
+                    {.text = "eth1: no such interface now", .object = "eth1"},
+                    {.text = "eth1: no program on egress", .object = "eth1 egress"}};
+    ReconcileReport report;
+    report.problems.push_back({"eth0 egress", Error{ErrorKind::Failed, "eth0: egress: no memory", 0}});
+    report.warnings.emplace_back("eth1 does not exist now; nothing is attached to it");
+    EXPECT_EQ(texts_of(untold_drift(status, report)),
+              (std::vector<std::string>{"eth0: 20 packets went out unseen", "eth1: no program on egress"}));
 }
 
 TEST(StatusText, TellsWhatAStaleMapIsAndWhatToDo) {
