@@ -14,9 +14,46 @@ constexpr std::chrono::seconds between_alarms{60}; // of one source: each is a w
 constexpr std::size_t max_remembered = 1024;
 } // namespace
 
+std::string numberless(std::string_view sentence) {
+    std::string result;
+    while (!sentence.empty()) {
+        const std::string_view word = sentence.substr(0, sentence.find(' '));
+        if (!word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos)
+            result += '#';
+        else
+            result += word;
+        sentence.remove_prefix(word.size());
+        if (sentence.empty()) break;
+        result += ' ';
+        sentence.remove_prefix(1);
+    }
+    return result;
+}
+
 void ServiceAlarms::warn_once(const std::string& text) {
     if (logged_.size() > max_remembered) logged_.clear();
     if (logged_.insert(text).second) spdlog::warn("{}", text);
+}
+
+void ServiceAlarms::found(const std::set<std::string>& wrong, bool whole) {
+    std::map<std::string, std::string> standing;
+    for (const std::string& text : wrong) {
+        const std::string key = numberless(text);
+        const auto known = standing_.find(key);
+        standing.emplace(key, known == standing_.end() ? text : known->second);
+        if (known == standing_.end()) warn_once(text);
+    }
+    for (const auto& [key, text] : standing_) {
+        if (standing.contains(key)) continue;
+        if (!whole) {
+            standing.emplace(key, text);
+            continue;
+        }
+        spdlog::info("no longer: {}", text);
+        logged_.erase(text);
+    }
+    standing_ = std::move(standing);
+    if (whole && standing_.empty()) all_well();
 }
 
 bool ServiceAlarms::raise(const std::string& source, const std::string& text) {

@@ -13,7 +13,12 @@ namespace kudo {
 namespace {
 constexpr std::chrono::milliseconds first_retry{1000}, max_retry{30'000};
 constexpr std::size_t max_waiting = 64; // a source brings again what found no room
-constexpr std::size_t max_refused = 4096;
+constexpr std::size_t max_logged = 4096;
+
+// Why a valid map was left aside that people may expect to be taken; empty: nobody will miss it.
+std::string not_taken(const Acceptance& acceptance) {
+    return acceptance.what == Accepted::Held ? acceptance.text : acceptance.alarm;
+}
 } // namespace
 
 Deliveries::Deliveries(const Instance& instance, AcceptanceSettings settings, ServiceAlarms& alarms, Retries& retries)
@@ -38,11 +43,14 @@ bool Deliveries::decide() {
     for (Delivery& delivery : std::exchange(waiting_, {})) {
         const auto acceptance = accept(instance_, settings_, delivery);
         if (acceptance) {
-            refused_.erase(delivery.source);
             changed |= log(*acceptance);
             if (!acceptance->alarm.empty()) changed |= alarms_.raise(delivery.source, acceptance->alarm);
+            if (const std::string why = not_taken(*acceptance); !why.empty())
+                log_once(delivery, why);
+            else
+                logged_.erase(delivery.source);
         } else if (acceptance.error().kind == ErrorKind::BadInput) {
-            log_refused(delivery, acceptance.error().message);
+            log_once(delivery, "refused: " + acceptance.error().message);
             changed |= alarms_.raise(delivery.source, acceptance.error().message);
         } else {
             alarms_.warn_once(fmt::format("{}: {}; will be tried again", delivery.source, acceptance.error().message));
@@ -56,13 +64,13 @@ bool Deliveries::decide() {
 }
 
 // A source brings it again at every re-read.
-void Deliveries::log_refused(const Delivery& delivery, const std::string& why) {
-    if (refused_.size() > max_refused) refused_.clear();
+void Deliveries::log_once(const Delivery& delivery, const std::string& why) {
+    if (logged_.size() > max_logged) logged_.clear();
     std::string what = content_hash(delivery.document) + content_hash(delivery.signatures) + why;
-    auto& logged = refused_[delivery.source];
+    auto& logged = logged_[delivery.source];
     if (logged == what) return;
     logged = std::move(what);
-    spdlog::warn("refused: {}", why);
+    spdlog::warn("{}", why);
 }
 
 // True if it changed anything.
@@ -70,10 +78,8 @@ bool Deliveries::log(const Acceptance& acceptance) {
     switch (acceptance.what) {
     case Accepted::Known:
     case Accepted::Superseded:
-        spdlog::debug("{}", acceptance.text);
-        return false;
     case Accepted::Held:
-        alarms_.warn_once(acceptance.text);
+        spdlog::debug("{}", acceptance.text);
         return false;
     case Accepted::Activated:
     case Accepted::Staged:

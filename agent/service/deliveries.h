@@ -26,13 +26,13 @@ public:
 
 private:
     bool log(const Acceptance& acceptance);
-    void log_refused(const Delivery& delivery, const std::string& why);
+    void log_once(const Delivery& delivery, const std::string& why);
 
     const Instance& instance_;
     AcceptanceSettings settings_;
     ServiceAlarms& alarms_;
     std::deque<Delivery> waiting_;
-    std::map<std::string, std::string> refused_; // by source: the content and the reason that were logged last
+    std::map<std::string, std::string> logged_; // by source: the content and the reason that were logged last
     std::chrono::steady_clock::time_point next_{};
     std::chrono::milliseconds retry_;
 };

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <random>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -27,9 +28,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds settle_time{200}; // after a change of interfaces: they come in bursts
-constexpr std::chrono::seconds min_between_ticks{1};  // for what links do
-constexpr std::chrono::milliseconds lock_retry{1000}; // if another process has the instance's lock
+constexpr std::chrono::milliseconds settle_time{200};  // after a change of interfaces: they come in bursts
+constexpr std::chrono::seconds min_between_ticks{1};      // for what links do
+constexpr std::chrono::milliseconds lock_retry{1000};  // if another process has the instance's lock
+constexpr std::chrono::milliseconds second_look{1000}; // at what a command or an event may just be changing
+
+// What one look at the host has found wrong.
+struct Look {
+    std::set<std::string> wrong; // whole sentences
+    bool whole = true;           // it saw all there is
+    ReconcileReport report;
+};
 
 sigset_t ending_signals() {
     sigset_t signals;
@@ -168,16 +177,24 @@ private:
         last_tick_ = Clock::now();
         next_tick_ = last_tick_ + settings_.reconcile_every;
         const TimePoint moment = current_time_point();
-        if (is_staged_map_due(moment.now)) activate_staged(moment);
-        check_keys();
-        const auto report = pass_time(moment, Staged::Leave, Asked::Nothing);
+        Look look;
+        if (is_staged_map_due(moment.now)) activate_staged(moment, look);
+        check_keys(look);
+        auto report = pass_time(moment, Staged::Leave, Asked::Nothing);
         if (!report) {
-            alarms_.warn_once(report.error().message);
-            if (report.error().number == EWOULDBLOCK) next_tick_ = Clock::now() + lock_retry;
+            look.whole = false;
+            if (report.error().number == EWOULDBLOCK) {
+                alarms_.warn_once(report.error().message);
+                next_tick_ = Clock::now() + lock_retry;
+            } else {
+                look.wrong.insert(report.error().message);
+            }
         } else {
-            log(*report);
+            note(*report, look);
+            look.report = std::move(*report);
         }
-        report_status();
+        report_status(look);
+        alarms_.found(look.wrong, look.whole);
     }
 
     Result<ReconcileReport> pass_time(const TimePoint& moment, Staged staged, Asked asked) {
@@ -192,12 +209,12 @@ private:
     }
 
     // The good keys count; what is wrong with the others is for somebody to look at.
-    void check_keys() {
+    void check_keys(Look& look) {
         const AcceptanceSettings& acceptance = settings_.acceptance;
         const auto problems = keys_folder_problems(acceptance.keys_folder, acceptance.key_threshold);
         if (problems.empty()) return;
         const std::string text = fmt::format("{}", fmt::join(problems, "; "));
-        alarms_.warn_once(text);
+        look.wrong.insert(text);
         alarms_.raise(acceptance.keys_folder.string(), text);
     }
 
@@ -208,32 +225,50 @@ private:
     }
 
     // One that does not fit what was enabled since, or cannot be published now, keeps nothing else from going on.
-    void activate_staged(const TimePoint& moment) {
+    void activate_staged(const TimePoint& moment, Look& look) {
         const auto report = pass_time(moment, Staged::Activate, Asked::Policy);
-        if (report) return log(*report);
+        if (report) return note(*report, look);
         if (report.error().number == EWOULDBLOCK) return;
         const std::string text = "the staged range map cannot take effect: " + report.error().message;
-        alarms_.warn_once(text);
+        look.wrong.insert(text);
         alarms_.raise("staged", text);
     }
 
-    void log(const ReconcileReport& report) {
-        if (report.problems.empty() && report.warnings.empty()) alarms_.all_well();
-        for (const std::string& warning : report.warnings)
-            alarms_.warn_once(warning);
+    static void note(const ReconcileReport& report, Look& look) {
+        look.wrong.insert(report.warnings.begin(), report.warnings.end());
         for (const Problem& problem : report.problems)
-            alarms_.warn_once(problem.text());
+            look.wrong.insert(problem.text());
         if (report.changed) spdlog::info("reconciled: generation {}", report.generation);
     }
 
-    void report_status() {
+    void report_status(Look& look) {
         const auto status = read_status(instance_);
-        if (!status) return alarms_.warn_once(status.error().message);
+        if (!status) {
+            look.wrong.insert(status.error().message);
+            look.whole = false;
+            return;
+        }
+        note_drift(*status, look);
         set_clock(status->desired.ranges);
         if (!status->routed.empty()) links_->set_ranges(status->routed);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
+    }
+
+    // What reconciling has not told, if a second look finds it again: it may be what a command or an event is changing
+    // just now, or what the next round heals.
+    void note_drift(const Status& status, Look& look) {
+        std::set<std::string> seen;
+        for (Difference& difference : untold_drift(status, look.report)) {
+            std::string key = numberless(difference.text);
+            if (drift_.contains(key))
+                look.wrong.insert(std::move(difference.text));
+            else
+                next_tick_ = std::min(next_tick_, Clock::now() + second_look);
+            seen.insert(std::move(key));
+        }
+        drift_ = std::move(seen);
     }
 
     const Instance instance_;
@@ -243,6 +278,7 @@ private:
     std::optional<LinkEvents> links_;
     Fd signals_, clock_;
     bool ended_ = false;
+    std::set<std::string> drift_; // of the last look; by numberless()
     Clock::time_point last_tick_{}, next_tick_{}, next_reread_{};
     ServiceAlarms alarms_;
     Retries retries_;
