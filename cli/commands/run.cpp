@@ -71,8 +71,10 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
                         quoted_text(nats.host)));
     nats.read_again = settings.reread_every;
     auto source = std::make_unique<NatsSource>(nats);
-    const HostIdentity identity{nats.host, nats.fleet, nats.ring, this_machine()};
-    settings.report = [identity, source = source.get()](const Status& status) {
+    HostIdentity identity{nats.host, nats.fleet, nats.ring};
+    settings.report = [identity, state_dir = global.instance.state_dir,
+                       source = source.get()](const Status& status) mutable {
+        if (identity.machine.identity.empty()) identity.machine = this_machine(state_dir);
         source->report(report_of(status, identity, KUDO_VERSION));
     };
     settings.sources.push_back(std::move(source));
@@ -95,20 +97,10 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
 }
 #endif
 
-// Reported now, not when the first map arrives. What can be mended while the service runs does not keep it from
-// starting: it has more to do than to take maps.
-Result<void> check_keys(const AcceptanceSettings& acceptance) {
-    const auto folder = KUDO_TRY(read_keys_folder(acceptance.keys_folder, acceptance.key_threshold));
-    if (folder.problems.empty()) return folder.check_threshold();
-    for (const std::string& problem : keys_folder_problems(acceptance.keys_folder, acceptance.key_threshold))
-        spdlog::warn("{}", problem);
-    return {};
-}
-
+// What is wrong with the keys is none of this: the service attaches and reconciles without any, and raises an alarm.
 Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptions& global) {
     ServiceSettings settings;
     settings.acceptance = global.acceptance;
-    KUDO_TRY(check_keys(global.acceptance));
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
     for (const std::string& folder : options.drop_folders)
@@ -147,7 +139,10 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
 // What would go wrong later. Here it is an error, there it may still heal.
 Result<void> check_files(const RunOptions& options, const GlobalOptions& global) {
     const AcceptanceSettings& acceptance = global.acceptance;
-    KUDO_TRY(KUDO_TRY(read_keys_folder(acceptance.keys_folder, acceptance.key_threshold)).check_threshold());
+    const auto keys = KUDO_TRY(read_keys_folder(acceptance.keys_folder, acceptance.key_threshold));
+    KUDO_TRY(keys.check_threshold());
+    for (const std::string& problem : keys.problems)
+        spdlog::warn("{}", problem);
     for (const NamedPath& named : named_paths(options, global))
         for (const std::string& warning : KUDO_TRY(check_path(named)))
             spdlog::warn("{}", warning);

@@ -254,6 +254,51 @@ TEST_F(NatsSourceTest, TwoMachinesOfOneNameAreTwoReportsAndBothSayIt) {
     }
 }
 
+TEST_F(NatsSourceTest, TwoThatShareAnIdentityFindOutAndBecomeTwo) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    const Machine machine{"aa", "a1"}; // of one memory snapshot
+    NatsAgent first(agent_), second(agent_);
+    const auto reports = [&] {
+        auto connection = NatsConnection::open(operator_);
+        auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
+        return bucket->keys(host_key("web-1", "*"), 16).value().size();
+    };
+    const auto end = std::chrono::steady_clock::now() + 30s;
+    // Each goes on reporting, as a service does.
+    for (uint64_t serial = 1; reports() < 2 && std::chrono::steady_clock::now() < end; serial++) {
+        first.report(serial, machine);
+        first.serve(700ms);
+        second.report(serial, machine, health_degraded);
+        second.serve(700ms);
+    }
+    EXPECT_GE(reports(), 2U);
+    for (NatsAgent* agent : {&first, &second})
+        EXPECT_TRUE(
+            agent->serve_until([&] { return problem(*agent).find("another machine") != std::string::npos; }, 20s))
+            << problem(*agent);
+}
+
+TEST_F(NatsSourceTest, WhatItWroteBeforeItWasStartedAgainMakesItNotAnother) {
+    start();
+    make_buckets(operator_);
+    put_document(operator_, "one");
+    const Machine machine{"aa", "a1"};
+    auto connection = NatsConnection::open(operator_);
+    auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
+    NatsAgent agent(agent_);
+    agent.report(7, machine);
+    ASSERT_TRUE(agent.serve_until([&] { return bucket->read(host_key("web-1", "a1")).value().has_value(); }, 20s));
+    HostReport before = parse_host_report(bucket->read(host_key("web-1", "a1")).value()->value, "").value();
+    before.time -= std::chrono::hours(1); // out of a backup of the server
+    before.serial = 3;
+    ASSERT_TRUE(bucket->put(host_key("web-1", "a1"), to_json(before)));
+    const auto stored = [&] { return parse_host_report(bucket->read(host_key("web-1", "a1")).value()->value, ""); };
+    EXPECT_TRUE(agent.serve_until([&] { return stored().value().serial == 7; }, 20s));
+    EXPECT_EQ(bucket->keys(host_key("web-1", "*"), 16).value().size(), 1U);
+}
+
 TEST_F(NatsSourceTest, AMachineRemovesWhatItReportedBeforeItWasBootedAgain) {
     start();
     make_buckets(operator_);

@@ -16,6 +16,7 @@ namespace kudo {
 namespace {
 // A report that is older than this may be of a machine that is gone.
 constexpr std::chrono::minutes namesake_silent{15};
+constexpr std::size_t max_written = 16; // one that was given up may arrive late
 } // namespace
 
 NatsSource::NatsSource(NatsOptions options)
@@ -33,10 +34,11 @@ void NatsSource::read_again(const Deliver& /*deliver*/) {
 }
 
 void NatsSource::report(const HostReport& report) {
-    call([&, text = to_json(report)]() mutable {
+    call([&] {
         calls_.report = true;
-        new_report_ = std::move(text);
         new_about_ = report;
+        if (!apart_.empty()) new_about_.identity = apart_;
+        new_report_ = to_json(new_about_);
     });
 }
 
@@ -249,6 +251,9 @@ Result<void> NatsSource::deliver_value(WatchedKey& watched, const std::string& v
 
 void NatsSource::store_report() {
     auto stored = open_bucket(hosts_, hosts_bucket(options_.fleet));
+    if (!first_report_) first_report_ = about_.time;
+    written_.push_back(content_hash(report_));
+    if (written_.size() > max_written) written_.pop_front();
     if (stored) stored = hosts_->put(host_key(options_.host, about_.identity), report_);
     if (!stored) {
         next_report_ = after_failure(report_failures_);
@@ -297,9 +302,30 @@ Result<void> NatsSource::check_report() {
     std::optional<NatsEntry> entry;
     if (opened) entry = KUDO_TRY(hosts_->read(host_key(options_.host, about_.identity)));
     if (entry && entry->value == stored_report_) return look_at_namesakes();
+    if (entry && is_anothers(*entry)) report_apart();
     stored_report_.clear();
     if (next_report_ == never) next_report_ = Clock::now(); // else it waits after a failure
     return {};
+}
+
+// Under this machine's own key: written by one with the same identity. What this one wrote before, also before the
+// service was started again, may come back with a server's backup.
+bool NatsSource::is_anothers(const NatsEntry& entry) const {
+    if (about_.identity.empty() || std::ranges::find(written_, content_hash(entry.value)) != written_.end())
+        return false;
+    const auto other = parse_host_report(entry.value, entry.key);
+    return other && other->identity == about_.identity && first_report_ && other->time > *first_report_;
+}
+
+// From now on the two are namesakes like others.
+void NatsSource::report_apart() {
+    call([&] {
+        apart_ = identity_apart(about_.identity);
+        new_about_.identity = apart_;
+        new_report_ = to_json(new_about_);
+        about_ = new_about_;
+        report_ = new_report_;
+    });
 }
 
 NatsSource::TimePoint NatsSource::after_failure(unsigned& failures) {

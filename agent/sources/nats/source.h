@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <optional>
 #include <string>
 
@@ -72,6 +73,8 @@ private:
     // Those that this machine left before it was booted; and whether another machine has this name.
     Result<void> look_at_namesakes();
     Result<void> check_report();
+    [[nodiscard]] bool is_anothers(const NatsEntry& entry) const;
+    void report_apart();
     // The connection may still be good: a bucket that is missing is no reason to leave.
     void leave_if_lost(const Error& error);
 
@@ -84,6 +87,7 @@ private:
     HostReport new_about_;       // guarded by mutex_; whose report that is
     std::string report_problem_; // guarded by mutex_
     std::string clash_;          // guarded by mutex_; another machine has this name
+    std::string apart_;          // guarded by mutex_; instead of an identity that another machine has too
 
     // The thread's own from here on.
     std::stop_token stop_; // then nothing new is asked of the server
@@ -92,6 +96,8 @@ private:
     std::array<WatchedKey, 2> keys_;
     HostReport about_;
     std::string report_, stored_report_;
+    std::deque<std::string> written_; // content_hash of the reports that were written last
+    std::optional<Time> first_report_;
     bool must_read_ = false;               // for a notification that carried nothing
     std::array<std::string, 2> documents_; // carried by notifications
     unsigned connect_failures_ = 0, read_failures_ = 0, report_failures_ = 0;
