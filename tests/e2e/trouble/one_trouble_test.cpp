@@ -135,6 +135,92 @@ TEST_F(OneTrouble, AnInterfaceThatCannotBeAttachedPublishesNoPolicyAgainAndAgain
     EXPECT_EQ(interface("eth0")["healthy"], true) << test_->status();
 }
 
+TEST_F(OneTrouble, AnEgressThatCannotBeAttachedKeepsNeitherIngressNorQueuesAway) {
+    test_->in_host({"tc", "qdisc", "add", "dev", "eth1", "handle", "ffff:", "ingress"});
+    const Outcome enabled = enable_both({"--tc-hook", "clsact", "--uplink", "20mbit", "--downlink", "20mbit"});
+    EXPECT_EQ(enabled.status, 4) << enabled.out << enabled.err;
+    const auto line = interface("eth1");
+    EXPECT_NE(line["ingress"], nullptr) << line;
+    EXPECT_EQ(line["egress"], nullptr) << line;
+    EXPECT_TRUE(line["uplink"]["healthy"]) << line;
+    EXPECT_TRUE(line["downlink"]["healthy"]) << line;
+    EXPECT_NE(line["problem"].get<std::string>().find("an ingress qdisc stands where clsact would be"),
+              std::string::npos)
+        << line;
+    EXPECT_EQ(line["problem"].get<std::string>().find("marks incoming"), std::string::npos) << line;
+    EXPECT_EQ(interface("eth0")["healthy"], true);
+    EXPECT_NE(test_->agent({"status"}).out.find("enable again does not correct it"), std::string::npos)
+        << test_->agent({"status"}).out;
+    test_->in_host({"tc", "qdisc", "del", "dev", "eth1", "ingress"});
+    EXPECT_NE(test_->agent({"status"}).out.find("Run the same kudo-agent enable again to correct it."),
+              std::string::npos)
+        << test_->agent({"status"}).out;
+    EXPECT_EQ(enable_both({"--tc-hook", "clsact", "--uplink", "20mbit", "--downlink", "20mbit"}).status, 0);
+}
+
+// How often the log has this.
+std::size_t times(const std::string& log, const std::string& text) {
+    std::size_t count = 0;
+    for (auto at = log.find(text); at != std::string::npos; at = log.find(text, at + 1))
+        count++;
+    return count;
+}
+
+TEST_F(OneTrouble, TheServiceLogsWhatOnlyStatusFindsOnceAndItsEndOnce) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--interface", "eth0"}).status, 0);
+    RunningService service(*test_, {every_second}, {RunningService::tells_of_its_rounds});
+    ASSERT_TRUE(service.has_looked(2));
+    test_->in_host({"ip", "addr", "add", "10.9.0.2/24", "dev", "eth1"});
+    test_->in_host({"ip", "route", "add", "3.123.12.128/28", "via", "10.9.0.1", "dev", "eth1"});
+    const std::string unwatched = "add --interface eth1";
+    EXPECT_TRUE(eventually([&] { return times(service.log(), unwatched) > 0; })) << service.log();
+    ASSERT_TRUE(service.has_looked(6));
+    EXPECT_EQ(times(service.log(), unwatched), 1U) << service.log();
+    test_->in_host({"ip", "route", "del", "3.123.12.128/28"});
+    EXPECT_TRUE(eventually([&] { return times(service.log(), "no longer: ") > 0; })) << service.log();
+    ASSERT_TRUE(service.has_looked(4));
+    EXPECT_EQ(times(service.log(), unwatched), 2U) << service.log();
+    EXPECT_EQ(times(service.log(), "no longer: "), 1U) << service.log();
+}
+
+TEST_F(OneTrouble, TheServiceDoesNotLogWhatItHealsAtOnce) {
+    ASSERT_EQ(enable_both({"--uplink", "20mbit"}).status, 0);
+    RunningService service(*test_, {every_second}, {RunningService::tells_of_its_rounds});
+    ASSERT_TRUE(service.has_looked(2));
+    for (int round = 0; round < 5; round++) {
+        test_->in_host({"tc", "qdisc", "del", "dev", "eth1", "root"});
+        EXPECT_TRUE(eventually([&] { return test_->status()["healthy"] == true; })) << test_->status();
+    }
+    ASSERT_TRUE(service.has_looked(3));
+    EXPECT_EQ(times(service.log(), "warn"), 0U) << service.log();
+    EXPECT_EQ(times(service.log(), "no longer"), 0U) << service.log();
+}
+
+TEST_F(OneTrouble, KeysThatCannotBeEnoughKeepTheServiceFromNothing) {
+    const std::string keys = test_->folder + "/keys";
+    const MinisignKey one(keys, "one");
+    ASSERT_EQ(enable_both().status, 0);
+    const std::string file = test_->write_file("file", "no folder");
+    for (const auto& [wrong, said] :
+         {std::pair<std::vector<std::string>, std::string>{{"--keys", keys, "--key-threshold", "2"}, "--key-threshold"},
+          {{"--keys", keys, "--key-threshold", "0"}, "--key-threshold"},
+          {{"--keys", file}, "is not a folder"}}) {
+        std::vector<std::string> arguments = {"run", "--check"};
+        arguments.insert(arguments.end(), wrong.begin(), wrong.end());
+        EXPECT_EQ(test_->agent(arguments).status, 2) << said;
+        std::filesystem::remove_all(test_->instance.layout()); // what a reboot does to it
+        arguments = wrong;
+        arguments.emplace_back(every_second);
+        RunningService service(*test_, arguments, {RunningService::tells_of_its_rounds});
+        EXPECT_EQ(test_->status()["healthy"], true) << test_->status();
+        EXPECT_TRUE(eventually([&, &text = said] {
+            return test_->status()["alarms"].dump().find(text) != std::string::npos;
+        })) << test_->status();
+        ASSERT_TRUE(service.has_looked(4));
+        EXPECT_EQ(times(service.log(), said), 1U) << service.log();
+    }
+}
+
 TEST_F(OneTrouble, AKeySetIsFollowedWhateverTheDataPathIs) {
     const MinisignKey first(test_->folder + "/keys", "first"), second(test_->folder, "second");
     ASSERT_EQ(enable_both({"--uplink", "20mbit"}).status, 0);
