@@ -87,6 +87,13 @@ std::set<uint32_t> pinned_programs(const fs::path& folder) {
     return ids;
 }
 
+// The qdisc at the place that clsact and ingress share; empty: none.
+Result<std::string> ingress_qdisc(uint32_t interface) {
+    const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
+    const auto found = std::ranges::find(qdiscs, TC_H_CLSACT, &TcObject::parent);
+    return found == qdiscs.end() ? std::string() : found->kind;
+}
+
 // All filters there, and which are ours: one, or with what a lost marker has led to, more.
 struct Found {
     std::vector<TcFilter> filters;
@@ -96,6 +103,8 @@ struct Found {
 };
 Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
     Found found;
+    // An ingress qdisc shows the filters of ingress at whatever parent they are asked for (net/sched/sch_ingress.c).
+    if (!hook.ingress && KUDO_TRY(ingress_qdisc(hook.interface)) == "ingress") return found;
     found.filters = KUDO_TRY(list_filters(hook.interface, parent_of(hook)));
     const std::set<uint32_t> programs = pinned_programs(folder);
     const uint64_t instance = instance_of_layout(folder);
@@ -113,13 +122,6 @@ Result<Found> find(const fs::path& folder, const ClsactHook& hook) {
 constexpr const char* no_egress =
     "an ingress qdisc stands where clsact would be, and has no egress; remove it (tc qdisc del dev IF ingress), or let "
     "enable use tcx (--tc-hook auto, kernel 6.6 or later)";
-
-// The qdisc at the place that clsact and ingress share; empty: none.
-Result<std::string> ingress_qdisc(uint32_t interface) {
-    const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
-    const auto found = std::ranges::find(qdiscs, TC_H_CLSACT, &TcObject::parent);
-    return found == qdiscs.end() ? std::string() : found->kind;
-}
 
 // On either side of the clsact.
 Result<bool> has_any_filter(uint32_t interface) {
