@@ -258,7 +258,8 @@ Result<Fd> DataPath::program(Program which) {
 Result<void> DataPath::load_programs(Program which) {
     const Copy& copy = *find_copy(which).first;
     auto skeleton = KUDO_TRY(open_skeleton());
-    // Generic XDP takes any frame without it, and with it hands packets on without their Ethernet header (seen on 6.18).
+    // Generic XDP takes any frame without it, and with it hands packets on without their Ethernet header (seen
+    // on 6.18).
     const bool frags = which != Program::XdpGeneric && kernel_has_xdp_frags();
     for (const Copy::Entry& entry : copy.programs) {
         bpf_program* const program = program_of(*skeleton, entry.name);

@@ -187,9 +187,10 @@ Result<Status> read_once(const Instance& instance) {
     if (unpinned)
         for (const OwnLink& link : *unpinned)
             status.drift.push_back(
-                fmt::format("interface #{}: {} of kudo-agent runs without a pin, as where a bpffs was "
-                            "mounted over another; kudo-agent enable or disable removes it",
-                            link.interface, program_text(link.program)));
+                {fmt::format("interface #{}: {} of kudo-agent runs without a pin, as where a bpffs was "
+                             "mounted over another; kudo-agent enable or disable removes it",
+                             link.interface, program_text(link.program)),
+                 "", true});
     if (!status.desired.enabled) {
         status.leftovers = has_pins(instance) || (unpinned && !unpinned->empty());
         if (maps) status.serial = maps->active.map.serial;

@@ -29,7 +29,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds settle_time{200};  // after a change of interfaces: they come in bursts
-constexpr std::chrono::seconds min_between_ticks{1};      // for what links do
+constexpr std::chrono::seconds min_between_ticks{1};   // for what links do
 constexpr std::chrono::milliseconds lock_retry{1000};  // if another process has the instance's lock
 constexpr std::chrono::milliseconds second_look{1000}; // at what a command or an event may just be changing
 
