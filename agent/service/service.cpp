@@ -208,8 +208,11 @@ private:
         return change_and_reconcile(instance_, change, asked, service_lock_timeout, nullptr, &retries_);
     }
 
-    // The good keys count; what is wrong with the others is for somebody to look at.
+    // The good keys count; what is wrong with the others is for somebody to look at. Of none where a key set has
+    // replaced the folder.
     void check_keys(Look& look) {
+        const auto state = load_desired_state(instance_);
+        if (state && state->ranges.keys) return;
         const AcceptanceSettings& acceptance = settings_.acceptance;
         const auto problems = keys_folder_problems(acceptance.keys_folder, acceptance.key_threshold);
         if (problems.empty()) return;

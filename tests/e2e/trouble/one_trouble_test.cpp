@@ -245,6 +245,11 @@ TEST_F(OneTrouble, AKeySetIsFollowedWhateverTheDataPathIs) {
     std::filesystem::remove_all(test_->instance.layout());
     second.sign(map);
     EXPECT_EQ(test_->agent({"--keys", test_->folder + "/keys", "ranges", "apply", map}).status, 0);
+    // The folder counts no more, however few keys it has.
+    RunningService service(*test_, {"--keys", test_->folder + "/keys", "--key-threshold", "2", every_second},
+                           {RunningService::tells_of_its_rounds});
+    ASSERT_TRUE(service.has_looked(3));
+    EXPECT_EQ(test_->status()["alarms"], nlohmann::json::array());
 }
 
 TEST_F(OneTrouble, AMissingDownlinkDeviceIsSaidOfTheDownlink) {
