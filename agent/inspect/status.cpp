@@ -95,6 +95,11 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
     const Attached attached = KUDO_TRY(read_attached(data_path, interface));
     if (attached.ingress) line.ingress = hook_name(*attached.ingress);
     if (attached.egress) line.egress = hook_name(*attached.egress);
+    const bool by_tc = attached.ingress == Hook::Tcx || attached.ingress == Hook::Tc;
+    for (const auto& [hook, id] : programs_on(interface.index))
+        if (by_tc && hook == "XDP")
+            line.note = fmt::format("{} runs on XDP, before kudo-agent's ingress, which sees only what it passes on",
+                                    program_text(id));
     line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
     line.problems = hook_problems(attached, interface, desired);
     const QueueReport &up = line.queues.uplink, &down = line.queues.downlink;

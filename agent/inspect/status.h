@@ -35,6 +35,8 @@ struct InterfaceStatus {
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;
     std::vector<Difference> problems; // why not healthy
+    std::string
+        note; // what is as it may be and yet worth to know: a foreign XDP program, before all of tc; may be empty
     InterfaceQueues queues{};
 };
 

@@ -24,6 +24,7 @@ static void to_json(OrderedJson& json, const InterfaceStatus& interface) {
             {"egress", text_or_null(interface.egress)},
             {"healthy", interface.healthy},
             {"problem", text_or_null(fmt::format("{}", fmt::join(texts_of(interface.problems), "; ")))},
+            {"note", text_or_null(interface.note)},
             {"uplink", interface.queues.uplink},
             {"downlink", interface.queues.downlink}};
 }
@@ -80,10 +81,11 @@ std::string headline(const Status& status, bool colour) {
 std::string interfaces_text(const Status& status, bool colour) {
     Table table({{"INTERFACE"}, {"INGRESS"}, {"EGRESS"}, {"HEALTH"}, {"NOTE"}});
     for (const InterfaceStatus& interface : status.interfaces) {
-        table.add({interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress),
-                   interface.healthy ? "healthy" : "degraded",
-                   fmt::format("{}", fmt::join(texts_of(interface.problems), "; "))},
-                  interface.healthy ? Style::Plain : Style::Yellow);
+        table.add(
+            {interface.name, text_or_dash(interface.ingress), text_or_dash(interface.egress),
+             interface.healthy ? "healthy" : "degraded",
+             interface.healthy ? interface.note : fmt::format("{}", fmt::join(texts_of(interface.problems), "; "))},
+            interface.healthy ? Style::Plain : Style::Yellow);
     }
     if (table.empty()) return "";
     std::string text = "\n" + table.text(colour);
