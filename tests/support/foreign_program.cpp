@@ -23,20 +23,20 @@ Fd attach(const NetworkNamespace& space, const std::string& interface, const Fd&
 
 } // namespace
 
-Fd foreign_program(bpf_prog_type type, int verdict) {
+Fd foreign_program(bpf_prog_type type, int verdict, const char* name) {
     bpf_insn code[2] = {};
     code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;
     code[0].imm = verdict;
     code[1].code = BPF_JMP | BPF_EXIT;
-    Fd program(bpf_prog_load(type, "somebodys", "GPL", code, 2, nullptr));
+    Fd program(bpf_prog_load(type, name, "GPL", code, 2, nullptr));
     if (!program) throw std::runtime_error("cannot load a foreign program");
     return program;
 }
 
 Fd attach_foreign_tcx(const NetworkNamespace& space, const std::string& interface, TcSide side, int verdict,
-                      bool in_front) {
+                      bool in_front, const char* name) {
     constexpr uint32_t before = 1U << 3; // BPF_F_BEFORE
-    return attach(space, interface, foreign_program(BPF_PROG_TYPE_SCHED_CLS, verdict),
+    return attach(space, interface, foreign_program(BPF_PROG_TYPE_SCHED_CLS, verdict, name),
                   side == TcSide::Ingress ? 46 : 47, in_front ? before : 0);
 }
 

@@ -17,11 +17,10 @@ namespace kudo::test {
 inline constexpr int tcx_next = -1, tcx_pass = 0;
 enum class TcSide { Ingress, Egress };
 
-// "somebodys", of this type.
-Fd foreign_program(bpf_prog_type type, int verdict);
+Fd foreign_program(bpf_prog_type type, int verdict, const char* name = "somebodys");
 // On tcx, before all others or behind them. No descriptor: it could not be attached.
 Fd attach_foreign_tcx(const NetworkNamespace& space, const std::string& interface, TcSide side, int verdict,
-                      bool in_front);
+                      bool in_front, const char* name = "somebodys");
 // Native XDP. No descriptor: it could not be attached.
 Fd attach_foreign_xdp(const NetworkNamespace& space, const std::string& interface, int verdict);
 

@@ -30,6 +30,17 @@ TEST_F(KernelTruth, AProgramThatGoesBeforeOursIsNamedAndOvertaken) {
     EXPECT_NE(kernel().find("somebodys"), std::string::npos) << "it is still there, behind ours";
 }
 
+TEST_F(KernelTruth, AForeignProgramThatIsCalledLikeOursIsForeign) {
+    if (!kernel_has_tcx()) GTEST_SKIP() << "this kernel has no tcx";
+    enable();
+    const Fd other = attach_foreign_tcx(test_->host, "eth0", TcSide::Egress, tcx_pass, true, "kudo_tc_stats");
+    ASSERT_TRUE(other);
+    EXPECT_EQ(marked_as(), 0) << "it ends the chain before ours";
+    const Outcome status = test_->agent({"status"});
+    EXPECT_EQ(status.status, 4) << status.out;
+    EXPECT_NE(status.out.find("kudo_tc_stats"), std::string::npos) << status.out;
+}
+
 TEST_F(KernelTruth, TcxProgramsBeforeOurFilterAreNamed) {
     if (!kernel_has_tcx()) GTEST_SKIP() << "this kernel has no tcx";
     enable({"--tc-hook", "clsact"});

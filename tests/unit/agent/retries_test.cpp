@@ -49,6 +49,14 @@ TEST(Retries, AllAreTriedWhenSomethingChangesOutside) {
     EXPECT_FALSE(retries.not_yet("policy", start));
 }
 
+TEST(Retries, MovesToTheFrontKeepTheirTimeWhateverChangesOutside) {
+    Retries retries;
+    const std::string front = "eth0" + std::string(Retries::front);
+    retries.failed(front, broken, start);
+    retries.try_all();
+    EXPECT_TRUE(retries.not_yet(front, start + 1s));
+}
+
 TEST(Problem, NamesItsObjectOnce) {
     EXPECT_EQ((Problem{"eth0 egress", broken}).text(), "eth0: broken");
     EXPECT_EQ((Problem{"policy", Error{ErrorKind::Failed, "no memory", 0}}).text(), "policy: no memory");
