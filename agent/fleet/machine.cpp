@@ -34,7 +34,7 @@ std::string random_number() {
 std::string kept_number(const std::filesystem::path& state_dir) {
     const auto file = state_dir / "machine";
     if (std::string kept = read_id(file); !kept.empty()) return kept;
-    const std::string fresh = random_number();
+    std::string fresh = random_number();
     auto stored = make_folder(state_dir);
     if (stored) stored = replace_file(file, fresh);
     if (stored) return fresh;

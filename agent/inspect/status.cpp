@@ -130,7 +130,7 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
                 line.problems.push_back({std::move(problem.text)});
     for (const std::string& name : wanted.missing)
         status.interfaces.push_back(
-            {.name = name, .ingress = {}, .egress = {}, .problems = {{"no such interface now", name}}});
+            {.name = name, .ingress = {}, .egress = {}, .problems = {{"no such interface now", name}}, .note = {}});
     for (InterfaceStatus& line : status.interfaces) {
         line.healthy = line.problems.empty();
         for (Difference problem : line.problems) {
@@ -216,8 +216,12 @@ Result<Status> read_once(const Instance& instance) {
         auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, maps ? maps->combined() : built_in_range_map(),
                                                       instance.layout(), false));
         for (const Interface& interface : wanted.present)
-            status.interfaces.push_back(
-                {interface.name, interface.index, "", "", false, {{none ? "nothing attached" : "cannot be told"}}});
+            status.interfaces.push_back({.name = interface.name,
+                                         .index = interface.index,
+                                         .ingress = {},
+                                         .egress = {},
+                                         .problems = {{none ? "no pins of programs" : "cannot be told"}},
+                                         .note = {}});
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));

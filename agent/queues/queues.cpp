@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "agent/attach/attachment.h"
 #include "agent/attach/in_kernel.h"
@@ -201,13 +202,15 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
     if (!shapes_downlink(spec)) {
         queues.downlink.healthy = !is_our_downlink(folder, interface.index, downlink, data_path.instance());
     } else if (downlink.device == 0) {
-        down("its IFB device is gone; incoming packets are not shaped");
+        down(downlink.redirected ? "its IFB device is gone, so that ALL incoming packets are dropped"
+                                 : "its IFB device is gone; incoming packets are not shaped");
     } else {
         const Root below = KUDO_TRY(read_root(downlink_slot(data_path, interface.index, downlink.device)));
         queues.downlink = below.report(downlink_plan(interface, spec));
         queues.downlink.found = "no queue";
         if (!downlink.up)
-            down("its IFB device is down");
+            down(downlink.redirected ? "its IFB device is down, so that ALL incoming packets are dropped"
+                                     : "its IFB device is down");
         else if (!downlink.redirected)
             down("incoming packets are not redirected to its IFB device");
         else if (!downlink.works())
@@ -243,6 +246,7 @@ Result<bool> remove_orphaned_queues(uint32_t interface, uint64_t instance) {
                   fmt::format("its root qdisc, {}, is kudo-agent's, perhaps another instance's", present.root()->kind),
                   EPERM});
     KUDO_TRY(remove_root_qdisc(interface));
+    spdlog::warn("interface #{}: {}", interface, what_was_there_is_lost);
     return true;
 }
 

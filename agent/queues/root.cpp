@@ -66,6 +66,7 @@ Result<void> restore(const QdiscSlot& slot, const Root& root) {
     SavedQdisc saved = *root.saved;
     saved.restoring = true;
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, saved));
+    if (saved.plan.empty()) spdlog::warn("{}: {}", slot.name, what_was_there_is_lost); // see read_root()
     if (saved.saved.empty()) return restore_default(slot, saved.found.root);
     KUDO_TRY(remove_root_qdisc(slot.index));
     for (const TcObject& object : saved.saved) {

@@ -65,6 +65,11 @@ Result<Root> read_root(const QdiscSlot& slot);
 // configured may be.
 Result<void> check_replaceable(const Root& root, const QdiscSlot& slot, bool replace);
 
+// Said where ours goes and its record is lost.
+inline constexpr const char* what_was_there_is_lost = "what its root qdisc was before kudo-agent's is not known any "
+                                                      "more (the pins were deleted); the kernel's default is "
+                                                      "there now";
+
 // Makes the root what the plan says. If that fails, what was there before is restored where possible.
 Result<QueueReport> ensure_root(const QdiscSlot& slot, const QueuePlan& plan, bool replace);
 // Restores what was there and forgets it. True if there was anything.

@@ -167,8 +167,9 @@ std::string violations_text(std::string_view name, std::span<const Violation> vi
     const std::size_t shown = std::min(most, messages.size());
     const std::string more = shown < messages.size() ? fmt::format(" (and {} more)", messages.size() - shown) : "";
     messages.resize(shown);
-    return fmt::format("{}: {}{}; if that is intended, its signer writes \"overrides\": [{}] into the map", name,
-                       fmt::join(messages, "; "), more, joined(guards));
+    return fmt::format("{}: {}{}; if that is intended, its signer writes \"overrides\": [{}] into the map; "
+                       "--override is your own decision",
+                       name, fmt::join(messages, "; "), more, joined(guards));
 }
 
 } // namespace kudo

@@ -291,8 +291,13 @@ Status healthy_status() {
     status.policy_matches = true;
     status.content_hash = "00ff";
     status.map_source = "built-in";
-    status.interfaces = {
-        {.name = "eth0", .index = 2, .ingress = "xdp-native", .egress = "tc", .healthy = true, .problems = {}}};
+    status.interfaces = {{.name = "eth0",
+                          .index = 2,
+                          .ingress = "xdp-native",
+                          .egress = "tc",
+                          .healthy = true,
+                          .problems = {},
+                          .note = {}}};
     return status;
 }
 

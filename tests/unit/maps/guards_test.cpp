@@ -72,14 +72,15 @@ TEST(WidePrefix, IsShorterThanEightOrNineteenBits) {
 TEST(SpecialAddress, CountsInsideAndAround) {
     EXPECT_EQ(
         violations(media({"10.0.0.0/8", "10.1.2.0/24", "192.0.0.0/16", "198.19.255.255", "100::7", "2001::/19"})),
-        (Lines{"special-address services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918)",
-               "special-address services[0].ipv4[1]: 10.1.2.0/24 is private (RFC 1918)",
-               "special-address services[0].ipv4[2]: 192.0.0.0/16 holds 192.0.0.0/24, which is for IETF protocol "
-               "assignments (RFC 6890)",
-               "special-address services[0].ipv4[3]: 198.19.255.255/32 is for benchmarking (RFC 2544)",
-               "special-address services[0].ipv4[4]: 100::7/128 is discard-only (RFC 6666)",
-               "special-address services[0].ipv4[5]: 2001::/19 holds 2001::/23, which is for IETF protocol assignments "
-               "(RFC 2928)"}));
+        (Lines{
+            "special-address services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918)",
+            "special-address services[0].ipv4[1]: 10.1.2.0/24 is private (RFC 1918)",
+            ("special-address services[0].ipv4[2]: 192.0.0.0/16 holds 192.0.0.0/24, which is for IETF protocol "
+             "assignments (RFC 6890)"),
+            "special-address services[0].ipv4[3]: 198.19.255.255/32 is for benchmarking (RFC 2544)",
+            "special-address services[0].ipv4[4]: 100::7/128 is discard-only (RFC 6666)",
+            ("special-address services[0].ipv4[5]: 2001::/19 holds 2001::/23, which is for IETF protocol assignments "
+             "(RFC 2928)")}));
 }
 
 TEST(SpecialAddress, MostSpecificBlockIsNamed) {
@@ -129,8 +130,8 @@ TEST(Guards, AreAskedInDocumentOrder) {
                "wide-prefix services[0].ipv4[1]: 0.0.0.0/0 is wider than /8",
                "special-address services[0].ipv4[1]: 0.0.0.0/0 holds 0.0.0.0/8, which is \"this network\" (RFC 791)",
                "own-address services[0].ipv4[1]: 0.0.0.0/0 holds 5.6.7.8, an address of this host",
-               "shrink services: 1 of the 3 ranges of serial 1 would be gone, 2400::/20 of \"media\" first; at "
-               "most 30 % are allowed"}));
+               ("shrink services: 1 of the 3 ranges of serial 1 would be gone, 2400::/20 of \"media\" first; at "
+                "most 30 % are allowed")}));
 }
 
 TEST(Guards, AreOffIfTheMapSaysSoAndOnlyThose) {
@@ -278,7 +279,7 @@ TEST(Guards, AreToldTogetherWithTheOverrideThatEachOfThemNeeds) {
         violations_text("x.json", found, found.size()),
         "x.json: services[0].ipv4[0]: 10.0.0.0/8 is private (RFC 1918); services[0].ipv4[1]: 2.0.0.0/7 is wider "
         "than /8; services[0].ipv4[2]: 172.16.0.0/12 is private (RFC 1918); if that is intended, its signer writes "
-        "\"overrides\": [\"special-address\", \"wide-prefix\"] into the map");
+        "\"overrides\": [\"special-address\", \"wide-prefix\"] into the map; --override is your own decision");
     EXPECT_TRUE(
         violations_text("x.json", found, 1)
             .starts_with(
