@@ -24,6 +24,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/attach/in_kernel.h"
 #include "tests/support/foreign_program.h"
 #include "tests/support/host_test.h"
 #include "tests/support/running_service.h"
@@ -403,7 +404,8 @@ protected:
         });
     }
 
-    // As tc and ip show them, where the state asks for any.
+    // As tc and ip show them, where the state asks for any. No program on tcx may be before the filter that marks for
+    // the downlink's queue.
     [[nodiscard]] bool are_queues_right(const nlohmann::json& status) const {
         const auto state = saved_state();
         if (!status.is_object() || !state.is_object()) return true;
@@ -418,7 +420,9 @@ protected:
                 state.at("uplink") == "auto" || shows({"tc", "qdisc", "show", "dev", name}, "htb 4b55: root");
             const bool down = state.at("downlink") == "auto" ||
                               (shows({"tc", "qdisc", "show", "dev", device}, "htb 4b55: root") &&
-                               shows({"tc", "filter", "show", "dev", name, "ingress"}, "to device " + device));
+                               shows({"tc", "filter", "show", "dev", name, "ingress"}, "to device " + device) &&
+                               !(shows({"tc", "filter", "show", "dev", name, "ingress"}, "kudo_tc_ingress") &&
+                                 inside<bool>(test_->host, [&] { return !tcx_programs(index, true).empty(); })));
             return up && down;
         });
     }
