@@ -114,8 +114,8 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
 Result<void> read_interfaces(const Instance& instance, DataPath& data_path, const RangeMap& honoured, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
     status.routes = std::move(wanted.routes);
+    status.unknown = unknown_programs(instance, wanted.present);
     for (const Interface& interface : wanted.present) {
-        std::ranges::move(unknown_programs(instance, interface), std::back_inserter(status.unknown));
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;

@@ -60,7 +60,7 @@ Removed remove_unpinned_links(const Instance& instance) {
     return removed;
 }
 
-std::vector<std::string> unknown_programs(const Instance& instance, const Interface& interface) {
+std::vector<std::string> unknown_programs(const Instance& instance, std::span<const Interface> interfaces) {
     std::vector<std::string> unknown;
     if (const auto links = find_own_links(instance_id(instance));
         links || links.error().kind != ErrorKind::NotPermitted)
@@ -69,8 +69,10 @@ std::vector<std::string> unknown_programs(const Instance& instance, const Interf
     for (const PinnedLayout& layout : pinned_layouts(instance))
         for (const LinkInfo& link : pinned_links(layout.folder))
             known.insert(link.program_id);
-    for (const auto& [hook, id] : programs_on(interface.index))
-        if (!known.contains(id)) unknown.push_back(fmt::format("{}: {} on {}", interface.name, program_text(id), hook));
+    for (const Interface& interface : interfaces)
+        for (const auto& [hook, id] : programs_on(interface.index))
+            if (!known.contains(id))
+                unknown.push_back(fmt::format("{}: {} on {}", interface.name, program_text(id), hook));
     return unknown;
 }
 
@@ -122,8 +124,8 @@ Removed remove_orphans(const Instance& instance) {
         for (const bool ingress : {true, false})
             note(interface.name, clsact_remove_orphans({interface.index, ingress}, filter_handle(number)));
         note(interface.name, clsact_remove_orphaned_qdisc(interface.index));
-        std::ranges::move(unknown_programs(instance, interface), std::back_inserter(removed.unknown));
     }
+    std::ranges::move(unknown_programs(instance, *interfaces), std::back_inserter(removed.unknown));
     // Of interfaces that are gone.
     const auto devices = downlinks_of(number);
     if (!devices) removed.left.push_back(devices.error().message);

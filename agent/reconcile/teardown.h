@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,9 +37,9 @@ Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t in
 Result<std::vector<OwnLink>> unpinned_links(const Instance& instance);
 // Detaches them: from where another bpffs was mounted over the pins. Without CAP_SYS_ADMIN there is nothing to see.
 Removed remove_unpinned_links(const Instance& instance);
-// Programs on the interface's hooks that no pin of ours holds, where this process may not know whose they are: "eth0:
+// Programs on the interfaces' hooks that no pin of ours holds, where this process may not know whose they are: "eth0:
 // #12 on XDP". None with CAP_SYS_ADMIN.
-std::vector<std::string> unknown_programs(const Instance& instance, const Interface& interface);
+std::vector<std::string> unknown_programs(const Instance& instance, std::span<const Interface> interfaces);
 
 // What is in the kernel without this instance's pins: they were deleted, another bpffs is mounted over them, or they
 // are elsewhere. Links need CAP_SYS_ADMIN to be found, filters and IFB devices do not. In the place of a root qdisc of
