@@ -189,8 +189,8 @@ std::string downlink_device_name(uint32_t interface) {
     return fmt::format("{}{}", device_prefix, interface);
 }
 
-bool is_downlink_device(std::string_view name) {
-    return name.starts_with(device_prefix) && interface_number(name.substr(device_prefix.size()));
+std::optional<uint32_t> downlink_interface(std::string_view device) {
+    return device.starts_with(device_prefix) ? interface_number(device.substr(device_prefix.size())) : std::nullopt;
 }
 
 Result<Downlink> read_downlink(uint32_t interface) {
@@ -268,9 +268,7 @@ Result<std::vector<uint32_t>> downlinks_of(uint64_t instance) {
     auto socket = KUDO_TRY(open_netlink());
     std::vector<uint32_t> interfaces;
     for (const Interface& device : KUDO_TRY(list_interfaces())) {
-        const std::string_view name = device.name;
-        if (!name.starts_with(device_prefix)) continue;
-        const auto number = interface_number(name.substr(device_prefix.size()));
+        const auto number = downlink_interface(device.name);
         if (number && KUDO_TRY(find_ifb(socket.get(), device.name)).alias == alias_of(instance))
             interfaces.push_back(*number);
     }

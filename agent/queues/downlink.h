@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +19,8 @@ namespace kudo {
 // The device's name for an interface: "kudo-ifb3".
 std::string downlink_device_name(uint32_t interface);
 
-bool is_downlink_device(std::string_view name);
+// The other way: the interface of such a device; nothing for another name.
+std::optional<uint32_t> downlink_interface(std::string_view device);
 
 struct Downlink {
     uint32_t device = 0; // ifindex; 0: none

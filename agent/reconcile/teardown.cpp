@@ -114,7 +114,7 @@ Removed remove_orphans(const Instance& instance) {
     for (const PinnedLayout& layout : pinned_layouts(instance))
         held.merge(held_interfaces(layout.folder));
     for (const Interface& interface : *interfaces) {
-        if (!held.contains(interface.index) && !is_downlink_device(interface.name)) {
+        if (!held.contains(interface.index) && !downlink_interface(interface.name)) {
             auto queues = remove_orphaned_queues(interface.index, number);
             if (!queues && queues.error().kind == ErrorKind::NotPermitted)
                 removed.unknown.push_back(fmt::format("{}: {}", interface.name, queues.error().message));
