@@ -109,6 +109,15 @@ void LineTest::quieten() const {
         test_->in_far({"ip", "neigh", "replace", address, "lladdr", near_mac, "nud", "permanent", "dev", "eth0"});
 }
 
+void LineTest::put_bridge() const {
+    test_->in_host({"ip", "link", "add", "br0", "type", "bridge"});
+    test_->in_host({"ip", "address", "flush", "dev", "eth0"});
+    test_->in_host({"ip", "link", "set", "eth0", "master", "br0"});
+    test_->in_host({"ip", "address", "add", std::string(host_address) + "/24", "dev", "br0"});
+    test_->in_host({"ip", "link", "set", "br0", "up"});
+    test_->in_host({"ip", "route", "replace", "default", "via", "10.77.0.1"});
+}
+
 void LineTest::enable(std::vector<std::string> more) const {
     more.insert(more.begin(), {"enable", "--region", "ca"});
     const Outcome enabled = test_->agent(std::move(more));

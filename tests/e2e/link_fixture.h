@@ -41,6 +41,8 @@ protected:
     // From here on only UDP of sockets and frames of FrameSender go over the line: no neighbour discovery, ARP, MLD,
     // ICMP or TCP of the two hosts themselves.
     void quieten() const;
+    // br0 over eth0, which has the host's address and default route from here on.
+    void put_bridge() const;
     // `enable --region ca`, and more; throws if it fails.
     void enable(std::vector<std::string> more = {}) const;
     // So that ingress is attached as said, which it checks. Throws if it fails.

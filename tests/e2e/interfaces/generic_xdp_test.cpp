@@ -15,12 +15,7 @@ protected:
     void SetUp() override {
         LineTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
-        test_->in_host({"ip", "link", "add", "br0", "type", "bridge"});
-        test_->in_host({"ip", "address", "flush", "dev", "eth0"});
-        test_->in_host({"ip", "link", "set", "eth0", "master", "br0"});
-        test_->in_host({"ip", "address", "add", std::string(host_address) + "/24", "dev", "br0"});
-        test_->in_host({"ip", "link", "set", "br0", "up"});
-        test_->in_host({"ip", "route", "replace", "default", "via", "10.77.0.1"});
+        put_bridge();
     }
     std::string ingress() const { return test_->status().at("interfaces").at(0).at("ingress"); }
 };

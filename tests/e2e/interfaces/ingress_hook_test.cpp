@@ -213,12 +213,7 @@ TEST_P(MovingIngress, CountsEveryPacketOnceWhicheverWayItGoes) {
 TEST_F(IngressHooks, ThatMoveTakeNothingFromAnotherInstanceNorFromABridgeAbove) {
     count_with_nft();
     // The host's address moves to a bridge over eth0, and both are watched.
-    test_->in_host({"ip", "link", "add", "br0", "type", "bridge"});
-    test_->in_host({"ip", "address", "flush", "dev", "eth0"});
-    test_->in_host({"ip", "link", "set", "eth0", "master", "br0"});
-    test_->in_host({"ip", "address", "add", std::string(host_address) + "/24", "dev", "br0"});
-    test_->in_host({"ip", "link", "set", "br0", "up"});
-    test_->in_host({"ip", "route", "replace", "default", "via", "10.77.0.1"});
+    put_bridge();
     const Instance second{test_->instance.bpffs.string() + "/second", test_->folder + "/second-state"};
     const auto of_second = [&](std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(),
