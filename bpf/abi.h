@@ -19,7 +19,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 7
+#define KUDO_LAYOUT_VERSION 8
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -270,7 +270,8 @@ KUDO_ASSERT(sizeof(struct kudo_run) == 32, "run");
 #define KUDO_ANSWERS_UDP (300 * 1000000000ull)
 #define KUDO_ANSWERS_TCP (7440 * 1000000000ull)
 
-/* One RTP stream of a flow and direction: RFC 3550's SSRC. */
+/* One RTP stream of a flow and direction: RFC 3550's SSRC. With KUDO_RTP_VIDEOS added to the direction: the flow's
+ * video streams; the SSRC is 0 and the value struct kudo_rtp_videos. */
 struct kudo_rtp4_key {
 	struct kudo_flow4_key flow;
 	__u32 ssrc; /* host order */
@@ -281,6 +282,7 @@ struct kudo_rtp6_key {
 	__u32 ssrc;
 	__u32 direction;
 };
+#define KUDO_RTP_VIDEOS 2
 KUDO_ASSERT(sizeof(struct kudo_rtp4_key) == 28, "rtp4 key");
 KUDO_ASSERT(sizeof(struct kudo_rtp6_key) == 52, "rtp6 key");
 
@@ -290,19 +292,38 @@ enum kudo_rtp_kind {
 	KUDO_RTP_VIDEO = 2,
 };
 
+#define KUDO_RTP_BEGUN 1u      /* sequence, timestamp and marker are those of a packet */
+#define KUDO_RTP_FIRST 2u      /* and no step from there has been seen */
+#define KUDO_RTP_MARKER 4u     /* the newest packet with media had the marker */
+#define KUDO_RTP_RESTARTING 8u /* the last packet's sequence number was far from the newest's: `restart` */
+
 /* What is known of an RTP stream: see rtp.h. */
 struct kudo_rtp_stream {
-	__u64 packets;   /* a GSO packet is one: its first is inspected */
-	__u32 timestamp; /* of the newest packet */
-	__u32 step;      /* ticks between the newest and the one before it with another timestamp */
-	__u16 sequence;
-	__u16 largest; /* bytes of an RTP packet, its header included */
+	__u64 packets;   /* with media; a GSO packet is one: its first is inspected */
+	__u64 last_seen; /* jiffies64 */
+	__u32 probes;    /* packets of nothing but padding */
+	__u32 timestamp; /* of the newest packet with media */
+	__s32 step;      /* ticks of the last step that was evidence; pictures may be sent in another order than shown */
+	__u16 sequence;  /* of the newest packet */
+	__u16 restart;   /* the sequence number that would follow a jump */
+	__u16 largest;   /* bytes of an RTP packet with media, its header included */
 	__u8 payload_type;
 	__s8 score;
 	__u8 kind;     /* enum kudo_rtp_kind */
 	__u8 evidence; /* enum kudo_rtp_evidence that made it so */
+	__u8 flags;    /* KUDO_RTP_BEGUN and so on */
+	__u8 pad;
 };
-KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 24, "rtp stream");
+KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 40, "rtp stream");
+
+/* The SSRCs of a flow's video streams, the last ones that were recognised. */
+#define KUDO_RTP_MAX_VIDEOS 8
+struct kudo_rtp_videos {
+	__u32 ssrcs[KUDO_RTP_MAX_VIDEOS];
+	__u32 next; /* how many there have been: the next one's place */
+	__u32 pad;
+};
+KUDO_ASSERT(sizeof(struct kudo_rtp_videos) == sizeof(struct kudo_rtp_stream), "rtp videos");
 
 /* A stray: a remote address in no range of the map that this host sends STUN requests to. The last request's
  * transaction is what a response must repeat. */

@@ -35,6 +35,7 @@ struct kudo_scratch {
 	struct kudo_packet packet;
 	struct kudo_tally tally;
 	union kudo_judgement_word judged;
+	struct kudo_rtp_packet rtp;
 	/* The beginning of a media datagram's payload, or of a stranger's that is inspected. */
 	__u8 payload[KUDO_DNS_WINDOW];
 };

@@ -38,6 +38,19 @@ kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 		run->answered = run->asked;
 }
 
+/* Is it worth a look at what the packet carries? */
+kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct kudo_packet *packet)
+{
+	return kudo_verdict_of(judgement) != KUDO_DROP && kudo_class_of(judgement) == KUDO_CLASS_MEDIA &&
+	       (packet->family == 4 ? packet->key4.protocol : packet->key6.protocol) == KUDO_PROTOCOL_UDP;
+}
+
+/* Looks into the datagram whose packet is in kudo_scratch. */
+kudo_noinline int kudo_inspect_frame(struct xdp_md *context, __u32 may_be_rtp)
+{
+	return may_be_rtp ? kudo_follow_frame(context) : kudo_note_frame(context);
+}
+
 /* Judges and counts any frame: the packet and its judgement are in kudo_scratch then. */
 kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 {
@@ -60,8 +73,10 @@ kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 		kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
 	}
 	scratch->judged = judged;
-	if (kudo_ingress_counts && kudo_is_watched(judged.judgement, &scratch->packet))
-		kudo_note_frame(context);
+	int may_be_rtp = kudo_may_be_rtp(judged.judgement, &scratch->packet);
+
+	if (kudo_ingress_counts && (may_be_rtp || kudo_is_watched(judged.judgement, &scratch->packet)))
+		kudo_inspect_frame(context, (__u32)may_be_rtp);
 	return 0;
 }
 
@@ -89,9 +104,11 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, context->ingress_ifindex);
 			struct kudo_judgement judgement = kudo_handle_tracked(cpu, generation, &packet, &tally);
-			if (kudo_is_watched(judgement, &packet)) {
+			int may_be_rtp = kudo_may_be_rtp(judgement, &packet);
+
+			if (may_be_rtp || kudo_is_watched(judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-				kudo_note_frame(context);
+				kudo_inspect_frame(context, (__u32)may_be_rtp);
 			}
 			return kudo_xdp_action(judgement);
 		}
@@ -194,13 +211,6 @@ kudo_inline struct kudo_outcome kudo_outcome_of(struct kudo_judgement judgement,
 	return outcome;
 }
 
-/* Is it worth a look at what the packet carries? */
-kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct kudo_packet *packet)
-{
-	return kudo_verdict_of(judgement) == KUDO_PRIORITISED && kudo_class_of(judgement) == KUDO_CLASS_MEDIA &&
-	       (packet->family == 4 ? packet->key4.protocol : packet->key6.protocol) == KUDO_PROTOCOL_UDP;
-}
-
 /* How the queue of the packet's interface wants to see its priority; null: nothing is known of it. */
 kudo_inline const struct kudo_interface *kudo_interface_of(const struct __sk_buff *skb)
 {
@@ -246,7 +256,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			}
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
+				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting) & (KUDO_TREATMENTS - 1);
 			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				kudo_note_skb(skb, direction, outcome.judgement.generation);
@@ -264,7 +274,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	if (kudo_follows_outgoing(outcome.judgement))
 		outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
-		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction) & (KUDO_TREATMENTS - 1);
+		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting) & (KUDO_TREATMENTS - 1);
 	return outcome;
 }
 
@@ -277,7 +287,8 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 
 	if (kudo_ingress_counts)
 		kudo_answer_run(skb->ifindex, KUDO_INGRESS);
-	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, queues, was_counted);
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts,
+						      kudo_ingress_counts || queues, was_counted);
 	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)

@@ -60,9 +60,12 @@ kudo_inline void *kudo_find_or_enter(void *map, const void *key, const void *fre
 KUDO_LRU_MAP(kudo_flows4, struct kudo_flow4_key, struct kudo_flow, 131072);
 KUDO_LRU_MAP(kudo_flows6, struct kudo_flow6_key, struct kudo_flow, 32768);
 
-/* The RTP streams of media flows. */
+/* The RTP streams of media flows. Those of incoming packets apart, so that whoever forges some cannot evict those that
+ * outgoing packets are marked by. */
 KUDO_LRU_MAP(kudo_rtp4, struct kudo_rtp4_key, struct kudo_rtp_stream, 16384);
 KUDO_LRU_MAP(kudo_rtp6, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
+KUDO_LRU_MAP(kudo_rtp4_in, struct kudo_rtp4_key, struct kudo_rtp_stream, 16384);
+KUDO_LRU_MAP(kudo_rtp6_in, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
 
 /* Addresses in no range of the map that this host sends STUN requests to. */
 KUDO_LRU_MAP(kudo_strays4, struct kudo_stray4_key, struct kudo_stray, 1024);

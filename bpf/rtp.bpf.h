@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* How a media packet is treated: finds its RTP stream, adds the packet to what is known of it, tells audio from video.
+/* How a media packet is treated: finds its RTP stream, adds the packet to what is known of it, tells audio from video. Of
+ * the programs that see a packet the one that counts it observes it.
  * Invariant: nothing here decides over pass or drop, and no packet is changed. */
 #ifndef KUDO_RTP_BPF_H
 #define KUDO_RTP_BPF_H
@@ -7,63 +8,179 @@
 #include "flow.bpf.h"
 #include "rtp.h"
 
-struct kudo_rtp_window {
-	__u32 words[KUDO_RTP_WINDOW / 4];
+/* All of an RTP header, bare or in ChannelData. */
+struct kudo_rtp_head {
+	__u32 words[4];
+} KUDO_WIRE(4);
+/* And behind an indication's header and an IPv6 peer address. */
+struct kudo_rtp_indication {
+	__u32 words[16];
 } KUDO_WIRE(4);
 
-kudo_inline struct kudo_rtp_stream *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction,
-						     int enter)
+/* The entry of the packet's flow for this SSRC and `direction`, which KUDO_RTP_VIDEOS may be added to. */
+kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction, const void *fresh)
 {
-	struct kudo_rtp_stream none = {}, *fresh = enter ? &none : 0;
+	int ingress = (direction & 1) == KUDO_INGRESS;
 
 	if (packet->family == 4) {
 		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
+		if (ingress)
+			return kudo_find_or_enter(&kudo_rtp4_in, &key, fresh);
 		return kudo_find_or_enter(&kudo_rtp4, &key, fresh);
 	}
 	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
+	if (ingress)
+		return kudo_find_or_enter(&kudo_rtp6_in, &key, fresh);
 	return kudo_find_or_enter(&kudo_rtp6, &key, fresh);
 }
 
-/* Enum kudo_treatment of the media datagram whose packet is in kudo_scratch. */
-kudo_noinline int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction)
+/* Notes that an SSRC of the current packet's flow is video. */
+kudo_noinline int kudo_note_video(__u32 ssrc, __u32 direction)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	struct kudo_rtp_videos none = {};
+
+	if (!cpu)
+		return 0;
+	struct kudo_rtp_videos *videos =
+		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS, &none);
+	if (videos)
+		videos->ssrcs[videos->next++ & (KUDO_RTP_MAX_VIDEOS - 1)] = ssrc;
+	return 0;
+}
+
+/* Does the current packet repeat the timestamps of the video with this SSRC? */
+kudo_noinline int kudo_repeats_ssrc(__u32 ssrc, __u32 direction)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction & 1, 0);
+
+	return video && ssrc != scratch->rtp.ssrc && kudo_rtp_repeats(&scratch->rtp, video);
+}
+
+/* Does it repeat those of any video of its flow? */
+kudo_noinline int kudo_repeats_video(__u32 direction)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	const struct kudo_rtp_videos *videos =
+		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS, 0);
+
+	if (!videos)
+		return 0;
+	for (int i = 0; i < KUDO_RTP_MAX_VIDEOS; i++)
+		if (kudo_repeats_ssrc(videos->ssrcs[i], direction))
+			return 1;
+	return 0;
+}
+
+/* Enum kudo_treatment of a datagram of the current packet's flow. `observing`: what it says of its stream is kept. */
+kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct kudo_rtp_packet *rtp, __u32 direction,
+				 __u32 observing)
+{
+	const struct kudo_rtp_stream none = {};
+	struct kudo_rtp_stream *stream = 0;
+
+	if (rtp->content == KUDO_CONTENT_RTP || rtp->content == KUDO_CONTENT_RTCP)
+		stream = kudo_find_stream(packet, rtp->ssrc, direction,
+					  observing && rtp->content == KUDO_CONTENT_RTP ? &none : 0);
+	if (stream && observing && rtp->content == KUDO_CONTENT_RTP) {
+		__u8 kind = stream->kind;
+		int fits = kudo_observe_rtp(stream, rtp);
+
+		stream->last_seen = bpf_jiffies64();
+		if (stream->kind != kind) {
+			if (stream->kind == KUDO_RTP_AUDIO && kudo_rtp_may_repeat(stream) &&
+			    kudo_repeats_video(direction))
+				kudo_rtp_call_repeated(stream);
+			else if (stream->kind == KUDO_RTP_VIDEO)
+				kudo_note_video(rtp->ssrc, direction);
+		}
+		if (!fits)
+			return KUDO_TREATMENT_VIDEO;
+	}
+	return kudo_media_treatment(rtp->content, stream);
+}
+
+/* Reads what kudo_read_rtp_fast() does not, from the beginning of a datagram in kudo_scratch: of `available` bytes. */
+kudo_noinline int kudo_read_payload(__u32 available, __u32 length)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (cpu)
+		kudo_read_rtp(kudo_scratch_of(cpu)->payload, available, length, &kudo_scratch_of(cpu)->rtp);
+	return 0;
+}
+
+/* How long the current packet's datagram is: of a GSO packet the first one. The others are of the same stream, or nearly
+ * always. 0: there is none. */
+kudo_inline __u32 kudo_datagram_length(const struct kudo_packet *packet, __u32 segment_size)
+{
+	__u32 offset = packet->l3_offset + packet->header_length, end = packet->l3_offset + packet->l3_length;
+
+	if (packet->header_length == 0 || offset >= end)
+		return 0;
+	return segment_size != 0 && end - offset > segment_size ? segment_size : end - offset;
+}
+
+/* Enum kudo_treatment of the media datagram whose packet is in kudo_scratch. `observing`: no other program that sees the
+ * packet observes it. */
+kudo_noinline int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction, __u32 observing)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
 	if (!cpu)
 		return KUDO_TREATMENT_VIDEO;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	const struct kudo_packet *packet = &scratch->packet;
-	__u32 offset = packet->l3_offset + packet->header_length;
-	__u32 end = packet->l3_offset + packet->l3_length;
-	struct kudo_rtp_packet rtp = {};
-
-	if (packet->header_length == 0 || offset >= end)
-		return KUDO_TREATMENT_VIDEO;
-	/* Of a GSO packet this is the first of its datagrams: the others are of the same stream, or nearly always. */
-	__u32 length = end - offset;
-	if (skb->gso_size != 0 && length > skb->gso_size)
-		length = skb->gso_size;
+	__u32 offset = scratch->packet.l3_offset + scratch->packet.header_length, begin = offset;
+	__u32 length = kudo_datagram_length(&scratch->packet, skb->gso_size);
 	__u32 available = length < KUDO_RTP_WINDOW ? length : KUDO_RTP_WINDOW;
-	kudo_opaque(available);
-	if (available < KUDO_RTP_HEADER || available > KUDO_RTP_WINDOW)
-		return KUDO_TREATMENT_VIDEO;
-	__u32 begin = offset;
-	kudo_bound_offset(begin);
-	/* Copied even where it could be read in place: the verifier knows no more of a packet behind a variable offset.
-	 */
-	const struct kudo_rtp_window *payload = (const void *)((const __u8 *)(long)skb->data + begin);
-	if ((const __u8 *)(payload + 1) <= (const __u8 *)(long)skb->data_end)
-		*(struct kudo_rtp_window *)scratch->payload = *payload;
-	else if (bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
-		return KUDO_TREATMENT_VIDEO;
-	kudo_read_rtp(scratch->payload, available, length, &rtp);
 
-	struct kudo_rtp_stream *stream = 0;
-	if (rtp.content == KUDO_CONTENT_RTP || rtp.content == KUDO_CONTENT_RTCP)
-		stream = kudo_find_stream(packet, rtp.ssrc, direction, rtp.content == KUDO_CONTENT_RTP);
-	if (stream && rtp.content == KUDO_CONTENT_RTP)
-		kudo_observe_rtp(stream, &rtp);
-	return (int)kudo_media_treatment(rtp.content, stream);
+	kudo_bound_offset(begin);
+	const struct kudo_rtp_head *head = (const void *)((const __u8 *)(long)skb->data + begin);
+	if (length < sizeof(*head) || (const __u8 *)(head + 1) > (const __u8 *)(long)skb->data_end ||
+	    !kudo_read_rtp_fast(head->words, length, &scratch->rtp)) {
+		kudo_opaque(available);
+		if (available < KUDO_RTP_HEADER || available > KUDO_RTP_WINDOW ||
+		    bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
+			return KUDO_TREATMENT_VIDEO;
+		kudo_read_payload(available, length);
+	}
+	return (int)kudo_treat_rtp(&scratch->packet, &scratch->rtp, direction & 1, observing);
+}
+
+/* The same of a frame, for XDP, which marks nothing: what it says of its stream is kept. Of TURN's
+ * indications those with less than KUDO_RTP_WINDOW bytes before the RTP header, and not the shortest. */
+kudo_noinline int kudo_follow_frame(struct xdp_md *context)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	__u32 begin = scratch->packet.l3_offset + scratch->packet.header_length;
+	__u32 length = kudo_datagram_length(&scratch->packet, 0);
+
+	kudo_bound_offset(begin);
+	const struct kudo_rtp_head *head = (const void *)((const __u8 *)(long)context->data + begin);
+	if (length < sizeof(*head) || (const __u8 *)(head + 1) > (const __u8 *)(long)context->data_end)
+		return 0;
+	if (!kudo_read_rtp_fast(head->words, length, &scratch->rtp)) {
+		const struct kudo_rtp_indication *payload = (const void *)head;
+		if (length < sizeof(*payload) ||
+		    (const __u8 *)(payload + 1) > (const __u8 *)(long)context->data_end)
+			return 0;
+		*(struct kudo_rtp_indication *)scratch->payload = *payload;
+		kudo_read_payload(sizeof(*payload), length);
+	}
+	kudo_treat_rtp(&scratch->packet, &scratch->rtp, KUDO_INGRESS, 1);
+	return 0;
 }
 
 #endif /* KUDO_RTP_BPF_H */

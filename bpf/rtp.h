@@ -2,7 +2,28 @@
 /* Audio or video? One media flow carries both (BUNDLE, RFC 9143), next to STUN and DTLS. What a datagram carries, and
  * what the packets of one SSRC are, seen from outside of the encryption (SRTP leaves RTP's header in clear, RFC 3711
  * section 3.1). No helpers, no maps, no clock.
- * Invariant: an SSRC is called audio or video only after several packets in sequence agree; until then it is unknown.
+ * Invariant: an SSRC is called audio or video only after several packets in sequence agree; until then it is unknown, and
+ * treated as video. No packet that is itself evidence of video is treated as audio.
+ *
+ * What can be known. Each packet of audio is a frame of 2.5 to 120 ms: 80 to 960 ticks on a clock of 8 kHz, to 5760 on
+ * one of 48 kHz. The parts of a picture share a timestamp, and the last of them has the marker (RFC 6184 section 5.1, RFC
+ * 7741 section 4.1 and all other payload formats of video); audio has the marker where somebody begins to speak (RFC 3551
+ * section 4.1). So:
+ * - A step that no audio codec has is a picture's: all usual rates on video's clock of 90 kHz (1500, 3000, 3600, 6000,
+ *   9000 ticks and their like, and whole milliseconds but for multiples of 16).
+ * - A step of an audio frame from a packet without the marker is audio's: a picture is not over there.
+ * - With the marker it is audio's up to 960 ticks, which would be 94 pictures a second. Longer ones with the marker may be
+ *   pictures of one packet each, 16, 32, 48 or 64 ms apart (or 26.7 or 53.3): no evidence. So audio in frames of more than
+ *   20 ms on a clock of 48 kHz whose every packet has the marker stays unknown, and is treated as video. No browser sends
+ *   such; ffmpeg does. Nothing in these headers tells such audio from such video, but for the time between packets, which
+ *   queues and retransmissions bend: it is not asked.
+ * - Retransmissions (RTX, RFC 4588) repeat the timestamps and markers of another SSRC, under another payload type. Which
+ *   packet one repeats is in the encrypted payload. Of pictures 32 ms apart the first parts alone would look like audio:
+ *   an SSRC is not called audio for steps of more than 960 ticks while its timestamps are within seconds of a video's of
+ *   the same flow (kudo_rtp_repeats()). By chance that holds for one in 10,000 pairs of streams.
+ * - Packets with the P bit are probes of the bandwidth, which browsers send with the last timestamp on any SSRC: they are
+ *   counted apart and are no evidence. How much of a packet is padding is in the encrypted payload.
+ * So audio is known from its fourth packet with media on, or the fifth if it begins with a marker or an encoder's delay.
  */
 #ifndef KUDO_RTP_H
 #define KUDO_RTP_H
@@ -31,14 +52,22 @@ struct kudo_rtp_packet {
 	__u32 size;      /* bytes of the RTP packet, its header included */
 	__u16 sequence;
 	__u8 payload_type;
+	__u8 marker;  /* 0 or 1 */
+	__u8 padding; /* 0 or 1: the P bit */
+	__u8 pad[3];
 };
+KUDO_ASSERT(sizeof(struct kudo_rtp_packet) == 24, "rtp packet");
 
 #define KUDO_STUN_SEND_INDICATION 0x0016 /* RFC 8656 section 17 */
 #define KUDO_STUN_DATA_INDICATION 0x0017
 #define KUDO_STUN_DATA 0x0013 /* the attribute, RFC 8656 section 18.4 */
 #define KUDO_CHANNEL_HEADER 4 /* RFC 8656 section 12.4: channel number, length */
 #define KUDO_RTP_HEADER 12
-#define KUDO_RTP_RESTART 3000 /* so many back: the sender has restarted */
+/* What is further from the newest packet is of another sender, or of one that has restarted, if two in a row say so (RFC
+ * 3550 appendix A.1). */
+#define KUDO_RTP_RESTART 3000        /* ahead by sequence number */
+#define KUDO_RTP_LATE 64             /* behind it; less is reordered */
+#define KUDO_RTP_PAUSE (60 * 48000u) /* ahead by timestamp, behind a gap */
 
 /* What begins at `bytes`, of which `available` can be read and which is `length` long. */
 kudo_inline __u32 kudo_content_of(const __u8 *bytes, __u32 available, __u32 length)
@@ -88,6 +117,40 @@ kudo_inline __u32 kudo_indication_data(const __u8 *bytes, __u32 available, __u32
 	return 0;
 }
 
+/* RTP or RTCP, from the header's words as they are on the wire. */
+kudo_inline void kudo_take_rtp(__u32 first, __u32 second, __u32 third, __u32 length, struct kudo_rtp_packet *packet)
+{
+	__u32 header = kudo_swap32(first); /* V, P, X, CC; M, PT; sequence number */
+
+	packet->content = (header >> 16 & 255) - 192 < 32 ? KUDO_CONTENT_RTCP : KUDO_CONTENT_RTP;
+	packet->size = length;
+	packet->padding = header >> 29 & 1;
+	packet->marker = header >> 23 & 1;
+	packet->payload_type = header >> 16 & 127;
+	packet->sequence = (__u16)header;
+	packet->timestamp = kudo_swap32(second);
+	packet->ssrc = packet->content == KUDO_CONTENT_RTCP ? packet->timestamp : kudo_swap32(third);
+}
+
+/* The shape that nearly all media has, bare or in ChannelData, from the datagram's first 16 bytes. 0: only kudo_read_rtp()
+ * can tell. */
+kudo_inline int kudo_read_rtp_fast(const __u32 words[4], __u32 length, struct kudo_rtp_packet *packet)
+{
+	__u32 first = kudo_swap32(words[0]);
+
+	if (first >> 30 == 2) { /* RTP's version */
+		kudo_take_rtp(words[0], words[1], words[2], length, packet);
+		return 1;
+	}
+	__u32 inner = first & 0xffff;
+	if (first >> 28 == 4 && kudo_swap32(words[1]) >> 30 == 2 && inner >= KUDO_RTP_HEADER &&
+	    inner + KUDO_CHANNEL_HEADER <= length) {
+		kudo_take_rtp(words[1], words[2], words[3], inner, packet);
+		return 1;
+	}
+	return 0;
+}
+
 /* `bytes`: KUDO_RTP_WINDOW bytes of memory, of which the first `available` are the beginning of a datagram's payload,
  * which is `length` long. */
 kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 available, __u32 length, struct kudo_rtp_packet *packet)
@@ -119,12 +182,13 @@ kudo_inline void kudo_read_rtp(const __u8 *bytes, __u32 available, __u32 length,
 	    length < KUDO_RTP_HEADER)
 		return;
 	const __u8 *inner = bytes + begin;
-	packet->content = kudo_content_of(inner, available - begin, length);
-	packet->size = length;
-	packet->payload_type = inner[1] & 0x7f;
-	packet->sequence = kudo_load16(inner + 2);
-	packet->timestamp = kudo_load32(inner + 4);
-	packet->ssrc = kudo_load32(packet->content == KUDO_CONTENT_RTCP ? inner + 4 : inner + 8);
+	__u32 content = kudo_content_of(inner, available - begin, length), words[3];
+
+	if (content == KUDO_CONTENT_RTP || content == KUDO_CONTENT_RTCP) {
+		__builtin_memcpy(words, inner, sizeof(words));
+		kudo_take_rtp(words[0], words[1], words[2], length, packet);
+	}
+	packet->content = content;
 }
 
 /* A packet's evidence, by itself and the one before it in sequence. */
@@ -133,61 +197,59 @@ enum kudo_rtp_evidence {
 	KUDO_RTP_AUDIO_FRAME = 1,      /* its timestamp is one audio frame later */
 	KUDO_RTP_SHARED_TIMESTAMP = 2, /* the same timestamp: parts of one picture */
 	KUDO_RTP_VIDEO_FRAME = 3,      /* its timestamp is later by what no audio codec has */
+	KUDO_RTP_REPEATED_VIDEO = 4,   /* it seemed audio, but repeats a video's timestamps: see kudo_rtp_repeats() */
 };
 
 /* Codecs' frames last 2.5 to 120 ms (RFC 6716 section 2.1.4 for Opus), mostly 20. In ticks of the clocks of 8, 16 and
- * 48 kHz (RFC 3551 table 4, RFC 7587 section 4.1). Pictures come 5 to 60 times a second by a clock of 90 kHz: steps of
- * 1500, 3000, 3600, 6000, 9000 and their like, none of which is here. */
+ * 48 kHz: RFC 3551 table 4, RFC 7587 section 4.1. */
 #define KUDO_RTP_MAX_FRAME 5760
-/* Larger than audio gets, but for music above 400 kbit/s; smaller than a part of a picture. */
-#define KUDO_RTP_LARGE 1000
-/* Pictures whose clock counts whole milliseconds may come a multiple of 1440 ticks apart (16, 32, 48 or 64 ms at 90
- * kHz): voice of 60 or 120 ms, which has such a step too, is smaller than this. */
-#define KUDO_RTP_VOICE 400
+/* Up to here no picture has such a step. But for 720, which is 8 ms by a clock of whole milliseconds. */
+#define KUDO_RTP_SURE_FRAME 960
 /* Several of these with one timestamp are telephone events (RFC 4733 section 2.3), not pictures. */
 #define KUDO_RTP_SMALL 100
 
 kudo_inline int kudo_is_audio_frame(__u32 ticks)
 {
-	return ticks <= KUDO_RTP_MAX_FRAME && (ticks % 480 == 0 || ticks == 80 || ticks == 120 || ticks == 160 ||
-						   ticks == 240 || ticks == 320 || ticks == 640);
+	return ticks <= KUDO_RTP_MAX_FRAME &&
+	       (ticks % 480 == 0 || (ticks <= KUDO_RTP_SURE_FRAME && ticks % 80 == 0) || ticks == 120);
+}
+
+/* Is an audio frame's step no picture's? */
+kudo_inline int kudo_is_sure_frame(__u32 ticks)
+{
+	return ticks <= KUDO_RTP_SURE_FRAME && ticks != 720;
 }
 
 kudo_inline __u32 kudo_rtp_evidence_of(const struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
 {
 	__u32 ticks = packet->timestamp - stream->timestamp;
 
-	if (stream->packets == 0 || packet->sequence != (__u16)(stream->sequence + 1))
-		return KUDO_RTP_NO_EVIDENCE;
 	if (ticks == 0)
 		return packet->size >= KUDO_RTP_SMALL ? KUDO_RTP_SHARED_TIMESTAMP : KUDO_RTP_NO_EVIDENCE;
-	if (kudo_is_audio_frame(ticks)) {
-		if (packet->size >= KUDO_RTP_LARGE)
-			return KUDO_RTP_VIDEO_FRAME;
-		return ticks % 1440 == 0 && packet->size > KUDO_RTP_VOICE ? KUDO_RTP_NO_EVIDENCE : KUDO_RTP_AUDIO_FRAME;
-	}
-	/* After a pause (discontinuous transmission) audio goes on some whole frames later. */
-	if (ticks % 480 == 0 || (ticks % 160 == 0 && (packet->size < KUDO_RTP_SMALL || stream->kind == KUDO_RTP_AUDIO)))
+	if (kudo_is_audio_frame(ticks) && (!(stream->flags & KUDO_RTP_MARKER) || kudo_is_sure_frame(ticks)))
+		return KUDO_RTP_AUDIO_FRAME;
+	/* After a pause (discontinuous transmission) audio goes on some whole frames later; before the first step an
+	 * encoder may have left out its delay. */
+	if (ticks % 480 == 0 || (stream->flags & KUDO_RTP_FIRST) ||
+	    (ticks % 160 == 0 && (packet->size < KUDO_RTP_SMALL || stream->kind == KUDO_RTP_AUDIO)))
 		return KUDO_RTP_NO_EVIDENCE;
 	return KUDO_RTP_VIDEO_FRAME;
 }
 
-/* The score: evidence for audio adds one, for video takes two; who reaches the mark decides until the other does.
- */
-#define KUDO_RTP_AUDIO_SCORE 4
+/* The score: evidence for audio adds one, for video takes two; who reaches the mark decides. Audio whose score is below 0
+ * is unknown again. */
+#define KUDO_RTP_AUDIO_SCORE 3
 #define KUDO_RTP_VIDEO_SCORE (-4)
 #define KUDO_RTP_MAX_SCORE 8
 #define KUDO_RTP_MIN_SCORE (-8)
 
-/* Adds a packet to what is known of its SSRC. */
-kudo_inline void kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
+kudo_inline void kudo_rtp_add_evidence(struct kudo_rtp_stream *stream, __u32 evidence)
 {
-	__u32 evidence = kudo_rtp_evidence_of(stream, packet);
 	int score = stream->score;
 
-	if (evidence == KUDO_RTP_AUDIO_FRAME && score < KUDO_RTP_MAX_SCORE)
-		score++;
-	if (evidence >= KUDO_RTP_SHARED_TIMESTAMP)
+	if (evidence == KUDO_RTP_AUDIO_FRAME)
+		score = score >= KUDO_RTP_MAX_SCORE ? KUDO_RTP_MAX_SCORE : score + 1;
+	else
 		score = score - 2 < KUDO_RTP_MIN_SCORE ? KUDO_RTP_MIN_SCORE : score - 2;
 	stream->score = (__s8)score;
 	if (score >= KUDO_RTP_AUDIO_SCORE && stream->kind != KUDO_RTP_AUDIO) {
@@ -196,19 +258,98 @@ kudo_inline void kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct k
 	} else if (score <= KUDO_RTP_VIDEO_SCORE && stream->kind != KUDO_RTP_VIDEO) {
 		stream->kind = KUDO_RTP_VIDEO;
 		stream->evidence = (__u8)evidence;
+	} else if (score < 0 && stream->kind == KUDO_RTP_AUDIO) {
+		stream->kind = KUDO_RTP_UNKNOWN;
 	}
-	/* An older packet that comes late does not turn the clock back. */
-	if (stream->packets == 0 || (__s16)(packet->sequence - stream->sequence) > 0 ||
-	    (__s16)(packet->sequence - stream->sequence) < -KUDO_RTP_RESTART) {
-		if (evidence != KUDO_RTP_NO_EVIDENCE && packet->timestamp != stream->timestamp)
-			stream->step = packet->timestamp - stream->timestamp;
-		stream->sequence = packet->sequence;
+}
+
+/* Does the packet, whose stream has just seemed audio, repeat the timestamps of this video? Retransmissions follow within
+ * seconds. */
+#define KUDO_RTP_REPEATED_BEFORE 270000 /* 3 s by a clock of 90 kHz */
+#define KUDO_RTP_REPEATED_AFTER 90000
+
+kudo_inline int kudo_rtp_repeats(const struct kudo_rtp_packet *packet, const struct kudo_rtp_stream *video)
+{
+	__u32 ahead = packet->timestamp - video->timestamp + KUDO_RTP_REPEATED_BEFORE;
+
+	return video->kind == KUDO_RTP_VIDEO && ahead <= KUDO_RTP_REPEATED_BEFORE + KUDO_RTP_REPEATED_AFTER;
+}
+
+/* Must that be asked? Only of streams whose steps pictures have too. */
+kudo_inline int kudo_rtp_may_repeat(const struct kudo_rtp_stream *stream)
+{
+	return !kudo_is_sure_frame((__u32)stream->step);
+}
+
+kudo_inline void kudo_rtp_call_repeated(struct kudo_rtp_stream *stream)
+{
+	stream->kind = KUDO_RTP_VIDEO;
+	stream->evidence = KUDO_RTP_REPEATED_VIDEO;
+	stream->score = KUDO_RTP_MIN_SCORE;
+}
+
+/* Adds a packet to what is known of its SSRC. 1: the packet may be treated as what the stream is; 0: it is evidence
+ * against audio, or not of this stream. */
+kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
+{
+	__s16 ahead = (__s16)(packet->sequence - stream->sequence);
+	__u32 evidence = KUDO_RTP_NO_EVIDENCE, flags = stream->flags;
+
+	if (packet->padding) {
+		stream->probes++;
+	} else {
+		stream->packets++;
+		if (packet->size > stream->largest)
+			stream->largest = (__u16)packet->size;
+		/* Comfort noise, a telephone event, another codec: audio stays audio as long as nothing says otherwise. */
+		if (packet->payload_type != stream->payload_type && stream->kind == KUDO_RTP_AUDIO)
+			stream->score = 0;
+		stream->payload_type = packet->payload_type;
+	}
+	if (!(flags & KUDO_RTP_BEGUN)) {
+		flags = KUDO_RTP_BEGUN | KUDO_RTP_FIRST;
+		ahead = 2;
+	} else if (ahead > KUDO_RTP_RESTART || ahead < -KUDO_RTP_LATE ||
+		   (ahead > 1 && packet->timestamp - stream->timestamp > KUDO_RTP_PAUSE)) {
+		__u16 follows = (flags & KUDO_RTP_RESTARTING) && packet->sequence == stream->restart;
+
+		stream->restart = packet->sequence + 1;
+		stream->flags = (__u8)(flags | KUDO_RTP_RESTARTING);
+		if (!follows)
+			return 0;
+		/* Two in a row: from here on it is another, or a video whose lost packets are sent again. */
+		if (stream->kind == KUDO_RTP_AUDIO)
+			stream->kind = KUDO_RTP_UNKNOWN;
+		if (stream->score > 0)
+			stream->score = 0;
+		flags = KUDO_RTP_BEGUN | KUDO_RTP_FIRST;
+		ahead = 2;
+	} else {
+		flags &= ~KUDO_RTP_RESTARTING;
+		if (ahead <= 0) { /* an older packet does not turn the clock back */
+			stream->flags = (__u8)flags;
+			return 1;
+		}
+		if (ahead == 1 && !packet->padding) {
+			evidence = kudo_rtp_evidence_of(stream, packet);
+			flags &= ~KUDO_RTP_FIRST;
+		}
+	}
+	stream->sequence = packet->sequence;
+	/* A probe says nothing; behind a gap it hides whether a picture ended there. */
+	if (packet->padding && ahead != 1)
+		flags |= KUDO_RTP_MARKER;
+	if (!packet->padding)
+		flags = (flags & ~KUDO_RTP_MARKER) | (packet->marker ? KUDO_RTP_MARKER : 0);
+	stream->flags = (__u8)flags;
+	if (evidence != KUDO_RTP_NO_EVIDENCE) {
+		if (evidence != KUDO_RTP_SHARED_TIMESTAMP)
+			stream->step = (__s32)(packet->timestamp - stream->timestamp);
+		kudo_rtp_add_evidence(stream, evidence);
+	}
+	if (!packet->padding || ahead != 1)
 		stream->timestamp = packet->timestamp;
-	}
-	stream->packets++;
-	if (packet->size > stream->largest)
-		stream->largest = (__u16)packet->size;
-	stream->payload_type = packet->payload_type;
+	return evidence < KUDO_RTP_SHARED_TIMESTAMP;
 }
 
 /* How a media datagram is treated. `stream`: what is known of its SSRC; null: nothing. STUN keeps the path open and

@@ -105,6 +105,8 @@ const PinnedMap pinned_maps[] = {
     KUDO_PINNED(flows6, kudo_flows6),
     KUDO_PINNED(rtp4, kudo_rtp4),
     KUDO_PINNED(rtp6, kudo_rtp6),
+    KUDO_PINNED(rtp4_in, kudo_rtp4_in),
+    KUDO_PINNED(rtp6_in, kudo_rtp6_in),
     KUDO_PINNED(strays4, kudo_strays4),
     KUDO_PINNED(strays6, kudo_strays6),
     KUDO_PINNED(queries, kudo_queries),

@@ -7,42 +7,83 @@
 #include <fmt/format.h>
 
 #include "agent/datapath/bpf_object.h"
+#include "agent/datapath/clock.h"
 #include "bpf/rtp.h"
+#include "maps/base/abi_names.h"
 
 namespace kudo {
 namespace {
 
+constexpr int64_t video_clock = 90000; // ticks a second: RFC 3551 section 5
+
 template <typename Key> Result<void> read(int fd, RtpStreams& streams) {
     return for_each_entry<Key, kudo_rtp_stream>(fd, "the RTP streams", [&](const Key& key, const auto& stream) {
+        if (key.direction >= KUDO_RTP_VIDEOS) return;
         const auto* bytes = reinterpret_cast<const char*>(&key.flow);
         streams[std::string(bytes, sizeof key.flow)].push_back(
             {.ssrc = key.ssrc, .direction = static_cast<kudo_direction>(key.direction), .what = stream});
     });
 }
 
+// Within 5 s behind what the video's timestamps are at that time, or 1 s ahead of it.
+bool repeats(const RtpStream& stream, const RtpStream& video, uint64_t ticks_per_second) {
+    const auto &one = stream.what, &other = video.what;
+    if (stream.direction != video.direction || one.kind == KUDO_RTP_AUDIO || other.kind == KUDO_RTP_AUDIO ||
+        one.payload_type == other.payload_type || one.packets >= other.packets)
+        return false;
+    const auto elapsed =
+        static_cast<int64_t>(one.last_seen - other.last_seen) * video_clock / static_cast<int64_t>(ticks_per_second);
+    const auto ahead = static_cast<int32_t>(one.timestamp - other.timestamp -
+                                            static_cast<uint32_t>(elapsed)); // wraps as timestamps do
+    return ahead >= -5 * video_clock && ahead <= video_clock;
+}
+
 } // namespace
 
-Result<RtpStreams> read_rtp_streams(int rtp4_fd, int rtp6_fd) {
+Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps) {
     RtpStreams streams;
-    KUDO_TRY(read<kudo_rtp4_key>(rtp4_fd, streams));
-    KUDO_TRY(read<kudo_rtp6_key>(rtp6_fd, streams));
-    for (auto& [flow, list] : streams)
+    for (const Fd* table : {&maps.rtp4, &maps.rtp4_in})
+        KUDO_TRY(read<kudo_rtp4_key>(table->get(), streams));
+    for (const Fd* table : {&maps.rtp6, &maps.rtp6_in})
+        KUDO_TRY(read<kudo_rtp6_key>(table->get(), streams));
+    const uint64_t hertz = ticks_per_second();
+    for (auto& [flow, list] : streams) {
         std::ranges::sort(list, {}, [](const RtpStream& stream) { return std::tuple(stream.direction, stream.ssrc); });
+        find_repeats(list, hertz);
+    }
     return streams;
 }
 
-std::string rtp_reason(const kudo_rtp_stream& stream) {
-    if (stream.kind == KUDO_RTP_UNKNOWN) return "its consecutive packets do not agree yet";
-    switch (stream.evidence) {
+void find_repeats(std::vector<RtpStream>& streams, uint64_t ticks_per_second) {
+    for (RtpStream& stream : streams) {
+        const auto video = std::ranges::find_if(
+            streams, [&](const RtpStream& other) { return repeats(stream, other, ticks_per_second); });
+        if (video != streams.end()) stream.repeats = video->ssrc;
+    }
+}
+
+std::string_view rtp_kind(const RtpStream& stream) {
+    return stream.repeats ? "rtx" : rtp_kind_name(stream.what.kind);
+}
+
+std::string rtp_reason(const RtpStream& stream) {
+    const kudo_rtp_stream& what = stream.what;
+    if (stream.repeats)
+        return fmt::format("repeats the timestamps of {:#010x} by another payload type", *stream.repeats);
+    if (what.packets == 0) return "nothing but padding: probes of the bandwidth";
+    if (what.kind == KUDO_RTP_UNKNOWN) return "its consecutive packets do not agree yet";
+    switch (what.evidence) {
     case KUDO_RTP_AUDIO_FRAME:
-        return fmt::format("each packet one audio frame after the last ({} ticks), at most {} bytes", stream.step,
-                           stream.largest);
+        return fmt::format("each packet one audio frame after the last ({} ticks), at most {} bytes", what.step,
+                           what.largest);
     case KUDO_RTP_SHARED_TIMESTAMP:
         return fmt::format("several packets of up to {} bytes share a timestamp, as the parts of a video frame do",
-                           stream.largest);
+                           what.largest);
+    case KUDO_RTP_REPEATED_VIDEO:
+        return "repeats the timestamps of a video of its flow";
     default:
-        return fmt::format("timestamps {} ticks apart, which no audio codec uses, at most {} bytes", stream.step,
-                           stream.largest);
+        return fmt::format("timestamps {} ticks apart, which no audio codec uses, at most {} bytes", what.step,
+                           what.largest);
     }
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What the programs know of RTP streams: which SSRC of which flow is audio or video, and why.
-// Invariant: read as the programs wrote it; nothing is judged here.
+// What the programs know of RTP streams: which SSRC of which flow is audio or video, and why; and which repeats
+// another. Invariant: what the programs wrote stays as it is; that one stream repeats another is concluded here.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "agent/datapath/datapath.h"
 #include "bpf/abi.h"
 #include "maps/base/result.h"
 
@@ -16,13 +18,20 @@ struct RtpStream {
     uint32_t ssrc = 0;
     kudo_direction direction = KUDO_EGRESS;
     kudo_rtp_stream what{};
+    std::optional<uint32_t> repeats{}; // the SSRC of the video that it retransmits (RTX, RFC 4588)
 };
 
 // By the bytes of the flow's key, struct kudo_flow4_key or kudo_flow6_key; of a flow, by direction and SSRC.
 using RtpStreams = std::unordered_map<std::string, std::vector<RtpStream>>;
-Result<RtpStreams> read_rtp_streams(int rtp4_fd, int rtp6_fd);
+Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps);
 
+// Fills in `repeats` of one flow's streams. Retransmissions have the timestamps of their video, seconds later, by
+// another payload type; other streams' timestamps begin anywhere. `ticks_per_second`: of jiffies.
+void find_repeats(std::vector<RtpStream>& streams, uint64_t ticks_per_second);
+
+// "audio", "video", "rtx", "unknown"
+std::string_view rtp_kind(const RtpStream& stream);
 // "each packet one audio frame after the last (960 ticks), at most 172 bytes"
-std::string rtp_reason(const kudo_rtp_stream& stream);
+std::string rtp_reason(const RtpStream& stream);
 
 } // namespace kudo

@@ -72,7 +72,7 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
     std::map<uint32_t, std::string> interface_names;
     for (const Interface& interface : interfaces)
         interface_names[interface.index] = interface.name;
-    auto streams = KUDO_TRY(read_rtp_streams(data_path.maps().rtp4.get(), data_path.maps().rtp6.get()));
+    auto streams = KUDO_TRY(read_rtp_streams(data_path.maps()));
 
     const auto record_of = [&](const auto& key, const kudo_flow& flow) {
         kudo_judgement judgement{};

@@ -35,9 +35,7 @@ struct FlowRecord {
     uint32_t generation = 0; // that judged it last
     Directions counters{};
     std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
-    // RTP streams that were told apart, audio from video, where they are looked at: on egress, and on ingress with a
-    // downlink queue.
-    std::vector<RtpStream> streams;
+    std::vector<RtpStream> streams; // class media over UDP, both directions
 };
 
 struct Statistics {

@@ -14,12 +14,14 @@ namespace kudo {
 static void to_json(OrderedJson& json, const RtpStream& stream) {
     json = {{"ssrc", fmt::format("{:#010x}", stream.ssrc)},
             {"direction", stream.direction == KUDO_EGRESS ? "egress" : "ingress"},
-            {"kind", rtp_kind_name(stream.what.kind)},
-            {"why", rtp_reason(stream.what)},
+            {"kind", rtp_kind(stream)},
+            {"why", rtp_reason(stream)},
             {"payload_type", stream.what.payload_type},
             {"packets", stream.what.packets},
+            {"probes", stream.what.probes},
             {"largest", stream.what.largest},
             {"step", stream.what.step}};
+    json["repeats"] = stream.repeats ? OrderedJson(fmt::format("{:#010x}", *stream.repeats)) : OrderedJson(nullptr);
 }
 
 static void to_json(OrderedJson& json, const QueueClass& part) {

@@ -123,13 +123,19 @@ std::string strays_text(const Statistics& statistics, bool colour) {
 
 // Which SSRC of the shown flows is what.
 std::string streams_text(const Statistics& statistics, std::size_t shown, bool colour) {
-    Table table({{"RTP STREAM"}, {"FLOW"}, {"DIRECTION"}, {"KIND"}, {"PACKETS", Align::Right}, {"WHY"}});
+    Table table({{"RTP STREAM"},
+                 {"FLOW"},
+                 {"DIRECTION"},
+                 {"KIND"},
+                 {"PACKETS", Align::Right},
+                 {"PROBES", Align::Right},
+                 {"WHY"}});
     for (std::size_t i = 0; i < shown; ++i) {
         const FlowRecord& flow = statistics.flows[i];
-        for (const auto& [ssrc, direction, what] : flow.streams)
-            table.add({fmt::format("{:#010x}", ssrc), endpoint_text(flow.local, flow.local_port),
-                       direction == KUDO_EGRESS ? "egress" : "ingress", std::string(rtp_kind_name(what.kind)),
-                       count_text(what.packets), rtp_reason(what)});
+        for (const RtpStream& stream : flow.streams)
+            table.add({fmt::format("{:#010x}", stream.ssrc), endpoint_text(flow.local, flow.local_port),
+                       stream.direction == KUDO_EGRESS ? "egress" : "ingress", std::string(rtp_kind(stream)),
+                       count_text(stream.what.packets), count_text(stream.what.probes), rtp_reason(stream)});
     }
     return section(table, colour);
 }

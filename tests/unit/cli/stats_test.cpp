@@ -114,7 +114,7 @@ TEST(FlowJson, SaysWhichRtpStreamIsWhatAndWhy) {
     what.payload_type = 111;
     what.kind = KUDO_RTP_AUDIO;
     what.evidence = 1; // KUDO_RTP_AUDIO_FRAME
-    flow.streams.push_back({0x1f, KUDO_EGRESS, what});
+    flow.streams.push_back({.ssrc = 0x1f, .direction = KUDO_EGRESS, .what = what});
     const OrderedJson stream = OrderedJson::parse(flow_json(flow))["rtp"][0];
     EXPECT_EQ(stream["ssrc"], "0x0000001f");
     EXPECT_EQ(stream["direction"], "egress");
