@@ -18,34 +18,68 @@ struct kudo_rtp_indication {
 } KUDO_WIRE(4);
 
 /* The entry of the packet's flow for this SSRC and `direction`, which KUDO_RTP_VIDEOS may be added to. */
-kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction, const void *fresh)
+kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction)
 {
 	int ingress = (direction & 1) == KUDO_INGRESS;
 
 	if (packet->family == 4) {
 		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
 		if (ingress)
-			return kudo_find_or_enter(&kudo_rtp4_in, &key, fresh);
-		return kudo_find_or_enter(&kudo_rtp4, &key, fresh);
+			return bpf_map_lookup_elem(&kudo_rtp4_in, &key);
+		return bpf_map_lookup_elem(&kudo_rtp4, &key);
 	}
 	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
 	if (ingress)
-		return kudo_find_or_enter(&kudo_rtp6_in, &key, fresh);
-	return kudo_find_or_enter(&kudo_rtp6, &key, fresh);
+		return bpf_map_lookup_elem(&kudo_rtp6_in, &key);
+	return bpf_map_lookup_elem(&kudo_rtp6, &key);
 }
 
-/* Notes that an SSRC of the current packet's flow is video. */
-kudo_noinline int kudo_note_video(__u32 ssrc, __u32 direction)
+/* Makes that entry of the current packet's flow, with what the packet says: of its stream, or of the flow's videos. */
+kudo_noinline int kudo_enter_stream(__u32 ssrc, __u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	struct kudo_rtp_videos none = {};
+	union {
+		struct kudo_rtp_stream stream;
+		struct kudo_rtp_videos videos;
+	} first = {};
 
 	if (!cpu)
 		return 0;
-	struct kudo_rtp_videos *videos =
-		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS, &none);
-	if (videos)
-		videos->ssrcs[videos->next++ & (KUDO_RTP_MAX_VIDEOS - 1)] = ssrc;
+	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
+
+	if (direction < KUDO_RTP_VIDEOS) {
+		kudo_observe_rtp(&first.stream, &kudo_scratch_of(cpu)->rtp);
+		first.stream.last_seen = bpf_jiffies64();
+	} else {
+		first.videos.ssrcs[0] = kudo_scratch_of(cpu)->rtp.ssrc;
+		first.videos.next = 1;
+	}
+	int ingress = (direction & 1) == KUDO_INGRESS;
+
+	if (packet->family == 4) {
+		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
+		if (ingress)
+			return (int)bpf_map_update_elem(&kudo_rtp4_in, &key, &first, BPF_NOEXIST);
+		return (int)bpf_map_update_elem(&kudo_rtp4, &key, &first, BPF_NOEXIST);
+	}
+	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
+	if (ingress)
+		return (int)bpf_map_update_elem(&kudo_rtp6_in, &key, &first, BPF_NOEXIST);
+	return (int)bpf_map_update_elem(&kudo_rtp6, &key, &first, BPF_NOEXIST);
+}
+
+/* Notes that the current packet's SSRC is video. */
+kudo_noinline int kudo_note_video(__u32 direction)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	__u32 key = (direction & 1) + KUDO_RTP_VIDEOS;
+
+	if (!cpu)
+		return 0;
+	struct kudo_rtp_videos *videos = kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, key);
+	if (!videos)
+		return kudo_enter_stream(0, key);
+	videos->ssrcs[videos->next++ & (KUDO_RTP_MAX_VIDEOS - 1)] = kudo_scratch_of(cpu)->rtp.ssrc;
 	return 0;
 }
 
@@ -57,7 +91,7 @@ kudo_noinline int kudo_repeats_ssrc(__u32 ssrc, __u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction & 1, 0);
+	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction & 1);
 
 	return video && ssrc != scratch->rtp.ssrc && kudo_rtp_repeats(&scratch->rtp, video);
 }
@@ -70,7 +104,7 @@ kudo_noinline int kudo_repeats_video(__u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_rtp_videos *videos =
-		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS, 0);
+		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS);
 
 	if (!videos)
 		return 0;
@@ -84,13 +118,15 @@ kudo_noinline int kudo_repeats_video(__u32 direction)
 kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct kudo_rtp_packet *rtp, __u32 direction,
 				 __u32 observing)
 {
-	const struct kudo_rtp_stream none = {};
 	struct kudo_rtp_stream *stream = 0;
 
 	if (rtp->content == KUDO_CONTENT_RTP || rtp->content == KUDO_CONTENT_RTCP)
-		stream = kudo_find_stream(packet, rtp->ssrc, direction,
-					  observing && rtp->content == KUDO_CONTENT_RTP ? &none : 0);
-	if (stream && observing && rtp->content == KUDO_CONTENT_RTP) {
+		stream = kudo_find_stream(packet, rtp->ssrc, direction);
+	if (observing && rtp->content == KUDO_CONTENT_RTP) {
+		if (!stream) {
+			kudo_enter_stream(rtp->ssrc, direction);
+			return KUDO_TREATMENT_VIDEO;
+		}
 		__u8 kind = stream->kind;
 		int fits = kudo_observe_rtp(stream, rtp);
 
@@ -100,7 +136,7 @@ kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct 
 			    kudo_repeats_video(direction))
 				kudo_rtp_call_repeated(stream);
 			else if (stream->kind == KUDO_RTP_VIDEO)
-				kudo_note_video(rtp->ssrc, direction);
+				kudo_note_video(direction);
 		}
 		if (!fits)
 			return KUDO_TREATMENT_VIDEO;
@@ -179,7 +215,8 @@ kudo_noinline int kudo_follow_frame(struct xdp_md *context)
 		*(struct kudo_rtp_indication *)scratch->payload = *payload;
 		kudo_read_payload(sizeof(*payload), length);
 	}
-	kudo_treat_rtp(&scratch->packet, &scratch->rtp, KUDO_INGRESS, 1);
+	if (scratch->rtp.content == KUDO_CONTENT_RTP)
+		kudo_treat_rtp(&scratch->packet, &scratch->rtp, KUDO_INGRESS, 1);
 	return 0;
 }
 

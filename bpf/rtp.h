@@ -335,20 +335,20 @@ kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct ku
 			flags &= ~KUDO_RTP_FIRST;
 		}
 	}
+	__u32 ticks = packet->timestamp - stream->timestamp;
+
 	stream->sequence = packet->sequence;
 	/* A probe says nothing; behind a gap it hides whether a picture ended there. */
-	if (packet->padding && ahead != 1)
-		flags |= KUDO_RTP_MARKER;
-	if (!packet->padding)
-		flags = (flags & ~KUDO_RTP_MARKER) | (packet->marker ? KUDO_RTP_MARKER : 0);
+	if (!packet->padding || ahead != 1) {
+		flags = (flags & ~KUDO_RTP_MARKER) | ((packet->marker | packet->padding) * KUDO_RTP_MARKER);
+		stream->timestamp = packet->timestamp;
+	}
 	stream->flags = (__u8)flags;
 	if (evidence != KUDO_RTP_NO_EVIDENCE) {
 		if (evidence != KUDO_RTP_SHARED_TIMESTAMP)
-			stream->step = (__s32)(packet->timestamp - stream->timestamp);
+			stream->step = (__s32)ticks;
 		kudo_rtp_add_evidence(stream, evidence);
 	}
-	if (!packet->padding || ahead != 1)
-		stream->timestamp = packet->timestamp;
 	return evidence < KUDO_RTP_SHARED_TIMESTAMP;
 }
 
