@@ -270,21 +270,18 @@ KUDO_ASSERT(sizeof(struct kudo_run) == 32, "run");
 #define KUDO_ANSWERS_UDP (300 * 1000000000ull)
 #define KUDO_ANSWERS_TCP (7440 * 1000000000ull)
 
-/* One RTP stream of a flow and direction: RFC 3550's SSRC. With KUDO_RTP_VIDEOS added to the direction: the flow's
- * video streams; the SSRC is 0 and the value struct kudo_rtp_videos. */
+/* One RTP stream of a flow: RFC 3550's SSRC. Each direction has tables of its own. With 1 in the flow's first byte of
+ * padding and an SSRC of 0: the flow's video streams, struct kudo_rtp_videos. */
 struct kudo_rtp4_key {
 	struct kudo_flow4_key flow;
 	__u32 ssrc; /* host order */
-	__u32 direction;
 };
 struct kudo_rtp6_key {
 	struct kudo_flow6_key flow;
 	__u32 ssrc;
-	__u32 direction;
 };
-#define KUDO_RTP_VIDEOS 2
-KUDO_ASSERT(sizeof(struct kudo_rtp4_key) == 28, "rtp4 key");
-KUDO_ASSERT(sizeof(struct kudo_rtp6_key) == 52, "rtp6 key");
+KUDO_ASSERT(sizeof(struct kudo_rtp4_key) == 24, "rtp4 key"); /* whole words of 8 bytes are hashed and compared faster */
+KUDO_ASSERT(sizeof(struct kudo_rtp6_key) == 48, "rtp6 key");
 
 enum kudo_rtp_kind {
 	KUDO_RTP_UNKNOWN = 0,
@@ -292,10 +289,9 @@ enum kudo_rtp_kind {
 	KUDO_RTP_VIDEO = 2,
 };
 
-#define KUDO_RTP_BEGUN 1u      /* sequence, timestamp and marker are those of a packet */
-#define KUDO_RTP_FIRST 2u      /* and no step from there has been seen */
-#define KUDO_RTP_MARKER 4u     /* the newest packet with media had the marker */
-#define KUDO_RTP_RESTARTING 8u /* the last packet's sequence number was far from the newest's: `restart` */
+#define KUDO_RTP_FIRST 1u      /* no step has been seen yet */
+#define KUDO_RTP_MARKER 2u     /* the newest packet with media had the marker */
+#define KUDO_RTP_RESTARTING 4u /* the last packet's sequence number was far from the newest's: `restart` */
 
 /* What is known of an RTP stream: see rtp.h. */
 struct kudo_rtp_stream {
@@ -311,7 +307,7 @@ struct kudo_rtp_stream {
 	__s8 score;
 	__u8 kind;     /* enum kudo_rtp_kind */
 	__u8 evidence; /* enum kudo_rtp_evidence that made it so */
-	__u8 flags;    /* KUDO_RTP_BEGUN and so on */
+	__u8 flags;    /* KUDO_RTP_FIRST and so on */
 	__u8 pad;
 };
 KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 40, "rtp stream");

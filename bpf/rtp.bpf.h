@@ -12,30 +12,56 @@
 struct kudo_rtp_head {
 	__u32 words[4];
 } KUDO_WIRE(4);
-/* And behind an indication's header and an IPv6 peer address. */
+/* As much as is looked at; and, where no helper can copy less, what of it has a header behind an indication's header and
+ * an IPv6 peer address. */
+struct kudo_rtp_window {
+	__u32 words[KUDO_RTP_WINDOW / 4];
+} KUDO_WIRE(4);
 struct kudo_rtp_indication {
 	__u32 words[16];
 } KUDO_WIRE(4);
 
-/* The entry of the packet's flow for this SSRC and `direction`, which KUDO_RTP_VIDEOS may be added to. */
-kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction)
-{
-	int ingress = (direction & 1) == KUDO_INGRESS;
+/* Two words of 4 bytes that follow one another. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define kudo_word_pair(first, second) ((__u64)(first) | (__u64)(second) << 32)
+#else
+#define kudo_word_pair(first, second) ((__u64)(first) << 32 | (__u64)(second))
+#endif
 
+/* A key of the current packet's flow: `from`, and the SSRC at once with the word before it, as both are soon read at once.
+ * `videos`: 1 for the entry of the flow's videos. */
+#define kudo_put_stream_key(key, from, ssrc_, videos)                                                                  \
+	do {                                                                                                           \
+		__u32 word_;                                                                                           \
+		(key)->flow = *(from);                                                                                 \
+		(key)->flow.pad[0] = (videos);                                                                         \
+		__builtin_memcpy(&word_, &(key)->flow.protocol, sizeof(word_));                                        \
+		__u64 pair_ = kudo_word_pair(word_, ssrc_);                                                            \
+		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), flow.protocol), &pair_,        \
+				 sizeof(pair_));                                                                       \
+	} while (0)
+
+/* The entry of the packet's flow for this SSRC, or for its videos. */
+kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction, __u8 videos)
+{
 	if (packet->family == 4) {
-		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
-		if (ingress)
+		struct kudo_rtp4_key key;
+
+		kudo_put_stream_key(&key, &packet->key4, ssrc, videos);
+		if (direction == KUDO_INGRESS)
 			return bpf_map_lookup_elem(&kudo_rtp4_in, &key);
 		return bpf_map_lookup_elem(&kudo_rtp4, &key);
 	}
-	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
-	if (ingress)
+	struct kudo_rtp6_key key;
+
+	kudo_put_stream_key(&key, &packet->key6, ssrc, videos);
+	if (direction == KUDO_INGRESS)
 		return bpf_map_lookup_elem(&kudo_rtp6_in, &key);
 	return bpf_map_lookup_elem(&kudo_rtp6, &key);
 }
 
 /* Makes that entry of the current packet's flow, with what the packet says: of its stream, or of the flow's videos. */
-kudo_noinline int kudo_enter_stream(__u32 ssrc, __u32 direction)
+kudo_noinline int kudo_enter_stream(__u32 direction, __u32 videos)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 	union {
@@ -46,39 +72,44 @@ kudo_noinline int kudo_enter_stream(__u32 ssrc, __u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
+	__u32 ssrc = kudo_scratch_of(cpu)->rtp.ssrc;
 
-	if (direction < KUDO_RTP_VIDEOS) {
-		kudo_observe_rtp(&first.stream, &kudo_scratch_of(cpu)->rtp);
-		first.stream.last_seen = bpf_jiffies64();
-	} else {
-		first.videos.ssrcs[0] = kudo_scratch_of(cpu)->rtp.ssrc;
+	if (videos) {
+		first.videos.ssrcs[0] = ssrc;
 		first.videos.next = 1;
+		ssrc = 0;
+		videos = 1;
+	} else {
+		kudo_begin_rtp(&first.stream, &kudo_scratch_of(cpu)->rtp);
+		first.stream.last_seen = bpf_jiffies64();
 	}
-	int ingress = (direction & 1) == KUDO_INGRESS;
-
 	if (packet->family == 4) {
-		struct kudo_rtp4_key key = {.flow = packet->key4, .ssrc = ssrc, .direction = direction};
-		if (ingress)
+		struct kudo_rtp4_key key;
+
+		kudo_put_stream_key(&key, &packet->key4, ssrc, (__u8)videos);
+		if (direction == KUDO_INGRESS)
 			return (int)bpf_map_update_elem(&kudo_rtp4_in, &key, &first, BPF_NOEXIST);
 		return (int)bpf_map_update_elem(&kudo_rtp4, &key, &first, BPF_NOEXIST);
 	}
-	struct kudo_rtp6_key key = {.flow = packet->key6, .ssrc = ssrc, .direction = direction};
-	if (ingress)
+	struct kudo_rtp6_key key;
+
+	kudo_put_stream_key(&key, &packet->key6, ssrc, (__u8)videos);
+	if (direction == KUDO_INGRESS)
 		return (int)bpf_map_update_elem(&kudo_rtp6_in, &key, &first, BPF_NOEXIST);
 	return (int)bpf_map_update_elem(&kudo_rtp6, &key, &first, BPF_NOEXIST);
 }
 
-/* Notes that the current packet's SSRC is video. */
+/* Notes that the current packet's SSRC is video. 1: there is no entry for it yet; kudo_enter_stream() from here would be one
+ * frame too deep for the stack. */
 kudo_noinline int kudo_note_video(__u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	__u32 key = (direction & 1) + KUDO_RTP_VIDEOS;
 
 	if (!cpu)
 		return 0;
-	struct kudo_rtp_videos *videos = kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, key);
+	struct kudo_rtp_videos *videos = kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, direction, 1);
 	if (!videos)
-		return kudo_enter_stream(0, key);
+		return 1;
 	videos->ssrcs[videos->next++ & (KUDO_RTP_MAX_VIDEOS - 1)] = kudo_scratch_of(cpu)->rtp.ssrc;
 	return 0;
 }
@@ -91,9 +122,9 @@ kudo_noinline int kudo_repeats_ssrc(__u32 ssrc, __u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction & 1);
+	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction, 0);
 
-	return video && ssrc != scratch->rtp.ssrc && kudo_rtp_repeats(&scratch->rtp, video);
+	return video && kudo_rtp_repeats(&scratch->rtp, video);
 }
 
 /* Does it repeat those of any video of its flow? */
@@ -104,7 +135,7 @@ kudo_noinline int kudo_repeats_video(__u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_rtp_videos *videos =
-		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, (direction & 1) + KUDO_RTP_VIDEOS);
+		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, direction, 1);
 
 	if (!videos)
 		return 0;
@@ -121,10 +152,10 @@ kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct 
 	struct kudo_rtp_stream *stream = 0;
 
 	if (rtp->content == KUDO_CONTENT_RTP || rtp->content == KUDO_CONTENT_RTCP)
-		stream = kudo_find_stream(packet, rtp->ssrc, direction);
+		stream = kudo_find_stream(packet, rtp->ssrc, direction, 0);
 	if (observing && rtp->content == KUDO_CONTENT_RTP) {
 		if (!stream) {
-			kudo_enter_stream(rtp->ssrc, direction);
+			kudo_enter_stream(direction, 0);
 			return KUDO_TREATMENT_VIDEO;
 		}
 		__u8 kind = stream->kind;
@@ -135,8 +166,8 @@ kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct 
 			if (stream->kind == KUDO_RTP_AUDIO && kudo_rtp_may_repeat(stream) &&
 			    kudo_repeats_video(direction))
 				kudo_rtp_call_repeated(stream);
-			else if (stream->kind == KUDO_RTP_VIDEO)
-				kudo_note_video(direction);
+			else if (stream->kind == KUDO_RTP_VIDEO && kudo_note_video(direction))
+				kudo_enter_stream(direction, 1);
 		}
 		if (!fits)
 			return KUDO_TREATMENT_VIDEO;
@@ -182,13 +213,18 @@ kudo_noinline int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction, __
 	const struct kudo_rtp_head *head = (const void *)((const __u8 *)(long)skb->data + begin);
 	if (length < sizeof(*head) || (const __u8 *)(head + 1) > (const __u8 *)(long)skb->data_end ||
 	    !kudo_read_rtp_fast(head->words, length, &scratch->rtp)) {
+		const struct kudo_rtp_window *window = (const void *)head;
+
 		kudo_opaque(available);
-		if (available < KUDO_RTP_HEADER || available > KUDO_RTP_WINDOW ||
-		    bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
+		if (available < KUDO_RTP_HEADER || available > KUDO_RTP_WINDOW)
+			return KUDO_TREATMENT_VIDEO;
+		if ((const __u8 *)(window + 1) <= (const __u8 *)(long)skb->data_end)
+			*(struct kudo_rtp_window *)scratch->payload = *window;
+		else if (bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
 			return KUDO_TREATMENT_VIDEO;
 		kudo_read_payload(available, length);
 	}
-	return (int)kudo_treat_rtp(&scratch->packet, &scratch->rtp, direction & 1, observing);
+	return (int)kudo_treat_rtp(&scratch->packet, &scratch->rtp, direction, observing);
 }
 
 /* The same of a frame, for XDP, which marks nothing: what it says of its stream is kept. Of TURN's

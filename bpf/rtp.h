@@ -288,7 +288,19 @@ kudo_inline void kudo_rtp_call_repeated(struct kudo_rtp_stream *stream)
 	stream->score = KUDO_RTP_MIN_SCORE;
 }
 
-/* Adds a packet to what is known of its SSRC. 1: the packet may be treated as what the stream is; 0: it is evidence
+/* What is known of an SSRC by its first packet. `stream`: zeros. */
+kudo_inline void kudo_begin_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
+{
+	stream->packets = !packet->padding;
+	stream->probes = packet->padding;
+	stream->timestamp = packet->timestamp;
+	stream->sequence = packet->sequence;
+	stream->largest = (__u16)(packet->size * !packet->padding);
+	stream->payload_type = packet->payload_type;
+	stream->flags = KUDO_RTP_FIRST | ((packet->marker | packet->padding) * KUDO_RTP_MARKER);
+}
+
+/* Adds a later packet to what is known of its SSRC. 1: the packet may be treated as what the stream is; 0: it is evidence
  * against audio, or not of this stream. */
 kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
 {
@@ -306,11 +318,8 @@ kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct ku
 			stream->score = 0;
 		stream->payload_type = packet->payload_type;
 	}
-	if (!(flags & KUDO_RTP_BEGUN)) {
-		flags = KUDO_RTP_BEGUN | KUDO_RTP_FIRST;
-		ahead = 2;
-	} else if (ahead > KUDO_RTP_RESTART || ahead < -KUDO_RTP_LATE ||
-		   (ahead > 1 && packet->timestamp - stream->timestamp > KUDO_RTP_PAUSE)) {
+	if (ahead > KUDO_RTP_RESTART || ahead < -KUDO_RTP_LATE ||
+	    (ahead > 1 && packet->timestamp - stream->timestamp > KUDO_RTP_PAUSE)) {
 		__u16 follows = (flags & KUDO_RTP_RESTARTING) && packet->sequence == stream->restart;
 
 		stream->restart = packet->sequence + 1;
@@ -322,7 +331,7 @@ kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct ku
 			stream->kind = KUDO_RTP_UNKNOWN;
 		if (stream->score > 0)
 			stream->score = 0;
-		flags = KUDO_RTP_BEGUN | KUDO_RTP_FIRST;
+		flags = KUDO_RTP_FIRST;
 		ahead = 2;
 	} else {
 		flags &= ~KUDO_RTP_RESTARTING;

@@ -16,12 +16,12 @@ namespace {
 
 constexpr int64_t video_clock = 90000; // ticks a second: RFC 3551 section 5
 
-template <typename Key> Result<void> read(int fd, RtpStreams& streams) {
+template <typename Key> Result<void> read(int fd, kudo_direction direction, RtpStreams& streams) {
     return for_each_entry<Key, kudo_rtp_stream>(fd, "the RTP streams", [&](const Key& key, const auto& stream) {
-        if (key.direction >= KUDO_RTP_VIDEOS) return;
+        if (key.flow.pad[0] != 0) return; // not a stream
         const auto* bytes = reinterpret_cast<const char*>(&key.flow);
         streams[std::string(bytes, sizeof key.flow)].push_back(
-            {.ssrc = key.ssrc, .direction = static_cast<kudo_direction>(key.direction), .what = stream});
+            {.ssrc = key.ssrc, .direction = direction, .what = stream, .repeats = {}});
     });
 }
 
@@ -42,10 +42,10 @@ bool repeats(const RtpStream& stream, const RtpStream& video, uint64_t ticks_per
 
 Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps) {
     RtpStreams streams;
-    for (const Fd* table : {&maps.rtp4, &maps.rtp4_in})
-        KUDO_TRY(read<kudo_rtp4_key>(table->get(), streams));
-    for (const Fd* table : {&maps.rtp6, &maps.rtp6_in})
-        KUDO_TRY(read<kudo_rtp6_key>(table->get(), streams));
+    KUDO_TRY(read<kudo_rtp4_key>(maps.rtp4.get(), KUDO_EGRESS, streams));
+    KUDO_TRY(read<kudo_rtp6_key>(maps.rtp6.get(), KUDO_EGRESS, streams));
+    KUDO_TRY(read<kudo_rtp4_key>(maps.rtp4_in.get(), KUDO_INGRESS, streams));
+    KUDO_TRY(read<kudo_rtp6_key>(maps.rtp6_in.get(), KUDO_INGRESS, streams));
     const uint64_t hertz = ticks_per_second();
     for (auto& [flow, list] : streams) {
         std::ranges::sort(list, {}, [](const RtpStream& stream) { return std::tuple(stream.direction, stream.ssrc); });

@@ -24,7 +24,13 @@ public:
         std::copy_n(bytes.begin(), seen, window);
         kudo_rtp_packet packet{};
         kudo_read_rtp(window, seen, size, &packet);
-        kudo_rtp_stream& stream = streams_[packet.ssrc];
+        const auto [entry, is_new] = streams_.try_emplace(packet.ssrc);
+        kudo_rtp_stream& stream = entry->second;
+        if (is_new) {
+            kudo_begin_rtp(&stream, &packet);
+            stream.last_seen = now;
+            return false;
+        }
         const uint8_t kind = stream.kind;
         const bool fits = kudo_observe_rtp(&stream, &packet) != 0;
         stream.last_seen = now;

@@ -190,7 +190,10 @@ class Listener {
 public:
     kudo_rtp_kind hear(const Rtp& rtp) {
         const kudo_rtp_packet packet = read(rtp_packet(rtp));
-        fits = kudo_observe_rtp(&stream, &packet) != 0;
+        if (stream.packets + stream.probes == 0)
+            kudo_begin_rtp(&stream, &packet);
+        else
+            fits = kudo_observe_rtp(&stream, &packet) != 0;
         return static_cast<kudo_rtp_kind>(stream.kind);
     }
     // Is the packet EF?
