@@ -24,6 +24,22 @@ kudo_inline struct kudo_query_key kudo_query_key_of(const struct kudo_packet *pa
 	return key;
 }
 
+/* kudo_add_dns_label() of the payload in kudo_scratch. */
+kudo_noinline int kudo_add_scratch_label(__u32 at, __u32 available)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	return cpu ? (int)kudo_add_dns_label(kudo_scratch_of(cpu)->payload, at, available,
+					     &kudo_scratch_of(cpu)->dns_name)
+		   : 0;
+}
+
+kudo_inline __u32 kudo_add_label(const __u8 *payload, __u32 at, __u32 available, struct kudo_dns_name *name)
+{
+	(void)payload, (void)name;
+	return (__u32)kudo_add_scratch_label(at, available);
+}
+
 /* Notes the outgoing datagram in kudo_scratch, of whose payload `available` bytes are there, if it is such a query. */
 kudo_noinline int kudo_note_query(__u32 available, __u32 generation)
 {
@@ -34,7 +50,8 @@ kudo_noinline int kudo_note_query(__u32 available, __u32 generation)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 
-	if (!kudo_read_dns_query(scratch->payload, available, &query) ||
+	if (available < KUDO_DNS_HEADER || !kudo_is_dns_query(scratch->payload) ||
+	    !kudo_read_dns_name_by(kudo_add_label, scratch->payload, available, &scratch->dns_name, &query) ||
 	    !kudo_domain_maybe(&kudo_policies[generation & 1], query.ending))
 		return 0;
 	const struct kudo_packet *packet = &scratch->packet;

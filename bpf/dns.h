@@ -66,60 +66,93 @@ kudo_inline __u8 kudo_dns_lower(__u8 byte)
 	return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
 }
 
-/* 1: the header is followed by a question for addresses; `query` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory,
- * of which the first `available` are the beginning of a datagram's payload. */
-kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 available, struct kudo_dns_query *query)
+/* What the labels of a name come to so far. */
+struct kudo_dns_name {
+	__u64 hash;               /* of all */
+	__u64 last, last_but_one; /* of these labels alone */
+};
+
+/* Adds the label at `at` to the name. Where the next one begins; 0: there is no label. `bytes` and `available` as in
+ * kudo_read_dns_name(). */
+kudo_inline __u32 kudo_add_dns_label(const __u8 *bytes, __u32 at, __u32 available, struct kudo_dns_name *name)
 {
-	__u64 hash = KUDO_FNV_BASIS, label = KUDO_FNV_BASIS, last_but_one = KUDO_FNV_BASIS;
-	__u32 left = 0; /* bytes of this label */
-	int i;
-
-	if (available < KUDO_DNS_HEADER || available > KUDO_DNS_WINDOW)
+	if (at >= KUDO_DNS_WINDOW || at >= available)
 		return 0;
-	for (i = 0; i < KUDO_DNS_MAX_NAME; i++) {
-		if (KUDO_DNS_HEADER + (__u32)i >= available)
-			return 0;
-		__u8 byte = bytes[KUDO_DNS_HEADER + i];
+	__u32 length = bytes[at], i;
 
-		if (left == 0) {
-			if (byte > KUDO_DNS_MAX_LABEL) /* compression has nothing to point at yet */
-				return 0;
-			if (byte == 0)
-				break;
-			left = byte;
-			last_but_one = label;
-			label = KUDO_FNV_BASIS;
-		} else {
-			/* Masked for the verifier, which need not tell the lengths apart then. */
-			left = (left - 1) & KUDO_DNS_MAX_LABEL;
-			byte = kudo_dns_lower(byte);
-		}
+	/* Nor a pointer: compression (RFC 1035 section 4.1.4) has nothing to point at yet. */
+	if (length == 0 || length > KUDO_DNS_MAX_LABEL || at + length >= available)
+		return 0;
+	__u64 hash = kudo_fnv(name->hash, (__u8)length), label = kudo_fnv(KUDO_FNV_BASIS, (__u8)length);
+
+	for (i = 1; i <= KUDO_DNS_MAX_LABEL && i <= length; i++) {
+		if (at + i >= KUDO_DNS_WINDOW) /* never: for the verifier */
+			return 0;
+		__u8 byte = kudo_dns_lower(bytes[at + i]);
+
 		label = kudo_fnv(label, byte);
 		hash = kudo_fnv(hash, byte);
 	}
-	if (i == KUDO_DNS_MAX_NAME || KUDO_DNS_HEADER + (__u32)i + 5 > available)
+	name->hash = hash;
+	name->last_but_one = name->last;
+	name->last = label;
+	return at + length + 1;
+}
+
+/* 1: the header is followed by a question for addresses; `query` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory, of
+ * which the first `available` are the beginning of a datagram's payload. `add_label`: kudo_add_dns_label(), or what calls
+ * it: so that a verifier can look at that alone. */
+kudo_inline int kudo_read_dns_name_by(__u32 (*add_label)(const __u8 *, __u32, __u32, struct kudo_dns_name *),
+				      const __u8 *bytes, __u32 available, struct kudo_dns_name *name,
+				      struct kudo_dns_query *query)
+{
+	__u32 at = KUDO_DNS_HEADER, i;
+
+	name->hash = name->last = name->last_but_one = KUDO_FNV_BASIS;
+	for (i = 0; i <= KUDO_DNS_MAX_NAME / 2; i++) {
+		kudo_opaque(at);
+		if (at >= KUDO_DNS_HEADER + KUDO_DNS_MAX_NAME || at + 5 > available || available > KUDO_DNS_WINDOW)
+			return 0;
+		kudo_opaque(at);
+		at &= 511; /* changes nothing: verifiers before 6.8 lose what was compared with a copy */
+		if (bytes[at] == 0)
+			break;
+		at = add_label(bytes, at, available, name);
+		if (at == 0)
+			return 0;
+	}
+	if (i > KUDO_DNS_MAX_NAME / 2)
 		return 0;
-	__u16 type = kudo_load16(bytes + KUDO_DNS_HEADER + i + 1);
+	__u16 type = kudo_load16(bytes + at + 1);
 
 	if ((type != KUDO_DNS_TYPE_A && type != KUDO_DNS_TYPE_AAAA) ||
-	    kudo_load16(bytes + KUDO_DNS_HEADER + i + 3) != KUDO_DNS_CLASS_IN)
+	    kudo_load16(bytes + at + 3) != KUDO_DNS_CLASS_IN)
 		return 0;
-	query->hash = kudo_fnv(hash, (__u8)type);
-	query->ending = kudo_name_ending(last_but_one, label);
+	query->hash = kudo_fnv(name->hash, (__u8)type);
+	query->ending = kudo_name_ending(name->last_but_one, name->last);
 	query->id = kudo_load16(bytes);
 	return 1;
 }
 
-/* 1: the datagram is a standard query with one question, for addresses. As above. */
+kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 available, struct kudo_dns_query *query)
+{
+	struct kudo_dns_name name;
+
+	return kudo_read_dns_name_by(kudo_add_dns_label, bytes, available, &name, query);
+}
+
+/* 1: the header, which is there, is that of a standard query with one question: QDCOUNT 1, ANCOUNT 0; the other counts do
+ * not matter. */
+kudo_inline int kudo_is_dns_query(const __u8 *bytes)
+{
+	return (kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) == 0 && kudo_load16(bytes + 4) == 1 &&
+	       kudo_load16(bytes + 6) == 0;
+}
+
+/* 1: the datagram is such a query, for addresses. As above. */
 kudo_inline int kudo_read_dns_query(const __u8 *bytes, __u32 available, struct kudo_dns_query *query)
 {
-	if (available < KUDO_DNS_HEADER)
-		return 0;
-	/* QDCOUNT 1, ANCOUNT 0: the other counts do not matter. */
-	if ((kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) || kudo_load16(bytes + 4) != 1 ||
-	    kudo_load16(bytes + 6) != 0)
-		return 0;
-	return kudo_read_dns_name(bytes, available, query);
+	return available >= KUDO_DNS_HEADER && kudo_is_dns_query(bytes) && kudo_read_dns_name(bytes, available, query);
 }
 
 /* 1: the header says that this is a response to one question, not truncated, without error, with records. `bytes`:

@@ -35,7 +35,10 @@ struct kudo_scratch {
 	struct kudo_packet packet;
 	struct kudo_tally tally;
 	union kudo_judgement_word judged;
-	struct kudo_rtp_packet rtp;
+	union {
+		struct kudo_rtp_packet rtp;
+		struct kudo_dns_name dns_name;
+	};
 	/* The beginning of a media datagram's payload, or of a stranger's that is inspected. */
 	__u8 payload[KUDO_DNS_WINDOW];
 };
@@ -62,14 +65,14 @@ kudo_inline void kudo_count(struct kudo_counters *counters, struct kudo_judgemen
 			    const struct kudo_tally *tally)
 {
 	struct kudo_counter *reason =
-		&counters->reasons[judgement.reason & (KUDO_MAX_REASONS - 1)][tally->direction & 1];
+		&counters->reasons[kudo_index(judgement.reason, KUDO_MAX_REASONS - 1)][tally->direction & 1];
 	reason->packets += tally->wire.packets;
 	reason->bytes += tally->wire.bytes;
 	if (judgement.service == 0)
 		return;
 	struct kudo_counter *service =
-		&counters->services[judgement.service & (KUDO_MAX_SERVICES - 1)]
-				   [kudo_class_of(judgement) & (KUDO_CLASSES - 1)][tally->direction & 1];
+		&counters->services[kudo_index(judgement.service, KUDO_MAX_SERVICES - 1)]
+				   [kudo_index(kudo_class_of(judgement), KUDO_CLASSES - 1)][tally->direction & 1];
 	service->packets += tally->wire.packets;
 	service->bytes += tally->wire.bytes;
 }
@@ -141,7 +144,7 @@ kudo_noinline int kudo_write_back(__u32 slot)
 	if (!cpu)
 		return 0;
 	int ipv6 = slot & 1;
-	struct kudo_cached_flow *cached = &cpu->cache[slot & (KUDO_CACHE_SLOTS - 1)];
+	struct kudo_cached_flow *cached = &cpu->cache[kudo_index(slot, KUDO_CACHE_SLOTS - 1)];
 	struct kudo_flow *flow = kudo_find_flow(&cached->key6, ipv6);
 
 	__sync_fetch_and_add(&cached->seq, 1);
@@ -228,7 +231,7 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 	if (!tally->counting)
 		return 0;
 
-	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
+	__u32 slot = kudo_index(kudo_cache_slot(packet), KUDO_CACHE_SLOTS - 1);
 	struct kudo_cached_flow *cached = &cpu->cache[slot];
 	int is_cached = cached->judgement != 0 && kudo_is_cached(cached, packet);
 	if (judged.judgement.reason == KUDO_REASON_STRANGER) {
@@ -274,7 +277,7 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 kudo_inline __u64 kudo_flow_judgement(struct kudo_cpu *cpu, const struct kudo_packet *packet,
 				      const struct kudo_tally *tally, __u32 generation)
 {
-	__u32 slot = kudo_cache_slot(packet) & (KUDO_CACHE_SLOTS - 1);
+	__u32 slot = kudo_index(kudo_cache_slot(packet), KUDO_CACHE_SLOTS - 1);
 	struct kudo_cached_flow *cached = &cpu->cache[slot];
 	union kudo_judgement_word judged = {.word = cached->judgement};
 

@@ -300,8 +300,8 @@ int kudo_tc_ingress(struct __sk_buff *skb)
 			skb->mark = (skb->mark & ~mask) | (policy->firewall_mark & mask);
 		if (queues)
 			skb->priority =
-				kudo_marked_priority(skb->priority, policy->marks[outcome.treatment],
-						     interface->ingress[outcome.treatment & (KUDO_TREATMENTS - 1)]);
+				kudo_marked_priority(skb->priority, policy->marks[kudo_index(outcome.treatment, KUDO_TREATMENTS - 1)],
+						     interface->ingress[kudo_index(outcome.treatment, KUDO_TREATMENTS - 1)]);
 	}
 	return KUDO_TC_NEXT;
 }
@@ -346,7 +346,7 @@ int kudo_tc_egress(struct __sk_buff *skb)
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return KUDO_TC_DROP;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
-		__u32 treatment = outcome.treatment & (KUDO_TREATMENTS - 1);
+		__u32 treatment = kudo_index(outcome.treatment, KUDO_TREATMENTS - 1);
 		struct kudo_mark mark = kudo_policies[judgement.generation & 1].marks[treatment];
 		const struct kudo_interface *interface = kudo_interface_of(skb);
 		__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);

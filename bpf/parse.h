@@ -45,9 +45,6 @@ struct kudo_packet {
 	__u32 l3_length;       /* bytes of the IP packet; of anything else: of the frame behind the link headers */
 };
 
-/* Hides from the compiler what it knows of a number. */
-#define kudo_opaque(number) asm volatile("" : "+r"(number))
-
 /* 1 if the two are equal, else 0, without a branch. */
 kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
 {

@@ -16,6 +16,17 @@
 #define kudo_swap64(x) ((__u64)(x))
 #endif
 
+/* Hides from the compiler what it knows of a number. */
+#define kudo_opaque(number) asm volatile("" : "+r"(number))
+
+/* An index into a table of mask + 1 elements, in a way that every compiler leaves for the verifier to see: what a compiler
+ * knows of a number it does not mask. */
+kudo_inline __u32 kudo_index(__u32 number, __u32 mask)
+{
+	kudo_opaque(number);
+	return number & mask;
+}
+
 /* Numbers in network order, wherever they lie. */
 kudo_inline __u16 kudo_load16(const __u8 *bytes)
 {
