@@ -84,13 +84,21 @@ double test_run(int program, const std::vector<uint8_t>& frame, uint32_t repeats
     return options.duration;
 }
 
+double undisturbed_run(int program, const std::vector<uint8_t>& frame, uint32_t repeats) {
+    constexpr uint32_t runs = 20;
+    double fastest = test_run(program, frame, repeats / runs);
+    for (uint32_t run = 1; run < runs; run++)
+        fastest = std::min(fastest, test_run(program, frame, repeats / runs));
+    return fastest;
+}
+
 Spread compare(int program, int empty, const std::vector<uint8_t>& frame, const Options& options) {
     std::vector<double> differences;
     test_run(program, frame, 1000); // the flow is known from here on
     for (int round = 0; round < options.rounds(); round++) {
-        const double before = test_run(empty, frame, options.repeats());
-        const double ours = test_run(program, frame, options.repeats());
-        const double after = test_run(empty, frame, options.repeats());
+        const double before = undisturbed_run(empty, frame, options.repeats());
+        const double ours = undisturbed_run(program, frame, options.repeats());
+        const double after = undisturbed_run(empty, frame, options.repeats());
         differences.push_back(ours - (before + after) / 2);
     }
     return spread_of(std::move(differences));

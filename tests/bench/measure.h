@@ -19,9 +19,9 @@ struct Options {
     std::string only;   // one part
     // Of the contention benchmark:
     std::string queues = "cake,htb,prio,pfifo_fast"; // the agent's kinds to measure
-    double line = 20;                                   // Mbit/s, each way; less for an emulated machine
-    std::string uplink, downlink;                       // the agent's rates; empty: 99 % and 95 % of the line
-    std::string congestion_control = "cubic";           // of TCP; the default is not the same on every machine
+    double line = 20;                                // Mbit/s, each way; less for an emulated machine
+    std::string uplink, downlink;                    // the agent's rates; empty: 99 % and 95 % of the line
+    std::string congestion_control = "cubic";        // of TCP; the default is not the same on every machine
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };
@@ -63,7 +63,10 @@ double time_of(const std::function<void()>& work);
 // ns per packet over `repeats` runs of a program on this frame.
 double test_run(int program, const std::vector<uint8_t>& frame, uint32_t repeats);
 
-// `program` minus `empty`, in ns per packet.
+// The same of the fastest of many short runs: one that nothing else on the machine interrupted.
+double undisturbed_run(int program, const std::vector<uint8_t>& frame, uint32_t repeats);
+
+// `program` minus `empty`, undisturbed, in ns per packet.
 Spread compare(int program, int empty, const std::vector<uint8_t>& frame, const Options& options);
 
 } // namespace kudo::bench
