@@ -270,19 +270,6 @@ KUDO_ASSERT(sizeof(struct kudo_run) == 32, "run");
 #define KUDO_ANSWERS_UDP (300 * 1000000000ull)
 #define KUDO_ANSWERS_TCP (7440 * 1000000000ull)
 
-/* One RTP stream of a flow: RFC 3550's SSRC. Each direction has tables of its own. With 1 in the flow's first byte of
- * padding and an SSRC of 0: the flow's video streams, struct kudo_rtp_videos. */
-struct kudo_rtp4_key {
-	struct kudo_flow4_key flow;
-	__u32 ssrc; /* host order */
-};
-struct kudo_rtp6_key {
-	struct kudo_flow6_key flow;
-	__u32 ssrc;
-};
-KUDO_ASSERT(sizeof(struct kudo_rtp4_key) == 24, "rtp4 key"); /* whole words of 8 bytes are hashed and compared faster */
-KUDO_ASSERT(sizeof(struct kudo_rtp6_key) == 48, "rtp6 key");
-
 enum kudo_rtp_kind {
 	KUDO_RTP_UNKNOWN = 0,
 	KUDO_RTP_AUDIO = 1,
@@ -312,14 +299,43 @@ struct kudo_rtp_stream {
 };
 KUDO_ASSERT(sizeof(struct kudo_rtp_stream) == 40, "rtp stream");
 
-/* The SSRCs of a flow's video streams, the last ones that were recognised. */
+/* One RTP stream: RFC 3550's SSRC in one flow. Rows lie in buckets, by a hash of both and the direction: see rtp_table.h.
+ */
+struct kudo_rtp4_row {
+	struct kudo_flow4_key flow;
+	__u32 ssrc; /* host order */
+	struct kudo_rtp_stream stream;
+};
+struct kudo_rtp6_row {
+	struct kudo_flow6_key flow;
+	__u32 ssrc;
+	struct kudo_rtp_stream stream;
+};
+#define KUDO_RTP_WAYS 8
+struct kudo_rtp4_bucket {
+	__u32 tags[KUDO_RTP_WAYS]; /* of the rows' hashes; 0: the row is empty */
+	__u32 pad[8];
+	struct kudo_rtp4_row rows[KUDO_RTP_WAYS];
+};
+struct kudo_rtp6_bucket {
+	__u32 tags[KUDO_RTP_WAYS];
+	__u32 pad[8];
+	struct kudo_rtp6_row rows[KUDO_RTP_WAYS];
+};
+KUDO_ASSERT(sizeof(struct kudo_rtp4_bucket) == 9 * 64, "rtp4 bucket"); /* a cache line for the tags and for each row */
+KUDO_ASSERT(sizeof(struct kudo_rtp6_bucket) == 12 * 64, "rtp6 bucket");
+
+/* Elements of the tables: one half for each enum kudo_direction. */
+#define KUDO_RTP4_BUCKETS 2048
+#define KUDO_RTP6_BUCKETS 512
+
+/* The SSRCs of a flow's video streams, the last ones that were recognised. Its key is the flow's, with the direction in
+ * its first byte of padding. */
 #define KUDO_RTP_MAX_VIDEOS 8
 struct kudo_rtp_videos {
-	__u32 ssrcs[KUDO_RTP_MAX_VIDEOS];
-	__u32 next; /* how many there have been: the next one's place */
-	__u32 pad;
+	__u32 ssrcs[KUDO_RTP_MAX_VIDEOS]; /* 0: none */
+	__u32 next;                       /* how many there have been: the next one's place */
 };
-KUDO_ASSERT(sizeof(struct kudo_rtp_videos) == sizeof(struct kudo_rtp_stream), "rtp videos");
 
 /* A stray: a remote address in no range of the map that this host sends STUN requests to. The last request's
  * transaction is what a response must repeat. */

@@ -39,6 +39,8 @@ struct kudo_scratch {
 		struct kudo_rtp_packet rtp;
 		struct kudo_dns_name dns_name;
 	};
+	__u32 way; /* of the RTP stream's bucket */
+	__u32 pad;
 	/* The beginning of a media datagram's payload, or of a stranger's that is inspected. */
 	__u8 payload[KUDO_DNS_WINDOW];
 };

@@ -106,6 +106,9 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 			struct kudo_judgement judgement = kudo_handle_tracked(cpu, generation, &packet, &tally);
 			int may_be_rtp = kudo_may_be_rtp(judgement, &packet);
 
+			if (may_be_rtp && kudo_treat_plain(kudo_scratch_of(cpu), data, end, &frame, &packet, 0, 1) !=
+						  KUDO_TREATMENTS)
+				return kudo_xdp_action(judgement);
 			if (may_be_rtp || kudo_is_watched(judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				kudo_inspect_frame(context, (__u32)may_be_rtp);
@@ -255,8 +258,14 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 				outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 			}
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
-				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-				outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting) & (KUDO_TREATMENTS - 1);
+				__u32 treatment = kudo_treat_plain(kudo_scratch_of(cpu), data, end, &frame, &packet,
+								   skb->gso_size, counting);
+
+				if (treatment == KUDO_TREATMENTS) {
+					kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
+					treatment = (__u32)kudo_treat_datagram(skb, direction, counting);
+				}
+				outcome.treatment = (__u8)treatment & (KUDO_TREATMENTS - 1);
 			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
 				kudo_note_skb(skb, direction, outcome.judgement.generation);
@@ -278,32 +287,40 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	return outcome;
 }
 
-SEC("tc")
-int kudo_tc_ingress(struct __sk_buff *skb)
+kudo_inline int kudo_run_tc_ingress(struct __sk_buff *skb)
 {
-	const struct kudo_interface *interface = kudo_interface_of(skb);
-	int queues = interface && interface->tracks_ingress;
 	int was_counted = kudo_ingress_counts && kudo_link == KUDO_LINK_ETHERNET && kudo_was_counted(skb);
+	int treats = kudo_ingress_counts;
 
-	if (kudo_ingress_counts)
+	if (kudo_ingress_counts) {
 		kudo_answer_run(skb->ifindex, KUDO_INGRESS);
-	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts,
-						      kudo_ingress_counts || queues, was_counted);
+	} else {
+		const struct kudo_interface *interface = kudo_interface_of(skb);
+		treats = interface && interface->tracks_ingress;
+	}
+	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, treats, was_counted);
 	struct kudo_judgement judgement = outcome.judgement;
 
 	if (kudo_verdict_of(judgement) == KUDO_DROP)
 		return kudo_ingress_counts && !was_counted ? KUDO_TC_DROP : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
-		__u32 mask = policy->firewall_mark_mask;
+		const struct kudo_interface *interface = kudo_interface_of(skb);
+		__u32 mask = policy->firewall_mark_mask, treatment = kudo_index(outcome.treatment, KUDO_TREATMENTS - 1);
+
 		if (mask && outcome.is_answer)
 			skb->mark = (skb->mark & ~mask) | (policy->firewall_mark & mask);
-		if (queues)
-			skb->priority =
-				kudo_marked_priority(skb->priority, policy->marks[kudo_index(outcome.treatment, KUDO_TREATMENTS - 1)],
-						     interface->ingress[kudo_index(outcome.treatment, KUDO_TREATMENTS - 1)]);
+		if (interface && interface->tracks_ingress)
+			skb->priority = kudo_marked_priority(skb->priority, policy->marks[treatment],
+							     interface->ingress[treatment]);
 	}
 	return KUDO_TC_NEXT;
+}
+
+SEC("tc")
+int kudo_tc_ingress(struct __sk_buff *skb)
+{
+	return kudo_run_tc_ingress(skb);
 }
 
 /* Rewrites the DS field in the packet, checksum included, in one helper call. */
@@ -336,8 +353,7 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 	}
 }
 
-SEC("tc")
-int kudo_tc_egress(struct __sk_buff *skb)
+kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 {
 	kudo_answer_run(skb->ifindex, KUDO_EGRESS);
 	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1, 0);
@@ -356,6 +372,12 @@ int kudo_tc_egress(struct __sk_buff *skb)
 			kudo_set_dsfield(skb, &outcome, dsfield);
 	}
 	return KUDO_TC_NEXT;
+}
+
+SEC("tc")
+int kudo_tc_egress(struct __sk_buff *skb)
+{
+	return kudo_run_tc_egress(skb);
 }
 
 /* Run by the agent through BPF_PROG_TEST_RUN, attached nowhere: what jiffies64 is at this moment. */

@@ -60,12 +60,22 @@ kudo_inline void *kudo_find_or_enter(void *map, const void *key, const void *fre
 KUDO_LRU_MAP(kudo_flows4, struct kudo_flow4_key, struct kudo_flow, 131072);
 KUDO_LRU_MAP(kudo_flows6, struct kudo_flow6_key, struct kudo_flow, 32768);
 
-/* The RTP streams of media flows. Those of incoming packets apart, so that whoever forges some cannot evict those that
- * outgoing packets are marked by. */
-KUDO_LRU_MAP(kudo_rtp4, struct kudo_rtp4_key, struct kudo_rtp_stream, 16384);
-KUDO_LRU_MAP(kudo_rtp6, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
-KUDO_LRU_MAP(kudo_rtp4_in, struct kudo_rtp4_key, struct kudo_rtp_stream, 16384);
-KUDO_LRU_MAP(kudo_rtp6_in, struct kudo_rtp6_key, struct kudo_rtp_stream, 4096);
+/* The RTP streams of media flows: no hash of the kernel's, whose lookup would be the largest part of what a media packet
+ * costs. */
+#define KUDO_RTP_MAP(NAME, BUCKET, BUCKETS)                                                                            \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__uint(max_entries, BUCKETS *KUDO_DIRECTIONS);                                                         \
+		__type(key, __u32);                                                                                    \
+		__type(value, struct BUCKET);                                                                          \
+	} NAME SEC(".maps")
+
+KUDO_RTP_MAP(kudo_rtp4, kudo_rtp4_bucket, KUDO_RTP4_BUCKETS);
+KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_bucket, KUDO_RTP6_BUCKETS);
+
+/* Which of them are a flow's videos. */
+KUDO_LRU_MAP(kudo_videos4, struct kudo_flow4_key, struct kudo_rtp_videos, 4096);
+KUDO_LRU_MAP(kudo_videos6, struct kudo_flow6_key, struct kudo_rtp_videos, 1024);
 
 /* Addresses in no range of the map that this host sends STUN requests to. */
 KUDO_LRU_MAP(kudo_strays4, struct kudo_stray4_key, struct kudo_stray, 1024);

@@ -7,6 +7,7 @@
 
 #include "flow.bpf.h"
 #include "rtp.h"
+#include "rtp_table.h"
 
 /* All of an RTP header, bare or in ChannelData. */
 struct kudo_rtp_head {
@@ -21,96 +22,130 @@ struct kudo_rtp_indication {
 	__u32 words[16];
 } KUDO_WIRE(4);
 
-/* Two words of 4 bytes that follow one another. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define kudo_word_pair(first, second) ((__u64)(first) | (__u64)(second) << 32)
-#else
-#define kudo_word_pair(first, second) ((__u64)(first) << 32 | (__u64)(second))
-#endif
-
-/* A key of the current packet's flow: `from`, and the SSRC at once with the word before it, as both are soon read at once.
- * `videos`: 1 for the entry of the flow's videos. */
-#define kudo_put_stream_key(key, from, ssrc_, videos)                                                                  \
-	do {                                                                                                           \
-		__u32 word_;                                                                                           \
-		(key)->flow = *(from);                                                                                 \
-		(key)->flow.pad[0] = (videos);                                                                         \
-		__builtin_memcpy(&word_, &(key)->flow.protocol, sizeof(word_));                                        \
-		__u64 pair_ = kudo_word_pair(word_, ssrc_);                                                            \
-		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), flow.protocol), &pair_,        \
-				 sizeof(pair_));                                                                       \
-	} while (0)
-
-/* The entry of the packet's flow for this SSRC, or for its videos. */
-kudo_inline void *kudo_find_stream(const struct kudo_packet *packet, __u32 ssrc, __u32 direction, __u8 videos)
-{
-	if (packet->family == 4) {
-		struct kudo_rtp4_key key;
-
-		kudo_put_stream_key(&key, &packet->key4, ssrc, videos);
-		if (direction == KUDO_INGRESS)
-			return bpf_map_lookup_elem(&kudo_rtp4_in, &key);
-		return bpf_map_lookup_elem(&kudo_rtp4, &key);
+/* Of one IP version: where the rows of a stream of flow `flow` may be; that row, as `way` in kudo_scratch says; the stream of
+ * the current packet's flow, null: nothing is known of it; and what enters it. The way comes from memory so that the verifier
+ * need not follow each by itself. */
+#define KUDO_RTP_TABLE(VERSION)                                                                                        \
+	kudo_inline struct kudo_rtp##VERSION##_bucket *kudo_bucket##VERSION(                                           \
+		const struct kudo_flow##VERSION##_key *flow, __u32 ssrc, __u32 direction, __u32 *tag)                  \
+	{                                                                                                              \
+		__u64 hash = kudo_stream_hash##VERSION(flow, ssrc);                                                    \
+		__u32 element = kudo_stream_bucket(hash, direction, KUDO_RTP##VERSION##_BUCKETS);                      \
+                                                                                                                       \
+		*tag = kudo_stream_tag(hash);                                                                          \
+		return bpf_map_lookup_elem(&kudo_rtp##VERSION, &element);                                              \
+	}                                                                                                              \
+                                                                                                                       \
+	kudo_inline struct kudo_rtp##VERSION##_row *kudo_row##VERSION(struct kudo_rtp##VERSION##_bucket *bucket,       \
+								      const volatile __u32 *way)                       \
+	{                                                                                                              \
+		return &bucket->rows[kudo_index(*way, KUDO_RTP_WAYS - 1)];                                             \
+	}                                                                                                              \
+                                                                                                                       \
+	kudo_inline struct kudo_rtp_stream *kudo_find_stream##VERSION(const struct kudo_flow##VERSION##_key *flow,      \
+								      __u32 ssrc, __u32 direction,                     \
+								      volatile __u32 *way)                             \
+	{                                                                                                              \
+		__u32 tag;                                                                                             \
+		struct kudo_rtp##VERSION##_bucket *bucket = kudo_bucket##VERSION(flow, ssrc, direction, &tag);         \
+                                                                                                                       \
+		if (!bucket || !kudo_find_way(bucket->tags, tag, way))                                                 \
+			return 0;                                                                                      \
+		struct kudo_rtp##VERSION##_row *row = kudo_row##VERSION(bucket, way);                                  \
+		if (row->ssrc != ssrc || !kudo_words_equal(&row->flow, flow, sizeof(*flow) / 4))                       \
+			return 0;                                                                                      \
+		return &row->stream;                                                                                   \
+	}                                                                                                              \
+                                                                                                                       \
+	kudo_inline void kudo_enter_stream##VERSION(struct kudo_scratch *scratch, __u32 direction,                     \
+						    const struct kudo_rtp_stream *first)                               \
+	{                                                                                                              \
+		const struct kudo_flow##VERSION##_key *flow = &scratch->packet.key##VERSION;                           \
+		__u32 ssrc = scratch->rtp.ssrc, tag;                                                                   \
+		struct kudo_rtp##VERSION##_bucket *bucket = kudo_bucket##VERSION(flow, ssrc, direction, &tag);         \
+                                                                                                                       \
+		if (!bucket)                                                                                           \
+			return;                                                                                        \
+		__u64 oldest = bucket->rows[0].stream.last_seen; /* 0 of a row that was never used */                  \
+		*(volatile __u32 *)&scratch->way = 0;                                                                  \
+		for (__u32 way = 1; way < KUDO_RTP_WAYS; way++) {                                                      \
+			if (bucket->rows[way].stream.last_seen < oldest) {                                             \
+				oldest = bucket->rows[way].stream.last_seen;                                           \
+				*(volatile __u32 *)&scratch->way = way;                                                \
+			}                                                                                              \
+		}                                                                                                      \
+		struct kudo_rtp##VERSION##_row *row = kudo_row##VERSION(bucket, &scratch->way);                        \
+		row->flow = *flow;                                                                                     \
+		row->ssrc = ssrc;                                                                                      \
+		row->stream = *first;                                                                                  \
+		bucket->tags[kudo_index(*(volatile __u32 *)&scratch->way, KUDO_RTP_WAYS - 1)] = tag;                   \
 	}
-	struct kudo_rtp6_key key;
 
-	kudo_put_stream_key(&key, &packet->key6, ssrc, videos);
-	if (direction == KUDO_INGRESS)
-		return bpf_map_lookup_elem(&kudo_rtp6_in, &key);
-	return bpf_map_lookup_elem(&kudo_rtp6, &key);
+kudo_inline int kudo_find_way(const __u32 *tags, __u32 tag, volatile __u32 *found)
+{
+	for (__u32 way = 0; way < KUDO_RTP_WAYS; way++) {
+		if (tags[way] == tag) {
+			*found = way;
+			return 1;
+		}
+	}
+	return 0;
 }
 
-/* Makes that entry of the current packet's flow, with what the packet says: of its stream, or of the flow's videos. */
-kudo_noinline int kudo_enter_stream(__u32 direction, __u32 videos)
+KUDO_RTP_TABLE(4)
+KUDO_RTP_TABLE(6)
+
+kudo_inline struct kudo_rtp_stream *kudo_find_stream(struct kudo_scratch *scratch, const struct kudo_packet *packet,
+						     __u32 ssrc, __u32 direction)
+{
+	return packet->family == 4 ? kudo_find_stream4(&packet->key4, ssrc, direction, &scratch->way)
+				   : kudo_find_stream6(&packet->key6, ssrc, direction, &scratch->way);
+}
+
+/* Enters the stream that the current packet begins. */
+kudo_noinline int kudo_enter_stream(__u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	union {
-		struct kudo_rtp_stream stream;
-		struct kudo_rtp_videos videos;
-	} first = {};
+	struct kudo_rtp_stream first = {};
 
 	if (!cpu)
 		return 0;
-	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
-	__u32 ssrc = kudo_scratch_of(cpu)->rtp.ssrc;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 
-	if (videos) {
-		first.videos.ssrcs[0] = ssrc;
-		first.videos.next = 1;
-		ssrc = 0;
-		videos = 1;
-	} else {
-		kudo_begin_rtp(&first.stream, &kudo_scratch_of(cpu)->rtp);
-		first.stream.last_seen = bpf_jiffies64();
-	}
-	if (packet->family == 4) {
-		struct kudo_rtp4_key key;
-
-		kudo_put_stream_key(&key, &packet->key4, ssrc, (__u8)videos);
-		if (direction == KUDO_INGRESS)
-			return (int)bpf_map_update_elem(&kudo_rtp4_in, &key, &first, BPF_NOEXIST);
-		return (int)bpf_map_update_elem(&kudo_rtp4, &key, &first, BPF_NOEXIST);
-	}
-	struct kudo_rtp6_key key;
-
-	kudo_put_stream_key(&key, &packet->key6, ssrc, (__u8)videos);
-	if (direction == KUDO_INGRESS)
-		return (int)bpf_map_update_elem(&kudo_rtp6_in, &key, &first, BPF_NOEXIST);
-	return (int)bpf_map_update_elem(&kudo_rtp6, &key, &first, BPF_NOEXIST);
+	kudo_begin_rtp(&first, &scratch->rtp);
+	first.last_seen = bpf_jiffies64();
+	if (scratch->packet.family == 4)
+		kudo_enter_stream4(scratch, direction, &first);
+	else
+		kudo_enter_stream6(scratch, direction, &first);
+	return 0;
 }
 
-/* Notes that the current packet's SSRC is video. 1: there is no entry for it yet; kudo_enter_stream() from here would be one
- * frame too deep for the stack. */
+/* The current packet's flow's videos; null: there are none, and no `fresh`. */
+kudo_inline struct kudo_rtp_videos *kudo_videos_of(const struct kudo_packet *packet, __u32 direction,
+						   const struct kudo_rtp_videos *fresh)
+{
+	if (packet->family == 4) {
+		struct kudo_flow4_key key = packet->key4;
+		key.pad[0] = (__u8)direction;
+		return kudo_find_or_enter(&kudo_videos4, &key, fresh);
+	}
+	struct kudo_flow6_key key = packet->key6;
+	key.pad[0] = (__u8)direction;
+	return kudo_find_or_enter(&kudo_videos6, &key, fresh);
+}
+
+/* Notes that the current packet's SSRC is video. */
 kudo_noinline int kudo_note_video(__u32 direction)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
+	struct kudo_rtp_videos none = {};
 
 	if (!cpu)
 		return 0;
-	struct kudo_rtp_videos *videos = kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, direction, 1);
-	if (!videos)
-		return 1;
-	videos->ssrcs[videos->next++ & (KUDO_RTP_MAX_VIDEOS - 1)] = kudo_scratch_of(cpu)->rtp.ssrc;
+	struct kudo_rtp_videos *videos = kudo_videos_of(&kudo_scratch_of(cpu)->packet, direction, &none);
+	if (videos)
+		videos->ssrcs[kudo_index(videos->next++, KUDO_RTP_MAX_VIDEOS - 1)] = kudo_scratch_of(cpu)->rtp.ssrc;
 	return 0;
 }
 
@@ -121,8 +156,8 @@ kudo_noinline int kudo_repeats_ssrc(__u32 ssrc, __u32 direction)
 
 	if (!cpu)
 		return 0;
-	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	const struct kudo_rtp_stream *video = kudo_find_stream(&scratch->packet, ssrc, direction, 0);
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_rtp_stream *video = kudo_find_stream(scratch, &scratch->packet, ssrc, direction);
 
 	return video && kudo_rtp_repeats(&scratch->rtp, video);
 }
@@ -134,45 +169,78 @@ kudo_noinline int kudo_repeats_video(__u32 direction)
 
 	if (!cpu)
 		return 0;
-	const struct kudo_rtp_videos *videos =
-		kudo_find_stream(&kudo_scratch_of(cpu)->packet, 0, direction, 1);
+	const struct kudo_rtp_videos *videos = kudo_videos_of(&kudo_scratch_of(cpu)->packet, direction, 0);
 
 	if (!videos)
 		return 0;
 	for (int i = 0; i < KUDO_RTP_MAX_VIDEOS; i++)
-		if (kudo_repeats_ssrc(videos->ssrcs[i], direction))
+		if (videos->ssrcs[i] != 0 && kudo_repeats_ssrc(videos->ssrcs[i], direction))
 			return 1;
 	return 0;
 }
 
-/* Enum kudo_treatment of a datagram of the current packet's flow. `observing`: what it says of its stream is kept. */
-kudo_inline __u32 kudo_treat_rtp(const struct kudo_packet *packet, const struct kudo_rtp_packet *rtp, __u32 direction,
-				 __u32 observing)
+/* What is rarely to be done for a datagram: its stream is new, 0, or has just become `kind`. */
+kudo_noinline int kudo_keep_stream(__u32 direction, __u32 kind)
+{
+	if (kind == KUDO_RTP_AUDIO)
+		return kudo_repeats_video(direction);
+	return kind == KUDO_RTP_VIDEO ? kudo_note_video(direction) : kudo_enter_stream(direction);
+}
+
+/* Enum kudo_treatment of a datagram of this packet's flow. `observing`: what it says of its stream is kept. */
+kudo_inline __u32 kudo_treat_rtp(struct kudo_scratch *scratch, const struct kudo_packet *packet,
+				 const struct kudo_rtp_packet *rtp, __u32 direction, __u32 observing)
 {
 	struct kudo_rtp_stream *stream = 0;
 
 	if (rtp->content == KUDO_CONTENT_RTP || rtp->content == KUDO_CONTENT_RTCP)
-		stream = kudo_find_stream(packet, rtp->ssrc, direction, 0);
+		stream = kudo_find_stream(scratch, packet, rtp->ssrc, direction);
 	if (observing && rtp->content == KUDO_CONTENT_RTP) {
-		if (!stream) {
-			kudo_enter_stream(direction, 0);
-			return KUDO_TREATMENT_VIDEO;
-		}
-		__u8 kind = stream->kind;
-		int fits = kudo_observe_rtp(stream, rtp);
+		__u32 kind = stream ? stream->kind : 0;
+		int fits = stream && kudo_observe_rtp(stream, rtp);
 
-		stream->last_seen = bpf_jiffies64();
-		if (stream->kind != kind) {
-			if (stream->kind == KUDO_RTP_AUDIO && kudo_rtp_may_repeat(stream) &&
-			    kudo_repeats_video(direction))
-				kudo_rtp_call_repeated(stream);
-			else if (stream->kind == KUDO_RTP_VIDEO && kudo_note_video(direction))
-				kudo_enter_stream(direction, 1);
+		if (!stream || stream->kind != kind) {
+			kudo_put_packet(&scratch->packet, packet);
+			if (rtp != &scratch->rtp)
+				scratch->rtp = *rtp;
+			if (!stream) {
+				kudo_keep_stream(direction, 0);
+				return KUDO_TREATMENT_VIDEO;
+			}
+			if (stream->kind == KUDO_RTP_VIDEO ||
+			    (stream->kind == KUDO_RTP_AUDIO && kudo_rtp_may_repeat(stream))) {
+				if (kudo_keep_stream(direction, stream->kind) && stream->kind == KUDO_RTP_AUDIO)
+					kudo_rtp_call_repeated(stream);
+			}
 		}
+		stream->last_seen = bpf_jiffies64();
 		if (!fits)
 			return KUDO_TREATMENT_VIDEO;
 	}
 	return kudo_media_treatment(rtp->content, stream);
+}
+
+/* The same of a plain UDP packet, parsed by kudo_parse_fast_head(), whose payload begins with RTP or with it in ChannelData,
+ * as nearly all media does. KUDO_TREATMENTS: kudo_treat_datagram() must look at it. `segment_size`: of a GSO packet. */
+kudo_inline __u32 kudo_treat_plain(struct kudo_scratch *scratch, const void *data, const void *end,
+				   const struct kudo_frame *frame, const struct kudo_packet *packet, __u32 segment_size,
+				   __u32 observing)
+{
+	/* Not by the packet's offsets, which verifiers do not know by now. */
+	const __u8 *payload = (const __u8 *)data +
+			      (frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header)) +
+			      (packet->family == 4 ? sizeof(struct kudo_ipv4_header) : sizeof(struct kudo_ipv6_header)) +
+			      sizeof(struct kudo_udp_header);
+	__u32 length = packet->l3_length - packet->header_length;
+	struct kudo_rtp_packet rtp;
+
+	kudo_opaque(payload); /* so that what is compared is what is read from */
+	const struct kudo_rtp_head *head = (const void *)payload;
+	if (segment_size != 0 && length > segment_size)
+		length = segment_size;
+	if (length < sizeof(*head) || (const void *)(head + 1) > end || !kudo_read_rtp_fast(head->words, length, &rtp))
+		return KUDO_TREATMENTS;
+	return kudo_treat_rtp(scratch, packet, &rtp, frame->direction, observing);
 }
 
 /* Reads what kudo_read_rtp_fast() does not, from the beginning of a datagram in kudo_scratch: of `available` bytes. */
@@ -224,7 +292,7 @@ kudo_noinline int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction, __
 			return KUDO_TREATMENT_VIDEO;
 		kudo_read_payload(available, length);
 	}
-	return (int)kudo_treat_rtp(&scratch->packet, &scratch->rtp, direction, observing);
+	return (int)kudo_treat_rtp(scratch, &scratch->packet, &scratch->rtp, direction, observing);
 }
 
 /* The same of a frame, for XDP, which marks nothing: what it says of its stream is kept. Of TURN's
@@ -252,7 +320,7 @@ kudo_noinline int kudo_follow_frame(struct xdp_md *context)
 		kudo_read_payload(sizeof(*payload), length);
 	}
 	if (scratch->rtp.content == KUDO_CONTENT_RTP)
-		kudo_treat_rtp(&scratch->packet, &scratch->rtp, KUDO_INGRESS, 1);
+		kudo_treat_rtp(scratch, &scratch->packet, &scratch->rtp, KUDO_INGRESS, 1);
 	return 0;
 }
 

@@ -208,10 +208,20 @@ enum kudo_rtp_evidence {
 /* Several of these with one timestamp are telephone events (RFC 4733 section 2.3), not pictures. */
 #define KUDO_RTP_SMALL 100
 
+/* Is it a multiple of odd << shift? By the reciprocal: a division takes longer than all else that is asked of a packet.
+ * Exact where number >> shift is below 2^31 / odd. */
+kudo_inline int kudo_is_multiple(__u32 number, __u32 shift, __u32 odd)
+{
+	__u32 rest = number >> shift;
+
+	return rest << shift == number && (__u32)((__u64)rest * ((1u << 31) / odd + 1) >> 31) * odd == rest;
+}
+
 kudo_inline int kudo_is_audio_frame(__u32 ticks)
 {
 	return ticks <= KUDO_RTP_MAX_FRAME &&
-	       (ticks % 480 == 0 || (ticks <= KUDO_RTP_SURE_FRAME && ticks % 80 == 0) || ticks == 120);
+	       (kudo_is_multiple(ticks, 5, 15) /* of 480 */ ||
+		(ticks <= KUDO_RTP_SURE_FRAME && kudo_is_multiple(ticks, 4, 5)) /* of 80 */ || ticks == 120);
 }
 
 /* Is an audio frame's step no picture's? */
@@ -230,8 +240,8 @@ kudo_inline __u32 kudo_rtp_evidence_of(const struct kudo_rtp_stream *stream, con
 		return KUDO_RTP_AUDIO_FRAME;
 	/* After a pause (discontinuous transmission) audio goes on some whole frames later; before the first step an
 	 * encoder may have left out its delay. */
-	if (ticks % 480 == 0 || (stream->flags & KUDO_RTP_FIRST) ||
-	    (ticks % 160 == 0 && (packet->size < KUDO_RTP_SMALL || stream->kind == KUDO_RTP_AUDIO)))
+	if (kudo_is_multiple(ticks, 5, 15) || (stream->flags & KUDO_RTP_FIRST) ||
+	    (kudo_is_multiple(ticks, 5, 5) && (packet->size < KUDO_RTP_SMALL || stream->kind == KUDO_RTP_AUDIO)))
 		return KUDO_RTP_NO_EVIDENCE;
 	return KUDO_RTP_VIDEO_FRAME;
 }

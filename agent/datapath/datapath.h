@@ -55,7 +55,7 @@ public:
 
     struct Maps {
         Fd lpm4[2], lpm6[2]; // by slot
-        Fd flows4, flows6, rtp4, rtp6, rtp4_in, rtp6_in, strays4, strays6, queries, responses, last_query, outgoing4,
+        Fd flows4, flows6, rtp4, rtp6, videos4, videos6, strays4, strays6, queries, responses, last_query, outgoing4,
             outgoing6, runs, interfaces, cpus, services, grace, active, policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }

@@ -16,12 +16,18 @@ namespace {
 
 constexpr int64_t video_clock = 90000; // ticks a second: RFC 3551 section 5
 
-template <typename Key> Result<void> read(int fd, kudo_direction direction, RtpStreams& streams) {
-    return for_each_entry<Key, kudo_rtp_stream>(fd, "the RTP streams", [&](const Key& key, const auto& stream) {
-        if (key.flow.pad[0] != 0) return; // not a stream
-        const auto* bytes = reinterpret_cast<const char*>(&key.flow);
-        streams[std::string(bytes, sizeof key.flow)].push_back(
-            {.ssrc = key.ssrc, .direction = direction, .what = stream, .repeats = {}});
+template <typename Bucket> Result<void> read(int fd, uint32_t buckets, RtpStreams& streams) {
+    return for_each_entry<uint32_t, Bucket>(fd, "the RTP streams", [&](uint32_t element, const Bucket& bucket) {
+        for (std::size_t way = 0; way < KUDO_RTP_WAYS; way++) {
+            if (bucket.tags[way] == 0) continue;
+            const auto& row = bucket.rows[way];
+            const auto* bytes = reinterpret_cast<const char*>(&row.flow);
+            streams[std::string(bytes, sizeof row.flow)].push_back(
+                {.ssrc = row.ssrc,
+                 .direction = element < buckets ? KUDO_INGRESS : KUDO_EGRESS,
+                 .what = row.stream,
+                 .repeats = {}});
+        }
     });
 }
 
@@ -42,13 +48,18 @@ bool repeats(const RtpStream& stream, const RtpStream& video, uint64_t ticks_per
 
 Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps) {
     RtpStreams streams;
-    KUDO_TRY(read<kudo_rtp4_key>(maps.rtp4.get(), KUDO_EGRESS, streams));
-    KUDO_TRY(read<kudo_rtp6_key>(maps.rtp6.get(), KUDO_EGRESS, streams));
-    KUDO_TRY(read<kudo_rtp4_key>(maps.rtp4_in.get(), KUDO_INGRESS, streams));
-    KUDO_TRY(read<kudo_rtp6_key>(maps.rtp6_in.get(), KUDO_INGRESS, streams));
+    KUDO_TRY(read<kudo_rtp4_bucket>(maps.rtp4.get(), KUDO_RTP4_BUCKETS, streams));
+    KUDO_TRY(read<kudo_rtp6_bucket>(maps.rtp6.get(), KUDO_RTP6_BUCKETS, streams));
     const uint64_t hertz = ticks_per_second();
     for (auto& [flow, list] : streams) {
-        std::ranges::sort(list, {}, [](const RtpStream& stream) { return std::tuple(stream.direction, stream.ssrc); });
+        std::ranges::sort(list, {}, [](const RtpStream& stream) {
+            return std::tuple(stream.direction, stream.ssrc, ~stream.what.last_seen);
+        });
+        // Two CPUs that enter a stream at once may give it two rows, of which one is found from then on.
+        const auto again = std::unique(list.begin(), list.end(), [](const RtpStream& one, const RtpStream& other) {
+            return one.direction == other.direction && one.ssrc == other.ssrc;
+        });
+        list.erase(again, list.end());
         find_repeats(list, hertz);
     }
     return streams;
