@@ -121,6 +121,8 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
         line.index = interface.index;
         if (auto read = read_interface(data_path, interface, status.desired, line); !read)
             line.problems.push_back({read.error().message});
+        if (const auto note = wanted.notes.find(interface.index); note != wanted.notes.end())
+            add_clause(line.note, note->second);
         status.interfaces.push_back(std::move(line));
     }
     // Where all seems to be as it should: do the programs really see the packets?

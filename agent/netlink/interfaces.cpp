@@ -74,6 +74,7 @@ Interface describe(const nlmsghdr* header) {
     interface.loopback = head->ifi_flags & IFF_LOOPBACK;
     interface.master = attributes.value<uint32_t>(IFLA_MASTER).value_or(0);
     const std::string kind = driver_kind(attributes.at(IFLA_LINKINFO));
+    interface.bridge = kind == "bridge";
     // A link of another namespace has a number of that namespace.
     if ((kind == "vlan" || kind == "macvlan") && !attributes.at(IFLA_LINK_NETNSID))
         interface.carrier = attributes.value<uint32_t>(IFLA_LINK).value_or(0);

@@ -24,6 +24,7 @@ struct Interface {
     bool up = false;
     bool loopback = false;
     bool ppp = false;
+    bool bridge = false;
     uint32_t carrier = 0; // ifindex of the interface whose frames its own are: of a VLAN or macvlan; 0: none
     uint32_t master = 0;  // ifindex of the bond or bridge that it is a port of; 0: none
     std::vector<std::string> other_names{}; // `ip link property add altname`
@@ -46,10 +47,10 @@ Result<std::vector<InterfaceAddress>> list_addresses();
 // The addresses of this host as they are now, which no range map may take.
 Result<std::vector<Address>> own_addresses();
 
-// Asked of nl80211, since /sys may show another network namespace's interfaces. False where it cannot be told.
 // Does it carry PPPoE sessions (/proc/net/pppoe)? False where the kernel has no PPPoE.
 bool carries_pppoe(const std::string& name);
 
+// Asked of nl80211, since /sys may show another network namespace's interfaces. False where it cannot be told.
 bool is_wireless(uint32_t interface);
 
 } // namespace kudo

@@ -2,6 +2,7 @@
 #include "agent/netlink/routes.h"
 
 #include <arpa/inet.h>
+#include <linux/fib_rules.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
@@ -57,34 +58,79 @@ Result<std::vector<uint32_t>> Routes::ask(const RouteQuestion& question) {
     return std::vector<uint32_t>{question.out};
 }
 
-Result<Routes::Answer> Routes::look_up(const RouteQuestion& question) {
+Result<void> Routes::request(const RouteQuestion& question, unsigned flags, const NetlinkVisitor& visit) {
     const bool ipv4 = question.to.family == Family::IPv4;
     rtmsg head{};
     head.rtm_family = ipv4 ? AF_INET : AF_INET6;
     head.rtm_dst_len = static_cast<uint8_t>(question.to.bits());
     head.rtm_src_len = question.from ? head.rtm_dst_len : 0;
-    // The route itself with all its next hops, and an error where only `out` makes the kernel assume that everything is
-    // a neighbour there.
-    head.rtm_flags = RTM_F_FIB_MATCH;
+    head.rtm_flags = flags;
     const auto request = new_request(RTM_GETROUTE, 0, head);
     const uint16_t port = htons(question.port);
     if (!request || nla_put(request.get(), RTA_DST, size_of(question.to), question.to.bytes.data()) < 0 ||
         (question.from && nla_put(request.get(), RTA_SRC, size_of(*question.from), question.from->bytes.data()) < 0) ||
         (question.out && nla_put_u32(request.get(), RTA_OIF, question.out) < 0) ||
+        (question.in && nla_put_u32(request.get(), RTA_IIF, question.in) < 0) ||
+        (question.mark && nla_put_u32(request.get(), RTA_MARK, question.mark) < 0) ||
         (question.protocol && (nla_put_u8(request.get(), RTA_IP_PROTO, question.protocol) < 0 ||
                                nla_put_u16(request.get(), RTA_DPORT, port) < 0)))
         return fail("cannot allocate a netlink message", ENOMEM);
-    Answer answer;
     const auto asked = transact(socket_.get(), request.get(), [&](const nlmsghdr* header) {
         const auto* route = static_cast<const rtmsg*>(nlmsg_data(header));
-        if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST) return;
-        const MessageAttributes<RTA_MAX> attributes(header, sizeof *route);
+        if (header->nlmsg_type == RTM_NEWROUTE && route->rtm_type == RTN_UNICAST) visit(header);
+    });
+    if (!asked && !is_refusal(asked.error())) return fail(Error(asked.error()).in("cannot look up a route"));
+    return {};
+}
+
+Result<Routes::Answer> Routes::look_up(const RouteQuestion& question) {
+    Answer answer;
+    // The route itself with all its next hops, and an error where only `out` makes the kernel assume that everything is
+    // a neighbour there.
+    KUDO_TRY(request(question, RTM_F_FIB_MATCH, [&](const nlmsghdr* header) {
+        const MessageAttributes<RTA_MAX> attributes(header, sizeof(rtmsg));
         if (const auto interface = attributes.value<uint32_t>(RTA_OIF)) add_distinct(answer.interfaces, *interface);
         if (const nlattr* multipath = attributes.at(RTA_MULTIPATH)) add_multipath(answer.interfaces, multipath);
         if (const auto id = attributes.value<uint32_t>(RTA_NH_ID)) add_distinct(answer.next_hops, *id);
-    });
-    if (!asked && !is_refusal(asked.error())) return fail(Error(asked.error()).in("cannot look up a route"));
+    }));
     return answer;
+}
+
+Result<std::optional<Routes::NextHop>> Routes::next_hop(const RouteQuestion& question) {
+    std::optional<NextHop> hop;
+    KUDO_TRY(request(question, 0, [&](const nlmsghdr* header) {
+        const MessageAttributes<RTA_MAX> attributes(header, sizeof(rtmsg));
+        const auto interface = attributes.value<uint32_t>(RTA_OIF);
+        if (!interface) return;
+        hop = {*interface, question.to};
+        const auto* route = static_cast<const rtmsg*>(nlmsg_data(header));
+        if (const auto router = address_of(route->rtm_family, attributes.at(RTA_GATEWAY))) hop->neighbour = *router;
+        // linux/rtnetlink.h, struct rtvia: the family and an IPv6 router of an IPv4 route.
+        if (const nlattr* via = attributes.at(RTA_VIA); via && nla_len(via) == sizeof(uint16_t) + 16) {
+            hop->neighbour = {.family = Family::IPv6};
+            std::memcpy(hop->neighbour.bytes.data(), static_cast<const char*>(nla_data(via)) + sizeof(uint16_t), 16);
+        }
+    }));
+    return hop;
+}
+
+Result<std::vector<uint32_t>> Routes::rule_marks() {
+    std::vector<uint32_t> marks;
+    const auto dump = [&](uint8_t family) -> Result<void> {
+        fib_rule_hdr head{};
+        head.family = family;
+        const auto request = new_request(RTM_GETRULE, NLM_F_DUMP, head);
+        if (!request) return fail("cannot allocate a netlink message", ENOMEM);
+        return transact(request.get(), [&](const nlmsghdr* header) {
+            const auto* rule = static_cast<const fib_rule_hdr*>(nlmsg_data(header));
+            if (header->nlmsg_type != RTM_NEWRULE || (rule->flags & FIB_RULE_INVERT)) return;
+            const MessageAttributes<FRA_MAX> attributes(header, sizeof *rule);
+            if (const auto mark = attributes.value<uint32_t>(FRA_FWMARK)) add_distinct(marks, *mark);
+        });
+    };
+    for (const uint8_t family : {uint8_t{AF_INET}, uint8_t{AF_INET6}})
+        KUDO_TRY(retry_dump([&] { return dump(family); }).in("cannot read the rules of routing"));
+    return marks;
 }
 
 Result<std::vector<uint32_t>> Routes::interfaces_of_next_hop(uint32_t id) {

@@ -29,6 +29,8 @@ struct RouteQuestion {
     uint16_t port = 0;
     uint32_t out = 0; // ifindex; only routes that leave there; 0: any
     std::optional<Address> from{};
+    uint32_t in = 0;   // ifindex: of a packet that came in there from `from`, to be forwarded; 0: of this host's own
+    uint32_t mark = 0; // skb->mark
 };
 
 class Routes {
@@ -37,6 +39,15 @@ public:
     // The interfaces (ifindex) of the route: several where it has several next hops. Empty: there is none, it leads to
     // this host itself, or it refuses packets. With `out`: exactly that one, or none.
     Result<std::vector<uint32_t>> ask(const RouteQuestion& question);
+    // The neighbour to which it is sent there: a router, or the address itself. Nothing: no route, or several next
+    // hops.
+    struct NextHop {
+        uint32_t interface = 0;
+        Address neighbour;
+    };
+    Result<std::optional<NextHop>> next_hop(const RouteQuestion& question);
+    // By which values of skb->mark the rules choose a table, of both families.
+    static Result<std::vector<uint32_t>> rule_marks();
 
 private:
     explicit Routes(NlSocket socket) : socket_(std::move(socket)) {}
@@ -45,6 +56,8 @@ private:
         std::vector<uint32_t> next_hops; // identifiers of nexthop objects
     };
     Result<Answer> look_up(const RouteQuestion& question);
+    // NotPermitted and the like; no route is none. `flags`: RTM_F_*.
+    Result<void> request(const RouteQuestion& question, unsigned flags, const NetlinkVisitor& visit);
     Result<std::vector<uint32_t>> interfaces_of_next_hop(uint32_t id);
 
     NlSocket socket_;

@@ -17,6 +17,7 @@
 #include "agent/state/range_store.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -133,6 +134,8 @@ private:
                                      : std::nullopt);
         report_.changed |= result.changed;
         line.note = std::move(result.note);
+        if (const auto note = plan_.wanted.notes.find(interface.index); note != plan_.wanted.notes.end())
+            add_clause(line.note, note->second);
         Attached attached = result.attached;
         // What is there of a side that is not as desired; what cannot be read is not said to be there.
         if (result.ingress_problem || result.egress_problem)

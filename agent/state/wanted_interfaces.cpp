@@ -10,15 +10,15 @@
 
 #include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interface_number.h"
+#include "agent/state/layers.h"
+#include "agent/state/route_groups.h"
 #include "maps/base/text.h"
-#include "maps/compile/combine.h"
 #include "maps/net/nat64.h"
 
 namespace kudo {
 namespace {
 
-constexpr std::size_t max_range_questions = 400, max_interface_questions = 8, max_sources = 4;
-constexpr unsigned parts_of_range = 4; // that are asked for apart: a route may lead to a part of a range
+constexpr std::size_t max_sources = 4, max_lans = 256, max_marks = 16;
 
 std::string names_of(const std::vector<Interface>& interfaces) {
     std::vector<std::string> names;
@@ -84,88 +84,6 @@ Result<void> add_named(const std::vector<Interface>& all, const std::string& nam
 
 // --- The routes.
 
-// What is asked for one service and family.
-struct RouteGroup {
-    std::string service;
-    Family family = Family::IPv4;
-    bool nat64 = false; // IPv6 that stands for the service's IPv4
-    std::vector<const Range*> ranges;
-    std::vector<PortRule> ports;
-    std::vector<RouteQuestion> questions{};
-    std::set<uint32_t> interfaces{}; // the answers
-};
-
-// Of one of the four parts of a prefix. Not its first address, which is the broadcast address of before, or a router's
-// anycast address.
-Address host_in(const Prefix& prefix, unsigned part = 0) {
-    Address address = prefix.address;
-    for (unsigned bit = 0; bit < 2; bit++) // of the part's number, behind the prefix
-        if (const unsigned at = prefix.length + bit; at < address.bits() && (part & (2U >> bit)) != 0)
-            address.bytes[at / 8] |= static_cast<uint8_t>(0x80 >> at % 8);
-    if (prefix.length + 3U < address.bits()) address.bytes[address.bits() / 8 - 1] |= 1;
-    return address;
-}
-// The parts that differ: one of a /32, two of a /31.
-unsigned quarters_of(const Prefix& prefix) {
-    return std::min(parts_of_range, 1U << std::min(2U, prefix.address.bits() - prefix.length));
-}
-
-std::vector<RouteGroup> group_ranges(const RangeMap& map, const CompileOptions& options) {
-    std::vector<RouteGroup> groups;
-    for (const Service& service : map.services) {
-        if (!is_chosen(service, options)) continue;
-        const std::string name(parts_of(service.name).service); // early and retiring ranges are the service's too
-        for (const Family family : {Family::IPv4, Family::IPv6}) {
-            auto group = std::ranges::find_if(
-                groups, [&](const RouteGroup& other) { return other.service == name && other.family == family; });
-            for (const Range& range : service.ranges) {
-                if (range.prefix.address.family != family) continue;
-                if (group == groups.end())
-                    group = groups.insert(groups.end(),
-                                          {.service = name, .family = family, .ranges = {}, .ports = service.ports});
-                group->ranges.push_back(&range);
-            }
-        }
-    }
-    return groups;
-}
-
-void ask_for(RouteGroup& group, const Address& address) {
-    const PortRule port = group.ports.empty() ? PortRule{} : group.ports[group.questions.size() % group.ports.size()];
-    group.questions.push_back({.to = address, .protocol = port.protocol, .port = port.port});
-}
-
-std::vector<RouteGroup> questions_for(const RangeMap& map, const CompileOptions& options) {
-    std::vector<RouteGroup> groups = group_ranges(map, options);
-    std::vector<RouteGroup> behind_nat64;
-    const std::size_t quota = std::max<std::size_t>(1, max_range_questions / std::max<std::size_t>(1, groups.size()));
-    for (RouteGroup& group : groups) {
-        const std::size_t ranges = group.ranges.size(), all = ranges * std::max<std::size_t>(1, group.ports.size());
-        const std::size_t count = std::min(all, quota);
-        for (std::size_t at = 0; at < count; at++) // all ports of a range before the next range
-            ask_for(group, host_in(group.ranges[at * ranges / count]->prefix));
-        for (unsigned part = 1; part < parts_of_range; part++)
-            for (const Range* range : group.ranges)
-                if (part < quarters_of(range->prefix) && group.questions.size() < quota)
-                    ask_for(group, host_in(range->prefix, part));
-        if (group.family != Family::IPv4) continue;
-        behind_nat64.push_back(
-            {.service = group.service, .family = Family::IPv6, .nat64 = true, .ranges = {}, .ports = group.ports});
-        for (const Prefix& prefix : options.nat64_prefixes())
-            ask_for(behind_nat64.back(), host_in(embed(prefix, group.ranges.front()->prefix)));
-    }
-    std::ranges::move(behind_nat64, std::back_inserter(groups));
-    return groups;
-}
-
-Result<void> ask_routes(Routes& routes, std::vector<RouteGroup>& groups) {
-    for (RouteGroup& group : groups)
-        for (const RouteQuestion& question : group.questions)
-            for (const uint32_t interface : KUDO_TRY(routes.ask(question)))
-                group.interfaces.insert(interface);
-    return {};
-}
-
 // Would KUDO be reached by this interface if it were the only one, or for packets from an address of it?
 Result<bool> could_carry(Routes& routes, const Interface& interface, const std::vector<RouteQuestion>& samples,
                          const std::vector<InterfaceAddress>& addresses) {
@@ -183,59 +101,84 @@ Result<bool> could_carry(Routes& routes, const Interface& interface, const std::
     return false;
 }
 
-// One question of each group, of at most so many, evenly.
-std::vector<RouteQuestion> sample(const std::vector<RouteGroup>& groups) {
-    std::vector<RouteQuestion> samples;
-    const std::size_t count = std::min(groups.size(), max_interface_questions);
-    for (std::size_t at = 0; at < count; at++)
-        samples.push_back(groups[at * groups.size() / count].questions.front());
-    return samples;
+// An address beside one of this host's own, as a client there would have.
+std::optional<Address> client_beside(Address own, unsigned flip) {
+    const bool link_local = own.family == Family::IPv6 && own.bytes[0] == 0xfe && (own.bytes[1] & 0xc0) == 0x80;
+    if (link_local) return std::nullopt; // never forwarded
+    own.bytes[own.bits() / 8 - 1] ^= static_cast<uint8_t>(flip);
+    return own;
 }
 
-// Those that carry KUDO's packets now come with those that would if others were gone.
+// By which interfaces packets of clients behind this host would be forwarded to KUDO, and those to which rules give
+// ways of their own by a mark. None where the host does not forward: the kernel refuses.
+Result<std::set<uint32_t>> forwarding_interfaces(Routes& routes, const std::vector<Interface>& all,
+                                                 const std::vector<RouteQuestion>& samples,
+                                                 const std::vector<InterfaceAddress>& addresses) {
+    std::set<uint32_t> found, lans;
+    const auto ask = [&](const RouteQuestion& question) -> Result<void> {
+        for (const uint32_t interface : KUDO_TRY(routes.ask(question)))
+            found.insert(interface);
+        return {};
+    };
+    for (const auto& [lan, address] : addresses) {
+        const Interface* interface = find_index(all, lan);
+        if (!interface || interface->loopback || !interface->up) continue;
+        if (lans.size() == max_lans && !lans.contains(lan)) continue;
+        lans.insert(lan);
+        for (const unsigned flip : {1U, 2U}) { // one of them may be the network's broadcast address
+            const auto client = client_beside(address, flip);
+            if (!client) continue;
+            for (RouteQuestion question : samples) {
+                if (question.to.family != client->family) continue;
+                question.in = lan;
+                question.from = client;
+                KUDO_TRY(ask(question));
+            }
+        }
+    }
+    auto marks = KUDO_TRY(Routes::rule_marks());
+    marks.resize(std::min(marks.size(), max_marks));
+    for (const uint32_t mark : marks)
+        for (RouteQuestion question : samples) {
+            question.mark = mark;
+            KUDO_TRY(ask(question));
+        }
+    return found;
+}
+
+// Those that carry KUDO's packets now, this host's own or a client's, come with those that would if others were gone.
 Result<void> add_automatic(Routes& routes, const std::vector<Interface>& all, const std::vector<RouteGroup>& groups,
                            WantedInterfaces& wanted) {
     std::set<uint32_t> used;
     for (const RouteGroup& group : groups)
-        used.insert(group.interfaces.begin(), group.interfaces.end());
+        if (!is_needless(group, groups)) used.insert(group.interfaces.begin(), group.interfaces.end());
     const auto samples = sample(groups);
     const auto addresses = KUDO_TRY(list_addresses());
+    const auto forwarding = KUDO_TRY(forwarding_interfaces(routes, all, samples, addresses));
     for (const Interface& interface : all) {
         if (interface.loopback || !interface.supported || !interface.up) continue;
-        if (used.contains(interface.index) || KUDO_TRY(could_carry(routes, interface, samples, addresses)))
+        // What comes in by a port of a bridge is the bridge's: a route that was left there carries no conversation.
+        const Interface* master = find_index(all, interface.master);
+        const bool is_port = master && master->bridge;
+        if (used.contains(interface.index) ||
+            (!is_port &&
+             (forwarding.contains(interface.index) || KUDO_TRY(could_carry(routes, interface, samples, addresses)))))
             wanted.present.push_back(interface);
     }
     return {};
 }
 
-// What goes over `interface` is seen at a watched one: itself, what carries its frames, or each port of it that is up.
-bool is_seen(const Interface& interface, const std::vector<Interface>& all, const std::vector<Interface>& watched) {
-    if (find_index(watched, interface.index) || find_index(watched, interface.carrier)) return true;
-    const auto is_watched = [&](const Interface& other) { return find_index(watched, other.index) != nullptr; };
-    // Of a PPP interface the kernel does not tell which session it is, only which Ethernets carry sessions.
-    if (interface.ppp) return std::ranges::any_of(watched, [](const auto& other) { return carries_pppoe(other.name); });
-    const auto is_port = [&](const Interface& other) { return other.master == interface.index && other.up; };
-    return std::ranges::any_of(all, is_port) &&
-           std::ranges::all_of(all, [&](const Interface& other) { return !is_port(other) || is_watched(other); });
-}
-
-void describe_routes(const std::vector<Interface>& all, const std::vector<RouteGroup>& groups,
+void describe_routes(const std::vector<Interface>& all, const Layers& layers, const std::vector<RouteGroup>& groups,
                      WantedInterfaces& wanted) {
     std::map<const Interface*, std::vector<std::string>> unseen;
     for (const RouteGroup& group : groups) {
-        // A host that reaches IPv4 without a NAT64 sends nothing to the addresses behind one.
-        const auto plain = std::ranges::find_if(groups, [&](const RouteGroup& other) {
-            return group.nat64 && other.service == group.service && other.family == Family::IPv4 &&
-                   !other.interfaces.empty();
-        });
-        if (plain != groups.end() || (group.nat64 && group.interfaces.empty())) continue;
+        if (is_needless(group, groups) || (group.nat64 && group.interfaces.empty())) continue;
         ServiceRoute route{group.service, group.family, {}};
         for (const uint32_t index : group.interfaces) {
             const Interface* interface = find_index(all, index);
             if (!interface) continue; // it has come since
             route.interfaces.push_back(interface->name);
-            if (!interface->loopback && !is_seen(*interface, all, wanted.present))
-                unseen[interface].push_back(group.service);
+            if (!interface->loopback && !layers.is_seen(*interface)) unseen[interface].push_back(group.service);
         }
         wanted.routes.push_back(std::move(route));
     }
@@ -244,8 +187,10 @@ void describe_routes(const std::vector<Interface>& all, const std::vector<RouteG
         services.erase(std::unique(services.begin(), services.end()), services.end());
         const std::string sent = fmt::format("KUDO's {} {} sent through {}", joined(services),
                                              services.size() == 1 ? "is" : "are", interface->name);
+        const auto ports = layers.ports_to_kudo(*interface);
         wanted.unwatched.push_back(
-            interface->supported ? fmt::format("{}, which is not watched; add --interface {}", sent, interface->name)
+            interface->supported ? fmt::format("{}, which is not watched; add --interface {}", sent,
+                                               ports.empty() ? interface->name : joined(ports))
                                  : sent + ", which is neither Ethernet nor bare IP; its packets cannot be classified");
     }
 }
@@ -272,7 +217,12 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, con
             wanted.warnings.emplace_back(
                 "no interface has a default route or another to KUDO's ranges; nothing is attached");
     }
-    describe_routes(all, groups, wanted);
+    std::vector<RouteGroup> used;
+    std::ranges::copy_if(groups, std::back_inserter(used),
+                         [&](const RouteGroup& group) { return !is_needless(group, groups); });
+    const Layers layers = KUDO_TRY(Layers::read(routes, all, wanted.present, sample(used)));
+    describe_routes(all, layers, groups, wanted);
+    wanted.notes = layers.notes();
     return wanted;
 }
 

@@ -39,6 +39,11 @@ std::string joined(std::span<const std::string> parts) {
     return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+void add_clause(std::string& text, std::string_view clause) {
+    if (!text.empty()) text += "; ";
+    text += clause;
+}
+
 std::string hex(std::span<const unsigned char> bytes) {
     return fmt::format("{:02x}", fmt::join(bytes, ""));
 }

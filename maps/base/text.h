@@ -22,6 +22,9 @@ std::vector<std::string_view> split(std::string_view text, char separator = ',')
 // "ca, cn, eu"
 std::string joined(std::span<const std::string> parts);
 
+// Behind what is there already: "one; another".
+void add_clause(std::string& text, std::string_view clause);
+
 // Two lower-case digits a byte.
 std::string hex(std::span<const unsigned char> bytes);
 

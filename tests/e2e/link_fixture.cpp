@@ -5,12 +5,17 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <ctime>
 #include <iomanip>
 #include <span>
@@ -242,6 +247,36 @@ std::array<uint64_t, 16> LineTest::priorities_seen() const {
     for (uint32_t i = 0; i < seen.size(); i++)
         if (bpf_map_lookup_elem(observer_map_.get(), &i, &seen[i]) != 0) fail_with_errno("read a map");
     return seen;
+}
+
+Fd open_tun(const NetworkNamespace& space) {
+    return inside<Fd>(space, [] {
+        Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+        ifreq request{};
+        request.ifr_flags = IFF_TUN | IFF_NO_PI;
+        std::strcpy(request.ifr_name, "tun0");
+        if (!fd || ioctl(fd.get(), TUNSETIFF, &request) != 0)
+            throw std::system_error(errno, std::generic_category(), "tun0");
+        return fd;
+    });
+}
+
+Seen next_from_tun(const Fd& tun) {
+    while (true) {
+        pollfd waiting{tun.get(), POLLIN, 0};
+        if (poll(&waiting, 1, 5000) != 1) throw std::runtime_error("nothing came out of the tunnel");
+        Bytes packet(2048);
+        const ssize_t size = read(tun.get(), packet.data(), packet.size());
+        if (size < 0) fail_with_errno("read from tun0");
+        packet.resize(static_cast<std::size_t>(size));
+        if (auto seen = see_ip(packet); seen && seen->protocol == KUDO_PROTOCOL_UDP) return std::move(*seen);
+    }
+}
+
+void into_tun(const Fd& tun, const Packet& packet) {
+    const Bytes bytes = packet.bytes();
+    if (write(tun.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+        fail_with_errno("write to tun0");
 }
 
 nlohmann::json find_flow(const nlohmann::json& stats, const std::string& protocol, const Endpoint& local,

@@ -71,6 +71,12 @@ private:
     Fd mark_link_, observer_map_, observer_link_;
 };
 
+// tun0, whose far end is the descriptor.
+Fd open_tun(const NetworkNamespace& space);
+// The next UDP packet that the host sends into it; throws if none comes within five seconds.
+Seen next_from_tun(const Fd& tun);
+void into_tun(const Fd& tun, const Packet& packet);
+
 // The flow of `stats --json --flows`, or null.
 nlohmann::json find_flow(const nlohmann::json& stats, const std::string& protocol, const Endpoint& local,
                          const Endpoint& remote);

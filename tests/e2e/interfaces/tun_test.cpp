@@ -3,13 +3,8 @@
 // Invariant: the descriptor is the far end; nothing but what is written here comes in.
 #include "tests/e2e/link_fixture.h"
 
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 
-#include <cstring>
 #include <system_error>
 
 namespace kudo::test {
@@ -18,18 +13,6 @@ namespace {
 constexpr unsigned packets = 100;
 constexpr const char* tun_address = "10.88.0.2";
 constexpr const char* tun_address6 = "fd88::2";
-
-Fd open_tun(const NetworkNamespace& space) {
-    return inside<Fd>(space, [] {
-        Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-        ifreq request{};
-        request.ifr_flags = IFF_TUN | IFF_NO_PI;
-        std::strcpy(request.ifr_name, "tun0");
-        if (!fd || ioctl(fd.get(), TUNSETIFF, &request) != 0)
-            throw std::system_error(errno, std::generic_category(), "tun0");
-        return fd;
-    });
-}
 
 class Tun : public LineTest, public testing::WithParamInterface<std::string> {
 protected:
@@ -50,23 +33,8 @@ protected:
         ASSERT_EQ(enabled.status, 4) << enabled.out << enabled.err;
         apply_map_with_ipv6();
     }
-    // The next UDP packet that the host sends into the tunnel.
-    Seen next_from_tunnel() const {
-        while (true) {
-            pollfd waiting{tun_.get(), POLLIN, 0};
-            if (poll(&waiting, 1, 5000) != 1) throw std::runtime_error("nothing came out of the tunnel");
-            Bytes packet(2048);
-            const ssize_t size = read(tun_.get(), packet.data(), packet.size());
-            if (size < 0) throw std::system_error(errno, std::generic_category(), "read from tun0");
-            packet.resize(static_cast<std::size_t>(size));
-            if (auto seen = see_ip(packet); seen && seen->protocol == KUDO_PROTOCOL_UDP) return std::move(*seen);
-        }
-    }
-    void into_tunnel(const Packet& packet) const {
-        const Bytes bytes = packet.bytes();
-        if (write(tun_.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-            throw std::system_error(errno, std::generic_category(), "write to tun0");
-    }
+    Seen next_from_tunnel() const { return next_from_tun(tun_); }
+    void into_tunnel(const Packet& packet) const { into_tun(tun_, packet); }
     Fd tun_;
 };
 
