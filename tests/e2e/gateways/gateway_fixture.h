@@ -40,6 +40,10 @@ protected:
     };
     Bundle send_bundle(const NetworkNamespace& from, const Endpoint& local, const std::string& as) const;
 
+    // Packets that left by a class of an uplink's queue, which is "audio" or "video" first of all, are these, or a few
+    // more: the kernel's IGMP and MLD have marks of their own.
+    void expect_sent_by(const std::string& carries, uint64_t packets) const;
+
     // The interfaces of `status`, which must all be healthy.
     [[nodiscard]] std::vector<std::string> watched() const;
 
