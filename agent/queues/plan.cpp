@@ -3,12 +3,19 @@
 
 #include <fmt/format.h>
 
+#include "maps/base/text.h"
+
 namespace kudo {
 namespace {
 
+QueuePlan leave_alone(const FoundQueue& found, std::string why) {
+    if (!found.caveat.empty()) add_clause(why, found.caveat);
+    return {{}, {}, std::move(why)};
+}
+
 // The uplink without a rate: packets queue here only when the device itself is slower than the host.
 QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) {
-    const auto leave = [](std::string why) { return QueuePlan{{}, {}, std::move(why)}; };
+    const auto leave = [&](std::string why) { return leave_alone(found, std::move(why)); };
     const auto order = [&](QueueKind by, std::string text, std::string why) {
         return QueuePlan{{ordering_queue(by, found.transmit_queues)}, std::move(text), std::move(why)};
     };
@@ -55,7 +62,7 @@ QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t m
         if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
         return plan;
     }
-    if (spec.uplink.kind == ShaperSpec::Kind::Off) return {{}, {}, "left alone, as requested"};
+    if (spec.uplink.kind == ShaperSpec::Kind::Off) return leave_alone(found, "left alone, as requested");
     // A kind given together with a downlink rate alone is the downlink's.
     const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
     return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);

@@ -4,11 +4,13 @@
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "agent/attach/in_kernel.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -134,6 +136,34 @@ Result<bool> is_orphan(const QdiscSlot& slot, const QdiscTree& present) {
     return KUDO_TRY(other_instance_on(slot.index, slot.instance)) != OtherInstance::Yes;
 }
 
+const TcObject* first_of(const std::vector<TcObject>& objects, const std::string& kind) {
+    const auto found =
+        std::ranges::find_if(objects, [&](const TcObject& object) { return !object.is_class && object.kind == kind; });
+    return found == objects.end() ? nullptr : &*found;
+}
+
+// cake goes by the DSCP, in the mode of its options, and may remove it.
+void judge_cake(const std::vector<uint8_t>& options, FoundQueue& result) {
+    const auto mode = read_attribute<uint32_t>(options, TCA_CAKE_DIFFSERV_MODE).value_or(CAKE_DIFFSERV_DIFFSERV3);
+    result.honours_marks = mode != CAKE_DIFFSERV_BESTEFFORT;
+    if (mode == CAKE_DIFFSERV_BESTEFFORT)
+        result.caveat = "besteffort: it serves all packets alike, whatever their marks";
+    else if (mode == CAKE_DIFFSERV_DIFFSERV3)
+        result.caveat = "diffserv3: it serves audio first, and video as other traffic; diffserv4 would serve both";
+    if (read_attribute<uint32_t>(options, TCA_CAKE_WASH).value_or(0) != 0)
+        add_clause(result.caveat, "wash: it removes the DSCP, so that no router behind this host sees one");
+}
+
+void judge_by_options(const TcObject& queue, FoundQueue& result) {
+    if (queue.kind == "pfifo_fast") result.honours_marks = true;
+    if (queue.kind == "cake") judge_cake(queue.options, result);
+    tc_prio_qopt prio{};
+    if (queue.kind != "prio" || queue.options.size() < sizeof prio) return;
+    std::memcpy(&prio, queue.options.data(), sizeof prio);
+    result.honours_marks = prio.priomap[TC_PRIO_INTERACTIVE] < prio.priomap[TC_PRIO_BESTEFFORT];
+    if (!result.honours_marks) result.caveat = "its priomap serves KUDO's packets no sooner than others";
+}
+
 } // namespace
 
 const TcObject* QdiscTree::root() const {
@@ -154,7 +184,7 @@ FoundQueue QdiscTree::found() const {
             result.kind = object.kind;
         result.honours_marks |= object.kind == "fq" && !find_attribute(object.options, tca_fq_priomap).empty();
     }
-    result.honours_marks |= result.kind == "pfifo_fast" || result.kind == "prio" || result.kind == "cake";
+    if (const TcObject* queue = first_of(objects, result.kind)) judge_by_options(*queue, result);
     return result;
 }
 
@@ -184,6 +214,7 @@ QueueReport Root::report(const QueuePlan& plan) const {
     QueueReport report;
     report.found = found().text();
     report.chosen = tree ? std::string(queue_kind_name(tree->kind)) : present.found().kind;
+    report.ours = is_ours();
     report.healthy = plan.candidates.empty() ? !saved : tree != nullptr;
     if (tree)
         report.why = plan.why_with(*tree);

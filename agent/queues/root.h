@@ -40,6 +40,7 @@ struct QueueReport {
     std::string found;  // what was there before us: "fq_codel (the kernel's default)"
     std::string chosen; // what is there now: "htb"; empty: none
     std::string why;    // a sentence
+    bool ours = false;  // `chosen` is kudo-agent's, in place of `found`
     bool changed = false;
     bool healthy = true;                                // it is what was asked for
     std::optional<Error> problem{};                     // why not, where that is known

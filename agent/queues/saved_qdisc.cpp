@@ -38,7 +38,9 @@ static void from_json(const nlohmann::json& json, TcObject& object) {
     if (!json.at("options").is_null())
         json.at("options").get_to(object.options); // null: as earlier versions wrote none
 }
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FoundQueue, root, kind, transmit_queues, made_by_admin, honours_marks)
+// An earlier version wrote no caveat.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(FoundQueue, root, kind, transmit_queues, made_by_admin, honours_marks,
+                                                caveat)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SavedQdisc, plan, built, found, saved, restoring)
 
 namespace {

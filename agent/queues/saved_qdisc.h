@@ -21,7 +21,8 @@ struct FoundQueue {
         "none"; // the kind that packets queue in: of a multi-queue device, below each of its transmit queues
     uint32_t transmit_queues = 0; // that have a queue each; 0: the root is the only one
     bool made_by_admin = false;
-    bool honours_marks = false;             // looks at skb->priority already
+    bool honours_marks = false;             // looks at skb->priority or the DSCP already
+    std::string caveat{};                   // what its options do to marks all the same; may be empty
     [[nodiscard]] std::string text() const; // "mq with fq_codel (the kernel's default)"
 };
 

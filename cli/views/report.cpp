@@ -34,7 +34,7 @@ std::string summary_text(const PolicySummary& summary) {
 static std::string queue_line(const std::string& interface, const char* direction, const QueueReport& queue) {
     std::string text = fmt::format("{} {}: ", interface, direction);
     if (queue.chosen.empty()) return text + fmt::format("no queue ({})\n", queue.why);
-    if (queue.found.starts_with(queue.chosen + " (")) return text + fmt::format("{}: {}\n", queue.found, queue.why);
+    if (!queue.ours) return text + fmt::format("{}: {}\n", queue.found, queue.why);
     return text + fmt::format("{} in place of {}: {}\n", queue.chosen, queue.found, queue.why);
 }
 

@@ -3,9 +3,12 @@
 // Invariant: each test names one behaviour; no kernel.
 #include <gtest/gtest.h>
 
+#include <linux/pkt_sched.h>
+
 #include <algorithm>
 
 #include "agent/queues/plan.h"
+#include "agent/queues/root.h"
 
 namespace kudo {
 namespace {
@@ -91,6 +94,63 @@ TEST(QueuePlan, WithoutARateOnlyAKernelsDefaultThatIsBlindToMarksIsReplaced) {
         EXPECT_EQ(kinds_of(plan), chosen ? std::vector{*chosen} : std::vector<QueueKind>{}) << standing.text();
         EXPECT_NE(plan.why.find(why), std::string::npos) << standing.text() << ": " << plan.why;
     }
+}
+
+// --- What is found, by its options.
+
+FoundQueue found_of(std::string kind, std::vector<uint8_t> options, uint32_t handle = 0x10000) {
+    QdiscTree tree;
+    tree.objects.push_back(
+        {.handle = handle, .parent = TC_H_ROOT, .kind = std::move(kind), .options = std::move(options)});
+    return tree.found();
+}
+FoundQueue cake(uint32_t mode, uint32_t wash = 0) {
+    return found_of("cake",
+                    Attributes().put<uint32_t>(TCA_CAKE_DIFFSERV_MODE, mode).put<uint32_t>(TCA_CAKE_WASH, wash).take());
+}
+
+TEST(FoundQueueByOptions, ACakeIsJudgedByItsModeAndByWash) {
+    EXPECT_TRUE(cake(CAKE_DIFFSERV_DIFFSERV4).honours_marks);
+    EXPECT_EQ(cake(CAKE_DIFFSERV_DIFFSERV4).caveat, "");
+    EXPECT_EQ(uplink_plan(cake(CAKE_DIFFSERV_DIFFSERV8), {}, 1500).why, "already priority-aware");
+    EXPECT_EQ(uplink_plan(cake(CAKE_DIFFSERV_DIFFSERV3), {}, 1500).why,
+              "already priority-aware; diffserv3: it serves audio first, and video as other traffic; diffserv4 would "
+              "serve both");
+    EXPECT_FALSE(cake(CAKE_DIFFSERV_BESTEFFORT).honours_marks);
+    EXPECT_EQ(uplink_plan(cake(CAKE_DIFFSERV_BESTEFFORT), {}, 1500).why,
+              "configured by the administrator; left in place; besteffort: it serves all packets alike, whatever their "
+              "marks");
+    EXPECT_EQ(uplink_plan(cake(CAKE_DIFFSERV_DIFFSERV4, 1), {}, 1500).why,
+              "already priority-aware; wash: it removes the DSCP, so that no router behind this host sees one");
+    QueueSpec off;
+    off.uplink.kind = ShaperSpec::Kind::Off;
+    EXPECT_EQ(uplink_plan(cake(CAKE_DIFFSERV_DIFFSERV4, 1), off, 1500).why,
+              "left alone, as requested; wash: it removes the DSCP, so that no router behind this host sees one");
+}
+
+TEST(FoundQueueByOptions, APrioIsJudgedByItsPriomap) {
+    tc_prio_qopt options{.bands = 3, .priomap = {1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+    const auto bytes = [&] {
+        const auto* first = reinterpret_cast<const uint8_t*>(&options);
+        return std::vector<uint8_t>(first, first + sizeof options);
+    };
+    EXPECT_TRUE(found_of("prio", bytes()).honours_marks);
+    options.priomap[TC_PRIO_INTERACTIVE] = 1;
+    EXPECT_FALSE(found_of("prio", bytes()).honours_marks);
+    EXPECT_NE(uplink_plan(found_of("prio", bytes()), {}, 1500).why.find("no sooner"), std::string::npos);
+}
+
+TEST(FoundQueueByOptions, OfAMultiQueueDeviceByThoseBelow) {
+    QdiscTree tree;
+    tree.objects = {
+        {.handle = 0x10000, .parent = TC_H_ROOT, .kind = "mq"},
+        {.handle = 0x20000,
+         .parent = 0x10001,
+         .kind = "cake",
+         .options = Attributes().put<uint32_t>(TCA_CAKE_DIFFSERV_MODE, CAKE_DIFFSERV_BESTEFFORT).take()},
+    };
+    EXPECT_EQ(tree.found().text(), "mq with cake (configured by the administrator)");
+    EXPECT_FALSE(tree.found().honours_marks);
 }
 
 TEST(QueuePlan, AMultiQueueDeviceKeepsOneQueueForEachOfItsOwn) {
