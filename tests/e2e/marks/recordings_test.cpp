@@ -102,11 +102,7 @@ TEST_P(ReceivedRecordings, AreShownAsWhatTheyAre) {
 
 INSTANTIATE_TEST_SUITE_P(Hooks, ReceivedRecordings,
                          testing::Values(IngressKind::XdpNative, IngressKind::Tcx, IngressKind::Clsact),
-                         [](const auto& info) {
-                             std::string name = ingress_name(info.param);
-                             std::erase(name, '-');
-                             return name;
-                         });
+                         name_of_ingress); // without tcx two have one hook's name
 
 TEST_F(Recordings, AreCountedOnceWhereTwoProgramsSeeIncomingPackets) {
     enable({"--firewall-mark", "0x4b/0xff", "--downlink", "50mbit"});
