@@ -219,8 +219,8 @@ private:
         if (options_.explains_refusal)
             if (const std::string words = why_xdp_is_refused(interface_.index, program); !words.empty())
                 return fmt::format("{} takes no native XDP: {}; using tc", name, words);
-        if (number == EOPNOTSUPP) return fmt::format("the driver of {} has no native XDP; using tc", name);
-        return fmt::format("the driver of {} rejected XDP ({}); using tc", name, strerror(number));
+        // Without the kernel's words EOPNOTSUPP does not tell a driver without XDP from one whose offloads forbid it.
+        return fmt::format("{} takes no native XDP ({}); using tc", name, strerror(number));
     }
 
     DataPath& data_path_;

@@ -27,7 +27,7 @@ extern const LinkSlot* const link_slots[5];
 
 // The link that is pinned for this slot, if it is alive. `folder`: the data path's.
 Result<std::optional<Fd>> open_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot);
-// Detaches. True if there was one.
+// Detaches. True if there was one. An Error: the driver would not let go of native XDP, and the link stays.
 Result<bool> remove_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot);
 // Makes the slot's link run `program`. False: it did already.
 Result<bool> ensure_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot, int program);

@@ -105,12 +105,12 @@ GatewayTest::Bundle GatewayTest::send_bundle(const NetworkNamespace& from, const
     return bundle;
 }
 
-void GatewayTest::expect_sent_by(const std::string& carries, uint64_t packets) const {
+void GatewayTest::expect_sent_by(const std::string& carries, uint64_t packets, const std::string& direction) const {
     uint64_t sent = 0;
     const auto stats = test_->stats();
     for (const auto& queue : stats.at("queues"))
         for (const auto& part : queue.at("classes"))
-            if (queue.at("direction") == "egress" && part.at("carries").at(0) == carries)
+            if (queue.at("direction") == direction && part.at("carries").at(0) == carries)
                 sent += part.at("packets").get<uint64_t>();
     EXPECT_GE(sent, packets) << carries << ": " << stats.at("queues");
     EXPECT_LE(sent, packets + 10) << carries << ": " << stats.at("queues");

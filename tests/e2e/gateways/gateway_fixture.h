@@ -40,9 +40,9 @@ protected:
     };
     Bundle send_bundle(const NetworkNamespace& from, const Endpoint& local, const std::string& as) const;
 
-    // Packets that left by a class of an uplink's queue, which is "audio" or "video" first of all, are these, or a few
-    // more: the kernel's IGMP and MLD have marks of their own.
-    void expect_sent_by(const std::string& carries, uint64_t packets) const;
+    // What a class of a queue has sent, which is "audio" or "video" first of all, are these packets, or a few more:
+    // ARP, IGMP and MLD are served first as well. `direction`: "egress" or "ingress".
+    void expect_sent_by(const std::string& carries, uint64_t packets, const std::string& direction = "egress") const;
 
     // The interfaces of `status`, which must all be healthy.
     [[nodiscard]] std::vector<std::string> watched() const;
