@@ -46,12 +46,18 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
     auto slots = KUDO_TRY(read_service_slots(data_path.maps()));
     auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
-    if (!status.policy_matches)
+    if (!status.policy_matches) {
+        const bool same = status.serial == maps->active.map.serial && status.mode == status.desired.mode;
         status.drift.push_back(
-            {fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, mode {})",
-                         status.serial, mode_name(status.mode), maps->active.map.serial,
-                         mode_name(status.desired.mode)),
+            {same ? fmt::format(
+                        "the kernel's policy is not the desired one: it has the same serial, {}, and mode, {}, but "
+                        "other regions, services, marks, NAT64 prefixes, or staged or retiring maps",
+                        status.serial, mode_name(status.mode))
+                  : fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, mode {})",
+                                status.serial, mode_name(status.mode), maps->active.map.serial,
+                                mode_name(status.desired.mode)),
              "policy", true});
+    }
     return {};
 }
 
@@ -111,10 +117,12 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
     return {};
 }
 
-Result<void> read_interfaces(const Instance& instance, DataPath& data_path, const RangeMap& honoured, Status& status) {
+// `links_may_be_read`: whose programs are where was asked of the kernel already.
+Result<void> read_interfaces(const Instance& instance, DataPath& data_path, const RangeMap& honoured,
+                             bool links_may_be_read, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
     status.routes = std::move(wanted.routes);
-    status.unknown = unknown_programs(instance, wanted.present);
+    if (!links_may_be_read) status.unknown = unknown_programs(instance, wanted.present);
     for (const Interface& interface : wanted.present) {
         InterfaceStatus line;
         line.name = interface.name;
@@ -175,6 +183,8 @@ Result<Status> read_once(const Instance& instance) {
         status.map_source = maps->active.source;
         status.effective = active.effective;
         status.alarms = maps->problems;
+        if (maps->retiring.size() == status.desired.ranges.retiring.size())
+            status.retiring_ranges = maps->ranges_that_retire();
         if (!maps->lost.empty()) status.alarms.push_back(maps->lost);
         if (active.expires && *active.expires <= wall_time())
             status.alarms.push_back(
@@ -228,7 +238,9 @@ Result<Status> read_once(const Instance& instance) {
     }
     if (!data_path) return fail(std::move(data_path.error()));
     KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
-    KUDO_TRY(read_interfaces(instance, *data_path, maps ? maps->combined() : built_in_range_map(), status));
+    const bool links_may_be_read = unpinned || unpinned.error().kind != ErrorKind::NotPermitted;
+    KUDO_TRY(read_interfaces(instance, *data_path, maps ? maps->combined() : built_in_range_map(), links_may_be_read,
+                             status));
     KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }

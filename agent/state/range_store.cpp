@@ -63,6 +63,19 @@ RangeMap HonouredMaps::combined() const {
     return combine(active.map, staged, retiring);
 }
 
+std::vector<std::size_t> HonouredMaps::ranges_that_retire() const {
+    std::vector<std::size_t> counts;
+    const auto ranges_with = [&](std::size_t maps) {
+        std::size_t count = 0;
+        for (const Service& service : combine(active.map, staged, std::span(retiring).first(maps)).services)
+            count += service.ranges.size();
+        return count;
+    };
+    for (std::size_t map = 0; map < retiring.size(); map++)
+        counts.push_back(ranges_with(map + 1) - ranges_with(map));
+    return counts;
+}
+
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state, ParsedMaps* parsed) {
     HonouredMaps maps;
     auto active = load_document(instance, state.ranges.active.hash, parsed);

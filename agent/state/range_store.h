@@ -35,6 +35,8 @@ struct HonouredMaps {
     std::string lost;
 
     [[nodiscard]] RangeMap combined() const;
+    // How many ranges each of `retiring` adds to what is honoured without it: 0 where nothing has been withdrawn.
+    [[nodiscard]] std::vector<std::size_t> ranges_that_retire() const;
 };
 // Errors: NotPermitted.
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state,

@@ -149,10 +149,21 @@ Result<void> check_files(const RunOptions& options, const GlobalOptions& global)
     return {};
 }
 
+// Sources, and no key by which anything of theirs could be accepted: it may come yet, but nothing else says so.
+void warn_without_keys(const ServiceSettings& settings, const GlobalOptions& global) {
+    const auto& folder = settings.acceptance.keys_folder;
+    const auto keys = read_keys_folder(folder, settings.acceptance.key_threshold);
+    const auto state = load_desired_state(global.instance);
+    const bool has_key_set = state && state->ranges.keys;
+    if (settings.sources.empty() || has_key_set || !keys || !keys->keys.keys.empty() || !keys->problems.empty()) return;
+    spdlog::warn("--keys: there is no key (*.pub) in {}: no range map from a source will be accepted", folder.string());
+}
+
 Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
     KUDO_TRY(hold_signals());
     auto settings = KUDO_TRY(settings_of(options, global));
+    warn_without_keys(settings, global);
     if (options.check) {
         KUDO_TRY(check_files(options, global));
         KUDO_TRY(print("the configuration is valid\n"));

@@ -35,10 +35,6 @@ static void to_json(OrderedJson& json, const ServiceRoute& route) {
             {"interfaces", route.interfaces}};
 }
 
-static void to_json(OrderedJson& json, const RetiringMap& map) {
-    json = {{"serial", map.serial}, {"remaining_seconds", map.remaining.count()}};
-}
-
 namespace {
 
 kudo_mode shown_mode(const Status& status) {
@@ -55,15 +51,31 @@ OrderedJson staged_json(const Status& status) {
             {"changes", status.staged_change ? diff_json(*status.staged_change)["changes"] : OrderedJson(nullptr)}};
 }
 
-std::string ledger_text(const RangeLedger& ledger) {
+OrderedJson retiring_json(const Status& status) {
+    OrderedJson list = OrderedJson::array();
+    const auto& retiring = status.desired.ranges.retiring;
+    for (std::size_t at = 0; at < retiring.size(); at++)
+        list.push_back(
+            {{"serial", retiring[at].serial},
+             {"remaining_seconds", retiring[at].remaining.count()},
+             {"ranges", status.retiring_ranges ? OrderedJson(status.retiring_ranges->at(at)) : OrderedJson()}});
+    return list;
+}
+
+std::string ledger_text(const Status& status) {
+    const RangeLedger& ledger = status.desired.ranges;
     std::string text;
     for (const AcceptedMap& map : ledger.staged)
         text += fmt::format("  staged      {} ({}), takes effect at {}{}\n", map.serial, map.source,
                             rfc3339(map.effective), map.early ? ", its additions apply already" : "");
-    for (const RetiringMap& map : ledger.retiring)
+    for (std::size_t at = 0; at < ledger.retiring.size(); at++) {
+        const RetiringMap& map = ledger.retiring[at];
+        if (status.retiring_ranges && status.retiring_ranges->at(at) == 0) continue; // newer maps have only added
         text +=
-            fmt::format("  retiring    ranges of {} that the map in effect lacks, for another {} of running time\n",
+            fmt::format("  retiring    {} of {} that the map in effect lacks, for another {} of running time\n",
+                        status.retiring_ranges ? counted(status.retiring_ranges->at(at), "range") : "ranges",
                         map.serial == 0 ? "the built-in map" : fmt::format("{}", map.serial), age_text(map.remaining));
+    }
     if (ledger.rolled_back_from != 0)
         text += fmt::format("  rolled back from {}: maps that do not supersede the rollback are held\n",
                             ledger.rolled_back_from);
@@ -183,7 +195,7 @@ OrderedJson status_json(const Status& status) {
           {"source", text_or_null(status.map_source)},
           {"prefixes", {{"ipv4", status.prefixes4}, {"ipv6", status.prefixes6}, {"nat64", status.nat64}}}}},
         {"staged", staged_json(status)},
-        {"retiring", status.desired.ranges.retiring},
+        {"retiring", retiring_json(status)},
         {"rolled_back_from", rolled_back_from == 0 ? OrderedJson(nullptr) : OrderedJson(rolled_back_from)},
         {"alarms", status.alarms},
         {"interfaces", status.interfaces},
@@ -213,7 +225,7 @@ std::string status_text(const Status& status, bool colour) {
         text += fmt::format("  range map   {} ({}){}\n", status.serial, status.map_source,
                             status.effective ? ", effective from " + rfc3339(*status.effective) : "");
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
-        text += ledger_text(status.desired.ranges);
+        text += ledger_text(status);
         text += fmt::format("  generation  {}\n", status.generation);
         for (int i = 0; i < KUDO_TREATMENTS; ++i)
             text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),

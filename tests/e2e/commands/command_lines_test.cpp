@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/support/host_test.h"
+#include "tests/support/minisign_key.h"
 
 namespace kudo::test {
 namespace {
@@ -101,6 +103,21 @@ TEST_F(InputCommandLine, ABpffsThatIsNoneIsRefusedAndLeavesNoTrace) {
         expect_refused(inside<Outcome>(test_->host, [&] { return run_program(line.arguments); }), line);
         EXPECT_TRUE(has_no_state()) << folder;
     }
+}
+
+TEST_F(InputCommandLine, SourcesWithoutAnyKeyAreTold) {
+    const std::string keys = test_->folder + "/keys", drop = test_->folder + "/drop";
+    std::filesystem::create_directories(keys);
+    std::filesystem::create_directories(drop);
+    const std::string told = "there is no key (*.pub) in " + keys;
+    const Outcome without = test_->agent({"run", "--check", "--drop-folder", drop, "--keys", keys});
+    EXPECT_EQ(without.status, 0) << without.err;
+    EXPECT_NE(without.err.find(told), std::string::npos) << without.err;
+    EXPECT_EQ(test_->agent({"run", "--check", "--keys", keys}).err.find(told), std::string::npos) << "no source";
+    const MinisignKey key(keys, "publisher");
+    const Outcome with = test_->agent({"run", "--check", "--drop-folder", drop, "--keys", keys});
+    EXPECT_EQ(with.status, 0) << with.err;
+    EXPECT_EQ(with.err.find(told), std::string::npos) << with.err;
 }
 
 TEST_F(InputCommandLine, WithoutACommandTheHelpIsShownAndTheStatusIs2) {

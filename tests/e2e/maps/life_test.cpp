@@ -115,6 +115,30 @@ TEST_F(RangeLife, AStagedMapsAdditionsAreHonouredEarlyAndWhatItWithdrawsRetiresA
     EXPECT_EQ(test_->agent({"status"}).status, 0);
 }
 
+TEST_F(RangeLife, OnlyWhatIsWithdrawnIsShownAsRetiring) {
+    enable_with_old_map();
+    const auto apply = [&](uint64_t serial, const std::string& ranges) {
+        const std::string file = test_->write_file("new.json", map_text(serial, long_ago, ranges));
+        ASSERT_EQ(test_->agent({"ranges", "apply", file, "--allow-unsigned"}).status, 0);
+    };
+    const auto retiring = [&] {
+        std::vector<int> ranges;
+        const auto status = test_->status();
+        for (const auto& map : status.at("retiring"))
+            ranges.push_back(map.at("ranges").get<int>());
+        return ranges;
+    };
+    apply(2022050002, quoted_text(old_range) + ", " + quoted_text(new_range));
+    EXPECT_EQ(retiring(), std::vector{0}) << "it has only added";
+    EXPECT_EQ(test_->agent({"status"}).out.find("retiring"), std::string::npos) << test_->agent({"status"}).out;
+    apply(2022050003, quoted_text(new_range));
+    EXPECT_EQ(retiring(), (std::vector{1, 0})) << "the newest first; what two maps had retires with one";
+    EXPECT_NE(test_->agent({"status"}).out.find("1 range of 2022050002 that the map in effect lacks"),
+              std::string::npos)
+        << test_->agent({"status"}).out;
+    EXPECT_EQ(test_->agent({"status"}).out.find("of 2022050001"), std::string::npos);
+}
+
 TEST_F(RangeLife, WithoutEarlyAdditionsAStagedMapChangesNothingYet) {
     enable_with_old_map();
     const std::string file =

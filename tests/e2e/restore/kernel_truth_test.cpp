@@ -3,6 +3,8 @@
 // place, lost and covered pins, other layouts, missing capabilities.
 #include "tests/e2e/restore/kernel_truth.h"
 
+#include <fstream>
+
 namespace kudo::test {
 namespace {
 
@@ -39,6 +41,21 @@ TEST_F(KernelTruth, AForeignProgramThatIsCalledLikeOursIsForeign) {
     const Outcome status = test_->agent({"status"});
     EXPECT_EQ(status.status, 4) << status.out;
     EXPECT_NE(status.out.find("kudo_tc_stats"), std::string::npos) << status.out;
+}
+
+TEST_F(KernelTruth, APolicyOfOtherRegionsIsNotSaidToDifferInWhatIsTheSame) {
+    enable();
+    const std::string file = test_->instance.state_dir.string() + "/state.json";
+    std::ifstream before(file);
+    nlohmann::json state = nlohmann::json::parse(before);
+    ASSERT_EQ(state.at("regions"), nlohmann::json({"ca"}));
+    state["regions"] = {"us"};
+    std::ofstream(file) << state;
+    const Outcome status = test_->agent({"status"});
+    EXPECT_EQ(status.status, 4) << status.out;
+    EXPECT_NE(status.out.find("it has the same serial, 2022030100, and mode, prioritise, but other regions"),
+              std::string::npos)
+        << status.out;
 }
 
 TEST_F(KernelTruth, TcxProgramsBeforeOurFilterAreNamed) {
