@@ -104,7 +104,7 @@ Result<std::vector<OwnLink>> find_own_links(uint64_t instance) {
         if (info.xdp.ifindex == 0) continue; // detached already; tcx has it at the same place
         const Fd program(bpf_prog_get_fd_by_id(info.prog_id));
         if (program && instance != 0 && instance_of(program.get()) == instance)
-            links.push_back({std::move(fd), id, info.xdp.ifindex, info.prog_id});
+            links.push_back({std::move(fd), id, info.xdp.ifindex, info.prog_id, info.type == link_type_xdp});
     }
     if (errno == EPERM)
         return fail(Error{ErrorKind::NotPermitted, "missing CAP_SYS_ADMIN to list the kernel's BPF links", EPERM});

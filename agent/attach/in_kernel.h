@@ -44,6 +44,7 @@ std::string program_text(uint32_t id);
 struct OwnLink {
     Fd fd;
     uint32_t id = 0, interface = 0, program = 0;
+    bool xdp = false;
 };
 // NotPermitted without CAP_SYS_ADMIN.
 Result<std::vector<OwnLink>> find_own_links(uint64_t instance);

@@ -40,7 +40,7 @@ Result<std::optional<Fd>> open_link(const fs::path& folder, uint32_t interface, 
 // virtio's driver before Linux 6.12 refuses any change of its XDP program at an MTU that its programs may not have,
 // also to none; the kernel then warns, forgets the link, and the driver runs the program on for good. To another
 // program it refuses in the same way, but that does no harm. Other drivers take the change.
-static Result<void> check_driver_lets_go(int link, uint32_t index) {
+Result<void> check_driver_lets_go(int link, uint32_t index) {
     constexpr uint32_t usual_mtu = 1500;
     const auto interfaces = KUDO_TRY(list_interfaces());
     const auto interface = std::ranges::find(interfaces, index, &Interface::index);

@@ -29,6 +29,9 @@ extern const LinkSlot* const link_slots[5];
 Result<std::optional<Fd>> open_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot);
 // Detaches. True if there was one. An Error: the driver would not let go of native XDP, and the link stays.
 Result<bool> remove_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot);
+// Can this XDP link be taken off its interface? Ask before it is detached: a driver that refuses keeps the program for
+// good, and the kernel forgets it.
+Result<void> check_driver_lets_go(int link, uint32_t interface);
 // Makes the slot's link run `program`. False: it did already.
 Result<bool> ensure_link(const std::filesystem::path& folder, uint32_t interface, const LinkSlot& slot, int program);
 

@@ -12,6 +12,7 @@
 #include "agent/attach/attachment.h"
 #include "agent/attach/clsact.h"
 #include "agent/attach/in_kernel.h"
+#include "agent/attach/links.h"
 #include "agent/datapath/pin_folder.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/queues/downlink.h"
@@ -19,7 +20,6 @@
 #include "agent/queues/saved_qdisc.h"
 
 namespace kudo {
-namespace {} // namespace
 
 std::set<uint32_t> held_interfaces(const std::filesystem::path& folder) {
     std::set<uint32_t> interfaces = attached_interfaces(folder);
@@ -53,7 +53,10 @@ Removed remove_unpinned_links(const Instance& instance) {
     if (!links) return removed;
     for (const OwnLink& link : *links) {
         removed.any = true;
-        if (bpf_link_detach(link.fd.get()) != 0 && errno != ENOLINK)
+        auto lets_go = link.xdp ? check_driver_lets_go(link.fd.get(), link.interface) : Result<void>{};
+        if (!lets_go)
+            removed.left.push_back(std::move(lets_go.error().message));
+        else if (bpf_link_detach(link.fd.get()) != 0 && errno != ENOLINK)
             removed.left.push_back(fmt::format("interface #{}: link #{} of {}: {}", link.interface, link.id,
                                                program_text(link.program), strerror(errno)));
     }

@@ -114,7 +114,8 @@ std::optional<Address> client_beside(Address own, unsigned flip) {
 Result<std::set<uint32_t>> forwarding_interfaces(Routes& routes, const std::vector<Interface>& all,
                                                  const std::vector<RouteQuestion>& samples,
                                                  const std::vector<InterfaceAddress>& addresses) {
-    std::set<uint32_t> found, lans;
+    std::set<uint32_t> found;
+    std::map<std::pair<uint32_t, Family>, std::size_t> lans; // addresses that were asked for
     const auto ask = [&](const RouteQuestion& question) -> Result<void> {
         for (const uint32_t interface : KUDO_TRY(routes.ask(question)))
             found.insert(interface);
@@ -123,8 +124,8 @@ Result<std::set<uint32_t>> forwarding_interfaces(Routes& routes, const std::vect
     for (const auto& [lan, address] : addresses) {
         const Interface* interface = find_index(all, lan);
         if (!interface || interface->loopback || !interface->up) continue;
-        if (lans.size() == max_lans && !lans.contains(lan)) continue;
-        lans.insert(lan);
+        const std::pair key(lan, address.family);
+        if ((lans.size() == max_lans && !lans.contains(key)) || lans[key]++ >= max_sources) continue;
         for (const unsigned flip : {1U, 2U}) { // one of them may be the network's broadcast address
             const auto client = client_beside(address, flip);
             if (!client) continue;

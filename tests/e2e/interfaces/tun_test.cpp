@@ -3,10 +3,6 @@
 // Invariant: the descriptor is the far end; nothing but what is written here comes in.
 #include "tests/e2e/link_fixture.h"
 
-#include <poll.h>
-
-#include <system_error>
-
 namespace kudo::test {
 namespace {
 
