@@ -243,10 +243,17 @@ struct kudo_cpu {
 };
 KUDO_ASSERT(sizeof(struct kudo_cpu) % 128 == 0, "cpu");
 
+/* On Wi-Fi skb->priority is KUDO_USER_PRIORITY + the 802.1d user priority, which selects the access category
+ * (net/wireless/util.c, cfg80211_classify8021d()), so it can name no class of the queue beside. There skb->tc_index tells
+ * the treatment to the queue's classifier: KUDO_TC_INDEX + enum kudo_treatment. */
+#define KUDO_USER_PRIORITY 256u
+#define KUDO_USER_PRIORITIES 8u
+#define KUDO_TC_INDEX 0x4b50u
+
 /* What skb->priority must say on one interface: that depends on the queue. Element `ifindex % KUDO_INTERFACES`. */
 struct kudo_interface {
 	__u32 index;                    /* ifindex; another one: nothing is known of this interface */
-	__u32 egress[KUDO_TREATMENTS];  /* a class id or 256 + 802.1d user priority; 0: as the policy's mark says */
+	__u32 egress[KUDO_TREATMENTS];  /* a class id, or KUDO_USER_PRIORITY + n; 0: as the policy's mark says */
 	__u32 ingress[KUDO_TREATMENTS]; /* for the queue that incoming packets go through; 0: leave it */
 	__u32 tracks_ingress;           /* 1: there is such a queue */
 	__u32 pad[2];

@@ -365,9 +365,12 @@ kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 		__u32 treatment = kudo_index(outcome.treatment, KUDO_TREATMENTS - 1);
 		struct kudo_mark mark = kudo_policies[judgement.generation & 1].marks[treatment];
 		const struct kudo_interface *interface = kudo_interface_of(skb);
+		__u32 queues = interface ? interface->egress[treatment] : 0;
 		__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
 
-		skb->priority = kudo_marked_priority(skb->priority, mark, interface ? interface->egress[treatment] : 0);
+		skb->priority = kudo_marked_priority(skb->priority, mark, queues);
+		if (kudo_is_user_priority(queues) && (mark.flags & KUDO_MARK_PRIORITY))
+			skb->tc_index = (__u16)(KUDO_TC_INDEX + treatment);
 		if (dsfield != outcome.dsfield)
 			kudo_set_dsfield(skb, &outcome, dsfield);
 	}

@@ -34,6 +34,11 @@ kudo_inline __u32 kudo_marked_priority(__u32 priority, struct kudo_mark mark, __
 	return wanted >= KUDO_MIN_CLASS_ID || priority < wanted ? wanted : priority;
 }
 
+kudo_inline int kudo_is_user_priority(__u32 queues)
+{
+	return queues - KUDO_USER_PRIORITY < KUDO_USER_PRIORITIES;
+}
+
 /* RFC 1624 equation 3: the header checksum after one 16-bit word changed. All in network order. */
 kudo_inline __be16 kudo_updated_checksum(__be16 checksum, __be16 old_word, __be16 new_word)
 {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -142,6 +143,10 @@ bool carries_pppoe(const std::string& name) {
 }
 
 bool is_wireless(uint32_t interface) {
+    // The class is there in every network namespace once cfg80211 is. Asking for nl80211 would load it.
+    std::error_code error;
+    if (std::filesystem::exists("/sys/class/net", error) && !std::filesystem::exists("/sys/class/ieee80211", error))
+        return false;
     const NlMessage ask = generic_message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
     if (!ask || nla_put_string(ask.get(), CTRL_ATTR_FAMILY_NAME, NL80211_GENL_NAME) < 0) return false;
     int family = 0;

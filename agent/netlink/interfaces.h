@@ -50,7 +50,8 @@ Result<std::vector<Address>> own_addresses();
 // Does it carry PPPoE sessions (/proc/net/pppoe)? False where the kernel has no PPPoE.
 bool carries_pppoe(const std::string& name);
 
-// Asked of nl80211, since /sys may show another network namespace's interfaces. False where it cannot be told.
+// Is it a Wi-Fi interface? Asked of nl80211, since /sys may show another network namespace's interfaces. False where it
+// cannot be told.
 bool is_wireless(uint32_t interface);
 
 } // namespace kudo

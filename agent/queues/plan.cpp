@@ -36,9 +36,27 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
                               "--uplink RATE or --queue KIND would replace it");
 }
 
+QueuePlan plan_for(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
+    if (spec.uplink.kind == ShaperSpec::Kind::Rate) {
+        QueuePlan plan = shaped_plan({.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu}, spec.kind);
+        if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
+        return plan;
+    }
+    if (spec.uplink.kind == ShaperSpec::Kind::Off) return leave_alone(found, "left alone, as requested");
+    // A kind given together with a downlink rate alone is the downlink's.
+    const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
+    return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);
+}
+
+constexpr const char* pfifo_fast_on_wifi =
+    "; skb->priority is the Wi-Fi access category here, by which pfifo_fast puts only audio ahead of other traffic";
+
 } // namespace
 
 std::string QueuePlan::why_with(const QueueTree& tree) const {
+    if (wifi && tree.kind == QueueKind::Cake)
+        return why + "; skb->priority is the Wi-Fi access category here, so that cake goes by the DSCP";
+    if (wifi && tree.kind == QueueKind::PfifoFast) return why + pfifo_fast_on_wifi;
     if (tree.kind != QueueKind::PfifoFast) return why;
     return why +
            "; pfifo_fast keeps audio and video in one FIFO ahead of other traffic: if media alone exceeds the line, "
@@ -56,16 +74,17 @@ QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     return plan;
 }
 
-QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
-    if (spec.uplink.kind == ShaperSpec::Kind::Rate) {
-        QueuePlan plan = shaped_plan({.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu}, spec.kind);
-        if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
-        return plan;
-    }
-    if (spec.uplink.kind == ShaperSpec::Kind::Off) return leave_alone(found, "left alone, as requested");
-    // A kind given together with a downlink rate alone is the downlink's.
-    const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
-    return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu, bool wifi) {
+    QueuePlan plan = plan_for(found, spec, mtu);
+    if (!wifi) return plan;
+    plan.wifi = true;
+    for (QueueTree& tree : plan.candidates)
+        tree = on_wifi(std::move(tree));
+    if (!plan.candidates.empty())
+        plan.text += " on Wi-Fi";
+    else if (found.kind == "pfifo_fast")
+        plan.why += pfifo_fast_on_wifi;
+    return plan;
 }
 
 } // namespace kudo

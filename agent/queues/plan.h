@@ -17,13 +17,14 @@ struct QueuePlan {
     std::vector<QueueTree> candidates; // best first; empty: leave what is there
     std::string text;                  // what SavedQdisc.plan says then
     std::string why;                   // for people
+    bool wifi = false;
     // The same where this candidate was built: with what it does worse than the others.
     [[nodiscard]] std::string why_with(const QueueTree& tree) const;
 };
 
 // For the whole line in one direction. `kind`: nothing: the best that the kernel has.
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
-// `found`: what is there without us.
-QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu);
+// `found`: what is there without us. `wifi`: is_wireless().
+QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu, bool wifi = false);
 
 } // namespace kudo

@@ -26,7 +26,12 @@ namespace {
 
 // `instance`: instance_id().
 QdiscSlot uplink_slot(const fs::path& folder, const Interface& interface, uint64_t instance) {
-    return {folder, interface.index, interface.name, std::to_string(interface.index), instance};
+    return {folder,         interface.index,
+            interface.name, std::to_string(interface.index),
+            instance,       is_wireless(interface.index)};
+}
+QueuePlan plan_of(const QdiscSlot& uplink, const Root& root, const Interface& interface, const QueueSpec& spec) {
+    return uplink_plan(root.found(), spec, interface.mtu, uplink.wifi);
 }
 std::string downlink_saved_as(uint32_t interface) {
     return fmt::format("{}_ifb", interface);
@@ -89,19 +94,12 @@ Result<QueueReport> ensure_downlink(const DataPath& data_path, const Interface& 
     return report;
 }
 
-// RFC 8325 section 4: voice 6, video 5; 256 + that is what mac80211 takes as it is.
-constexpr uint32_t wifi_priority = 256;
-constexpr std::array<uint32_t, KUDO_TREATMENTS> wifi_priorities = {wifi_priority + 6, wifi_priority + 5,
-                                                                   wifi_priority + 5, wifi_priority + 3};
-
 // How the programs have to mark for these queues.
 kudo_interface interface_entry(const Interface& interface, const QueueSpec& spec, const InterfaceQueues& queues) {
     kudo_interface entry{};
     entry.index = interface.index;
     entry.tracks_ingress = shapes_downlink(spec);
-    const auto& egress = queues.uplink.priorities;
-    const bool no_queue = std::ranges::count(egress, 0u) == KUDO_TREATMENTS;
-    std::ranges::copy(no_queue && is_wireless(interface.index) ? wifi_priorities : egress, entry.egress);
+    std::ranges::copy(queues.wifi ? wifi_priorities : queues.uplink.priorities, entry.egress);
     std::ranges::copy(queues.downlink.priorities, entry.ingress);
     return entry;
 }
@@ -149,7 +147,7 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
         if (!KUDO_TRY(has_qdisc_kind(interface.index, kind).in(interface.name)))
             return bad_input(fmt::format("--queue {}: not available in this kernel", kind));
     }
-    if (uplink_plan(root.found(), spec, interface.mtu).candidates.empty()) return {};
+    if (plan_of(slot, root, interface, spec).candidates.empty()) return {};
     return check_replaceable(root, slot, spec.replace_qdisc);
 }
 
@@ -167,8 +165,8 @@ Result<InterfaceQueues> ensure_queues(DataPath& data_path, const Interface& inte
         report.healthy &= !report.problem;
     };
     ensure(queues.uplink, left_alone.uplink, [&]() -> Result<QueueReport> {
-        const QueuePlan plan = uplink_plan(KUDO_TRY(read_root(slot)).found(), spec, interface.mtu);
-        return ensure_root(slot, plan, spec.replace_qdisc);
+        const Root root = KUDO_TRY(read_root(slot));
+        return ensure_root(slot, plan_of(slot, root, interface, spec), spec.replace_qdisc);
     });
     ensure(queues.downlink, left_alone.downlink,
            [&]() -> Result<QueueReport> { return ensure_downlink(data_path, interface, spec); });
@@ -188,8 +186,8 @@ Result<InterfaceQueues> read_queues(const DataPath& data_path, const Interface& 
     const fs::path& folder = data_path.folder();
     const QdiscSlot slot = uplink_slot(data_path.folder(), interface, data_path.instance());
     const Root root = KUDO_TRY(read_root(slot));
-    const QueuePlan plan = uplink_plan(root.found(), spec, interface.mtu);
-    InterfaceQueues queues{root.report(plan), without_downlink(spec)};
+    const QueuePlan plan = plan_of(slot, root, interface, spec);
+    InterfaceQueues queues{root.report(plan), without_downlink(spec), slot.wifi};
     if (!queues.uplink.healthy && !plan.candidates.empty())
         if (auto replaceable = check_replaceable(root, slot, spec.replace_qdisc); !replaceable)
             queues.uplink.problem = std::move(replaceable.error());

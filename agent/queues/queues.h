@@ -18,6 +18,7 @@ namespace kudo {
 
 struct InterfaceQueues {
     QueueReport uplink, downlink;
+    bool wifi = false; // is_wireless()
 };
 
 // BadInput, before anything is changed, if the spec is not possible on this interface.

@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/attach/in_kernel.h"
+#include "agent/queues/classifier.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -49,6 +50,8 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
         if (!made && made.error().number == ENOENT && step.substitute) made = put(interface, *step.substitute);
         if (!made) return made;
     }
+    for (const ClassFilter& filter : tree.filters)
+        KUDO_TRY(add_classifier(interface, filter));
     return {};
 }
 
@@ -105,25 +108,29 @@ Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, c
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
     }
-    next.built = fingerprint(KUDO_TRY(list_tc_objects(slot.index)));
+    const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index, slot.wifi));
+    next.built = fingerprint(present.objects, present.classifiers);
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
     return built;
 }
 
 // All of it is there, by handles and kinds.
 bool is_present(const QueueTree& tree, const QdiscTree& present) {
-    return std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
+    const bool has_qdiscs = std::ranges::all_of(tree.steps, [&](const QueueTree::Step& step) {
         return std::ranges::any_of(present.objects, [&](const TcObject& object) {
             return object.handle == step.object.handle &&
                    (object.kind == step.object.kind || (step.substitute && object.kind == step.substitute->kind));
         });
     });
+    return has_qdiscs && std::ranges::all_of(tree.filters, [&](const ClassFilter& filter) {
+               return std::ranges::count(present.classifiers, filter.qdisc, &TcFilter::parent) == 1;
+           });
 }
 
 // Ours as it was made for this plan; null: it is not there.
 const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
     if (!root.saved || root.saved->plan != plan.text || root.saved->built.empty() ||
-        root.saved->built != fingerprint(root.present.objects))
+        root.saved->built != fingerprint(root.present.objects, root.present.classifiers))
         return nullptr;
     const auto tree = std::ranges::find_if(
         plan.candidates, [&](const QueueTree& candidate) { return is_present(candidate, root.present); });
@@ -188,9 +195,11 @@ FoundQueue QdiscTree::found() const {
     return result;
 }
 
-Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
-    auto objects = KUDO_TRY(list_tc_objects(interface));
-    return QdiscTree{std::move(objects)};
+Result<QdiscTree> read_qdisc_tree(uint32_t interface, bool wifi) {
+    QdiscTree tree;
+    tree.objects = KUDO_TRY(list_tc_objects(interface));
+    if (wifi) tree.classifiers = KUDO_TRY(list_classifiers(interface, tree.objects));
+    return tree;
 }
 
 bool Root::is_ours() const {
@@ -225,7 +234,7 @@ QueueReport Root::report(const QueuePlan& plan) const {
 }
 
 Result<Root> read_root(const QdiscSlot& slot) {
-    auto present = KUDO_TRY(read_qdisc_tree(slot.index));
+    auto present = KUDO_TRY(read_qdisc_tree(slot.index, slot.wifi));
     auto saved = KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as));
     if (!saved && KUDO_TRY(is_orphan(slot, present))) saved.emplace();
     return Root{std::move(present), std::move(saved)};

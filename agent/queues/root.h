@@ -24,16 +24,19 @@ struct QdiscSlot {
     std::string name;
     std::string saved_as; // see saved_qdisc.h
     uint64_t instance;    // instance_id()
+    bool wifi = false;    // is_wireless()
 };
 
 // All qdiscs and classes of one device.
 struct QdiscTree {
     std::vector<TcObject> objects;
+    std::vector<TcFilter> classifiers{}; // of kudo-agent's, in its qdiscs: see classifier.h
 
     [[nodiscard]] const TcObject* root() const; // null: none
     [[nodiscard]] FoundQueue found() const;     // as if not ours
 };
-Result<QdiscTree> read_qdisc_tree(uint32_t device);
+// `wifi`: with the classifiers, which only Wi-Fi has.
+Result<QdiscTree> read_qdisc_tree(uint32_t device, bool wifi = false);
 
 // One direction's queue on one interface.
 struct QueueReport {

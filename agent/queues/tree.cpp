@@ -4,6 +4,7 @@
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace kudo {
 namespace {
@@ -232,6 +233,23 @@ QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues) {
             tree.steps.push_back({qdisc("pfifo_fast", root, parent)});
         }
     }
+    return tree;
+}
+
+QueueTree on_wifi(QueueTree tree) {
+    for (const QueueTree::Step& step : tree.steps) {
+        const TcObject& object = step.object;
+        if (object.is_class || (object.kind != "htb" && object.kind != "prio")) continue;
+        ClassFilter filter{object.handle, tree.priorities};
+        if (object.kind == "prio") {
+            tc_prio_qopt options{};
+            std::memcpy(&options, object.options.data(), std::min(sizeof options, object.options.size()));
+            for (uint32_t& id : filter.classes) // sch_prio.c: the class of band n is n + 1
+                id = object.handle | (options.priomap[id & TC_PRIO_MAX] + 1u);
+        }
+        tree.filters.push_back(filter);
+    }
+    tree.priorities = {};
     return tree;
 }
 

@@ -19,6 +19,12 @@ namespace kudo {
 // it was built: see saved_qdisc.h.
 inline constexpr uint32_t queue_handle = 0x4b550000;
 
+// Where skb->priority cannot name a class, a classifier in the qdisc does, by skb->tc_index: see KUDO_TC_INDEX.
+struct ClassFilter {
+    uint32_t qdisc = 0;                              // its handle
+    std::array<uint32_t, KUDO_TREATMENTS> classes{}; // ids
+};
+
 struct QueueTree {
     QueueKind kind = QueueKind::Htb;
     struct Step {
@@ -28,6 +34,7 @@ struct QueueTree {
     std::vector<Step> steps{}; // in this order
     // skb->priority of each treatment; 0: the mark's own, which the queue understands.
     std::array<uint32_t, KUDO_TREATMENTS> priorities{};
+    std::vector<ClassFilter> filters{}; // after all steps
 };
 
 struct ShapedLine {
@@ -43,6 +50,16 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line);
 // A queue that only orders what is queued, without a rate: as the root, or, `transmit_queues` > 0, one below each
 // transmit queue of a multi-queue device. Htb has none.
 QueueTree ordering_queue(QueueKind kind, uint32_t transmit_queues);
+
+// The same tree on Wi-Fi, where skb->priority is wifi_priorities: its classes are found by classifiers. cake finds its
+// tins by the DSCP, pfifo_fast its bands by the lower bits of skb->priority: neither asks a classifier for them.
+QueueTree on_wifi(QueueTree tree);
+
+// skb->priority on Wi-Fi, by treatment: the user priorities of RFC 8325 section 4, voice (AC_VO) for audio, video
+// (AC_VI) for AF41, best effort (AC_BE) for AF21. Of AC_VI's two, and of AC_BE's, those that pfifo_fast and the other
+// maps of the kernel's own (net/sched/sch_generic.c, sch_default_prio2band) do not put below unmarked packets.
+inline constexpr std::array<uint32_t, KUDO_TREATMENTS> wifi_priorities = {
+    KUDO_USER_PRIORITY + 6, KUDO_USER_PRIORITY + 4, KUDO_USER_PRIORITY + 4, KUDO_USER_PRIORITY + 0};
 
 // One part of a queue and its numbers.
 struct QueueClass {
