@@ -174,6 +174,24 @@ TEST(QueuePlan, AKindBesideADownlinksRateAloneIsNotTheUplinks) {
     EXPECT_EQ(kinds_of(uplink_plan(found("pfifo", true), wish, 1500)), std::vector{QueueKind::Prio});
 }
 
+TEST(QueuePlan, OnWifiItIsAnotherQueueAndSaysWhatItCannotDoThere) {
+    const auto spec = with_uplink(20'000'000);
+    const auto usual = uplink_plan(found("fq_codel"), spec, 1500),
+               wifi = uplink_plan(found("fq_codel"), spec, 1500, true);
+    EXPECT_EQ(kinds_of(wifi), kinds_of(usual));
+    EXPECT_NE(wifi.text, usual.text);
+    for (const QueueTree& tree : wifi.candidates) {
+        EXPECT_EQ(tree.filters.empty(), tree.kind == QueueKind::Cake || tree.kind == QueueKind::PfifoFast);
+        EXPECT_EQ(wifi.why_with(tree).find("Wi-Fi") != std::string::npos, tree.filters.empty()) << wifi.why_with(tree);
+    }
+    // Where none is made there is nothing to change, but pfifo_fast is no help then.
+    const auto left = uplink_plan(found("pfifo_fast", false, true), {}, 1500, true);
+    EXPECT_TRUE(left.candidates.empty());
+    EXPECT_EQ(left.text, "");
+    EXPECT_NE(left.why.find("Wi-Fi"), std::string::npos);
+    EXPECT_EQ(uplink_plan(found("noqueue"), {}, 1500, true).why, uplink_plan(found("noqueue"), {}, 1500).why);
+}
+
 TEST(QueuePlan, SaysOfAKindWhereAudioLosesWithVideo) {
     const auto plan = shaped_plan({.bits_per_second = 20'000'000}, {});
     for (const QueueTree& tree : plan.candidates) {

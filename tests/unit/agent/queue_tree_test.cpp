@@ -11,6 +11,7 @@
 #include <set>
 
 #include "agent/queues/tree.h"
+#include "bpf/mark.h"
 
 namespace kudo {
 namespace {
@@ -222,6 +223,46 @@ TEST(QueueTree, ShapedPrioSplitsMediaOnceMoreBelowNineTenthsOfTheLine) {
     EXPECT_EQ(band(inner, tree.priorities[KUDO_TREATMENT_VIDEO]), 1);
     for (uint32_t priority = 0; priority <= 6; priority++)
         EXPECT_EQ(band(outer, priority), 2) << priority;
+}
+
+TEST(QueueTree, OnWifiClassifiersChooseTheClassThatThePriorityChoosesElsewhere) {
+    const auto htb = shaped_queue(QueueKind::Htb, {usual});
+    const auto on_air = on_wifi(htb);
+    ASSERT_EQ(on_air.filters.size(), 1u);
+    EXPECT_EQ(on_air.filters[0].qdisc, queue_handle);
+    EXPECT_EQ(on_air.filters[0].classes, htb.priorities);
+    for (const QueueTree& tree : {shaped_queue(QueueKind::Prio, {usual}), ordering_queue(QueueKind::Prio, 0),
+                                  ordering_queue(QueueKind::Prio, 4)}) {
+        const auto bands = of_kind(tree, "prio", false);
+        const auto filters = on_wifi(tree).filters;
+        ASSERT_EQ(filters.size(), bands.size());
+        for (std::size_t i = 0; i < bands.size(); i++) {
+            EXPECT_EQ(filters[i].qdisc, bands[i].handle);
+            for (uint32_t treatment = 0; treatment < KUDO_TREATMENTS; treatment++)
+                EXPECT_EQ(filters[i].classes[treatment],
+                          bands[i].handle + 1 +
+                              band(value_of<tc_prio_qopt>(bands[i].options), tree.priorities[treatment]));
+        }
+    }
+    for (const QueueTree& tree : all_trees()) {
+        const QueueTree same = on_wifi(tree);
+        EXPECT_EQ(same.steps.size(), tree.steps.size());
+        EXPECT_EQ(std::ranges::count(same.priorities, 0u), KUDO_TREATMENTS) << "skb->priority is the air's";
+        if (tree.kind == QueueKind::Cake || tree.kind == QueueKind::PfifoFast) EXPECT_TRUE(same.filters.empty());
+    }
+}
+
+// RFC 8325 section 4.4; IEEE 802.11-2020 table 10-1: user priorities 1 and 2 are below 0.
+TEST(QueueTree, OnWifiNothingGoesBelowUnmarkedPackets) {
+    const std::array<uint8_t, 16> kernels_map = {1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}; // sch_generic.c
+    for (const uint32_t priority : wifi_priorities) {
+        ASSERT_TRUE(kudo_is_user_priority(priority));
+        const uint32_t up = priority - KUDO_USER_PRIORITY;
+        EXPECT_TRUE(up != 1 && up != 2) << up;
+        EXPECT_LE(kernels_map[priority & TC_PRIO_MAX], kernels_map[0]) << up;
+    }
+    EXPECT_EQ(wifi_priorities[KUDO_TREATMENT_AUDIO], 262u);
+    EXPECT_EQ(kernels_map[wifi_priorities[KUDO_TREATMENT_AUDIO] & TC_PRIO_MAX], 0);
 }
 
 TEST(QueueTree, PfifoFastAndCakeBelowMqGoByTheMarkItself) {
