@@ -78,6 +78,14 @@ TEST(Mark, AHigherPriorityIsRespected) {
     EXPECT_EQ(kudo_marked_priority(0xffffffff, six, 0), 0xffffffffu);
 }
 
+// cfg80211_classify8021d() takes 256 to 263 for what they are; all else would be mapped from the DSCP.
+TEST(Mark, AUserPriorityIs256To263) {
+    for (const uint32_t no : {0u, 6u, 255u, 264u, 0x4b550004u, 0xffffffffu})
+        EXPECT_FALSE(kudo_is_user_priority(no)) << no;
+    for (uint32_t yes = 256; yes < 264; yes++)
+        EXPECT_TRUE(kudo_is_user_priority(yes)) << yes;
+}
+
 TEST(Mark, TheChecksumStaysRightForAllDscpEcnAndMarks) {
     for (unsigned dsfield = 0; dsfield < 256; ++dsfield) {
         const Bytes original = Packet(IPv4{.dsfield = static_cast<uint8_t>(dsfield), .options = {1, 1, 1, 0}}).bytes();
