@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tests/bench/contention_media.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,9 +13,13 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "tests/support/ipv4_address.h"
+
 namespace kudo::bench {
 
 namespace {
+
+using test::ipv4_address;
 
 constexpr uint16_t turn_port = 3478, first_host_port = 40000;
 constexpr uint32_t first_ssrc = 0x4b55444f;
@@ -59,14 +62,6 @@ std::size_t build(Datagram& datagram, const RtpStream& stream, unsigned packets_
     return stamp_at + payload;
 }
 
-sockaddr_in address_of(const char* address, uint16_t port) {
-    sockaddr_in result{};
-    result.sin_family = AF_INET;
-    result.sin_port = htons(port);
-    inet_pton(AF_INET, address, &result.sin_addr);
-    return result;
-}
-
 // Where it may: the delays are to be the line's, not those of the bulk traffic's threads on the same few processors.
 void before_other_threads() {
     const sched_param parameters{.sched_priority = 10};
@@ -99,7 +94,7 @@ MediaFlows::MediaFlows(const ContentionLine& line, Direction direction, const Me
 
 // A STUN binding request from each port of the host.
 void MediaFlows::say_hello() {
-    const sockaddr_in to = address_of(ContentionLine::media, turn_port);
+    const sockaddr_in to = ipv4_address(ContentionLine::media, turn_port);
     for (const Fd& socket : host_) {
         const std::array<uint8_t, 20> hello{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
         std::array<uint8_t, 64> heard{};
@@ -134,8 +129,9 @@ void MediaFlows::send_packet(RtpStream& stream) {
     Datagram datagram;
     const std::size_t size = build(datagram, stream, packets_per_frame_);
     const bool up = direction_ == Direction::Uplink;
-    const sockaddr_in to = up ? address_of(ContentionLine::media, turn_port)
-                              : address_of(ContentionLine::local, static_cast<uint16_t>(first_host_port + stream.flow));
+    const sockaddr_in to =
+        up ? ipv4_address(ContentionLine::media, turn_port)
+           : ipv4_address(ContentionLine::local, static_cast<uint16_t>(first_host_port + stream.flow));
     const int socket = up ? host_[stream.flow].get() : server_.get();
     const Stamp stamp{stream.sent, now_ns()};
     std::memcpy(&datagram[stamp_at], &stamp, sizeof stamp);

@@ -29,6 +29,7 @@
 
 #include "agent/queues/tree.h"
 #include "agent/system/fd.h"
+#include "tests/support/ipv4_address.h"
 #include "tests/support/recordings.h"
 
 namespace kudo::test {
@@ -46,17 +47,9 @@ constexpr int ef = 46;
     throw std::system_error(errno, std::generic_category(), what);
 }
 
-sockaddr_in address_of(const char* address, uint16_t port) {
-    sockaddr_in result{};
-    result.sin_family = AF_INET;
-    result.sin_port = htons(port);
-    inet_pton(AF_INET, address, &result.sin_addr);
-    return result;
-}
-
 Fd udp_socket(uint16_t port, int dscp = 0) {
     Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    const sockaddr_in local = address_of("0.0.0.0", port);
+    const sockaddr_in local = ipv4_address("0.0.0.0", port);
     const int tos = dscp << 2;
     if (!fd || bind(fd.get(), reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0 ||
         setsockopt(fd.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos) != 0)
@@ -65,7 +58,7 @@ Fd udp_socket(uint16_t port, int dscp = 0) {
 }
 
 void send_to(const Fd& socket, const char* address, uint16_t port, const Bytes& payload) {
-    const sockaddr_in to = address_of(address, port);
+    const sockaddr_in to = ipv4_address(address, port);
     if (sendto(socket.get(), payload.data(), payload.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0)
         fail_with_errno(fmt::format("send to {}", address));
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -82,7 +75,7 @@ void send_stream(const std::string& name, uint16_t port) {
 void connect_to(const char* address) {
     for (unsigned i = 0; i < connections; i++) {
         const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        const sockaddr_in to = address_of(address, 443);
+        const sockaddr_in to = ipv4_address(address, 443);
         if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 || errno != ECONNREFUSED)
             fail_with_errno(fmt::format("connection to {}, which should be refused", address));
     }
