@@ -22,8 +22,6 @@ bool is_ours(const TcFilter& filter) {
            std::ranges::equal(find_attribute(filter.options, TCA_BPF_NAME), std::span(name, sizeof name));
 }
 
-} // namespace
-
 std::vector<bpf_insn> classifier_program(const ClassFilter& filter) {
     constexpr uint8_t result = BPF_REG_0, packet = BPF_REG_1, index = BPF_REG_2;
     const auto instruction = [](int code, uint8_t to, uint8_t from, std::size_t offset, uint32_t value) {
@@ -46,6 +44,8 @@ std::vector<bpf_insn> classifier_program(const ClassFilter& filter) {
     program.push_back(exit);
     return program;
 }
+
+} // namespace
 
 Result<void> add_classifier(uint32_t interface, const ClassFilter& filter) {
     const auto instructions = classifier_program(filter);
