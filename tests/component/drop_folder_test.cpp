@@ -115,7 +115,7 @@ TEST_F(Folder, ReadsAFileThatNeverStopsGrowing) {
     start();
     write("a.json.minisig", "signature");
     std::ofstream file(folder_ / "a.json");
-    EXPECT_TRUE(serve(timeout, [&] {
+    EXPECT_TRUE(serve(patient(timeout), [&] {
         file << "." << std::flush;
         return !delivered_.empty();
     }));
@@ -208,7 +208,7 @@ TEST_F(Folder, RefusesASymbolicLinkInPlaceOfAMap) {
     EXPECT_NE(problem().find("(and 1 more"), std::string::npos) << problem();
     fs::remove(folder_ / "a.json");
     fs::remove(folder_ / "b.json");
-    EXPECT_TRUE(serve(timeout, [&] { return problem().empty(); })) << problem();
+    EXPECT_TRUE(serve(patient(timeout), [&] { return problem().empty(); })) << problem();
 }
 
 TEST_F(Folder, RefusesASymbolicLinkInPlaceOfASignature) {

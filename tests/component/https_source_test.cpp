@@ -272,7 +272,7 @@ TEST_F(Https, StartsNoTransferTwice) {
     start("/map.json");
     for (int i = 0; i < 5; i++)
         read_again();
-    ASSERT_TRUE(serve(timeout, [&] { return log_lines("GET /map.json.minisig ").size() >= 2; })) << problem();
+    ASSERT_TRUE(serve(patient(timeout), [&] { return log_lines("GET /map.json.minisig ").size() >= 2; })) << problem();
     serve(500ms);
     // The one that was under way, and one more for all that came meanwhile: of those that came before this test had
     // its turn, the loop sees the newest.
@@ -438,7 +438,7 @@ TEST_F(Https, LeavesNothingBehindWhenItEndsInTheMiddle) {
     }
     EXPECT_EQ(open_descriptors(), before);
     start("/hang.json");
-    ASSERT_TRUE(serve(timeout, [&] { return log_lines("/hang.json", "odd.log").size() >= 2; }));
+    ASSERT_TRUE(serve(patient(timeout), [&] { return log_lines("/hang.json", "odd.log").size() >= 2; }));
     serve(200ms);
     EXPECT_GT(open_descriptors(), before) << "no connection is open: nothing is tested";
     source_.reset();

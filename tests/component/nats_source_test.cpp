@@ -18,6 +18,7 @@
 #include "tests/support/loopback.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_server.h"
+#include "tests/support/patience.h"
 #include "tests/support/process.h"
 #include "tests/support/web_server.h"
 
@@ -180,7 +181,7 @@ TEST(NatsCluster, BucketsHaveThreeReplicasAndThoseThatHadFewerAreRaised) {
     }
     NatsOptions options = quick_nats_options(servers[0]->url());
     options.answer_wait = options.connect_wait = 10s;
-    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    const auto deadline = std::chrono::steady_clock::now() + patient(30s);
     while (std::chrono::steady_clock::now() < deadline) { // until the cluster has a leader and three members
         auto connection = NatsConnection::open(options);
         if (connection && connection->make_bucket(maps_bucket("acme"), maps_history) &&
@@ -265,7 +266,7 @@ TEST_F(NatsSourceTest, TwoThatShareAnIdentityFindOutAndBecomeTwo) {
         auto bucket = connection->bucket(hosts_bucket(operator_.fleet));
         return bucket->keys(host_key("web-1", "*"), 16).value().size();
     };
-    const auto end = std::chrono::steady_clock::now() + 30s;
+    const auto end = std::chrono::steady_clock::now() + patient(30s);
     // Each goes on reporting, as a service does.
     for (uint64_t serial = 1; reports() < 2 && std::chrono::steady_clock::now() < end; serial++) {
         first.report(serial, machine);

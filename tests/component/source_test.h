@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/sources/source.h"
+#include "tests/support/patience.h"
 
 namespace kudo::test {
 
@@ -42,10 +43,10 @@ protected:
         return true;
     }
     bool serve_until_delivered(std::size_t count) {
-        return serve(timeout, [&] { return delivered_.size() >= count; });
+        return serve(patient(timeout), [&] { return delivered_.size() >= count; });
     }
     bool serve_until_problem(const std::string& part) {
-        return serve(timeout, [&] { return problem().find(part) != std::string::npos; });
+        return serve(patient(timeout), [&] { return problem().find(part) != std::string::npos; });
     }
     [[nodiscard]] std::string problem() const { return source_->health().problem; }
     void read_again() { source_->read_again(deliver()); }

@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "tests/support/patience.h"
 #include "tests/support/test_host.h"
 
 namespace kudo::test {
@@ -93,7 +94,7 @@ void Capture::read() {
 }
 
 void Capture::wait_for_received(uint64_t count) const {
-    const auto deadline = std::chrono::steady_clock::now() + 5s;
+    const auto deadline = std::chrono::steady_clock::now() + patient(5s);
     while (received_ < count) {
         if (std::chrono::steady_clock::now() > deadline)
             throw std::runtime_error("only " + std::to_string(received_) + " of " + std::to_string(count) +

@@ -11,6 +11,7 @@
 #include "agent/sources/nats/connection.h"
 #include "agent/system/uptime.h"
 #include "maps/trust/bundle.h"
+#include "tests/support/patience.h"
 
 namespace kudo::test {
 
@@ -45,7 +46,11 @@ NatsAgent::NatsAgent(const NatsOptions& options) : source(options) {
 }
 
 bool NatsAgent::serve_until(const std::function<bool()>& done, std::chrono::milliseconds timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    return serve(done, patient(timeout));
+}
+
+bool NatsAgent::serve(const std::function<bool()>& done, std::chrono::milliseconds time) {
+    const auto deadline = std::chrono::steady_clock::now() + time;
     while (!done()) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         pollfd ready{source.fd(), POLLIN, 0};
@@ -56,7 +61,7 @@ bool NatsAgent::serve_until(const std::function<bool()>& done, std::chrono::mill
 }
 
 void NatsAgent::serve(std::chrono::milliseconds time) {
-    serve_until([] { return false; }, time);
+    serve([] { return false; }, time);
 }
 
 bool NatsAgent::serve_until_delivered(const std::string& document, std::chrono::milliseconds timeout) {

@@ -33,6 +33,9 @@ public:
     // A healthy report of this host.
     // Of this machine and in this health, if they are given.
     void report(uint64_t serial, const Machine& machine = {}, std::string_view health = health_good);
+
+private:
+    bool serve(const std::function<bool()>& done, std::chrono::milliseconds time);
 };
 
 // What an operator does; each opens a connection of its own, and throws if it fails.

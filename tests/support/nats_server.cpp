@@ -18,6 +18,7 @@
 
 #include "agent/system/fd.h"
 #include "tests/support/loopback.h"
+#include "tests/support/patience.h"
 #include "tests/support/process.h"
 
 namespace kudo::test {
@@ -70,7 +71,7 @@ void NatsServer::configure(const std::string& configuration) const {
 void NatsServer::start() {
     process_ = start_program(
         {"setpriv", "--pdeathsig", "KILL", "nats-server", "-c", (folder_.path() / "server.conf").string()});
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto deadline = std::chrono::steady_clock::now() + patient(std::chrono::seconds(20));
     while (!greets(port_)) {
         int status = 0;
         if (waitpid(process_, &status, WNOHANG) == process_) {

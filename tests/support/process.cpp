@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "agent/system/fd.h"
+#include "tests/support/patience.h"
 
 namespace kudo::test {
 
@@ -57,7 +58,7 @@ Outcome run_program(const std::vector<std::string>& argv, std::chrono::seconds t
     Outcome outcome;
     std::array<std::string*, 2> texts{&outcome.out, &outcome.err};
     std::array<bool, 2> open_ends{true, true};
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto deadline = std::chrono::steady_clock::now() + patient(timeout);
     bool killed = false;
     while (open_ends[0] || open_ends[1]) {
         std::array<pollfd, 2> waits{};

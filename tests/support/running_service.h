@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/system/fd.h"
+#include "tests/support/patience.h"
 #include "tests/support/test_host.h"
 
 namespace kudo::test {
@@ -53,7 +54,7 @@ bool eventually(Condition condition, std::chrono::milliseconds timeout = std::ch
 } // namespace kudo::test
 
 template <typename Condition> bool kudo::test::eventually(Condition condition, std::chrono::milliseconds timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto deadline = std::chrono::steady_clock::now() + patient(timeout);
     while (!condition()) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tests/support/test_host.h"
+#include "tests/support/patience.h"
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -128,7 +129,9 @@ void TestHost::add_far_address(const std::string& address) const {
 }
 
 void TestHost::wait_for_carrier() const {
-    for (int wait = 0; wait < 100 && in_host({"ip", "link"}).find("NO-CARRIER") != std::string::npos; wait++)
+    const auto deadline = std::chrono::steady_clock::now() + patient(std::chrono::seconds(5));
+    while (in_host({"ip", "link"}).find("NO-CARRIER") != std::string::npos &&
+           std::chrono::steady_clock::now() < deadline)
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
 }
 

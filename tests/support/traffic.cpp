@@ -16,6 +16,7 @@
 #include <system_error>
 #include <thread>
 
+#include "tests/support/patience.h"
 #include "tests/support/test_host.h"
 
 namespace kudo::test {
@@ -61,7 +62,7 @@ Fd open_socket(const NetworkNamespace& space, const Endpoint& local, int type, i
         const SocketAddress address = socket_address(local);
         Fd fd(socket(address.storage.ss_family, type | SOCK_CLOEXEC, 0));
         if (!fd) fail_with_errno("socket");
-        const timeval timeout{5, 0};
+        const timeval timeout{patient(std::chrono::seconds(5)).count(), 0};
         const int on = 1;
         if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
             setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||

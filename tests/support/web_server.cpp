@@ -17,6 +17,7 @@
 
 #include "agent/system/fd.h"
 #include "tests/support/loopback.h"
+#include "tests/support/patience.h"
 #include "tests/support/process.h"
 
 namespace kudo::test {
@@ -166,7 +167,8 @@ bool ServerProcess::is_running() const {
 }
 
 bool listens(int port, const ServerProcess& server) {
-    for (int i = 0; i < 400 && server.is_running(); i++) {
+    const auto deadline = std::chrono::steady_clock::now() + patient(std::chrono::seconds(20));
+    while (server.is_running() && std::chrono::steady_clock::now() < deadline) {
         const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         const sockaddr_in address = loopback(static_cast<uint16_t>(port));
         if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
