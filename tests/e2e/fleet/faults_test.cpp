@@ -13,6 +13,7 @@
 #include "tests/e2e/fleet/fixture.h"
 #include "tests/support/nats_agent.h"
 #include "tests/support/nats_faults.h"
+#include "tests/support/patience.h"
 #include "tests/support/running_service.h"
 
 namespace kudo::test {
@@ -129,7 +130,7 @@ protected:
     void fault_is_over() { fault_end_ = std::chrono::steady_clock::now(); }
     void expect_healed() {
         ASSERT_NO_FATAL_FAILURE(expect_judged_and_reported());
-        EXPECT_LT(std::chrono::steady_clock::now() - fault_end_, fault_limit);
+        EXPECT_LT(std::chrono::steady_clock::now() - fault_end_, patient(fault_limit));
         healed_.add(last_change_ - fault_end_);
     }
     void expect_still(uint64_t serial) { EXPECT_EQ(look().at("map").at("serial"), serial); }
