@@ -17,5 +17,8 @@ std::chrono::duration<Rep, Period> patient(std::chrono::duration<Rep, Period> li
     }();
     return limit * factor;
 }
+inline double patient(double seconds) {
+    return patient(std::chrono::duration<double>(seconds)).count();
+}
 
 } // namespace kudo::test

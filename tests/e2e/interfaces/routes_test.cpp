@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/patience.h"
 #include "tests/support/running_service.h"
 
 namespace kudo::test {
@@ -33,6 +34,14 @@ protected:
             test_->in_host({"ip", "link", "set", "dev", name, "up"});
         test_->in_host({"ip", "address", "add", "10.2.0.2/24", "dev", "v2"});
         return "v2";
+    }
+    // Before Linux 6.2 none that is up is renamed.
+    void rename(const std::string& from, const std::string& to) const {
+        const std::vector<std::string> live{"ip", "link", "set", "dev", from, "name", to};
+        if (inside<Outcome>(test_->host, [&] { return run_program(live); }).status == 0) return;
+        test_->in_host({"ip", "link", "set", "dev", from, "down"});
+        test_->in_host(live);
+        test_->in_host({"ip", "link", "set", "dev", to, "up"});
     }
 };
 
@@ -67,15 +76,16 @@ TEST_F(Routed, ForeignRoutesWakeNobody) {
     const std::string file = test_->write_file("routes", lines);
     std::this_thread::sleep_for(std::chrono::seconds(1)); // what enable and the start have caused is over
     // Whoever looks would heal this.
-    for (const auto& pin : std::filesystem::directory_iterator(test_->instance.layout().string() + "/links"))
-        std::filesystem::remove(pin.path());
+    for (const char* folder : {"/links", "/filters"})
+        for (const auto& pin : std::filesystem::directory_iterator(test_->instance.layout().string() + folder))
+            std::filesystem::remove(pin.path());
     const double before = cpu_seconds(service.pid());
     test_->in_host({"ip", "-batch", file});
     std::this_thread::sleep_for(std::chrono::seconds(1)); // five times what the service waits before it looks
     EXPECT_EQ(test_->agent({"status"}).status, 4) << "it has looked";
     const double seconds = cpu_seconds(service.pid()) - before;
     RecordProperty("cpu_seconds", fmt::format("{:.2f}", seconds));
-    EXPECT_LT(seconds, 2);
+    EXPECT_LT(seconds, patient(2.0));
     test_->in_host({"ip", "route", "add", "3.123.12.128/28", "via", "10.77.0.1"});
     EXPECT_TRUE(eventually([&] { return test_->agent({"status"}).status == 0; })) << "this one matters";
 }
@@ -84,7 +94,7 @@ TEST_F(Routed, ARenamedInterfaceStaysAttached) {
     add_second_line();
     enable({"--interface", "v2", "--interface", "eth0"});
     const RunningService service(*test_, {"--reconcile-every", "1h"});
-    test_->in_host({"ip", "link", "set", "dev", "v2", "name", "w2"});
+    rename("v2", "w2");
     EXPECT_TRUE(eventually([&] { return service.log().find("v2 is now called w2") != std::string::npos; }))
         << service.log();
     EXPECT_EQ(watched(), (Names{"eth0", "w2"}));
