@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/support/dns_message.h"
+#include "tests/support/patience.h"
 #include "tests/support/running_service.h"
 
 namespace kudo::test {
@@ -47,8 +48,8 @@ TEST_F(CraftedDns, AnswersCostLittleOnceTheyHaveCome) {
     printf(
         "%u crafted answers; status %.1f ms (median of 5); the service %.1f ms each time it looks, %.2f %% of a core\n",
         count, milliseconds[2], each * 1000, share);
-    EXPECT_LT(milliseconds[2], 200) << "50 are meant; the machine may be busy";
-    EXPECT_LT(share, 1);
+    EXPECT_LT(milliseconds[2], patient(200.0)) << "50 are meant; the machine may be busy";
+    EXPECT_LT(share, patient(1.0));
 }
 
 } // namespace

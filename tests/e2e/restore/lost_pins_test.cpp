@@ -67,6 +67,7 @@ TEST_P(LostPins, TheThreeCapabilitiesAreEnoughToDisable) {
 
 // Filters tell whose they are, links do not.
 TEST_F(KernelTruth, WhatMayNotBeLookedAtIsNamedAndNotCalledRemoved) {
+    if (!kernel_has_tcx()) GTEST_SKIP() << "this kernel has no tcx: all that is attached are filters";
     enable();
     ASSERT_EQ(mount("bpf", test_->instance.bpffs.c_str(), "bpf", 0, nullptr), 0);
     const Outcome disabled = agent_with_three_capabilities({"disable"});
@@ -83,6 +84,7 @@ TEST_F(KernelTruth, WhatMayNotBeLookedAtIsNamedAndNotCalledRemoved) {
 
 // Enabled again over a covered mount by a process that may not look: both data paths run.
 TEST_F(KernelTruth, ADataPathBelowACoveredMountIsNotCalledHealthy) {
+    if (!kernel_has_tcx()) GTEST_SKIP() << "this kernel has no tcx: all that is attached are filters";
     enable({"--mode", "prioritise"});
     ASSERT_EQ(mount("bpf", test_->instance.bpffs.c_str(), "bpf", 0, nullptr), 0);
     const Outcome enabled = agent_with_three_capabilities({"enable", "--region", "ca", "--mode", "observe"});
