@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -413,11 +414,20 @@ protected:
     void SetUp() override {
         WantedByRoutes::SetUp();
         if (IsSkipped()) return;
+        wait_for_carriers();
         auto events = LinkEvents::open();
         ASSERT_TRUE(events) << events.error().message;
         events_.emplace(std::move(*events));
         events_->set_ranges(routed_ranges(desired_.compile_options(), built_in_range_map()));
         events_->take();
+    }
+    // The kernel tells of a carrier some time after it is there: nothing of that is to come any more.
+    static void wait_for_carriers() {
+        const auto end = std::chrono::steady_clock::now() + patient(std::chrono::seconds(5));
+        for (const char* line : {"v0", "v1", "v2", "v3"})
+            while (run_program({"ip", "link", "show", "dev", line}).out.find("state UP") == std::string::npos &&
+                   std::chrono::steady_clock::now() < end)
+                std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     bool wakes(const std::string& line) {
         ip(line);
