@@ -126,8 +126,7 @@ Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent) 
                                       .handle = head->tcm_handle,
                                       .protocol = ntohs(static_cast<uint16_t>(TC_H_MIN(head->tcm_info))),
                                       .kind = nla_get_string(parts[TCA_KIND]),
-                                      .options = payload(parts[TCA_OPTIONS]),
-                                      .parent = head->tcm_parent});
+                                      .options = payload(parts[TCA_OPTIONS])});
                }));
                return filters;
            })

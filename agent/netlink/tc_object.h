@@ -43,7 +43,11 @@ struct TcFilter {
     uint16_t protocol = 0;          // ETH_P_*, host order
     std::string kind;               // "bpf", "u32"
     std::vector<uint8_t> options{}; // TCA_OPTIONS
-    uint32_t parent = 0;            // only of what was read: the qdisc or class
+};
+// One where it stands: at a qdisc or class.
+struct PlacedFilter {
+    uint32_t parent = 0;
+    TcFilter filter;
 };
 // In the kernel's order, of chain 0, where packets begin. `parent`: of a clsact TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS
 // or _EGRESS).

@@ -4,7 +4,6 @@
 #include <bpf/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,11 +15,6 @@ namespace kudo {
 namespace {
 
 constexpr char name[] = "kudo_tc_class";
-
-bool is_ours(const TcFilter& filter) {
-    return filter.kind == "bpf" &&
-           std::ranges::equal(find_attribute(filter.options, TCA_BPF_NAME), std::span(name, sizeof name));
-}
 
 std::vector<bpf_insn> classifier_program(const ClassFilter& filter) {
     constexpr uint8_t result = BPF_REG_0, packet = BPF_REG_1, index = BPF_REG_2;
@@ -65,16 +59,9 @@ Result<void> add_classifier(uint32_t interface, const ClassFilter& filter) {
         .in("cannot add the classifier of a qdisc (cls_bpf)");
 }
 
-Result<std::vector<TcFilter>> list_classifiers(uint32_t interface, const std::vector<TcObject>& objects) {
-    std::vector<TcFilter> classifiers;
-    const auto root = std::ranges::find_if(
-        objects, [](const TcObject& object) { return !object.is_class && object.parent == TC_H_ROOT; });
-    if (root == objects.end() || root->handle != queue_handle) return classifiers;
-    for (const TcObject& object : objects)
-        if (!object.is_class && (object.kind == "htb" || object.kind == "prio"))
-            for (TcFilter& filter : KUDO_TRY(list_filters(interface, object.handle)))
-                if (is_ours(filter)) classifiers.push_back(std::move(filter));
-    return classifiers;
+bool is_classifier(const TcFilter& filter) {
+    return filter.kind == "bpf" &&
+           std::ranges::equal(find_attribute(filter.options, TCA_BPF_NAME), std::span(name, sizeof name));
 }
 
 } // namespace kudo

@@ -5,15 +5,12 @@
 // Invariant: it lives in the qdisc and goes with it; known by its name, and only looked for in kudo-agent's qdiscs.
 #pragma once
 
-#include <vector>
-
 #include "agent/queues/tree.h"
 
 namespace kudo {
 
 // An Error with ENOENT: the kernel has no cls_bpf.
 Result<void> add_classifier(uint32_t interface, const ClassFilter& filter);
-// All of them in kudo-agent's qdiscs among these objects.
-Result<std::vector<TcFilter>> list_classifiers(uint32_t interface, const std::vector<TcObject>& objects);
+bool is_classifier(const TcFilter& filter);
 
 } // namespace kudo

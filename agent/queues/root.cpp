@@ -11,6 +11,7 @@
 
 #include "agent/attach/in_kernel.h"
 #include "agent/queues/classifier.h"
+#include "agent/queues/pure_acks.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -50,8 +51,12 @@ Result<void> build(uint32_t interface, const QueueTree& tree) {
         if (!made && made.error().number == ENOENT && step.substitute) made = put(interface, *step.substitute);
         if (!made) return made;
     }
-    for (const ClassFilter& filter : tree.filters)
-        KUDO_TRY(add_classifier(interface, filter));
+    for (const ClassFilter& classifier : tree.classifiers)
+        KUDO_TRY(add_classifier(interface, classifier));
+    for (const auto& [parent, filter] : tree.filters) {
+        auto made = add_filter(interface, parent, filter);
+        if (!made && made.error().number != ENOENT) return fail(std::move(made.error()).in("a filter of the queue"));
+    }
     return {};
 }
 
@@ -108,8 +113,8 @@ Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, c
         if (auto back = restore_root(slot); !back) spdlog::debug("{}", back.error().message);
         return built;
     }
-    const QdiscTree present = KUDO_TRY(read_qdisc_tree(slot.index, slot.wifi));
-    next.built = fingerprint(present.objects, present.classifiers);
+    const QdiscTree made = KUDO_TRY(read_qdisc_tree(slot.index));
+    next.built = fingerprint(made.objects, made.filters);
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
     return built;
 }
@@ -122,15 +127,17 @@ bool is_present(const QueueTree& tree, const QdiscTree& present) {
                    (object.kind == step.object.kind || (step.substitute && object.kind == step.substitute->kind));
         });
     });
-    return has_qdiscs && std::ranges::all_of(tree.filters, [&](const ClassFilter& filter) {
-               return std::ranges::count(present.classifiers, filter.qdisc, &TcFilter::parent) == 1;
+    return has_qdiscs && std::ranges::all_of(tree.classifiers, [&](const ClassFilter& classifier) {
+               return std::ranges::count_if(present.filters, [&](const PlacedFilter& placed) {
+                          return placed.parent == classifier.qdisc && is_classifier(placed.filter);
+                      }) == 1;
            });
 }
 
 // Ours as it was made for this plan; null: it is not there.
 const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
     if (!root.saved || root.saved->plan != plan.text || root.saved->built.empty() ||
-        root.saved->built != fingerprint(root.present.objects, root.present.classifiers))
+        root.saved->built != fingerprint(root.present.objects, root.present.filters))
         return nullptr;
     const auto tree = std::ranges::find_if(
         plan.candidates, [&](const QueueTree& candidate) { return is_present(candidate, root.present); });
@@ -195,10 +202,17 @@ FoundQueue QdiscTree::found() const {
     return result;
 }
 
-Result<QdiscTree> read_qdisc_tree(uint32_t interface, bool wifi) {
+Result<QdiscTree> read_qdisc_tree(uint32_t interface) {
     QdiscTree tree;
     tree.objects = KUDO_TRY(list_tc_objects(interface));
-    if (wifi) tree.classifiers = KUDO_TRY(list_classifiers(interface, tree.objects));
+    if (!tree.root() || tree.root()->handle != queue_handle) return tree;
+    for (const TcObject& object : tree.objects) {
+        if (object.is_class || (object.kind != "htb" && object.kind != "prio")) continue;
+        for (TcFilter& filter : KUDO_TRY(list_filters(interface, object.handle)))
+            if (is_classifier(filter) ||
+                (first_queue_filter <= filter.preference && filter.preference <= last_queue_filter))
+                tree.filters.push_back({object.handle, std::move(filter)});
+    }
     return tree;
 }
 
@@ -225,16 +239,18 @@ QueueReport Root::report(const QueuePlan& plan) const {
     report.chosen = tree ? std::string(queue_kind_name(tree->kind)) : present.found().kind;
     report.ours = is_ours();
     report.healthy = plan.candidates.empty() ? !saved : tree != nullptr;
-    if (tree)
+    if (tree) {
         report.why = plan.why_with(*tree);
-    else
+        if (present.filters.size() < tree->filters.size() + tree->classifiers.size())
+            report.why += "; acknowledgements of other traffic wait with the rest of it: this kernel has no cls_bpf";
+    } else
         report.why = plan.candidates.empty() ? plan.why : fmt::format("not the requested qdisc ({})", plan.why);
     if (tree) report.priorities = tree->priorities;
     return report;
 }
 
 Result<Root> read_root(const QdiscSlot& slot) {
-    auto present = KUDO_TRY(read_qdisc_tree(slot.index, slot.wifi));
+    auto present = KUDO_TRY(read_qdisc_tree(slot.index));
     auto saved = KUDO_TRY(load_saved_qdisc(slot.folder, slot.saved_as));
     if (!saved && KUDO_TRY(is_orphan(slot, present))) saved.emplace();
     return Root{std::move(present), std::move(saved)};

@@ -30,13 +30,12 @@ struct QdiscSlot {
 // All qdiscs and classes of one device.
 struct QdiscTree {
     std::vector<TcObject> objects;
-    std::vector<TcFilter> classifiers{}; // of kudo-agent's, in its qdiscs: see classifier.h
+    std::vector<PlacedFilter> filters{}; // of kudo-agent's, in its qdiscs
 
     [[nodiscard]] const TcObject* root() const; // null: none
     [[nodiscard]] FoundQueue found() const;     // as if not ours
 };
-// `wifi`: with the classifiers, which only Wi-Fi has.
-Result<QdiscTree> read_qdisc_tree(uint32_t device, bool wifi = false);
+Result<QdiscTree> read_qdisc_tree(uint32_t device);
 
 // One direction's queue on one interface.
 struct QueueReport {

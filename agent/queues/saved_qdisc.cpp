@@ -165,7 +165,7 @@ std::set<uint32_t> saved_qdisc_interfaces(const fs::path& folder) {
     return interfaces;
 }
 
-std::string fingerprint(const std::vector<TcObject>& objects, const std::vector<TcFilter>& classifiers) {
+std::string fingerprint(const std::vector<TcObject>& objects, const std::vector<PlacedFilter>& filters) {
     std::multiset<std::string> lines;
     for (const TcObject& object : objects) {
         // clsact and ingress are not part of the queue; the classes of other kinds come and go with their flows.
@@ -176,12 +176,10 @@ std::string fingerprint(const std::vector<TcObject>& objects, const std::vector<
             line.append(reinterpret_cast<const char*>(object.options.data()), object.options.size());
         lines.insert(std::move(line));
     }
-    for (const TcFilter& filter : classifiers) {
-        std::string line =
-            fmt::format("filter {:x} {} {:x} {} ", filter.parent, filter.preference, filter.handle, filter.kind);
-        line.append(reinterpret_cast<const char*>(filter.options.data()), filter.options.size());
-        lines.insert(std::move(line));
-    }
+    for (const auto& [parent, filter] : filters)
+        lines.insert(fmt::format("filter {:x} {} {:x} {:x} {} ", parent, filter.preference, filter.handle,
+                                 filter.protocol, filter.kind)
+                         .append(reinterpret_cast<const char*>(filter.options.data()), filter.options.size()));
     return content_hash(fmt::format("{}\n", fmt::join(lines, "\n")));
 }
 

@@ -43,9 +43,8 @@ Result<void> forget_saved_qdisc(const std::filesystem::path& folder, const std::
 // The interfaces that have one, or a downlink's, whether they still exist or not.
 std::set<uint32_t> saved_qdisc_interfaces(const std::filesystem::path& folder);
 
-// Of an interface's qdiscs and classes, and kudo-agent's classifiers in them: equal as long as none is changed, added
-// or removed.
-std::string fingerprint(const std::vector<TcObject>& objects, const std::vector<TcFilter>& classifiers = {});
+// Of an interface's qdiscs and classes, and of filters in them: equal as long as none is changed, added or removed.
+std::string fingerprint(const std::vector<TcObject>& objects, const std::vector<PlacedFilter>& filters = {});
 
 // This tree as it can be restored, parents before children. BadInput names what cannot be: an unknown kind, or filters.
 Result<std::vector<TcObject>> restorable(uint32_t interface, const std::vector<TcObject>& objects);

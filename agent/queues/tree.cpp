@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "agent/queues/pure_acks.h"
 
 namespace kudo {
 namespace {
 
 constexpr uint32_t usual_frame = 1514; // bytes
 constexpr uint32_t default_class = 2, video_class = 3, audio_class = 4, control_class = 5, line_class = 1;
+constexpr uint32_t acks_class = 6; // of what is not KUDO's
 // cake's diffserv4 counts its tins from 1: bulk, best effort, video, voice.
 constexpr uint32_t cake_video = 3, cake_voice = 4;
 
@@ -49,11 +53,37 @@ tc_ratespec rate_of(uint64_t bits_per_second) {
     return rate;
 }
 
-// Fair among what it carries where the kernel has fq_codel, else a FIFO of so many milliseconds.
-QueueTree::Step leaf(uint32_t number, uint32_t parent, uint64_t bits_per_second, uint64_t milliseconds = 100) {
-    const uint64_t packets = bytes_in(bits_per_second, milliseconds) / usual_frame;
-    const tc_fifo_qopt limit{static_cast<__u32>(std::clamp<uint64_t>(packets, 20, 10000))};
+// How many large packets a line of this rate sends in so many milliseconds.
+uint32_t packets_in(uint64_t bits_per_second, uint64_t milliseconds) {
+    return static_cast<uint32_t>(
+        std::clamp<uint64_t>(bytes_in(bits_per_second, milliseconds) / usual_frame, 20, 10000));
+}
+
+// Fair among what it carries where the kernel has fq_codel, else a FIFO of 100 ms.
+QueueTree::Step leaf(uint32_t number, uint32_t parent, uint64_t bits_per_second) {
+    const tc_fifo_qopt limit{packets_in(bits_per_second, 100)};
     return {qdisc("fq_codel", handle(number), parent), qdisc("pfifo", handle(number), parent, bytes_of(limit))};
+}
+
+// Incoming bulk. What waits here does not wait before the line, where it would delay media. BBR keeps about a round
+// trip's worth in flight beyond what the line holds, whatever is dropped; dropped early, that comes again and waits
+// before the line. So there is room for it, and what exceeds it is lost at the head, where senders learn of it soonest.
+QueueTree::Step incoming_bulk(uint32_t number, uint32_t parent, uint64_t bits_per_second) {
+    constexpr uint32_t room = 200; // ms
+    const tc_fifo_qopt limit{packets_in(bits_per_second, room)};
+    auto fair = Attributes()
+                    .put<uint32_t>(TCA_FQ_CODEL_LIMIT, limit.limit)
+                    .put<uint32_t>(TCA_FQ_CODEL_TARGET, room * 1000) // us: CoDel itself rests
+                    .put<uint32_t>(TCA_FQ_CODEL_INTERVAL, 5 * room * 1000)
+                    .put<uint32_t>(TCA_FQ_CODEL_DROP_BATCH_SIZE, 1)
+                    .take();
+    return {qdisc("fq_codel", handle(number), parent, std::move(fair)),
+            qdisc("pfifo_head_drop", handle(number), parent, bytes_of(limit))};
+}
+
+QueueTree::Step bulk_leaf(uint32_t number, uint32_t parent, const ShapedLine& line) {
+    return line.incoming ? incoming_bulk(number, parent, line.bits_per_second)
+                         : leaf(number, parent, line.bits_per_second);
 }
 
 TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_t rate, uint64_t ceiling,
@@ -75,8 +105,9 @@ TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_
     return object;
 }
 
-// Four classes that borrow from each other. Audio goes first and may have the whole line; video nine tenths of it;
-// other traffic is guaranteed a fifth. All guarantees together are the line.
+// Classes that borrow from each other. Audio goes first and may have the whole line; video nine tenths of it; other
+// traffic is guaranteed a fifth, a quarter of that for its acknowledgements, which may have half of the line before the
+// rest of it gets more. All guarantees together are the line.
 std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     const uint64_t bits = line.bits_per_second;
     const tc_htb_glob glob{
@@ -85,15 +116,15 @@ std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     std::vector<QueueTree::Step> steps = {
         {qdisc("htb", queue_handle, TC_H_ROOT, Attributes().put(TCA_HTB_INIT, glob).take())},
         {htb_class(line, line_class, TC_H_ROOT, bits, bits, 0)},
-        {htb_class(line, default_class, all, bits / 5, bits, 3)},
+        {htb_class(line, default_class, all, bits * 3 / 20, bits, 4)},
+        {htb_class(line, acks_class, all, bits / 20, bits / 2, 3)},
         {htb_class(line, audio_class, all, bits * 3 / 10, bits, 0)},
         {htb_class(line, video_class, all, bits * 2 / 5, bits * 9 / 10, 1)},
         {htb_class(line, control_class, all, bits / 10, bits, 2)},
     };
-    // Incoming packets have crossed the line already: only a loss tells their sender to slow down, and until then the
-    // queue before the line grows.
-    for (const uint32_t id : {default_class, audio_class, video_class, control_class})
-        steps.push_back(leaf(id, queue_handle | id, bits, line.incoming && id == default_class ? 20 : 100));
+    for (const uint32_t id : {default_class, acks_class, audio_class, video_class, control_class})
+        steps.push_back(id == default_class ? bulk_leaf(id, queue_handle | id, line)
+                                            : leaf(id, queue_handle | id, bits));
     return steps;
 }
 
@@ -135,8 +166,24 @@ TcObject prio(uint32_t handle, uint32_t parent, const std::array<uint8_t, 3>& ba
     return qdisc("prio", handle, parent, bytes_of(options));
 }
 
-// Strict order; media together never has more than nine tenths of the line.
+// Two bands, of which only filters select the first.
+TcObject prio_by_filters(uint32_t handle, uint32_t parent) {
+    tc_prio_qopt options{};
+    options.bands = 2;
+    std::ranges::fill(options.priomap, uint8_t{1});
+    return qdisc("prio", handle, parent, bytes_of(options));
+}
+
+std::vector<PlacedFilter> at(uint32_t parent, std::vector<TcFilter> filters) {
+    std::vector<PlacedFilter> placed;
+    for (TcFilter& filter : filters)
+        placed.push_back({parent, std::move(filter)});
+    return placed;
+}
+
+// Strict order; media together never has more than nine tenths of the line, and the acknowledgements of others half.
 //   0: tbf, the line -> 1: prio: media, control, others -> 2: tbf, nine tenths -> 3: prio: audio, video
+//                                                       -> 5: prio: acknowledgements, the rest -> 8: tbf, half
 std::vector<QueueTree::Step> shaped_prio(const ShapedLine& line) {
     const uint64_t bits = line.bits_per_second;
     return {
@@ -145,9 +192,11 @@ std::vector<QueueTree::Step> shaped_prio(const ShapedLine& line) {
         {token_bucket(line, handle(2), handle(1) | 1, bits * 9 / 10)},
         {prio(handle(3), handle(2) | 1, {0, 1, 1})},
         leaf(4, handle(1) | 2, bits),
-        leaf(5, handle(1) | 3, bits),
+        {prio_by_filters(handle(5), handle(1) | 3)},
         leaf(6, handle(3) | 1, bits),
         leaf(7, handle(3) | 2, bits),
+        {token_bucket(line, handle(8), handle(5) | 1, bits / 2)},
+        bulk_leaf(9, handle(5) | 2, line),
     };
 }
 
@@ -204,9 +253,11 @@ QueueTree shaped_queue(QueueKind kind, const ShapedLine& line) {
         break;
     case QueueKind::Htb:
         tree.steps = htb(line);
+        tree.filters = at(handle(0), pure_ack_filters(queue_handle | acks_class));
         break;
     case QueueKind::Prio:
         tree.steps = shaped_prio(line);
+        tree.filters = at(handle(5), pure_ack_filters(handle(5) | 1));
         break;
     case QueueKind::PfifoFast:
         tree.steps = {{token_bucket(line, handle(0), TC_H_ROOT, line.bits_per_second)},
@@ -240,6 +291,9 @@ QueueTree on_wifi(QueueTree tree) {
     for (const QueueTree::Step& step : tree.steps) {
         const TcObject& object = step.object;
         if (object.is_class || (object.kind != "htb" && object.kind != "prio")) continue;
+        // A prio with filters of its own carries what is not KUDO's.
+        if (object.kind == "prio" && std::ranges::count(tree.filters, object.handle, &PlacedFilter::parent) > 0)
+            continue;
         ClassFilter filter{object.handle, tree.priorities};
         if (object.kind == "prio") {
             tc_prio_qopt options{};
@@ -247,7 +301,7 @@ QueueTree on_wifi(QueueTree tree) {
             for (uint32_t& id : filter.classes) // sch_prio.c: the class of band n is n + 1
                 id = object.handle | (options.priomap[id & TC_PRIO_MAX] + 1u);
         }
-        tree.filters.push_back(filter);
+        tree.classifiers.push_back(filter);
     }
     tree.priorities = {};
     return tree;
@@ -267,12 +321,13 @@ std::vector<QueueClass> queue_classes(const std::vector<TcObject>& objects) {
         result = cake_classes(*root);
     else if (root->handle == queue_handle && is_htb)
         leaves = {queue_handle | audio_class, queue_handle | video_class, queue_handle | control_class,
-                  queue_handle | default_class};
+                  queue_handle | acks_class, queue_handle | default_class};
     else if (root->handle == queue_handle && root->kind == "prio")
         leaves = {handle(0) | 1, handle(0) | 2, handle(0) | 3, handle(0) | 4};
     else if (root->handle == queue_handle && root->kind == "tbf")
-        leaves = {handle(3) | 1, handle(3) | 2, handle(1) | 2, handle(1) | 3};
-    const std::vector<std::string> parts[] = {{"audio"}, {"video", "fallback"}, {"control"}, {"other"}};
+        leaves = {handle(3) | 1, handle(3) | 2, handle(1) | 2, handle(5) | 1, handle(5) | 2};
+    std::vector<std::vector<std::string>> parts = {{"audio"}, {"video", "fallback"}, {"control"}, {"acks"}, {"other"}};
+    if (leaves.size() < parts.size()) parts.erase(parts.end() - 2); // an ordering queue has them with the rest
     for (std::size_t i = 0; i < leaves.size(); i++) {
         const auto leaf = find(&TcObject::parent, leaves[i], false);
         const auto counted = is_htb ? find(&TcObject::handle, leaves[i], true) : leaf;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The qdiscs and classes that we build, which skb->priority selects which, and what each of them carries.
 // Invariant: pure; audio never waits behind anything else, and where the kind can guarantee it, other traffic keeps a
-// share of the line.
+// share of the line, and its pure TCP acknowledgements do not wait behind the rest of it.
 #pragma once
 
 #include <array>
@@ -31,10 +31,11 @@ struct QueueTree {
         TcObject object;
         std::optional<TcObject> substitute{}; // where the kernel does not have the first one's kind
     };
-    std::vector<Step> steps{}; // in this order
+    std::vector<Step> steps{};           // in this order
+    std::vector<PlacedFilter> filters{}; // behind them; where the kernel does not have their kind, without them
     // skb->priority of each treatment; 0: the mark's own, which the queue understands.
     std::array<uint32_t, KUDO_TREATMENTS> priorities{};
-    std::vector<ClassFilter> filters{}; // after all steps
+    std::vector<ClassFilter> classifiers{}; // behind all steps, before the filters
 };
 
 struct ShapedLine {
@@ -63,7 +64,7 @@ inline constexpr std::array<uint32_t, KUDO_TREATMENTS> wifi_priorities = {
 
 // One part of a queue and its numbers.
 struct QueueClass {
-    std::vector<std::string> carries{};                         // treatments, and "other" for what is not KUDO's
+    std::vector<std::string> carries{};                         // treatments, and of what is not KUDO's "acks", "other"
     uint64_t packets = 0, bytes = 0;                            // sent
     std::optional<uint32_t> backlog_packets{}, backlog_bytes{}; // waiting now; nothing: the kernel does not tell
     std::optional<uint64_t> drops{};

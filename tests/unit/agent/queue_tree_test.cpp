@@ -3,6 +3,7 @@
 // Invariant: no kernel; what the kernel demands of them is written here a second time, with where it does.
 #include <gtest/gtest.h>
 
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
@@ -92,7 +93,7 @@ TEST(QueueTree, ASubstituteStandsWhereTheOtherWould) {
             if (!step.substitute) continue;
             EXPECT_EQ(step.substitute->handle, step.object.handle);
             EXPECT_EQ(step.substitute->parent, step.object.parent);
-            EXPECT_EQ(step.substitute->kind, "pfifo"); // always in the kernel
+            EXPECT_TRUE(step.substitute->kind == "pfifo" || step.substitute->kind == "pfifo_head_drop"); // always there
             EXPECT_GE(value_of<tc_fifo_qopt>(step.substitute->options).limit, 20u);
         }
 }
@@ -119,11 +120,18 @@ TEST(QueueTree, HtbsGuaranteesTogetherAreTheLineAndNobodysCeilingIsAboveIt) {
             if (one.parent != TC_H_ROOT) together += rate;
         }
         EXPECT_EQ(together, bits / 8);
-        // What is not KUDO's is sure of a fifth, and the default is that class.
+        // What is not KUDO's is sure of a fifth, a quarter of that for its acknowledgements; the default is the rest.
         const auto glob = attribute<tc_htb_glob>(tree.steps[0].object, TCA_HTB_INIT);
         const TcObject& others = object(tree, queue_handle | glob.defcls);
-        EXPECT_EQ(attribute<uint64_t>(others, TCA_HTB_RATE64), bits / 5 / 8);
-        EXPECT_EQ(attribute<tc_htb_opt>(others, TCA_HTB_PARMS).prio, 3u);
+        EXPECT_EQ(attribute<uint64_t>(others, TCA_HTB_RATE64), bits * 3 / 20 / 8);
+        EXPECT_EQ(attribute<tc_htb_opt>(others, TCA_HTB_PARMS).prio, 4u);
+        // A flood of them comes after all of KUDO's, and leaves half of the line.
+        const TcObject& acks = object(tree, queue_handle | 6);
+        EXPECT_EQ(attribute<uint64_t>(acks, TCA_HTB_RATE64), bits / 20 / 8);
+        EXPECT_EQ(attribute<uint64_t>(acks, TCA_HTB_CEIL64), bits / 2 / 8);
+        EXPECT_EQ(attribute<tc_htb_opt>(acks, TCA_HTB_PARMS).prio, 3u);
+        for (const uint32_t priority : tree.priorities)
+            EXPECT_LT(attribute<tc_htb_opt>(object(tree, priority), TCA_HTB_PARMS).prio, 3u);
         // Audio goes first, and may have all; video leaves a tenth.
         const TcObject& audio = object(tree, tree.priorities[KUDO_TREATMENT_AUDIO]);
         const TcObject& video = object(tree, tree.priorities[KUDO_TREATMENT_VIDEO]);
@@ -211,11 +219,13 @@ TEST(QueueTree, PriosBandsAreAudioVideoControlOthers) {
 TEST(QueueTree, ShapedPrioSplitsMediaOnceMoreBelowNineTenthsOfTheLine) {
     const auto tree = shaped_queue(QueueKind::Prio, {usual});
     const auto buckets = of_kind(tree, "tbf", false), bands = of_kind(tree, "prio", false);
-    ASSERT_EQ(buckets.size(), 2u);
-    ASSERT_EQ(bands.size(), 2u);
+    ASSERT_EQ(buckets.size(), 3u);
+    ASSERT_EQ(bands.size(), 3u);
     EXPECT_EQ(attribute<uint64_t>(buckets[0], TCA_TBF_RATE64), usual / 8);
     EXPECT_EQ(attribute<uint64_t>(buckets[1], TCA_TBF_RATE64), usual / 8 * 9 / 10);
+    EXPECT_EQ(attribute<uint64_t>(buckets[2], TCA_TBF_RATE64), usual / 8 / 2) << "acknowledgements of others";
     const auto outer = value_of<tc_prio_qopt>(bands[0].options), inner = value_of<tc_prio_qopt>(bands[1].options);
+    const auto rest = value_of<tc_prio_qopt>(bands[2].options);
     EXPECT_EQ(band(outer, tree.priorities[KUDO_TREATMENT_AUDIO]), 0);
     EXPECT_EQ(band(outer, tree.priorities[KUDO_TREATMENT_VIDEO]), 0);
     EXPECT_EQ(band(outer, tree.priorities[KUDO_TREATMENT_CONTROL]), 1);
@@ -223,6 +233,40 @@ TEST(QueueTree, ShapedPrioSplitsMediaOnceMoreBelowNineTenthsOfTheLine) {
     EXPECT_EQ(band(inner, tree.priorities[KUDO_TREATMENT_VIDEO]), 1);
     for (uint32_t priority = 0; priority <= 6; priority++)
         EXPECT_EQ(band(outer, priority), 2) << priority;
+    for (uint32_t priority = 0; priority <= TC_PRIO_MAX; priority++)
+        EXPECT_EQ(band(rest, priority), 1) << "only filters select the first";
+    EXPECT_EQ(bands[2].parent, queue_handle + 0x10000 + 3);
+}
+
+TEST(QueueTree, FiltersStandInAQdiscOfTheTreeAndLeadToAClassOfIt) {
+    for (const QueueTree& tree : all_trees())
+        for (const auto& [parent, filter] : tree.filters) {
+            const TcObject& qdisc = object(tree, parent);
+            const auto target = read_attribute<uint32_t>(filter.options, TCA_BPF_CLASSID).value_or(0);
+            EXPECT_EQ(target & TC_H_MAJ_MASK, parent);
+            if (qdisc.kind == "htb")
+                EXPECT_TRUE(object(tree, target).is_class);
+            else
+                EXPECT_LE(target & TC_H_MIN_MASK, uint32_t(value_of<tc_prio_qopt>(qdisc.options).bands));
+            EXPECT_EQ(std::ranges::count(tree.priorities, target), 0) << "never a class of KUDO's";
+        }
+    EXPECT_EQ(shaped_queue(QueueKind::Htb, {usual}).filters.size(), 2u);
+    EXPECT_EQ(shaped_queue(QueueKind::Prio, {usual}).filters.size(), 2u);
+}
+
+// Bulk that comes in has room for a fifth of a second: BBR keeps it in flight whatever is lost.
+TEST(QueueTree, IncomingBulkHasRoomWhereItsQueueDoesNotDelayMedia) {
+    const auto limit_of = [](QueueKind kind, bool incoming, uint32_t parent) {
+        const auto tree = shaped_queue(kind, {usual, 1500, incoming});
+        const auto leaf = std::ranges::find(tree.steps, parent, [](const auto& step) { return step.object.parent; });
+        EXPECT_EQ(leaf->substitute->kind, incoming ? "pfifo_head_drop" : "pfifo");
+        const uint32_t limit = value_of<tc_fifo_qopt>(leaf->substitute->options).limit;
+        if (incoming) EXPECT_EQ(attribute<uint32_t>(leaf->object, TCA_FQ_CODEL_LIMIT), limit);
+        return limit;
+    };
+    EXPECT_EQ(limit_of(QueueKind::Htb, true, queue_handle | 2), 330u);
+    EXPECT_EQ(limit_of(QueueKind::Htb, false, queue_handle | 2), 165u);
+    EXPECT_EQ(limit_of(QueueKind::Prio, true, queue_handle + 0x50000 + 2), 330u);
 }
 
 TEST(QueueTree, OnWifiClassifiersChooseTheClassThatThePriorityChoosesElsewhere) {
@@ -302,8 +346,9 @@ TEST(QueueClasses, OfOurHtbAreAudioFirstWithTheirLeavesDrops) {
     for (TcObject& object : objects)
         if (!object.is_class) object.statistics.drops = object.handle >> 16 & 0xf;
     const auto parts = queue_classes(objects);
-    ASSERT_EQ(parts.size(), 4u);
+    ASSERT_EQ(parts.size(), 5u);
     EXPECT_EQ(parts.front().carries, std::vector<std::string>{"audio"});
+    EXPECT_EQ(parts[3].carries, std::vector<std::string>{"acks"});
     EXPECT_EQ(parts.back().carries, std::vector<std::string>{"other"});
     EXPECT_EQ(parts.front().drops, 9u) << "4b59:, the leaf of 4b55:4";
 }

@@ -54,18 +54,18 @@ TEST(Fingerprint, ChangesWithEverythingThatAnAdminCanChange) {
     EXPECT_TRUE(changed([](Objects& all) { all.pop_back(); }));
 }
 
-TEST(Fingerprint, ChangesWithTheClassifiers) {
-    const TcFilter filter{
-        .preference = 1, .handle = 1, .protocol = 3, .kind = "bpf", .options = {7}, .parent = 0x10000};
-    TcFilter other = filter, elsewhere = filter;
-    other.options = {8}; // another program
-    elsewhere.parent = 0x20000;
-    const std::string with = fingerprint(objects, {filter});
-    EXPECT_NE(with, fingerprint(objects));
-    EXPECT_NE(with, fingerprint(objects, {other}));
-    EXPECT_NE(with, fingerprint(objects, {elsewhere}));
-    EXPECT_NE(with, fingerprint(objects, {filter, filter}));
-    EXPECT_EQ(with, fingerprint({objects[1], objects[0], objects[2]}, {filter}));
+TEST(Fingerprint, ChangesWithOurFilters) {
+    const std::vector<PlacedFilter> filters = {
+        {0x10000, {.preference = 7, .handle = 1, .protocol = 8, .kind = "bpf", .options = {5}}}};
+    const std::string before = fingerprint(objects, filters);
+    EXPECT_NE(before, fingerprint(objects));
+    auto now = filters;
+    now[0].filter.options = {6};
+    EXPECT_NE(fingerprint(objects, now), before);
+    now = filters;
+    now[0].parent = 0x20000;
+    EXPECT_NE(fingerprint(objects, now), before);
+    EXPECT_EQ(fingerprint(objects, filters), before);
 }
 
 TEST(Fingerprint, DoesNotChangeWithWhatPassesOrCounts) {
