@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "tests/bench/contention_case.h"
+#include "tests/bench/contention_duplex.h"
 #include "tests/bench/contention_table.h"
 #include "tests/bench/sections.h"
 
@@ -48,6 +49,24 @@ void check(Report& report, const ContentionRow& row) {
     report.require(row.of_without() >= 70, "the check asks 70 % of the bulk traffic without the agent");
 }
 
+void measure_one_way(const ContentionSettings& settings, Report& report) {
+    print_header();
+    double idle_late = 0, idle_p99 = 0, without = 0;
+    for (const ContentionCase& which : cases_of(report.options())) {
+        const ContentionResult result = run_case(which, settings);
+        if (which.load == Load::Idle) {
+            idle_late = result.sender_late.p99;
+            idle_p99 = result.media.delay.p99;
+        }
+        if (which.queue.empty()) without = result.bulk_mbit(); // of this load: its cases follow
+        const ContentionRow row{result, idle_late, idle_p99, without};
+        print_row(row);
+        report.keep(json_of(row));
+        check(report, row);
+    }
+    print_legend();
+}
+
 } // namespace
 
 void measure_contention(const test::TestHost& /* its line has no bottleneck */, Report& report) {
@@ -64,23 +83,17 @@ void measure_contention(const test::TestHost& /* its line has no bottleneck */, 
     ContentionSettings settings{.line = options.line,
                                 .uplink = rate(options.uplink, 0.99),
                                 .downlink = rate(options.downlink, 0.95),
-                                .congestion_control = options.congestion_control};
+                                .congestion_control = split(options.congestion_controls).front()};
+    settings.measured = options.seconds;
     if (options.quick) settings.warm_up = 1, settings.measured = 3;
-    print_header();
-    double idle_late = 0, idle_p99 = 0, without = 0;
-    for (const ContentionCase& which : cases_of(options)) {
-        const ContentionResult result = run_case(which, settings);
-        if (which.load == Load::Idle) {
-            idle_late = result.sender_late.p99;
-            idle_p99 = result.media.delay.p99;
-        }
-        if (which.queue.empty()) without = result.bulk_mbit; // of this load: its cases follow
-        const ContentionRow row{result, idle_late, idle_p99, without};
-        print_row(row);
-        report.keep(json_of(row));
-        check(report, row);
-    }
-    print_legend();
+    if (options.ways != "both") measure_one_way(settings, report);
+    if (options.ways == "one" || options.quick) return;
+    settings.warm_up = settings.measured; // BBR looks for the shortest round trip every 10 s
+    measure_duplex(settings,
+                   {.congestion_controls = split(options.congestion_controls),
+                    .round_trips = split(options.round_trips),
+                    .queues = split(options.queues)},
+                   report);
 }
 
 } // namespace kudo::bench

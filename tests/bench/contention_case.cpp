@@ -44,25 +44,31 @@ int64_t nanoseconds(double seconds) {
 
 std::string ContentionCase::name() const {
     const char* const loads[] = {"idle line", "8 TCP flows", "flood", "overload"};
-    return fmt::format("{}, {}, {}", direction == Direction::Uplink ? "uplink" : "downlink",
-                       loads[static_cast<int>(load)], queue.empty() ? "no agent" : queue);
+    const char* const directions[] = {"uplink", "downlink", "both"};
+    return fmt::format("{}, {}, {}", directions[static_cast<int>(direction)], loads[static_cast<int>(load)],
+                       queue.empty() ? "no agent" : queue);
 }
 
 ContentionResult run_case(const ContentionCase& which, const ContentionSettings& settings) {
     ContentionResult result{.of = which, .settings = settings};
-    const ContentionLine line(settings.line);
+    const ContentionLine line(settings.line, settings.rtt);
     if (!which.queue.empty()) result.refused = line.enable({which.queue, settings.uplink, settings.downlink});
     if (!result.refused.empty()) return result;
 
-    MediaFlows media(line, which.direction, shape_of(which.load, settings.line),
+    MediaFlows media(line, which.round_trip ? Direction::Both : which.direction, shape_of(which.load, settings.line),
                      settings.warm_up + settings.measured + 5);
-    const BulkLoad bulk(line, which.direction, bulk_of(which.load), settings.congestion_control, 2 * settings.line);
+    const auto bulk = [&](Direction direction) {
+        const bool loaded = which.direction == direction || which.direction == Direction::Both;
+        return BulkLoad(line, direction, loaded ? bulk_of(which.load) : BulkLoad::Kind::None,
+                        settings.congestion_control, 2 * settings.line);
+    };
+    const BulkLoad up = bulk(Direction::Uplink), down = bulk(Direction::Downlink);
     media.start();
     sleep_until(now_ns() + nanoseconds(settings.warm_up));
     Window window{.begin = now_ns()};
-    const uint64_t before = bulk.received();
+    const uint64_t up_before = up.received(), down_before = down.received();
     sleep_until(window.begin + nanoseconds(settings.measured));
-    const uint64_t after = bulk.received();
+    const uint64_t up_bytes = up.received() - up_before, down_bytes = down.received() - down_before;
     window.end = now_ns();
     media.stop_sending();
     media.wait_for_stragglers(); // with the line still full: they wait as long as the others did
@@ -75,7 +81,8 @@ ContentionResult run_case(const ContentionCase& which, const ContentionSettings&
                                     return other.ssrc == stream.ssrc;
                                 })});
     result.sender_late = media.lateness(window);
-    result.bulk_mbit = static_cast<double>(after - before) * 8e-6 / window.seconds();
+    result.up_mbit = static_cast<double>(up_bytes) * 8e-6 / window.seconds();
+    result.down_mbit = static_cast<double>(down_bytes) * 8e-6 / window.seconds();
     if (!which.queue.empty()) line.disable();
     return result;
 }

@@ -19,9 +19,10 @@ enum class Load {
 };
 
 struct ContentionCase {
-    Direction direction = Direction::Uplink;
+    Direction direction = Direction::Uplink; // of the load, and of the media unless it makes round trips
     Load load = Load::Idle;
     std::string queue{};                    // the agent's; empty: without the agent
+    bool round_trip = false;                // the server returns all media, and delays are those of round trips
     [[nodiscard]] std::string name() const; // "uplink, 8 TCP flows, htb"
 };
 
@@ -30,6 +31,7 @@ struct ContentionSettings {
     double line = 20;                   // the modem's rate each way, Mbit/s; the media and the flood go with it
     std::string uplink, downlink;       // the agent's rates
     std::string congestion_control;     // of TCP
+    double rtt = 0;                     // ms; see ContentionLine
 };
 
 struct SsrcDelivery {
@@ -45,7 +47,8 @@ struct ContentionResult {
     Delivery media{}, audio{}, video{};
     std::vector<SsrcDelivery> ssrcs{};
     Quantiles sender_late{};
-    double bulk_mbit = 0; // of payload, at the receiver
+    double up_mbit = 0, down_mbit = 0; // of bulk's payload, at the receivers
+    [[nodiscard]] double bulk_mbit() const { return up_mbit + down_mbit; }
 };
 
 ContentionResult run_case(const ContentionCase& which, const ContentionSettings& settings);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tests/bench/contention_delivery.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -23,6 +25,11 @@ void sleep_until(int64_t when) {
     const timespec time{when / second, when % second};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) == EINTR) {
     }
+}
+
+void before_other_threads() {
+    const sched_param parameters{.sched_priority = 10};
+    pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters);
 }
 
 Quantiles quantiles_of(std::vector<int64_t> nanoseconds) {

@@ -11,6 +11,9 @@ namespace kudo::bench {
 // CLOCK_MONOTONIC, ns: the same in all namespaces.
 int64_t now_ns();
 void sleep_until(int64_t when);
+// The calling thread, where it may: the delays are to be the line's, not those of the bulk traffic's threads on the
+// same few processors.
+void before_other_threads();
 
 struct Window {
     int64_t begin = 0, end = 0; // ns

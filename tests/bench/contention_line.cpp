@@ -41,9 +41,9 @@ void set_sysctl(const NetworkNamespace& space, const std::string& name, const st
 
 } // namespace
 
-ContentionLine::ContentionLine(double mbit)
+ContentionLine::ContentionLine(double mbit, double rtt)
     : host_(value_of(TestHost::build())), server_(value_of(NetworkNamespace::create())) {
-    in_modem(fmt::format("ip link add line type veth peer name eth0 netns /proc/{}/fd/{}", getpid(), server_.fd()));
+    lay_wire(rtt);
     in_modem("ip address add 10.77.1.1/24 dev line");
     in_modem("ip link set line up");
     in_server("ip address add 10.77.1.2/24 dev eth0");
@@ -64,6 +64,28 @@ ContentionLine::ContentionLine(double mbit)
     for (const NetworkNamespace* space : {&host_.host, &server_})
         set_sysctl(*space, "tcp_tso_rtt_log", "0");
     host_.wait_for_carrier();
+}
+
+// From the modem to the server, which has its end in any case; what a round trip takes is the server's frames' time.
+void ContentionLine::lay_wire(double rtt) {
+    const auto pair = [](const std::string& name, const std::string& peer, const NetworkNamespace& space) {
+        return fmt::format("ip link add {} type veth peer name {} netns /proc/{}/fd/{}", name, peer, getpid(),
+                           space.fd());
+    };
+    const bool has_netem = rtt > 0 && kernel_has_qdisc("netem");
+    if (rtt == 0 || has_netem) {
+        in_modem(pair("line", "eth0", server_));
+        if (has_netem) in_server(fmt::format("tc qdisc add dev eth0 root netem delay {}ms limit 20000", rtt));
+        return;
+    }
+    between_.emplace(value_of(NetworkNamespace::create()));
+    in_modem(pair("line", "modem", *between_));
+    in_server(pair("eth0", "server", *between_));
+    in_modem("ethtool -K line tx off");
+    in_server("ethtool -K eth0 tx off");
+    for (const char* end : {"modem", "server"})
+        run_line(*between_, fmt::format("ip link set {} addrgenmode none up", end));
+    wire_.emplace(*between_, "server", "modem", rtt);
 }
 
 void ContentionLine::in_server(const std::string& line) const {
@@ -90,6 +112,7 @@ void ContentionLine::disable() const {
 bool kernel_has_qdisc(const std::string& kind) {
     const NetworkNamespace scratch = value_of(NetworkNamespace::create());
     std::string line = "tc qdisc add dev lo root " + kind;
+    if (kind == "netem") line += " delay 1ms";
     if (kind == "tbf") line += " rate 1mbit burst 3000 limit 3000";
     return inside<Outcome>(scratch, [&] { return run_program(words(line)); }).status == 0;
 }

@@ -3,16 +3,18 @@
 // Invariant: the bottleneck is the modem's, both ways: one FIFO of half a second, out of the host's reach.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/system/network_namespace.h"
+#include "tests/bench/contention_relay.h"
 #include "tests/support/capture.h"
 #include "tests/support/test_host.h"
 
 namespace kudo::bench {
 
-enum class Direction { Uplink, Downlink };
+enum class Direction { Uplink, Downlink, Both };
 
 // What the agent is asked for. The rates stay below the modem's, or its queue fills and not the host's.
 struct AgentQueue {
@@ -26,11 +28,13 @@ public:
     static constexpr const char* stranger = "198.51.100.7";
     static constexpr const char* local = "10.77.0.2"; // the host's
 
-    explicit ContentionLine(double mbit); // the modem's rate, each way; throws
+    // `mbit`: the modem's rate, each way. `rtt`: ms that a round trip takes on the idle line, all of it on the server's
+    // side; 0: what the machine takes. Throws.
+    explicit ContentionLine(double mbit, double rtt = 0);
 
     [[nodiscard]] const NetworkNamespace& host() const { return host_.host; }
     [[nodiscard]] const NetworkNamespace& server() const { return server_; }
-    // Who sends and who receives in this direction.
+    // Who sends and who receives in this direction, which is not Both.
     [[nodiscard]] const NetworkNamespace& sender(Direction direction) const {
         return direction == Direction::Uplink ? host() : server();
     }
@@ -46,8 +50,12 @@ private:
     void in_server(const std::string& line) const;
     void in_modem(const std::string& line) const;
 
+    void lay_wire(double rtt);
+
     test::TestHost host_; // its far end is the modem
     NetworkNamespace server_;
+    std::optional<NetworkNamespace> between_; // the modem and the server, where a wire has to take time
+    std::optional<DelayingWire> wire_;        // last: it ends first
 };
 
 // Whether this kernel has a queueing discipline; tried in a namespace of its own.

@@ -3,8 +3,6 @@
 
 #include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -62,12 +60,6 @@ std::size_t build(Datagram& datagram, const RtpStream& stream, unsigned packets_
     return stamp_at + payload;
 }
 
-// Where it may: the delays are to be the line's, not those of the bulk traffic's threads on the same few processors.
-void before_other_threads() {
-    const sched_param parameters{.sched_priority = 10};
-    pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters);
-}
-
 } // namespace
 
 MediaFlows::MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds)
@@ -108,6 +100,7 @@ void MediaFlows::say_hello() {
 
 void MediaFlows::start() {
     receiver_ = std::jthread([this](const std::stop_token& stop) { receive(stop); });
+    if (direction_ == Direction::Both) echo_ = std::jthread([this](const std::stop_token& stop) { echo(stop); });
     sender_ = std::jthread([this](const std::stop_token& stop) { send(stop); });
 }
 
@@ -128,7 +121,7 @@ void MediaFlows::send(const std::stop_token& stop) {
 void MediaFlows::send_packet(RtpStream& stream) {
     Datagram datagram;
     const std::size_t size = build(datagram, stream, packets_per_frame_);
-    const bool up = direction_ == Direction::Uplink;
+    const bool up = direction_ != Direction::Downlink;
     const sockaddr_in to =
         up ? ipv4_address(ContentionLine::media, turn_port)
            : ipv4_address(ContentionLine::local, static_cast<uint16_t>(first_host_port + stream.flow));
@@ -165,6 +158,21 @@ void MediaFlows::receive(const std::stop_token& stop) {
                 take({datagram.data(), static_cast<std::size_t>(size)}, now_ns());
             if (size < 0 && errno != EAGAIN) error_ = errno;
         }
+    }
+}
+
+void MediaFlows::echo(const std::stop_token& stop) {
+    before_other_threads();
+    Datagram datagram;
+    while (!stop.stop_requested()) {
+        pollfd wait{server_.get(), POLLIN, 0};
+        if (poll(&wait, 1, 50) <= 0) continue;
+        sockaddr_storage from{};
+        socklen_t length = sizeof from;
+        auto* address = reinterpret_cast<sockaddr*>(&from);
+        const ssize_t size = recvfrom(server_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT, address, &length);
+        if (size > 0)
+            sendto(server_.get(), datagram.data(), static_cast<std::size_t>(size), MSG_DONTWAIT, address, length);
     }
 }
 

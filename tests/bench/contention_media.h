@@ -31,12 +31,13 @@ struct RtpStream {
     std::vector<int64_t> sent_at{}; // ns
     std::vector<int64_t> late{};    // ns behind the schedule
     std::vector<uint8_t> refused{}; // by the sender's own kernel
-    std::vector<int64_t> delay{};   // ns, one way; -1: has not come
+    std::vector<int64_t> delay{};   // ns, one way or of the round trip; -1: has not come
 };
 
 class MediaFlows {
 public:
-    // Opens the sockets; the host says hello from each of its ports. `seconds`: at most so long it will send.
+    // Opens the sockets; the host says hello from each of its ports. Both: the host sends, the server returns every
+    // packet as it came, and the delay is that of the round trip. `seconds`: at most so long it will send.
     MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds);
 
     void start();
@@ -56,6 +57,7 @@ private:
     void send(const std::stop_token& stop);
     void send_packet(RtpStream& stream);
     void receive(const std::stop_token& stop);
+    void echo(const std::stop_token& stop);
     void take(std::span<const uint8_t> datagram, int64_t now);
 
     Direction direction_;
@@ -64,8 +66,8 @@ private:
     Fd server_;
     std::vector<Fd> host_; // by flow
     std::atomic<uint64_t> received_ = 0;
-    std::atomic<int> error_ = 0;     // errno of what should not happen
-    std::jthread receiver_, sender_; // last: they end first
+    std::atomic<int> error_ = 0;            // errno of what should not happen
+    std::jthread receiver_, echo_, sender_; // last: they end first
 };
 
 } // namespace kudo::bench

@@ -37,11 +37,11 @@ nlohmann::ordered_json json_of(const Delivery& delivery) {
 } // namespace
 
 double ContentionRow::of_without() const {
-    return bulk_without == 0 ? 0 : 100 * result.bulk_mbit / bulk_without;
+    return bulk_without == 0 ? 0 : 100 * result.bulk_mbit() / bulk_without;
 }
 
 double ContentionRow::of_line() const {
-    return 100 * result.bulk_mbit / result.settings.line;
+    return 100 * result.bulk_mbit() / result.settings.line;
 }
 
 bool ContentionRow::noisy() const {
@@ -93,7 +93,7 @@ void print_row(const ContentionRow& row) {
     if (row.noisy()) goals += goals.empty() ? "busy machine" : "; busy machine";
     fmt::print(header, result.of.name(), number(result.media.loss_percent()), number(result.audio.loss_percent()),
                number(result.video.loss_percent()), pair(result.audio), pair(result.video), number(row.idle_p99),
-               number(result.sender_late.p99), bulk ? number(result.bulk_mbit) : "",
+               number(result.sender_late.p99), bulk ? number(result.bulk_mbit()) : "",
                result.of.queue.empty() ? "" : fmt::format("{:.1f} %", row.of_without()),
                bulk ? fmt::format("{:.0f} %", row.of_line()) : "", goals);
     std::fflush(stdout);
@@ -128,7 +128,7 @@ nlohmann::ordered_json json_of(const ContentionRow& row) {
     json["idle_p99_ms"] = row.idle_p99;
     json["sender_late_ms"] = json_of(result.sender_late);
     json["noisy"] = row.noisy();
-    json["bulk_mbit"] = result.bulk_mbit;
+    json["bulk_mbit"] = result.bulk_mbit();
     json["bulk_percent_of_without"] = row.of_without();
     json["bulk_percent_of_line"] = row.of_line();
     if (row.has_goals()) json["missed"] = row.missed();

@@ -34,12 +34,19 @@ int main(int argc, char** argv) {
         else if (word == "--downlink" && i + 1 < argc)
             options.downlink = argv[++i];
         else if (word == "--tcp" && i + 1 < argc)
-            options.congestion_control = argv[++i];
+            options.congestion_controls = argv[++i];
+        else if (word == "--rtt" && i + 1 < argc)
+            options.round_trips = argv[++i];
+        else if (word == "--ways" && i + 1 < argc)
+            options.ways = argv[++i];
+        else if (word == "--seconds" && i + 1 < argc)
+            options.seconds = std::stod(argv[++i]);
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
                                "[--only packets|line|bulk|ranges|flows|commands|contention]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
-                               "[--tcp CONGESTION_CONTROL]\n");
+                               "[--tcp CONGESTION_CONTROL,...]\n"
+                               "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
             return 2;
         }
     }

@@ -21,7 +21,10 @@ struct Options {
     std::string queues = "cake,htb,prio,pfifo_fast"; // the agent's kinds to measure
     double line = 20;                                // Mbit/s, each way; less for an emulated machine
     std::string uplink, downlink;                    // the agent's rates; empty: 99 % and 95 % of the line
-    std::string congestion_control = "cubic";        // of TCP; the default is not the same on every machine
+    std::string congestion_controls = "cubic,bbr";   // of TCP; one way at a time: the first alone
+    std::string round_trips = "1,20,80";             // ms, with both ways full
+    std::string ways;                                // "one", "both": that part alone
+    double seconds = 6;                              // measured, of each case
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };
