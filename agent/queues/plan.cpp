@@ -60,7 +60,7 @@ std::string QueuePlan::why_with(const QueueTree& tree) const {
     if (tree.kind != QueueKind::PfifoFast) return why;
     return why +
            "; pfifo_fast keeps audio and video in one FIFO ahead of other traffic: if media alone exceeds the line, "
-           "audio is lost like video, and other traffic gets nothing";
+           "audio is lost like video, and other traffic gets nothing; acknowledgements wait behind bulk";
 }
 
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {

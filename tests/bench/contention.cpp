@@ -87,7 +87,7 @@ void measure_contention(const test::TestHost& /* its line has no bottleneck */, 
     settings.measured = options.seconds;
     if (options.quick) settings.warm_up = 1, settings.measured = 3;
     if (options.ways != "both") measure_one_way(settings, report);
-    if (options.ways == "one" || options.quick) return;
+    if (options.ways == "one" || options.only != "contention") return; // many minutes
     settings.warm_up = settings.measured; // BBR looks for the shortest round trip every 10 s
     measure_duplex(settings,
                    {.congestion_controls = split(options.congestion_controls),
