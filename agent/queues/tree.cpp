@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t usual_frame = 1514; // bytes
 constexpr uint32_t default_class = 2, video_class = 3, audio_class = 4, control_class = 5, line_class = 1;
-constexpr uint32_t acks_class = 6; // of what is not KUDO's
+constexpr uint32_t acks_class = 6, others_class = 7; // of what is not KUDO's: its acknowledgements, all of it
 // cake's diffserv4 counts its tins from 1: bulk, best effort, video, voice.
 constexpr uint32_t cake_video = 3, cake_voice = 4;
 
@@ -116,8 +116,9 @@ std::vector<QueueTree::Step> htb(const ShapedLine& line) {
     std::vector<QueueTree::Step> steps = {
         {qdisc("htb", queue_handle, TC_H_ROOT, Attributes().put(TCA_HTB_INIT, glob).take())},
         {htb_class(line, line_class, TC_H_ROOT, bits, bits, 0)},
-        {htb_class(line, default_class, all, bits * 3 / 20, bits, 4)},
-        {htb_class(line, acks_class, all, bits / 20, bits / 2, 3)},
+        {htb_class(line, others_class, all, bits / 5, bits, 4)},
+        {htb_class(line, default_class, queue_handle | others_class, bits * 3 / 20, bits, 4)},
+        {htb_class(line, acks_class, queue_handle | others_class, bits / 20, bits / 2, 3)},
         {htb_class(line, audio_class, all, bits * 3 / 10, bits, 0)},
         {htb_class(line, video_class, all, bits * 2 / 5, bits * 9 / 10, 1)},
         {htb_class(line, control_class, all, bits / 10, bits, 2)},

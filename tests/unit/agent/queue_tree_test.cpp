@@ -117,10 +117,11 @@ TEST(QueueTree, HtbsGuaranteesTogetherAreTheLineAndNobodysCeilingIsAboveIt) {
             EXPECT_GT(rate, 0u);
             EXPECT_LE(rate, ceiling);
             EXPECT_LE(ceiling, bits / 8);
-            if (one.parent != TC_H_ROOT) together += rate;
+            if (one.parent == (queue_handle | 1)) together += rate;
         }
         EXPECT_EQ(together, bits / 8);
-        // What is not KUDO's is sure of a fifth, a quarter of that for its acknowledgements; the default is the rest.
+        // What is not KUDO's is sure of a fifth, a quarter of that first for its acknowledgements; the default is the
+        // rest.
         const auto glob = attribute<tc_htb_glob>(tree.steps[0].object, TCA_HTB_INIT);
         const TcObject& others = object(tree, queue_handle | glob.defcls);
         EXPECT_EQ(attribute<uint64_t>(others, TCA_HTB_RATE64), bits * 3 / 20 / 8);
@@ -128,6 +129,8 @@ TEST(QueueTree, HtbsGuaranteesTogetherAreTheLineAndNobodysCeilingIsAboveIt) {
         // A flood of them comes after all of KUDO's, and leaves half of the line.
         const TcObject& acks = object(tree, queue_handle | 6);
         EXPECT_EQ(attribute<uint64_t>(acks, TCA_HTB_RATE64), bits / 20 / 8);
+        EXPECT_EQ(acks.parent, others.parent);
+        EXPECT_EQ(attribute<uint64_t>(object(tree, others.parent), TCA_HTB_RATE64), bits / 5 / 8);
         EXPECT_EQ(attribute<uint64_t>(acks, TCA_HTB_CEIL64), bits / 2 / 8);
         EXPECT_EQ(attribute<tc_htb_opt>(acks, TCA_HTB_PARMS).prio, 3u);
         for (const uint32_t priority : tree.priorities)
