@@ -14,7 +14,7 @@
 namespace kudo {
 namespace {
 
-constexpr char name[] = "kudo_tc_class";
+constexpr char classifier_name[] = "kudo_tc_class";
 
 std::vector<bpf_insn> classifier_program(const ClassFilter& filter) {
     constexpr uint8_t result = BPF_REG_0, packet = BPF_REG_1, index = BPF_REG_2;
@@ -43,7 +43,7 @@ std::vector<bpf_insn> classifier_program(const ClassFilter& filter) {
 
 Result<void> add_classifier(uint32_t interface, const ClassFilter& filter) {
     const auto instructions = classifier_program(filter);
-    const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "Dual MIT/GPL", instructions.data(),
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, classifier_name, "Dual MIT/GPL", instructions.data(),
                                    instructions.size(), nullptr));
     if (!program) return fail_errno("cannot load the classifier of a qdisc");
     // Without TCA_BPF_FLAG_ACT_DIRECT: what it returns is a class id.
@@ -54,14 +54,14 @@ Result<void> add_classifier(uint32_t interface, const ClassFilter& filter) {
                        .kind = "bpf",
                        .options = Attributes()
                                       .put<uint32_t>(TCA_BPF_FD, static_cast<uint32_t>(program.get()))
-                                      .put(TCA_BPF_NAME, name, sizeof name)
+                                      .put(TCA_BPF_NAME, classifier_name, sizeof classifier_name)
                                       .take()})
         .in("cannot add the classifier of a qdisc (cls_bpf)");
 }
 
 bool is_classifier(const TcFilter& filter) {
-    return filter.kind == "bpf" &&
-           std::ranges::equal(find_attribute(filter.options, TCA_BPF_NAME), std::span(name, sizeof name));
+    return filter.kind == "bpf" && std::ranges::equal(find_attribute(filter.options, TCA_BPF_NAME),
+                                                      std::span(classifier_name, sizeof classifier_name));
 }
 
 } // namespace kudo
