@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// What Debian has that does parts of the same, on the same packets and the same path: nftables with the same ranges,
+// DSCP and counters by flow; xdp-filter. Frames come over a veth pair, from BPF_PROG_TEST_RUN with live frames; for
+// outgoing ones a tc program sends what arrives out by another interface, before whose queue ours or nftables' egress
+// hook stands.
+#include <bpf/bpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "maps/document/built_in.h"
+#include "tests/bench/sections.h"
+#include "tests/bench/stage.h"
+#include "tests/support/packet_builder.h"
+
+namespace kudo::bench {
+
+using namespace test;
+
+namespace {
+
+constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
+
+Bytes frame_from(const std::string& source, const std::string& destination, uint16_t from, uint16_t to) {
+    Raw payload = Payload(172); // 20 ms of Opus
+    const uint8_t rtp[] = {0x80, 111, 0, 1, 0, 0, 0, 1, 0xa0, 0xd1, 0, 1};
+    std::ranges::copy(rtp, payload.bytes.begin());
+    Packet packet = Ethernet{};
+    packet.add(IPv4{.source = source, .destination = destination});
+    packet.add(Udp{.source_port = from, .destination_port = to});
+    packet.add(std::move(payload));
+    return packet.bytes();
+}
+
+// The same ranges, the same mark, a counter for each flow. `end`: what then becomes of the packet.
+std::string nft_rules(bool ingress, const std::string& end) {
+    std::vector<std::string> ranges;
+    for (const Service& service : built_in_range_map().services)
+        for (const auto& range : service.ranges)
+            ranges.push_back(range.prefix.text());
+    const std::string remote = ingress ? "saddr" : "daddr", port = ingress ? "sport" : "dport";
+    return fmt::format("table netdev bench {{\n"
+                       "  set kudo {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {} }}; }}\n"
+                       "  set flows {{ type ipv4_addr . ipv4_addr . inet_service . inet_service; flags dynamic; "
+                       "size 65536; }}\n"
+                       "  chain judge {{\n"
+                       "    type filter hook {} device {} priority 0;\n"
+                       "    ip {} != @kudo counter {}\n"
+                       "    udp {} 3478 ip dscp set af41 update @flows {{ ip saddr . ip daddr . udp sport . udp dport "
+                       "counter }} {}\n"
+                       "  }}\n}}\n",
+                       fmt::join(ranges, ", "), ingress ? "ingress" : "egress", ingress ? "eth0" : "sink0", remote, end,
+                       port, end);
+}
+
+// What stands on the near end while frames come in: removed with it.
+class Standing {
+public:
+    Standing(const TestHost& host, const std::string& nft_table) : host_(host) {
+        host.in_host({"nft", "-f", host.write_file("bench.nft", nft_table)});
+    }
+    ~Standing() { host_.in_host({"nft", "delete", "table", "netdev", "bench"}); }
+    Standing(const Standing&) = delete;
+    Standing& operator=(const Standing&) = delete;
+
+private:
+    const TestHost& host_;
+};
+
+class Path {
+public:
+    Path(const TestHost& host, Stage& stage, const Options& options)
+        : host_(host), stage_(stage), frames_(options.quick ? 200'000 : 500'000) {
+        host.in_host({"ethtool", "-K", "eth0", "gro", "on"}); // or a veth takes redirected frames only where XDP is
+        host.in_host({"ip", "link", "add", "sink0", "type", "ifb"});
+        host.in_host({"ip", "link", "set", "sink0", "up"});
+        stage.set_target(inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); }), if_nametoindex("sink0"));
+    }
+    ~Path() { host_.in_host({"ip", "link", "delete", "sink0"}); }
+    Path(const Path&) = delete;
+    Path& operator=(const Path&) = delete;
+
+    // ns from the far end until the near end is through with a frame.
+    [[nodiscard]] double frame_time(const Bytes& frame) const {
+        LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
+                    .repeat = frames_, .flags = live_frames, .batch_size = 64);
+        int result = 0;
+        const uint64_t before = arrived();
+        const double taken = inside<double>(host_.far, [&] {
+            return time_of([&] { result = bpf_prog_test_run_opts(stage_.bench_program("redirect"), &run); });
+        });
+        if (result != 0) throw std::system_error(-result, std::generic_category(), "live frames");
+        return taken / static_cast<double>(std::max<uint64_t>(arrived() - before, 1));
+    }
+    [[nodiscard]] Fd attach(int program, const char* interface, int type) const {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = type == BPF_XDP ? XDP_FLAGS_DRV_MODE : 0u);
+        Fd link(bpf_link_create(program, static_cast<int>(if_nametoindex(interface)),
+                                static_cast<bpf_attach_type>(type), &options));
+        if (!link) throw std::system_error(errno, std::generic_category(), "cannot attach");
+        return link;
+    }
+
+private:
+    [[nodiscard]] uint64_t arrived() const {
+        const auto links = nlohmann::json::parse(host_.in_host({"ip", "-s", "-j", "link", "show", "dev", "eth0"}));
+        return links.at(0).at("stats64").at("rx").at("packets").get<uint64_t>();
+    }
+    const TestHost& host_;
+    Stage& stage_;
+    int frames_;
+};
+
+} // namespace
+
+void measure_peers(const TestHost& host, Report& report) {
+    report.section("ns per frame on a veth pair, above the same path without it");
+    const Options& options = report.options();
+    Stage stage(host, "peers", built_in_range_map(), KUDO_PRIORITISE);
+    const Path path(host, stage, options);
+    constexpr int xdp = BPF_XDP, ingress = 46, egress = 47; // BPF_TCX_INGRESS and _EGRESS, linux/bpf.h of 6.6
+    const std::string media = "3.123.12.129", stranger = "198.51.100.7", local = "10.77.0.2";
+    const int drop = stage.bench_program("empty_drop"), drop_tc = stage.bench_program("drop_tc");
+
+    for (const bool known : {false, true}) {
+        const std::string remote = known ? media : stranger, name = known ? "media flow" : "stranger";
+        const Bytes in = frame_from(remote, local, 3478, 40000), out = frame_from(local, remote, 40000, 3478);
+        const auto row = [&](const std::string& what, const std::function<double()>& without,
+                             const std::function<double()>& with) {
+            std::vector<double> differences;
+            for (int round = 0; round < 2 * options.rounds(); round++) {
+                const double before = without(), middle = with(), after = without();
+                differences.push_back(middle - (before + after) / 2);
+            }
+            report.line(fmt::format("{}, {}", name, what), "ns", spread_of(std::move(differences)));
+        };
+        const auto through = [&](const Bytes& frame, int program, int type) {
+            const Fd link = path.attach(program, "eth0", type);
+            return path.frame_time(frame);
+        };
+        const auto by_xdp = [&](int program) { return [&, program] { return through(in, program, xdp); }; };
+        row("in by XDP: kudo-agent", by_xdp(drop), by_xdp(stage.bench_program("count_and_drop")));
+        row("in by XDP: xdp-filter, one address", by_xdp(drop), [&] {
+            // It drops whom it is told to; so that both end in a drop: all but some, or some.
+            setenv("LIBXDP_SKIP_DISPATCHER", "1", 1);
+            host.in_host({"xdp-filter", "load", "-p", known ? "allow" : "deny", "-f", "ipv4,udp", "eth0"});
+            host.in_host({"xdp-filter", "ip", "-m", "src", media});
+            const double time = path.frame_time(in);
+            host.in_host({"xdp-filter", "unload", "eth0"});
+            return time;
+        });
+        row(
+            "in by tc: kudo-agent", [&] { return through(in, drop_tc, ingress); },
+            [&] {
+                const Fd ours = path.attach(stage.program(Program::TcIngress), "eth0", ingress);
+                return through(in, drop_tc, ingress);
+            });
+        row(
+            "in: nftables (set, DSCP, flow counters)",
+            [&] {
+                const Standing rules(host, "table netdev bench {\n  chain judge {\n    type filter hook ingress device "
+                                           "eth0 priority 0;\n    counter drop\n  }\n}\n");
+                return path.frame_time(in);
+            },
+            [&] {
+                const Standing rules(host, nft_rules(true, "drop"));
+                return path.frame_time(in);
+            });
+        const auto forwarded = [&] { return through(out, stage.bench_program("forward"), ingress); };
+        row("out by tc: kudo-agent", forwarded, [&] {
+            const Fd ours = path.attach(stage.program(Program::TcEgress), "sink0", egress);
+            return forwarded();
+        });
+        row("out: nftables (set, DSCP, flow counters)", forwarded, [&] {
+            const Standing rules(host, nft_rules(false, "accept"));
+            return forwarded();
+        });
+    }
+}
+
+} // namespace kudo::bench
