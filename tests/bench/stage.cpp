@@ -87,8 +87,7 @@ void Stage::set_flows(uint32_t count, uint32_t first) {
     skeleton_->data_bench->kudo_bench_count = count;
 }
 
-void Stage::set_target(uint32_t interface, uint32_t exit) {
-    skeleton_->data_bench->kudo_bench_exit = exit;
+void Stage::set_target(uint32_t interface) {
     skeleton_->data_bench->kudo_bench_target = interface;
 }
 

@@ -34,8 +34,7 @@ public:
     [[nodiscard]] int bench_program(const std::string& name) const;
     // `count` flows in shuffled order for flows and flows_empty, from number `first` on.
     void set_flows(uint32_t count, uint32_t first = 0);
-    // ifindexes that `redirect` and `forward` send to.
-    void set_target(uint32_t interface, uint32_t exit = 0);
+    void set_target(uint32_t interface);
 
 private:
     struct Destroy {
