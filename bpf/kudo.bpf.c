@@ -283,7 +283,8 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	if (kudo_follows_outgoing(outcome.judgement))
 		outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
-		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting) & (KUDO_TREATMENTS - 1);
+		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting && !was_counted) &
+				    (KUDO_TREATMENTS - 1);
 	return outcome;
 }
 

@@ -144,7 +144,12 @@ kudo_noinline int kudo_note_video(__u32 direction)
 	if (!cpu)
 		return 0;
 	struct kudo_rtp_videos *videos = kudo_videos_of(&kudo_scratch_of(cpu)->packet, direction, &none);
-	if (videos)
+	if (!videos)
+		return 0;
+	__u32 known = 0;
+	for (int i = 0; i < KUDO_RTP_MAX_VIDEOS; i++)
+		known |= videos->ssrcs[i] == kudo_scratch_of(cpu)->rtp.ssrc;
+	if (!known)
 		videos->ssrcs[kudo_index(videos->next++, KUDO_RTP_MAX_VIDEOS - 1)] = kudo_scratch_of(cpu)->rtp.ssrc;
 	return 0;
 }

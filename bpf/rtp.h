@@ -311,7 +311,7 @@ kudo_inline void kudo_begin_rtp(struct kudo_rtp_stream *stream, const struct kud
 }
 
 /* Adds a later packet to what is known of its SSRC. 1: the packet may be treated as what the stream is; 0: it is evidence
- * against audio, or not of this stream. */
+ * against audio, not of this stream, or a probe, which nobody hears. */
 kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct kudo_rtp_packet *packet)
 {
 	__s16 ahead = (__s16)(packet->sequence - stream->sequence);
@@ -347,7 +347,7 @@ kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct ku
 		flags &= ~KUDO_RTP_RESTARTING;
 		if (ahead <= 0) { /* an older packet does not turn the clock back */
 			stream->flags = (__u8)flags;
-			return 1;
+			return !packet->padding;
 		}
 		if (ahead == 1 && !packet->padding) {
 			evidence = kudo_rtp_evidence_of(stream, packet);
@@ -368,7 +368,7 @@ kudo_inline int kudo_observe_rtp(struct kudo_rtp_stream *stream, const struct ku
 			stream->step = (__s32)ticks;
 		kudo_rtp_add_evidence(stream, evidence);
 	}
-	return evidence < KUDO_RTP_SHARED_TIMESTAMP;
+	return evidence < KUDO_RTP_SHARED_TIMESTAMP && !packet->padding;
 }
 
 /* How a media datagram is treated. `stream`: what is known of its SSRC; null: nothing. STUN keeps the path open and

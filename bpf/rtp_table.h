@@ -3,7 +3,8 @@
  *
  * A hash of the flow and the SSRC selects a bucket of KUDO_RTP_WAYS rows, and a tag that tells the rows apart. A new stream
  * takes the row that has not been used for longest. Each direction has buckets of its own, so that whoever forges incoming
- * packets cannot push out the streams that outgoing packets are marked by.
+ * packets cannot push out the streams that outgoing packets are marked by. (The lists of flows' videos, kudo_videos4 and
+ * kudo_videos6, are shared: they serve only to tell retransmissions.)
  *
  * Invariants: a row is only used by a packet whose flow and SSRC are the row's; the tag is a hint. Rows are changed without a
  * lock. Two CPUs that take one row at once, or one that takes it while another still adds a packet to its last stream, may

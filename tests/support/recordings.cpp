@@ -101,7 +101,11 @@ void DscpMatrix::add(const Recording& recording, const std::vector<bool>& ef) {
         for (std::size_t i = 0; i < recording.packets.size(); i++) {
             if (recording.packets[i].stream != stream) continue;
             const std::size_t is_ef = ef.at(i) ? 1 : 0;
-            media += recording.packets[i].padding ? 0 : 1;
+            if (recording.packets[i].padding) { // a probe of the bandwidth, which nobody hears
+                row.probes_ef += is_ef;
+                continue;
+            }
+            media++;
             row.packets++;
             row.ef += is_ef;
             if (media <= 2) row.guessed += is_ef;
@@ -127,6 +131,7 @@ std::string DscpMatrix::wrong() const {
     for (const Row& row : rows_) {
         if (row.kind != "audio" && row.ef != 0)
             text += fmt::format("{}: {} packets of {} are EF\n", row.recording, row.ef, row.kind);
+        if (row.probes_ef != 0) text += fmt::format("{}: {} probes are EF\n", row.recording, row.probes_ef);
         if (row.kind == "audio" && (percent(row.judged_ef, row.judged) < 99 || row.guessed != 0))
             text += fmt::format("{}: audio is EF in {} of {} packets from the fifth on, and in {} of the first two\n",
                                 row.recording, row.judged_ef, row.judged, row.guessed);

@@ -48,7 +48,7 @@ public:
 private:
     struct Row {
         std::string recording, kind;
-        std::size_t packets = 0, ef = 0;
+        std::size_t packets = 0, probes_ef = 0, ef = 0;
         std::size_t judged = 0, judged_ef = 0; // from the fifth packet with media on
         std::size_t guessed = 0;               // EF among the first two
     };

@@ -274,7 +274,7 @@ TEST(RtpKind, ProbesOfTheBandwidthAreNoEvidence) {
             for (auto probes = random() % 4; probes > 0; probes--) {
                 rtp.sequence = sequence++;
                 rtp.size = 84 + random() % 210;
-                listener.hear(rtp);
+                EXPECT_FALSE(listener.is_ef(rtp)) << "nobody hears it";
             }
         }
         EXPECT_EQ(listener.stream.packets, 99u);
