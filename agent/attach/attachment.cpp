@@ -302,13 +302,26 @@ std::string egress_obstacle(const Interface& interface, const AttachOptions& opt
 
 Result<bool> detach(const fs::path& folder, uint32_t interface) {
     bool changed = false;
-    for (const LinkSlot* slot : link_slots)
-        changed |= KUDO_TRY(remove_link(folder, interface, *slot));
+    std::optional<Error> first;
+    const auto failed = [&first](Error error) {
+        if (!first) first = std::move(error);
+    };
+    for (const LinkSlot* slot : link_slots) {
+        auto removed = remove_link(folder, interface, *slot);
+        if (removed)
+            changed |= *removed;
+        else
+            failed(std::move(removed.error()));
+    }
     for (const ClsactHook& hook : clsact_hooks(folder)) {
         if (hook.interface != interface) continue;
-        KUDO_TRY(clsact_detach(folder, hook));
-        changed = true;
+        auto removed = clsact_detach(folder, hook);
+        if (removed)
+            changed = true;
+        else
+            failed(std::move(removed.error()));
     }
+    if (first) return fail(std::move(*first));
     return changed;
 }
 

@@ -48,7 +48,8 @@ Result<void> check_driver_lets_go(int link, uint32_t index) {
     const bpf_insn pass[] = {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = XDP_PASS},
         {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-    LIBBPF_OPTS(bpf_prog_load_opts, options);
+    // Of the same type as ours: else the kernel itself refuses (net/core/dev.c, bpf_xdp_link_update()).
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_XDP);
     if (kernel_has_xdp_frags()) options.prog_flags = BPF_F_XDP_HAS_FRAGS;
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "kudo_last", "GPL", pass, std::size(pass), &options));
     if (!program || bpf_link_update(link, program.get(), nullptr) == 0 || errno == ENOLINK) return {};

@@ -185,6 +185,14 @@ TEST_F(IngressHooks, JumboFramesPassNativeXdpAndAreCountedWhole) {
     EXPECT_GE(
         count_of(find_flow(test_->stats(), "tcp", {host_address, 50002}, {media_address, 443}).at("ingress")).bytes,
         5'000'000u);
+
+    // Where frames are large the driver is asked before XDP is taken off.
+    EXPECT_EQ(report({"--ingress", "tc"}).at("interfaces").at(0).at("ingress"), tc_hook_name());
+    EXPECT_EQ(link().find("xdp"), std::string::npos) << link();
+    ASSERT_EQ(report({"--ingress", "xdp"}).at("interfaces").at(0).at("ingress"), "xdp-native");
+    const Outcome disabled = test_->agent({"disable"});
+    EXPECT_EQ(disabled.status, 0) << disabled.err;
+    EXPECT_EQ(link().find("xdp"), std::string::npos) << link();
 }
 
 class MovingIngress : public IngressHooks, public testing::WithParamInterface<const char*> {};
@@ -208,6 +216,42 @@ TEST_P(MovingIngress, CountsEveryPacketOnceWhicheverWayItGoes) {
     }
     EXPECT_GT(nft_counted(), 10'000u);
     EXPECT_EQ(counted(), nft_counted());
+}
+
+TEST_P(MovingIngress, FollowsEveryRtpPacketOnce) {
+    count_with_nft();
+    enable({"--tc-hook", GetParam()});
+    uint64_t sent = 0;
+    {
+        const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, media);
+        send_datagrams(far.get(), here, near.get(), 1, 100); // its link address is known from here on
+        const std::jthread sender([&](const std::stop_token& stop) {
+            std::array<uint8_t, 172> rtp{0x80, 111, 0, 0, 0, 0, 0, 0, 0xa0, 0xd1, 0, 1};
+            for (; !stop.stop_requested(); sent++) {
+                const uint32_t timestamp = static_cast<uint32_t>(sent) * 960;
+                rtp[2] = static_cast<uint8_t>(sent >> 8);
+                rtp[3] = static_cast<uint8_t>(sent);
+                for (int byte = 0; byte < 4; byte++)
+                    rtp[4 + static_cast<std::size_t>(byte)] = static_cast<uint8_t>(timestamp >> (24 - 8 * byte));
+                send_datagram(far.get(), here, rtp);
+                std::this_thread::sleep_for(std::chrono::microseconds(50));
+            }
+        });
+        for (int round = 0; round < 3; round++) {
+            see_traffic();
+            enable({"--tc-hook", GetParam(), "--ingress", "xdp"});
+            see_traffic();
+            enable({"--tc-hook", GetParam()});
+        }
+    }
+    const auto flow = find_flow(test_->stats(), "udp", here, media);
+    ASSERT_TRUE(flow.is_object());
+    uint64_t followed = 0;
+    for (const auto& stream : flow.at("rtp"))
+        followed += stream.at("packets").get<uint64_t>();
+    EXPECT_GT(sent, 1000u);
+    EXPECT_EQ(count_of(flow.at("ingress")).packets, sent + 1);
+    EXPECT_EQ(followed, sent);
 }
 
 TEST_F(IngressHooks, ThatMoveTakeNothingFromAnotherInstanceNorFromABridgeAbove) {
