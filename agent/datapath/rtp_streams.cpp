@@ -82,7 +82,8 @@ std::string rtp_reason(const RtpStream& stream) {
     if (stream.repeats)
         return fmt::format("repeats the timestamps of {:#010x} by another payload type", *stream.repeats);
     if (what.packets == 0) return "nothing but padding: probes of the bandwidth";
-    if (what.kind == KUDO_RTP_UNKNOWN) return "its consecutive packets do not agree yet";
+    if (what.kind == KUDO_RTP_UNKNOWN)
+        return what.packets < 4 ? "too few packets yet" : "its consecutive packets do not agree yet";
     switch (what.evidence) {
     case KUDO_RTP_AUDIO_FRAME:
         return fmt::format("each packet one audio frame after the last ({} ticks), at most {} bytes", what.step,

@@ -82,6 +82,10 @@ void add_xdp_costs(ReconcileReport& report) {
                     fmt::join(names, ", ")));
 }
 
+bool shapes(const QueueSpec& queues) {
+    return queues.uplink.kind == ShaperSpec::Kind::Rate || queues.downlink.kind == ShaperSpec::Kind::Rate;
+}
+
 // What the kernel shows and reconciling has not told already.
 void add_drift(ReconcileReport& report, const Status& status) {
     for (Difference& difference : untold_drift(status, report))
@@ -113,6 +117,10 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
     const auto summary = summarise(rules.state, report);
     for (std::string& warning : choice_warnings(rules.maps.active.map, desired.compile_options()))
         report.warnings.push_back(std::move(warning));
+    if (desired.mode == KUDO_OBSERVE && shapes(desired.queues))
+        report.warnings.push_back(
+            "mode observe marks no packet: with --uplink or --downlink KUDO's packets wait in the "
+            "queue with all other traffic");
 
     const std::string headline =
         report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)

@@ -177,10 +177,10 @@ std::string stats_text(const Statistics& statistics, const StatsView& view) {
         text += fmt::format("The flow table was full: {} packets are in all counters except those of flows.\n",
                             count_text(statistics.unrecorded_flow_packets));
     if (statistics.evicted_flow_packets > 0)
-        text +=
-            fmt::format("The flow table was full and gave rows to newer flows: {} packets of flows are in all other "
-                        "counters,\nand a flow may have begun at zero again. enable --max-flows N makes room.\n",
-                        count_text(statistics.evicted_flow_packets));
+        text += fmt::format(
+            "The flow table was full and gave rows to newer flows: {} packets of flows are in all other "
+            "counters,\nand a flow may have begun at zero again. disable, then enable --max-flows N, makes room.\n",
+            count_text(statistics.evicted_flow_packets));
     return text;
 }
 
