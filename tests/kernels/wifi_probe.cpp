@@ -164,7 +164,7 @@ std::optional<Classes> read_classes(uint32_t interface) {
         return any ? std::optional(sent) : std::nullopt;
     }
     const auto classes = queue_classes(*objects);
-    if (classes.size() != 4) return std::nullopt;
+    if (classes.size() < 4) return std::nullopt;
     for (const QueueClass& one : classes)
         for (std::size_t i = 0; i < sent.size(); i++)
             if (std::ranges::find(one.carries, std::array{"audio", "video", "control"}[i]) != one.carries.end())
