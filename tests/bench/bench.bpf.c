@@ -10,7 +10,6 @@ __u32 kudo_bench_next SEC(".data.bench") = 0;  /* index into kudo_bench_order, o
 __u32 kudo_bench_count SEC(".data.bench") = 0; /* flows in the set */
 __u32 kudo_bench_sink SEC(".data.bench") = 0;
 __u32 kudo_bench_target SEC(".data.bench") = 0; /* ifindex that kudo_bench_redirect sends to */
-__u32 kudo_bench_exit SEC(".data.bench") = 0;   /* ifindex that kudo_bench_forward sends to */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -207,13 +206,6 @@ int kudo_bench_drop_tc(struct __sk_buff *skb)
 {
 	(void)skb;
 	return KUDO_TC_DROP;
-}
-
-SEC("tc")
-int kudo_bench_forward(struct __sk_buff *skb)
-{
-	(void)skb;
-	return (int)bpf_redirect(kudo_bench_exit, 0);
 }
 
 KUDO_BENCH_RTP("tc", rtp_out, __sk_buff, KUDO_TC_NEXT, kudo_run_tc_egress)

@@ -23,8 +23,6 @@ using namespace test;
 
 namespace {
 
-constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
-
 // `ethtool -S`'s figure of the near end, summed over its queues.
 uint64_t counted(const TestHost& host, const std::string& figure) {
     const std::string text = host.in_host({"ethtool", "-S", "eth0"});
@@ -77,17 +75,13 @@ void measure_line(const TestHost& host, Report& report) {
         return rate(frame, [&] { return counted(host, "xdp_drops"); });
     };
     const auto with_nft = [&](const Bytes& frame) {
-        std::vector<std::string> ranges;
-        for (const Service& service : built_in_range_map().services)
-            for (const auto& range : service.ranges)
-                ranges.push_back(range.prefix.text());
         const std::string rules =
             fmt::format("table netdev bench {{\n"
                         "  set kudo {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {} }}; }}\n"
                         "  chain in {{\n"
                         "    type filter hook ingress device eth0 priority 0;\n"
                         "    ip saddr != @kudo counter drop;\n  }}\n}}\n",
-                        fmt::join(ranges, ", "));
+                        fmt::join(built_in_ranges(), ", "));
         host.in_host({"nft", "-f", host.write_file("bench.nft", rules)});
         const double result = rate(frame, [&] { return nft_counted(host); });
         host.in_host({"nft", "delete", "table", "netdev", "bench"});

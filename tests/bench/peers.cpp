@@ -24,8 +24,6 @@ using namespace test;
 
 namespace {
 
-constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
-
 Bytes frame_from(const std::string& source, const std::string& destination, uint16_t from, uint16_t to) {
     Raw payload = Payload(172); // 20 ms of Opus
     const uint8_t rtp[] = {0x80, 111, 0, 1, 0, 0, 0, 1, 0xa0, 0xd1, 0, 1};
@@ -39,10 +37,6 @@ Bytes frame_from(const std::string& source, const std::string& destination, uint
 
 // The same ranges, a mark, a counter for each flow.
 std::string nft_rules() {
-    std::vector<std::string> ranges;
-    for (const Service& service : built_in_range_map().services)
-        for (const auto& range : service.ranges)
-            ranges.push_back(range.prefix.text());
     return fmt::format(
         "table netdev bench {{\n"
         "  set kudo {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {} }}; }}\n"
@@ -54,7 +48,7 @@ std::string nft_rules() {
         "    udp sport 3478 ip dscp set af41 update @flows {{ ip saddr . ip daddr . udp sport . udp dport "
         "counter }} drop\n"
         "  }}\n}}\n",
-        fmt::join(ranges, ", "));
+        fmt::join(built_in_ranges(), ", "));
 }
 
 // What stands on the near end while frames come in: removed with it.
@@ -86,10 +80,10 @@ public:
             fastest = std::min(fastest, one_run(frame));
         return fastest;
     }
-    [[nodiscard]] Fd attach(int program, const char* interface, int type) const {
+    [[nodiscard]] Fd attach(int program, int type) const {
         LIBBPF_OPTS(bpf_link_create_opts, options, .flags = type == BPF_XDP ? XDP_FLAGS_DRV_MODE : 0u);
-        Fd link(bpf_link_create(program, static_cast<int>(if_nametoindex(interface)),
-                                static_cast<bpf_attach_type>(type), &options));
+        Fd link(bpf_link_create(program, static_cast<int>(if_nametoindex("eth0")), static_cast<bpf_attach_type>(type),
+                                &options));
         if (!link) throw std::system_error(errno, std::generic_category(), "cannot attach");
         return link;
     }
@@ -140,11 +134,11 @@ void measure_peers(const TestHost& host, Report& report) {
             }
             report.line(fmt::format("{}, {}", name, what), "ns", spread_of({ours - nothing}));
         };
-        const auto through = [&](const Bytes& frame, int program, int type) {
-            const Fd link = path.attach(program, "eth0", type);
-            return path.frame_time(frame);
+        const auto through = [&](int program, int type) {
+            const Fd link = path.attach(program, type);
+            return path.frame_time(in);
         };
-        const auto by_xdp = [&](int program) { return [&, program] { return through(in, program, xdp); }; };
+        const auto by_xdp = [&](int program) { return [&, program] { return through(program, xdp); }; };
         row("in by XDP: kudo-agent", by_xdp(drop), by_xdp(stage.bench_program("count_and_drop")));
         if (!has_xdp_filter)
             fmt::print("  {}, in by XDP: xdp-filter: skipped, there is none (package xdp-tools)\n", name);
@@ -159,10 +153,10 @@ void measure_peers(const TestHost& host, Report& report) {
                 return time;
             });
         row(
-            "in by tc: kudo-agent", [&] { return through(in, drop_tc, ingress); },
+            "in by tc: kudo-agent", [&] { return through(drop_tc, ingress); },
             [&] {
-                const Fd ours = path.attach(stage.program(Program::TcIngress), "eth0", ingress);
-                return through(in, drop_tc, ingress);
+                const Fd ours = path.attach(stage.program(Program::TcIngress), ingress);
+                return through(drop_tc, ingress);
             });
         row(
             "in: nftables (set, DSCP, flow counters)",

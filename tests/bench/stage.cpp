@@ -13,6 +13,7 @@
 #include "agent/datapath/generation.h"
 #include "agent/datapath/pin_folder.h"
 #include "kudo_bench_bpf.skel.h"
+#include "maps/document/built_in.h"
 
 namespace kudo::bench {
 
@@ -26,6 +27,14 @@ CompiledPolicy compiled(const RangeMap& map, kudo_mode mode) {
     options.mode = mode;
     options.marks = default_marks();
     return value_of(compile(map, options));
+}
+
+std::vector<std::string> built_in_ranges() {
+    std::vector<std::string> ranges;
+    for (const Service& service : built_in_range_map().services)
+        for (const auto& range : service.ranges)
+            ranges.push_back(range.prefix.text());
+    return ranges;
 }
 
 Stage::Stage(const test::TestHost& host, const std::string& name, const RangeMap& map, kudo_mode mode,

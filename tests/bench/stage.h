@@ -52,6 +52,11 @@ template <typename T> T value_of(Result<T>&& result) {
     if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
+
+// "3.7.161.0/26", ...: the built-in map's, for nftables.
+std::vector<std::string> built_in_ranges();
+
 CompiledPolicy compiled(const RangeMap& map, kudo_mode mode);
 
 } // namespace kudo::bench
