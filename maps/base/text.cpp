@@ -44,6 +44,10 @@ void add_clause(std::string& text, std::string_view clause) {
     text += clause;
 }
 
+std::string counted(std::size_t number, std::string_view noun) {
+    return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
+}
+
 std::string hex(std::span<const unsigned char> bytes) {
     return fmt::format("{:02x}", fmt::join(bytes, ""));
 }

@@ -25,6 +25,9 @@ std::string joined(std::span<const std::string> parts);
 // Behind what is there already: "one; another".
 void add_clause(std::string& text, std::string_view clause);
 
+// "3 ranges", "1 range"
+std::string counted(std::size_t number, std::string_view noun);
+
 // Two lower-case digits a byte.
 std::string hex(std::span<const unsigned char> bytes);
 

@@ -9,6 +9,7 @@
 
 #include "bpf/dns.h"
 #include "maps/base/text.h"
+#include "maps/compile/allow_entries.h"
 #include "maps/compile/combine.h"
 #include "maps/compile/fill_prefilter.h"
 #include "maps/compile/service_slots.h"
@@ -91,6 +92,8 @@ void add_entries(CompiledPolicy& compiled, const std::vector<TrieEntry>& entries
 
 void set_options(kudo_policy& policy, const CompileOptions& options) {
     policy.mode = options.mode;
+    policy.admission = options.admission;
+    policy.deadline = options.deadline;
     policy.firewall_mark = options.firewall_mark;
     policy.firewall_mark_mask = options.firewall_mark_mask;
     std::ranges::copy(options.marks, policy.marks);
@@ -157,8 +160,12 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     }
     auto all_slots = KUDO_TRY(assign_slots(slots, chosen, reusable));
 
-    CompiledPolicy compiled{
-        .policy = std::make_unique<kudo_policy>(), .entries4 = {}, .entries6 = {}, .slots = std::move(all_slots)};
+    CompiledPolicy compiled{.policy = std::make_unique<kudo_policy>(),
+                            .entries4 = {},
+                            .entries6 = {},
+                            .allow4 = {},
+                            .allow6 = {},
+                            .slots = std::move(all_slots)};
     kudo_policy& policy = *compiled.policy;
     policy.serial = map.serial;
     set_options(policy, options);
@@ -173,7 +180,8 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     add_entries(compiled, entries);
     fill_prefilters(policy, entries);
     fill_domain_bloom(policy, chosen);
-    std::ranges::copy(policy_hash(policy, compiled.entries4, compiled.entries6), policy.content_hash);
+    if (options.admission != KUDO_ADMISSION_NONE) KUDO_TRY(add_allow_rules(options.allow, compiled));
+    std::ranges::copy(policy_hash(compiled), policy.content_hash);
     return compiled;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bpf/abi.h"
+#include "maps/allow/allow_rule.h"
 #include "maps/compile/policy.h"
 #include "maps/document/range_map.h"
 
@@ -32,6 +33,11 @@ struct CompileOptions {
     Marks marks{};
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
     std::vector<Prefix> nat64{}; // parse_nat64_prefix()
+    // Is every packet put to the rules of admission (docs/enforce.md)? Enforce goes with mode enforce. Without it that
+    // mode drops by the range map alone, whatever the direction.
+    kudo_admission admission = KUDO_ADMISSION_NONE;
+    uint64_t deadline = 0;          // see kudo_policy
+    std::vector<AllowRule> allow{}; // only where admission is not none
 
     // Behind which IPv4 ranges are found: 64:ff9b::/96, and those of `nat64`.
     [[nodiscard]] std::vector<Prefix> nat64_prefixes() const;

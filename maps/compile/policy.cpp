@@ -15,7 +15,7 @@ const kudo_match* find_key(const std::vector<std::pair<Key, kudo_match>>& entrie
     return place != entries.end() && !key_less(key, place->first) ? &place->second : nullptr;
 }
 
-template <typename Key> void add(Blake2b& hash, const std::vector<std::pair<Key, kudo_match>>& entries) {
+template <typename Key, typename Match> void add(Blake2b& hash, const std::vector<std::pair<Key, Match>>& entries) {
     const uint64_t count = entries.size();
     hash.add(&count, sizeof count);
     for (const auto& [key, match] : entries) {
@@ -36,16 +36,16 @@ const kudo_match* longest_match(const CompiledPolicy& policy, const Address& add
     return nullptr;
 }
 
-std::array<uint8_t, 32> policy_hash(const kudo_policy& policy,
-                                    const std::vector<std::pair<kudo_lpm4_key, kudo_match>>& entries4,
-                                    const std::vector<std::pair<kudo_lpm6_key, kudo_match>>& entries6) {
-    const auto copy = std::make_unique<kudo_policy>(policy);
+std::array<uint8_t, 32> policy_hash(const CompiledPolicy& compiled) {
+    const auto copy = std::make_unique<kudo_policy>(*compiled.policy);
     copy->generation = 0;
     std::fill(std::begin(copy->content_hash), std::end(copy->content_hash), uint8_t{0});
     Blake2b hash;
     hash.add(copy.get(), sizeof *copy);
-    add(hash, entries4);
-    add(hash, entries6);
+    add(hash, compiled.entries4);
+    add(hash, compiled.entries6);
+    add(hash, compiled.allow4);
+    add(hash, compiled.allow6);
     return hash.digest();
 }
 

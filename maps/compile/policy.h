@@ -24,6 +24,8 @@ struct CompiledPolicy {
     std::unique_ptr<kudo_policy> policy; // generation 0: the swap gives it one
     std::vector<std::pair<kudo_lpm4_key, kudo_match>> entries4;
     std::vector<std::pair<kudo_lpm6_key, kudo_match>> entries6;
+    std::vector<std::pair<kudo_lpm4_key, kudo_allow_match>> allow4; // allow rules and lifelines
+    std::vector<std::pair<kudo_lpm6_key, kudo_allow_match>> allow6;
     ServiceSlots slots; // the given ones plus those given to new names, less those taken from old ones
 };
 
@@ -45,11 +47,8 @@ template <typename Key> bool key_less(const Key& a, const Key& b) {
     return order != 0 ? order < 0 : a.prefix_length < b.prefix_length;
 }
 
-// BLAKE2b-256 over the policy (generation and content_hash taken as zero) and both entry lists. compile() has stored
-// it.
-std::array<uint8_t, 32> policy_hash(const kudo_policy& policy,
-                                    const std::vector<std::pair<kudo_lpm4_key, kudo_match>>& entries4,
-                                    const std::vector<std::pair<kudo_lpm6_key, kudo_match>>& entries6);
+// BLAKE2b-256 over the policy (generation and content_hash taken as zero) and the entry lists. compile() has stored it.
+std::array<uint8_t, 32> policy_hash(const CompiledPolicy& compiled);
 
 // The match that the trie would give: the longest of the entries that holds the address; null if none.
 // A plain linear or binary search: the oracle that the kernel's trie is checked against, and what `explain` uses.

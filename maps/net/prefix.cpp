@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <optional>
 
 #include <arpa/inet.h>
@@ -52,6 +53,18 @@ Result<Address> Address::parse(std::string_view text) {
     if (ipv4 && has_leading_zero(text))
         return bad_input(quoted_text(text) + " has a number with a leading zero; write plain decimal numbers");
     return bad_input(quoted_text(text) + " is not an IP address");
+}
+
+Address Address::from_bytes(Family family, const void* bytes) {
+    Address address{.family = family};
+    std::memcpy(address.bytes.data(), bytes, address.bits() / 8);
+    return address;
+}
+
+std::string endpoint_text(const Address& address, uint16_t port) {
+    if (port == 0) return address.text();
+    return address.family == Family::IPv6 ? fmt::format("[{}]:{}", address.text(), port)
+                                          : fmt::format("{}:{}", address.text(), port);
 }
 
 std::string Address::text() const {

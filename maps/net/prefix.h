@@ -20,12 +20,17 @@ struct Address {
     Family family = Family::IPv4;
     std::array<uint8_t, 16> bytes{}; // network order; IPv4 uses the first four, the rest is zero
 
+    // From 4 or 16 bytes in network order.
+    static Address from_bytes(Family family, const void* bytes);
     // Dotted quad or RFC 4291 text; no zone, no prefix length.
     static Result<Address> parse(std::string_view text);
     [[nodiscard]] std::string text() const; // RFC 5952 for IPv6
     [[nodiscard]] unsigned bits() const { return family == Family::IPv4 ? 32 : 128; }
     auto operator<=>(const Address&) const = default;
 };
+
+// "1.2.3.4:443", "[2001:db8::1]:443" (RFC 5952 section 6); without a port (0) "1.2.3.4"
+std::string endpoint_text(const Address& address, uint16_t port);
 
 struct Prefix {
     Address address;    // host bits are zero
