@@ -6,6 +6,7 @@
 #ifndef KUDO_FLOW_BPF_H
 #define KUDO_FLOW_BPF_H
 
+#include "admit.h"
 #include "dns.h"
 #include "flow_cache.h"
 #include "judge.h"
@@ -13,7 +14,6 @@
 #include "on_the_wire.h"
 #include "parse.h"
 #include "parse_fast.h"
-#include "prefilter.h"
 #include "rtp.h"
 
 union kudo_judgement_word {
@@ -39,15 +39,24 @@ struct kudo_scratch {
 		struct kudo_rtp_packet rtp;
 		struct kudo_dns_name dns_name;
 	};
-	__u32 way; /* of the RTP stream's bucket */
-	__u32 pad;
+	__u32 way; /* of the RTP stream's bucket; which one of a few, wherever else that is looked for */
+	__u32 row; /* of kudo_qualities: the RTP stream's */
+	/* Of admission: see admission.bpf.h. */
+	struct kudo_packet quoted;
+	struct kudo_subject subject;
+	__u32 gathered; /* bytes of the packet behind its IP header that are in `payload` */
+	__u32 is_known; /* the remote is in a range */
+	__u32 admitted; /* enum kudo_reason */
+	__u32 if_related; /* what an ICMP error is then */
+	__u32 is_gso;
+	__u32 is_answer; /* the rule that admits it lets the remote open */
+	struct kudo_fragment_key fragment_key;
+	struct kudo_flow flow; /* a new one: too large for the stacks of those who enter it */
 	/* The beginning of a media datagram's payload, or of a stranger's that is inspected. */
 	__u8 payload[KUDO_DNS_WINDOW];
 };
 KUDO_ASSERT(KUDO_RTP_WINDOW <= KUDO_DNS_WINDOW && KUDO_STUN_HEADER <= KUDO_DNS_WINDOW, "payload");
 KUDO_ASSERT(sizeof(struct kudo_scratch) <= sizeof(((struct kudo_cpu *)0)->scratch), "scratch");
-
-#define kudo_noinline __attribute__((noinline)) /* and not static: verified by itself, kernel >= 5.6 */
 
 kudo_inline struct kudo_cpu *kudo_this_cpu(void)
 {
@@ -87,31 +96,6 @@ kudo_inline void kudo_set_interface(struct kudo_packet *packet, __u32 interface)
 		packet->key6.interface = interface;
 }
 
-kudo_inline struct kudo_match *kudo_longest_match(const struct kudo_packet *packet, __u32 slot)
-{
-	if (packet->family == 4) {
-		struct kudo_lpm4_key key = {.prefix_length = 32, .address = packet->key4.remote};
-		if (slot)
-			return bpf_map_lookup_elem(&kudo_lpm4_1, &key);
-		return bpf_map_lookup_elem(&kudo_lpm4_0, &key);
-	}
-	struct kudo_lpm6_key key = {.prefix_length = 128};
-	__builtin_memcpy(key.address, packet->key6.remote, 16);
-	if (slot)
-		return bpf_map_lookup_elem(&kudo_lpm6_1, &key);
-	return bpf_map_lookup_elem(&kudo_lpm6_0, &key);
-}
-
-kudo_inline int kudo_prefilter_maybe(const struct kudo_policy *policy, const struct kudo_packet *packet)
-{
-	__be64 first;
-
-	if (packet->family == 4)
-		return kudo_prefilter4_maybe(policy, kudo_swap32(packet->key4.remote));
-	__builtin_memcpy(&first, packet->key6.remote, 8);
-	return kudo_prefilter6_maybe(policy, kudo_swap64(first));
-}
-
 /* `key`: struct kudo_flow4_key or kudo_flow6_key. */
 kudo_inline struct kudo_flow *kudo_find_flow(const void *key, int ipv6)
 {
@@ -121,14 +105,18 @@ kudo_inline struct kudo_flow *kudo_find_flow(const void *key, int ipv6)
 }
 
 /* A new flow, or the one that another CPU has just entered. Null: the table gave no room. */
-kudo_inline struct kudo_flow *kudo_enter_flow(const void *key, int ipv6, __u64 judgement, __u64 now)
+kudo_inline struct kudo_flow *kudo_enter_flow(struct kudo_scratch *scratch, const void *key, int ipv6, __u64 judgement,
+					      __u64 now)
 {
-	struct kudo_flow flow = {.judgement = judgement, .first_seen = now, .last_seen = now};
+	struct kudo_flow *flow = &scratch->flow;
 
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->judgement = judgement;
+	flow->first_seen = flow->last_seen = now;
 	if (ipv6)
-		bpf_map_update_elem(&kudo_flows6, key, &flow, BPF_NOEXIST);
+		bpf_map_update_elem(&kudo_flows6, key, flow, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&kudo_flows4, key, &flow, BPF_NOEXIST);
+		bpf_map_update_elem(&kudo_flows4, key, flow, BPF_NOEXIST);
 	return kudo_find_flow(key, ipv6);
 }
 
@@ -151,7 +139,8 @@ kudo_noinline int kudo_write_back(__u32 slot)
 
 	__sync_fetch_and_add(&cached->seq, 1);
 	if (!flow)
-		flow = kudo_enter_flow(&cached->key6, ipv6, cached->judgement, cached->last_seen);
+		flow = kudo_enter_flow(kudo_scratch_of(cpu), &cached->key6, ipv6, cached->judgement,
+				       cached->last_seen);
 	if (flow) {
 		kudo_add_to_flow(flow, KUDO_INGRESS, cached->packets[KUDO_INGRESS], cached->bytes[KUDO_INGRESS]);
 		kudo_add_to_flow(flow, KUDO_EGRESS, cached->packets[KUDO_EGRESS], cached->bytes[KUDO_EGRESS]);
@@ -205,6 +194,29 @@ kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)
 	return packet->family == 4 ? kudo_cache_slot4(&packet->key4) : kudo_cache_slot6(&packet->key6);
 }
 
+/* Which packet in kudo_scratch is meant. */
+kudo_inline struct kudo_packet *kudo_scratch_packet(struct kudo_scratch *scratch, __u32 quoted)
+{
+	return quoted ? &scratch->quoted : &scratch->packet;
+}
+
+/* Judges a packet in kudo_scratch by this generation's policy: scratch.judged. */
+kudo_noinline int kudo_judge_packet(__u32 generation, __u32 quoted)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
+	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
+	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+
+	scratch->judged.judgement = kudo_judge(&kudo_policies[generation & 1], kudo_longest_match(packet, generation & 1),
+					       protocol, port, packet->non_first_fragment);
+	return 0;
+}
+
 /* The current packet's flow is not in its slot, or was judged by an older generation there. */
 kudo_noinline int kudo_judge_flow(__u32 generation)
 {
@@ -212,7 +224,6 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 
 	if (!cpu)
 		return 0;
-	const struct kudo_policy *policy = &kudo_policies[generation & 1];
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = &scratch->packet;
 	const struct kudo_tally *tally = &scratch->tally;
@@ -223,11 +234,8 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 	if (flow)
 		judged.word = *(volatile __u64 *)&flow->judgement;
 	if (!flow || judged.judgement.generation != generation) {
-		struct kudo_match *match = kudo_longest_match(packet, generation & 1);
-		__u8 protocol = ipv6 ? packet->key6.protocol : packet->key4.protocol;
-		__u16 port = ipv6 ? packet->key6.remote_port : packet->key4.remote_port;
-
-		judged.judgement = kudo_judge(policy, match, protocol, port, packet->non_first_fragment);
+		kudo_judge_packet(generation, 0);
+		judged = scratch->judged;
 	}
 	scratch->judged = judged;
 	if (!tally->counting)
@@ -247,7 +255,7 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 	if (flow)
 		*(volatile __u64 *)&flow->judgement = judged.word;
 	else
-		flow = kudo_enter_flow(&packet->key6, ipv6, judged.word, bpf_jiffies64());
+		flow = kudo_enter_flow(scratch, &packet->key6, ipv6, judged.word, bpf_jiffies64());
 	if (!flow) {
 		cpu->counters.untracked_packets += tally->wire.packets;
 		return 0;
@@ -317,11 +325,6 @@ kudo_inline __u64 kudo_flow_judgement(struct kudo_cpu *cpu, const struct kudo_pa
 		kudo_count_cached(cached, now, tally);
 	}
 	return judged.word;
-}
-
-kudo_inline __u32 kudo_read_generation(void)
-{
-	return *(volatile __u32 *)&kudo_active;
 }
 
 /* A packet that kudo_parse() gave a reason for, or that the prefilter rejects. */

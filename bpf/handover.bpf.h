@@ -9,14 +9,10 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "abi.h"
+#include "policy.bpf.h"
 
 /* 1: the copy of kudo_xdp that tells so. */
 const volatile __u32 kudo_hands_over = 0;
-
-/* Whose copy this is: instance_id() of agent/system/instance.h. A map of its own, bound to each program (kernel >= 5.10),
- * so that it is found from any program that is attached. */
-const volatile __u64 kudo_instance SEC(".rodata.instance") = 0;
 
 #define KUDO_COUNTED 0x4b55444fu /* "KUDO" */
 

@@ -7,6 +7,8 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "admission.bpf.h"
+#include "drops.h"
 #include "flow.bpf.h"
 #include "frame.bpf.h"
 #include "handover.bpf.h"
@@ -51,6 +53,23 @@ kudo_noinline int kudo_inspect_frame(struct xdp_md *context, __u32 may_be_rtp)
 	return may_be_rtp ? kudo_follow_frame(context) : kudo_note_frame(context);
 }
 
+kudo_inline void kudo_judge_frame(struct xdp_md *context, __u32 generation, __u32 reason, const struct kudo_tally *tally)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	__u32 admission = kudo_admission_of(&kudo_policies[generation & 1]);
+
+	if (!cpu)
+		return;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	if (admission != KUDO_ADMISSION_NONE) {
+		scratch->tally = *tally;
+		kudo_gather_frame(context);
+		kudo_admit(scratch, tally->direction, generation, reason);
+		reason = (__u32)kudo_settle_admission(reason, admission);
+	}
+	scratch->judged.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, tally);
+}
+
 /* Judges and counts any frame: the packet and its judgement are in kudo_scratch then. */
 kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 {
@@ -65,14 +84,14 @@ kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 
 	kudo_set_interface(&scratch->packet, context->ingress_ifindex);
 	__u32 generation = kudo_read_generation();
-	union kudo_judgement_word judged = {
-		.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, &tally)};
-	if (!kudo_ingress_counts && kudo_verdict_of(judged.judgement) == KUDO_DROP) {
+	kudo_judge_frame(context, generation, reason, &tally);
+	union kudo_judgement_word judged = scratch->judged;
+	if (!kudo_ingress_counts && kudo_is_dropped(judged.judgement)) {
 		/* Nobody sees it after us; if GRO merged it, it counts as one packet. */
 		tally.counting = 1;
-		kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
+		kudo_judge_frame(context, generation, reason, &tally);
+		scratch->judged = judged;
 	}
-	scratch->judged = judged;
 	int may_be_rtp = kudo_may_be_rtp(judged.judgement, &scratch->packet);
 
 	if (kudo_ingress_counts && (may_be_rtp || kudo_is_watched(judged.judgement, &scratch->packet)))
@@ -82,7 +101,7 @@ kudo_noinline int kudo_handle_any_frame(struct xdp_md *context)
 
 kudo_inline int kudo_xdp_action(struct kudo_judgement judgement)
 {
-	return kudo_verdict_of(judgement) == KUDO_DROP ? XDP_DROP : XDP_PASS;
+	return kudo_is_dropped(judgement) ? XDP_DROP : XDP_PASS;
 }
 
 kudo_inline int kudo_run_xdp(struct xdp_md *context)
@@ -99,14 +118,30 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 		const struct kudo_tally tally = {
 			.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
 		__u32 generation = kudo_read_generation();
+		int has_flow = kudo_has_flow(generation, &packet), is_slow = 0;
 
-		if (kudo_has_flow(generation, &packet)) {
+		if (kudo_asks_admission(generation)) {
+			kudo_parse_fast_key(data, end, &frame, &packet);
+			kudo_set_interface(&packet, context->ingress_ifindex);
+			enum kudo_at_once at_once = kudo_admit_at_once(
+				cpu, generation, has_flow, &packet,
+				(const __u8 *)data + sizeof(struct kudo_ethernet_header), end, &tally, 0);
+
+			if (at_once == KUDO_AT_ONCE_DROP)
+				return XDP_DROP;
+			if (at_once == KUDO_AT_ONCE_PASS)
+				return XDP_PASS;
+			is_slow = at_once == KUDO_AT_ONCE_UNKNOWN;
+		}
+		if (is_slow) {
+			/* below */
+		} else if (has_flow) {
 			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, context->ingress_ifindex);
 			struct kudo_judgement judgement = kudo_handle_tracked(cpu, generation, &packet, &tally);
 			int may_be_rtp = kudo_may_be_rtp(judgement, &packet);
 
-			if (may_be_rtp && kudo_treat_plain(kudo_scratch_of(cpu), data, end, &frame, &packet, 0, 1) !=
+			if (may_be_rtp && kudo_treat_plain(kudo_scratch_of(cpu), data, end, &frame, &packet, 1) !=
 						  KUDO_TREATMENTS)
 				return kudo_xdp_action(judgement);
 			if (may_be_rtp || kudo_is_watched(judgement, &packet)) {
@@ -114,8 +149,7 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 				kudo_inspect_frame(context, (__u32)may_be_rtp);
 			}
 			return kudo_xdp_action(judgement);
-		}
-		if (!kudo_is_watched_port(datagram_port, KUDO_INGRESS))
+		} else if (!kudo_is_watched_port(datagram_port, KUDO_INGRESS))
 			return kudo_xdp_action(kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally));
 	}
 	kudo_handle_any_frame(context);
@@ -189,7 +223,16 @@ kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __
 				       .direction = direction,
 				       .counting = counting};
 	kudo_set_interface(&scratch->packet, skb->ifindex);
-	scratch->judged.judgement = kudo_handle(cpu, kudo_read_generation(), &scratch->packet, reason, &tally);
+	__u32 generation = kudo_read_generation();
+	__u32 admission = counting ? kudo_admission_of(&kudo_policies[generation & 1]) : KUDO_ADMISSION_NONE;
+
+	if (admission != KUDO_ADMISSION_NONE) {
+		scratch->tally = tally;
+		kudo_gather_skb(skb);
+		kudo_admit(scratch, direction, generation, reason);
+		reason = (__u32)kudo_settle_admission(reason, admission);
+	}
+	scratch->judged.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
 	if (counting && kudo_is_watched(scratch->judged.judgement, &scratch->packet))
 		kudo_note_skb(skb, direction, scratch->judged.judgement.generation);
 	return 0;
@@ -202,6 +245,7 @@ struct kudo_outcome {
 	__u8 family, dsfield;
 	__u8 treatment; /* enum kudo_treatment, if the verdict is to prioritise */
 	__u8 is_answer; /* the firewall mark may be set: see outgoing.bpf.h */
+	__u8 at_once;   /* KUDO_AT_ONCE_DROP or _PASS: that is all; else 0 */
 };
 
 kudo_inline struct kudo_outcome kudo_outcome_of(struct kudo_judgement judgement, const struct kudo_packet *packet)
@@ -248,8 +292,24 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 					       .direction = direction,
 					       .counting = counting};
 		__u32 generation = kudo_read_generation();
+		int has_flow = kudo_has_flow(generation, &packet), is_slow = 0;
 
-		if (kudo_has_flow(generation, &packet)) {
+		if (counting && kudo_asks_admission(generation)) {
+			kudo_parse_fast_key(data, end, &frame, &packet);
+			kudo_set_interface(&packet, skb->ifindex);
+			enum kudo_at_once at_once = kudo_admit_at_once(
+				cpu, generation, has_flow, &packet, (const __u8 *)data + kudo_fast_offset(&frame), end, &tally,
+				frame.is_gso);
+
+			if (at_once == KUDO_AT_ONCE_DROP || at_once == KUDO_AT_ONCE_PASS) {
+				outcome.at_once = (__u8)at_once;
+				return outcome;
+			}
+			is_slow = at_once == KUDO_AT_ONCE_UNKNOWN;
+		}
+		if (is_slow) {
+			/* below */
+		} else if (has_flow) {
 			kudo_parse_fast_key(data, end, &frame, &packet);
 			kudo_set_interface(&packet, skb->ifindex);
 			outcome = kudo_outcome_of(kudo_handle_tracked(cpu, generation, &packet, &tally), &packet);
@@ -259,11 +319,11 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			}
 			if (treats && kudo_may_be_rtp(outcome.judgement, &packet)) {
 				__u32 treatment = kudo_treat_plain(kudo_scratch_of(cpu), data, end, &frame, &packet,
-								   skb->gso_size, counting);
+								   counting);
 
 				if (treatment == KUDO_TREATMENTS) {
 					kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-					treatment = (__u32)kudo_treat_datagram(skb, direction, counting);
+					treatment = kudo_treat_datagrams(skb, direction, counting);
 				}
 				outcome.treatment = (__u8)treatment & (KUDO_TREATMENTS - 1);
 			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
@@ -271,8 +331,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 				kudo_note_skb(skb, direction, outcome.judgement.generation);
 			}
 			return outcome;
-		}
-		if (!counting || !kudo_is_watched_port(datagram_port, direction)) {
+		} else if (!counting || !kudo_is_watched_port(datagram_port, direction)) {
 			outcome.judgement = kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally);
 			return outcome;
 		}
@@ -283,9 +342,16 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	if (kudo_follows_outgoing(outcome.judgement))
 		outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
-		outcome.treatment = (__u8)kudo_treat_datagram(skb, direction, counting && !was_counted) &
+		outcome.treatment = (__u8)kudo_treat_datagrams(skb, direction, counting && !was_counted) &
 				    (KUDO_TREATMENTS - 1);
 	return outcome;
+}
+
+/* What traces dropped packets knows ours by that: they are counted here already. */
+kudo_inline int kudo_drop_skb(struct __sk_buff *skb)
+{
+	skb->mark = KUDO_DROP_MARK;
+	return KUDO_TC_DROP;
 }
 
 kudo_inline int kudo_run_tc_ingress(struct __sk_buff *skb)
@@ -300,10 +366,12 @@ kudo_inline int kudo_run_tc_ingress(struct __sk_buff *skb)
 		treats = interface && interface->tracks_ingress;
 	}
 	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_INGRESS, kudo_ingress_counts, treats, was_counted);
+	if (outcome.at_once)
+		return outcome.at_once == KUDO_AT_ONCE_DROP ? kudo_drop_skb(skb) : KUDO_TC_NEXT;
 	struct kudo_judgement judgement = outcome.judgement;
 
-	if (kudo_verdict_of(judgement) == KUDO_DROP)
-		return kudo_ingress_counts && !was_counted ? KUDO_TC_DROP : KUDO_TC_NEXT;
+	if (kudo_is_dropped(judgement))
+		return kudo_ingress_counts && !was_counted ? kudo_drop_skb(skb) : KUDO_TC_NEXT;
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		const struct kudo_policy *policy = &kudo_policies[judgement.generation & 1];
 		const struct kudo_interface *interface = kudo_interface_of(skb);
@@ -358,10 +426,12 @@ kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 {
 	kudo_answer_run(skb->ifindex, KUDO_EGRESS);
 	struct kudo_outcome outcome = kudo_handle_skb(skb, KUDO_EGRESS, 1, 1, 0);
+	if (outcome.at_once)
+		return outcome.at_once == KUDO_AT_ONCE_DROP ? kudo_drop_skb(skb) : KUDO_TC_NEXT;
 	struct kudo_judgement judgement = outcome.judgement;
 
-	if (kudo_verdict_of(judgement) == KUDO_DROP)
-		return KUDO_TC_DROP;
+	if (kudo_is_dropped(judgement))
+		return kudo_drop_skb(skb);
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
 		__u32 treatment = kudo_index(outcome.treatment, KUDO_TREATMENTS - 1);
 		struct kudo_mark mark = kudo_policies[judgement.generation & 1].marks[treatment];

@@ -9,52 +9,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "abi.h"
-
-/* The generations' two slots. Their states and invariants, G1 to G6: agent/datapath/generation.h.
- *
- * Which generation judges: written by the agent with one aligned store, read once per packet (G1). 0: none yet. */
-__u32 kudo_active SEC(".data.active") = 0;
-
-/* Generation g's policy is kudo_policies[g & 1]. Written by the agent while the other one is active and no program can
- * be reading this one (G2, G3). */
-struct kudo_policy kudo_policies[2] SEC(".data.policies") = {};
-
-/* The tries, in the same two slots. Not maps in a map: a slot is refilled in place while no program reads it, which
- * saves every packet the outer lookup. */
-#define KUDO_LPM_MAP(NAME, KEY)                                                                                        \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                   \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                                                  \
-		__uint(max_entries, KUDO_MAX_PREFIXES);                                                                \
-		__type(key, struct KEY);                                                                               \
-		__type(value, struct kudo_match);                                                                      \
-	} NAME SEC(".maps")
-
-KUDO_LPM_MAP(kudo_lpm4_0, kudo_lpm4_key);
-KUDO_LPM_MAP(kudo_lpm4_1, kudo_lpm4_key);
-KUDO_LPM_MAP(kudo_lpm6_0, kudo_lpm6_key);
-KUDO_LPM_MAP(kudo_lpm6_1, kudo_lpm6_key);
-
-/* Hashes that programs enter into: when one is full, the least recently used entries are evicted. */
-#define KUDO_LRU_MAP(NAME, KEY, VALUE, SIZE)                                                                           \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
-		__uint(max_entries, SIZE);                                                                             \
-		__type(key, KEY);                                                                                      \
-		__type(value, VALUE);                                                                                  \
-	} NAME SEC(".maps")
-
-/* The key's entry, made of `fresh` if there is none; null: the table gave no room, or there is none and no `fresh`. */
-kudo_inline void *kudo_find_or_enter(void *map, const void *key, const void *fresh)
-{
-	void *entry = bpf_map_lookup_elem(map, key);
-
-	if (entry || !fresh)
-		return entry;
-	bpf_map_update_elem(map, key, fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(map, key);
-}
+#include "policy.bpf.h"
 
 /* Flows of KUDO's addresses; strangers never get in. The agent sets the sizes before it loads. */
 KUDO_LRU_MAP(kudo_flows4, struct kudo_flow4_key, struct kudo_flow, 131072);
@@ -73,9 +28,21 @@ KUDO_LRU_MAP(kudo_flows6, struct kudo_flow6_key, struct kudo_flow, 32768);
 KUDO_RTP_MAP(kudo_rtp4, kudo_rtp4_bucket, KUDO_RTP4_BUCKETS);
 KUDO_RTP_MAP(kudo_rtp6, kudo_rtp6_bucket, KUDO_RTP6_BUCKETS);
 
+/* What the network does to them: one for each of their rows, see kudo_quality_row4(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KUDO_RTP_ROWS);
+	__type(key, __u32);
+	__type(value, struct kudo_rtp_quality);
+} kudo_qualities SEC(".maps");
+
 /* Which of them are a flow's videos. */
 KUDO_LRU_MAP(kudo_videos4, struct kudo_flow4_key, struct kudo_rtp_videos, 4096);
 KUDO_LRU_MAP(kudo_videos6, struct kudo_flow6_key, struct kudo_rtp_videos, 1024);
+
+/* Media flows' STUN: see stun_probe.bpf.h. */
+KUDO_LRU_MAP(kudo_probes4, struct kudo_flow4_key, struct kudo_stun_probe, 4096);
+KUDO_LRU_MAP(kudo_probes6, struct kudo_flow6_key, struct kudo_stun_probe, 1024);
 
 /* Addresses in no range of the map that this host sends STUN requests to. */
 KUDO_LRU_MAP(kudo_strays4, struct kudo_stray4_key, struct kudo_stray, 1024);
@@ -98,9 +65,22 @@ struct {
 } kudo_response_scratch SEC(".maps");
 
 /* When this host has last sent a packet of a flow, in ns of CLOCK_MONOTONIC. The key's interface is 0: the answer may
- * come by another. Only with a firewall mark, see outgoing.bpf.h; incoming packets enter nothing here. */
-KUDO_LRU_MAP(kudo_outgoing4, struct kudo_flow4_key, __u64, 16384);
-KUDO_LRU_MAP(kudo_outgoing6, struct kudo_flow6_key, __u64, 16384);
+ * come by another. Only with a firewall mark or admission, see outgoing.bpf.h; incoming packets enter nothing here. */
+KUDO_LRU_MAP(kudo_outgoing4, struct kudo_flow4_key, __u64, 65536);
+KUDO_LRU_MAP(kudo_outgoing6, struct kudo_flow6_key, __u64, 65536);
+
+/* The allow rules, in the slots of the generations as the ranges are: see policy.bpf.h. */
+KUDO_LPM_MAP(kudo_allow4_0, kudo_lpm4_key, kudo_allow_match, 65536);
+KUDO_LPM_MAP(kudo_allow4_1, kudo_lpm4_key, kudo_allow_match, 65536);
+KUDO_LPM_MAP(kudo_allow6_0, kudo_lpm6_key, kudo_allow_match, 65536);
+KUDO_LPM_MAP(kudo_allow6_1, kudo_lpm6_key, kudo_allow_match, 65536);
+
+/* Datagrams in fragments whose first one was admitted. Only admitted packets enter anything. */
+KUDO_LRU_MAP(kudo_fragments, struct kudo_fragment_key, struct kudo_fragments, 4096);
+
+/* What is not admitted, by flow. */
+KUDO_LRU_MAP(kudo_denied4, struct kudo_flow4_key, struct kudo_denied, 16384);
+KUDO_LRU_MAP(kudo_denied6, struct kudo_flow6_key, struct kudo_denied, 4096);
 
 /* Whether programs run: asked by the agent, answered by the programs. */
 struct {

@@ -44,6 +44,20 @@ kudo_inline int kudo_may_open(struct __sk_buff *skb, const struct kudo_packet *p
 	return (flags & 0x12) == 0x02; /* RFC 9293 section 3.1: ACK 0x10, SYN 0x02 */
 }
 
+/* Notes that this host sends the packet in kudo_scratch. */
+kudo_noinline int kudo_speak(void)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	__u64 now = bpf_ktime_get_ns(), *last = kudo_outgoing_of(&kudo_scratch_of(cpu)->packet, now);
+
+	if (last && (__s64)(now - *last) > (__s64)KUDO_OUTGOING_REFRESH)
+		*last = now;
+	return 0;
+}
+
 /* Outgoing: notes the packet in kudo_scratch. Incoming: 1 if it answers one that was noted. */
 kudo_noinline int kudo_follow_outgoing(struct __sk_buff *skb, __u32 direction)
 {
@@ -52,19 +66,15 @@ kudo_noinline int kudo_follow_outgoing(struct __sk_buff *skb, __u32 direction)
 	if (!cpu)
 		return 0;
 	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
-	__u64 now = bpf_ktime_get_ns();
 
 	if (packet->non_first_fragment)
 		return 0;
-	__u64 *last = kudo_outgoing_of(packet, direction == KUDO_EGRESS ? now : 0);
+	if (direction == KUDO_EGRESS)
+		return kudo_speak();
+	const __u64 *last = kudo_outgoing_of(packet, 0);
 	if (!last)
 		return 0;
-	__s64 age = (__s64)(now - *last); /* negative where another CPU has just sent */
-	if (direction == KUDO_EGRESS) {
-		if (age > (__s64)KUDO_OUTGOING_REFRESH)
-			*last = now;
-		return 0;
-	}
+	__s64 age = (__s64)(bpf_ktime_get_ns() - *last); /* negative where another CPU has just sent */
 	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
 	if (protocol != KUDO_PROTOCOL_TCP)
 		return age < (__s64)KUDO_ANSWERS_UDP;

@@ -38,12 +38,23 @@ struct kudo_packet {
 	} __attribute__((aligned(8))); /* all but `interface`, which the caller sets */
 	__u8 family;                   /* 4, 6, or 0: not an IP packet */
 	__u8 non_first_fragment;
-	__u8 has_jumbo_header; /* IPv6 payload length 0 behind a hop-by-hop header: BIG TCP, RFC 2675 */
-	__u8 dsfield;          /* DSCP and ECN */
-	__u32 l3_offset;       /* of the IP header, from the frame's beginning */
-	__u32 header_length;   /* IP header, extension headers and TCP or UDP header together */
-	__u32 l3_length;       /* bytes of the IP packet; of anything else: of the frame behind the link headers */
+	__u8 has_jumbo_header : 1; /* IPv6 payload length 0 behind a hop-by-hop header: BIG TCP, RFC 2675 */
+	__u8 has_options : 1;      /* IPv4 options, an IPv6 routing header or odd AH; kudo_parse() alone tells */
+	__u8 opens : 1;            /* TCP with SYN and without ACK; likewise */
+	__u8 no_flags : 5;
+	__u8 dsfield;              /* DSCP and ECN */
+	__u16 l3_offset;           /* of the IP header, from the frame's beginning */
+	__u16 header_length;       /* IP header, extension headers and TCP or UDP header together */
+	__u32 l3_length;           /* bytes of the IP packet; of anything else: of the frame behind the link headers */
+	/* The rest is for admission (admit.h); kudo_parse() alone tells it. */
+	union {
+		__u16 ethertype; /* family 0: behind all tags; KUDO_ETHERTYPE_PPPOE_SESSION: PPP's own control */
+		__u16 fragment;  /* else, host order; IPv4: flags and offset of the header, IPv6: of the fragment header */
+	};
+	__u8 fragment_header; /* IPv6: where it is, in 8 bytes from the IP header; 0: there is none */
+	__u8 hop_limit;       /* or TTL */
 };
+KUDO_ASSERT(sizeof(struct kudo_packet) == 64, "packet: the fast paths have it on their stack");
 
 /* 1 if the two are equal, else 0, without a branch. */
 kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
@@ -62,6 +73,15 @@ kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
 		(offset) &= KUDO_OFFSET_MASK;                                                                          \
 	} while (0)
 
+/* All of them, and so with one store. */
+kudo_inline void kudo_clear_flags(struct kudo_packet *packet)
+{
+	packet->has_jumbo_header = 0;
+	packet->has_options = 0;
+	packet->opens = 0;
+	packet->no_flags = 0;
+}
+
 kudo_inline __u32 kudo_is_tag(__u16 type)
 {
 	return kudo_equal(type, KUDO_ETHERTYPE_VLAN) | kudo_equal(type, KUDO_ETHERTYPE_QINQ) |
@@ -74,7 +94,7 @@ kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, const 
 	__u32 l3_end = packet->l3_offset + packet->l3_length;
 	__u32 size;
 
-	packet->header_length = offset - packet->l3_offset;
+	packet->header_length = (__u16)(offset - packet->l3_offset);
 	if (packet->non_first_fragment)
 		return 0;
 	if (protocol == KUDO_PROTOCOL_UDP)
@@ -98,13 +118,14 @@ kudo_inline __u32 kudo_parse_transport(const __u8 *data, const __u8 *end, const 
 		if (offset + length > l3_end)
 			return KUDO_REASON_TRUNCATED_TRANSPORT;
 		size = length;
+		packet->opens = (tcp->flags & (KUDO_TCP_SYN | KUDO_TCP_ACK)) == KUDO_TCP_SYN;
 	} else if ((const __u8 *)(ports + 1) > end) {
 		return offset + size <= frame->wire_length ? KUDO_PARSE_PULL : KUDO_REASON_TRUNCATED_TRANSPORT;
 	}
 	__u16 source = kudo_swap16(ports->source), destination = kudo_swap16(ports->destination);
 	*remote_port = frame->direction == KUDO_INGRESS ? source : destination;
 	*local_port = frame->direction == KUDO_INGRESS ? destination : source;
-	packet->header_length += size;
+	packet->header_length += (__u16)size;
 	return 0;
 }
 
@@ -130,6 +151,9 @@ kudo_inline __u32 kudo_parse_ipv4(const __u8 *data, const __u8 *end, const struc
 	packet->dsfield = ip->dsfield;
 	packet->l3_length = total_length;
 	packet->non_first_fragment = (fragment & KUDO_IPV4_FRAGMENT_OFFSET) != 0;
+	packet->fragment = fragment;
+	packet->has_options = header_length != sizeof(*ip);
+	packet->hop_limit = ip->ttl;
 	key->remote = frame->direction == KUDO_INGRESS ? ip->source : ip->destination;
 	key->local = frame->direction == KUDO_INGRESS ? ip->destination : ip->source;
 	key->remote_port = 0;
@@ -181,6 +205,8 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, const struc
 	struct kudo_flow6_key *key = &packet->key6;
 	packet->family = 6;
 	packet->dsfield = (__u8)(version_class_flow >> 20);
+	packet->hop_limit = ip->hop_limit;
+	packet->fragment = 0;
 	packet->l3_length = length;
 	__builtin_memcpy(key->remote, frame->direction == KUDO_INGRESS ? ip->source : ip->destination, 16);
 	__builtin_memcpy(key->local, frame->direction == KUDO_INGRESS ? ip->destination : ip->source, 16);
@@ -201,7 +227,14 @@ kudo_inline __u32 kudo_parse_ipv6(const __u8 *data, const __u8 *end, const struc
 		__u32 is_fragment = kudo_equal(protocol, KUDO_PROTOCOL_FRAGMENT);
 		__u32 is_ah = kudo_equal(protocol, KUDO_PROTOCOL_AH);
 		__u32 units = extension->length & (is_fragment - 1);
+		packet->has_options |= kudo_equal(protocol, KUDO_PROTOCOL_ROUTING);
+		__u16 mask = (__u16)(0 - is_fragment);
+		packet->fragment_header = (__u8)((packet->fragment_header & ~mask) |
+						 ((offset - packet->l3_offset) >> 3 & mask));
+		packet->fragment = (packet->fragment & ~mask) | (kudo_swap16(extension->fragment) & mask);
 		offset += (units + 1 + is_ah) << (3 - is_ah) & 0xffc;
+		/* RFC 4302 section 3.3.3.2.1: in IPv6 AH, too, is a multiple of 8 bytes. */
+		packet->has_options |= (offset - packet->l3_offset) >> 2 & 1;
 		if (offset > packet->l3_offset + length)
 			return KUDO_REASON_TRUNCATED_EXTENSION;
 		if (offset > KUDO_MAX_EXTENSION_BYTES)
@@ -229,10 +262,13 @@ kudo_inline __u32 kudo_parse_link(const void *data_start, const void *data_end, 
 
 	packet->family = 0;
 	packet->non_first_fragment = 0;
-	packet->has_jumbo_header = 0;
+	kudo_clear_flags(packet);
 	packet->dsfield = 0;
 	packet->header_length = 0;
 	packet->l3_offset = 0;
+	packet->ethertype = 0;
+	packet->fragment_header = 0;
+	packet->hop_limit = 0;
 	packet->l3_length = frame->wire_length;
 
 	if (frame->link == KUDO_LINK_NONE) {
@@ -247,7 +283,7 @@ kudo_inline __u32 kudo_parse_link(const void *data_start, const void *data_end, 
 		offset = sizeof(*ethernet);
 
 		for (int i = 0; kudo_is_tag(type); i++) {
-			packet->l3_offset = offset;
+			packet->l3_offset = (__u16)offset;
 			packet->l3_length = frame->wire_length - offset;
 			if (i + frame->vlan_accel >= KUDO_MAX_TAGS)
 				return KUDO_REASON_TOO_MANY_TAGS;
@@ -259,7 +295,7 @@ kudo_inline __u32 kudo_parse_link(const void *data_start, const void *data_end, 
 			offset += sizeof(*tag);
 		}
 		kudo_bound_offset(offset);
-		packet->l3_offset = offset;
+		packet->l3_offset = (__u16)offset;
 		packet->l3_length = frame->wire_length - offset;
 
 		if (type == KUDO_ETHERTYPE_PPPOE_SESSION) {
@@ -272,13 +308,19 @@ kudo_inline __u32 kudo_parse_link(const void *data_start, const void *data_end, 
 			       : protocol == KUDO_PPP_IPV4                         ? KUDO_ETHERTYPE_IPV4
 			       : protocol == KUDO_PPP_IPV6                         ? KUDO_ETHERTYPE_IPV6
 										   : 0;
+			packet->ethertype = type == 0 && protocol & 0x8000 && pppoe->version_and_type == 0x11 &&
+							    pppoe->code == 0
+						    ? KUDO_ETHERTYPE_PPPOE_SESSION
+						    : 0;
 			offset += sizeof(*pppoe);
 			kudo_bound_offset(offset);
-			packet->l3_offset = offset;
+			packet->l3_offset = (__u16)offset;
 			packet->l3_length = frame->wire_length - offset;
 		}
 	}
 
+	if (packet->ethertype == 0)
+		packet->ethertype = type;
 	*ethertype = type;
 	return 0;
 }

@@ -23,6 +23,12 @@
 		__builtin_memcpy((__u8 *)(key) + __builtin_offsetof(__typeof__(*(key)), protocol), &rest_, 4);         \
 	} while (0)
 
+/* Where the IP header of such a packet is: a constant, which the verifier knows. */
+kudo_inline __u32 kudo_fast_offset(const struct kudo_frame *frame)
+{
+	return frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
+}
+
 /* The shape that nearly all packets have, in one step: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
  * remote address, enough for the prefilter; `datagram_port` is UDP's remote port as on the wire, of TCP 0. 0: only
@@ -31,7 +37,7 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 				       struct kudo_packet *packet, __u32 *datagram_port)
 {
 	const __u8 *data = (const __u8 *)data_start, *end = (const __u8 *)data_end;
-	__u32 offset = frame->link == KUDO_LINK_NONE ? 0 : sizeof(struct kudo_ethernet_header);
+	__u32 offset = kudo_fast_offset(frame);
 	const __u8 *network = data + offset;
 	int ingress = frame->direction == KUDO_INGRESS;
 
@@ -42,8 +48,8 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 	const struct kudo_ipv6_header *ip6 = (const struct kudo_ipv6_header *)network;
 
 	packet->non_first_fragment = 0;
-	packet->has_jumbo_header = 0;
-	packet->l3_offset = offset;
+	kudo_clear_flags(packet);
+	packet->l3_offset = (__u16)offset;
 	*datagram_port = 0;
 	if (ip4->version_and_ihl == 0x45 &&
 	    (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV4))) {
@@ -65,7 +71,7 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 			return 0;
 		packet->family = 4;
 		packet->dsfield = ip4->dsfield;
-		packet->header_length = sizeof(*ip4) + size;
+		packet->header_length = (__u16)(sizeof(*ip4) + size);
 		packet->l3_length = length;
 		packet->key4.remote = ingress ? ip4->source : ip4->destination;
 		return 1;
@@ -93,7 +99,7 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 			return 0;
 		packet->family = 6;
 		packet->dsfield = (__u8)(kudo_swap32(ip6->version_class_flow) >> 20);
-		packet->header_length = sizeof(*ip6) + size;
+		packet->header_length = (__u16)(sizeof(*ip6) + size);
 		packet->l3_length = length;
 		__builtin_memcpy(packet->key6.remote, ingress ? ip6->source : ip6->destination, 16);
 		return 1;
@@ -105,7 +111,7 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 kudo_inline void kudo_parse_fast_key(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				       struct kudo_packet *packet)
 {
-	const __u8 *network = (const __u8 *)data_start + (frame->link == KUDO_LINK_NONE ? 0 : 14);
+	const __u8 *network = (const __u8 *)data_start + kudo_fast_offset(frame);
 	const __u8 *end = (const __u8 *)data_end;
 	int ingress = frame->direction == KUDO_INGRESS;
 

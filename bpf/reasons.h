@@ -30,7 +30,24 @@ enum kudo_enforcement {
 	X(TOO_MANY_EXTENSIONS, too_many_extensions, KUDO_ENFORCE_DROP,                                                 \
 	  "more than eight IPv6 extension headers, or 2048 bytes of them")                                             \
 	X(TRUNCATED_TRANSPORT, truncated_transport, KUDO_ENFORCE_DROP, "ends inside its TCP or UDP header")            \
-	X(BAD_TRANSPORT, bad_transport, KUDO_ENFORCE_DROP, "a TCP header with an impossible length")
+	X(BAD_TRANSPORT, bad_transport, KUDO_ENFORCE_DROP, "a TCP header with an impossible length")                   \
+	X(ALLOWED, allowed, KUDO_ENFORCE_PASS, "an allow rule of the administrator admits it")                         \
+	X(LIFELINE, lifeline, KUDO_ENFORCE_PASS, "a lifeline admits it: what a host needs to stay reachable")          \
+	X(LINK_CONTROL, link_control, KUDO_ENFORCE_PASS,                                                               \
+	  "802.1X, LACP, LLDP, spanning tree, PPP: it belongs to the link")                                            \
+	X(UNSOLICITED, unsolicited, KUDO_ENFORCE_DROP,                                                                 \
+	  "from a remote that is allowed, but this host has not spoken first, or it opens a connection")               \
+	X(FRAGMENT_WITHOUT_FIRST, fragment_without_first, KUDO_ENFORCE_DROP,                                           \
+	  "a later fragment, and no first one was admitted in the last 30 s")                                          \
+	X(OVERLAPPING_FRAGMENT, overlapping_fragment, KUDO_ENFORCE_DROP, "a later fragment that overlaps the first")   \
+	X(BAD_SOURCE, bad_source, KUDO_ENFORCE_DROP, "a source address that no packet can come from")                  \
+	X(IP_OPTIONS, ip_options, KUDO_ENFORCE_DROP,                                                                   \
+	  "IPv4 options, an IPv6 routing header, or an AH of an odd length")                                           \
+	X(BAD_CHECKSUM, bad_checksum, KUDO_ENFORCE_DROP, "a wrong IPv4 header checksum")                               \
+	X(ICMP_UNRELATED, icmp_unrelated, KUDO_ENFORCE_DROP, "an ICMP error about a packet that is not admitted")      \
+	X(NOT_IP_DENIED, not_ip_denied, KUDO_ENFORCE_DROP, "neither IP nor of the link, and no rule admits it")        \
+	X(ICMP_DENIED, icmp_denied, KUDO_ENFORCE_DROP,                                                                 \
+	  "ICMP with a known range that is neither an error nor this host's echo")
 
 enum kudo_reason {
 #define KUDO_REASON_ENUM(NAME, name, enforcement, text) KUDO_REASON_##NAME,

@@ -47,6 +47,17 @@ kudo_inline __u32 kudo_stream_bucket(__u64 hash, __u32 direction, __u32 buckets)
 	return ((__u32)(hash >> 53) & (buckets - 1)) + (direction == KUDO_INGRESS ? 0 : buckets);
 }
 
+/* Which element of kudo_qualities is of this row. */
+kudo_inline __u32 kudo_quality_row4(__u32 element, __u32 way)
+{
+	return element * KUDO_RTP_WAYS + way;
+}
+
+kudo_inline __u32 kudo_quality_row6(__u32 element, __u32 way)
+{
+	return (KUDO_RTP4_BUCKETS * KUDO_DIRECTIONS + element) * KUDO_RTP_WAYS + way;
+}
+
 kudo_inline __u32 kudo_stream_tag(__u64 hash)
 {
 	return (__u32)(hash >> 21) | 1;

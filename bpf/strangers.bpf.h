@@ -27,13 +27,18 @@ kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
 	return packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
 }
 
+/* What a packet with no range of the map is. */
+#define KUDO_WATCHED_REASONS                                                                                           \
+	(1u << KUDO_REASON_STRANGER | 1u << KUDO_REASON_ALLOWED | 1u << KUDO_REASON_LIFELINE)
+
 /* Is this judged packet one? */
 kudo_inline int kudo_is_watched(struct kudo_judgement judgement, const struct kudo_packet *packet)
 {
 	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
 	__u16 port = kudo_remote_port_of(packet);
 
-	return judgement.reason == KUDO_REASON_STRANGER && protocol == KUDO_PROTOCOL_UDP &&
+	return ((1u << (judgement.reason & (KUDO_MAX_REASONS - 1))) & KUDO_WATCHED_REASONS) != 0 &&
+	       protocol == KUDO_PROTOCOL_UDP &&
 	       (port == KUDO_STUN_PORT || port == KUDO_DNS_PORT);
 }
 

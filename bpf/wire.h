@@ -40,6 +40,7 @@ kudo_inline __u32 kudo_load32(const __u8 *bytes)
 /* EtherTypes: IEEE 802 numbers, RFC 9542 appendix B; 0x9100 is the older QinQ tag still in use. */
 #define KUDO_ETHERTYPE_IPV4 0x0800
 #define KUDO_ETHERTYPE_IPV6 0x86dd
+#define KUDO_ETHERTYPE_ARP 0x0806
 #define KUDO_ETHERTYPE_VLAN 0x8100
 #define KUDO_ETHERTYPE_QINQ 0x88a8
 #define KUDO_ETHERTYPE_QINQ_OLD 0x9100
@@ -128,6 +129,8 @@ struct kudo_udp_header { /* RFC 768 */
 	__be16 checksum;
 } KUDO_WIRE(4);
 
+#define KUDO_TCP_SYN 0x02
+#define KUDO_TCP_ACK 0x10
 struct kudo_tcp_header { /* RFC 9293 section 3.1 */
 	__be16 source;
 	__be16 destination;
