@@ -37,6 +37,12 @@ Result<uint32_t> map_size(int map_fd) {
     return info.max_entries;
 }
 
+uint32_t map_id(int map_fd) {
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    return bpf_obj_get_info_by_fd(map_fd, &info, &size) == 0 ? info.id : 0;
+}
+
 bool kernel_has_xdp_frags() {
     static const bool has = [] {
         bpf_insn code[2] = {};

@@ -27,6 +27,7 @@ Result<void> pin(int fd, const std::filesystem::path& path);
 uint32_t program_id(int program_fd); // 0 on failure
 
 Result<uint32_t> map_size(int map_fd); // max_entries
+uint32_t map_id(int map_fd);           // 0 on failure
 
 // Does the kernel take XDP programs that handle frames of several buffers (BPF_F_XDP_HAS_FRAGS, 5.18)? Without it
 // drivers refuse XDP on an interface whose frames do not fit into one.

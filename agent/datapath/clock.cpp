@@ -33,4 +33,16 @@ std::chrono::system_clock::time_point TickClock::wall_time(uint64_t jiffies) con
     return now_ - std::chrono::microseconds(ago);
 }
 
+MonotonicClock MonotonicClock::read() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time); // cannot fail
+    return {static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec),
+            std::chrono::system_clock::now()};
+}
+
+std::chrono::system_clock::time_point MonotonicClock::wall_time(uint64_t monotonic) const {
+    const auto ago = static_cast<int64_t>(monotonic_ - monotonic);
+    return wall_ - std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(ago));
+}
+
 } // namespace kudo

@@ -22,6 +22,22 @@ private:
     uint64_t jiffies_ = 0;
 };
 
+// The same for times of CLOCK_MONOTONIC in ns (bpf_ktime_get_ns()). Resolution: 1 ns, but for what the wall clock was
+// set by since.
+class MonotonicClock {
+public:
+    static MonotonicClock read(); // now
+    // `monotonic`: that "now", and what the wall clock showed then.
+    MonotonicClock(uint64_t monotonic, std::chrono::system_clock::time_point wall)
+        : monotonic_(monotonic), wall_(wall) {}
+    [[nodiscard]] uint64_t now() const { return monotonic_; }
+    [[nodiscard]] std::chrono::system_clock::time_point wall_time(uint64_t monotonic) const;
+
+private:
+    uint64_t monotonic_;
+    std::chrono::system_clock::time_point wall_;
+};
+
 // The running kernel's CONFIG_HZ: the coarse clocks' resolution is one tick, on every kernel and without privileges.
 uint64_t ticks_per_second();
 

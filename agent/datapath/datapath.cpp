@@ -101,10 +101,20 @@ const PinnedMap pinned_maps[] = {
     KUDO_PINNED(lpm4[1], kudo_lpm4_1),
     KUDO_PINNED(lpm6[0], kudo_lpm6_0),
     KUDO_PINNED(lpm6[1], kudo_lpm6_1),
+    KUDO_PINNED(allow4[0], kudo_allow4_0),
+    KUDO_PINNED(allow4[1], kudo_allow4_1),
+    KUDO_PINNED(allow6[0], kudo_allow6_0),
+    KUDO_PINNED(allow6[1], kudo_allow6_1),
+    KUDO_PINNED(fragments, kudo_fragments),
+    KUDO_PINNED(denied4, kudo_denied4),
+    KUDO_PINNED(denied6, kudo_denied6),
     KUDO_PINNED(flows4, kudo_flows4),
     KUDO_PINNED(flows6, kudo_flows6),
     KUDO_PINNED(rtp4, kudo_rtp4),
     KUDO_PINNED(rtp6, kudo_rtp6),
+    KUDO_PINNED(qualities, kudo_qualities),
+    KUDO_PINNED(probes4, kudo_probes4),
+    KUDO_PINNED(probes6, kudo_probes6),
     KUDO_PINNED(videos4, kudo_videos4),
     KUDO_PINNED(videos6, kudo_videos6),
     KUDO_PINNED(strays4, kudo_strays4),
@@ -281,9 +291,10 @@ Result<void> DataPath::load_programs(Program which) {
     const auto folder = folder_ / program_folder_name();
     KUDO_TRY(make_pin_folder(folder));
     for (const Copy::Entry& entry : copy.programs) {
-        const auto path = folder / entry.pin;
-        if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path.string());
-        KUDO_TRY(pin(bpf_program__fd(program_of(*skeleton, entry.name)), path));
+        // One that is there stays: links run it, also where a command that reads, and so takes no lock, has just loaded
+        // the same.
+        const auto pinned = pin(bpf_program__fd(program_of(*skeleton, entry.name)), folder / entry.pin);
+        if (!pinned && pinned.error().number != EEXIST) return fail(Error(pinned.error()));
     }
     return {};
 }

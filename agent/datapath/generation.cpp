@@ -25,15 +25,15 @@ void store(uint32_t& word, uint32_t value) {
 // Not by batches, which kernels before 5.13 do not have for tries and later ones give up while entries go. In a trie
 // that is emptied and filled meanwhile the walk may begin again, so it is bounded; the caller throws away what it read
 // then.
-template <typename Key> Result<std::vector<std::pair<Key, kudo_match>>> read_trie(int fd) {
-    std::vector<std::pair<Key, kudo_match>> entries;
+template <typename Key, typename Match> Result<std::vector<std::pair<Key, Match>>> read_trie(int fd) {
+    std::vector<std::pair<Key, Match>> entries;
     Key key{};
     for (const Key* previous = nullptr; entries.size() <= KUDO_MAX_PREFIXES; previous = &key) {
         if (bpf_map_get_next_key(fd, previous, &key) != 0) {
             if (errno != ENOENT) return fail_errno("cannot read a trie");
             break;
         }
-        kudo_match match{};
+        Match match{};
         if (bpf_map_lookup_elem(fd, &key, &match) == 0) entries.emplace_back(key, match);
     }
     return entries;
@@ -52,10 +52,11 @@ template <typename Key> Result<void> empty_trie(int fd) {
     return {};
 }
 
-template <typename Key> Result<void> fill_trie(int fd, const std::vector<std::pair<Key, kudo_match>>& entries) {
+template <typename Key, typename Match>
+Result<void> fill_trie(int fd, const std::vector<std::pair<Key, Match>>& entries) {
     if (entries.empty()) return {};
     std::vector<Key> keys;
-    std::vector<kudo_match> matches;
+    std::vector<Match> matches;
     keys.reserve(entries.size());
     matches.reserve(entries.size());
     for (const auto& [key, match] : entries) {
@@ -74,7 +75,7 @@ template <typename Key> Result<void> fill_trie(int fd, const std::vector<std::pa
 }
 
 // The compiler's order, in which policy_hash() takes the entries.
-template <typename Key> void sort_entries(std::vector<std::pair<Key, kudo_match>>& entries) {
+template <typename Key, typename Match> void sort_entries(std::vector<std::pair<Key, Match>>& entries) {
     std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
         const int order = std::memcmp(&a.first.address, &b.first.address, sizeof a.first.address);
         return order != 0 ? order < 0 : a.first.prefix_length < b.first.prefix_length;
@@ -89,6 +90,8 @@ Result<void> empty_slot(const DataPath::Maps& maps, uint32_t slot) {
     auto policies = KUDO_TRY(map_policies(maps));
     KUDO_TRY(empty_trie<kudo_lpm4_key>(maps.lpm4[slot].get()));
     KUDO_TRY(empty_trie<kudo_lpm6_key>(maps.lpm6[slot].get()));
+    KUDO_TRY(empty_trie<kudo_lpm4_key>(maps.allow4[slot].get()));
+    KUDO_TRY(empty_trie<kudo_lpm6_key>(maps.allow6[slot].get()));
     store((*policies)[slot].generation, 0);
     return {};
 }
@@ -123,6 +126,8 @@ Result<void> fill_slot(const DataPath::Maps& maps, const CompiledPolicy& compile
     store(target.generation, generation);
     KUDO_TRY(fill_trie(maps.lpm4[slot].get(), compiled.entries4));
     KUDO_TRY(fill_trie(maps.lpm6[slot].get(), compiled.entries6));
+    KUDO_TRY(fill_trie(maps.allow4[slot].get(), compiled.allow4));
+    KUDO_TRY(fill_trie(maps.allow6[slot].get(), compiled.allow6));
     constexpr std::size_t behind_generation = sizeof target.generation;
     std::memcpy(reinterpret_cast<char*>(&target) + behind_generation,
                 reinterpret_cast<const char*>(compiled.policy.get()) + behind_generation,
@@ -144,7 +149,7 @@ Result<uint32_t> publish(const DataPath::Maps& maps, const CompiledPolicy& compi
 }
 
 std::array<uint8_t, 32> ActivePolicy::hash() const {
-    return policy_hash(*compiled.policy, compiled.entries4, compiled.entries6);
+    return policy_hash(compiled);
 }
 
 Result<kudo_policy> read_active_policy(const DataPath::Maps& maps) {
@@ -167,14 +172,20 @@ Result<ActivePolicy> read_active(const DataPath::Maps& maps) {
         result.compiled.policy = std::make_unique<kudo_policy>(policy);
         if (result.generation == 0) return result;
         const uint32_t slot = result.generation & 1;
-        auto entries4 = KUDO_TRY(read_trie<kudo_lpm4_key>(maps.lpm4[slot].get()));
-        auto entries6 = KUDO_TRY(read_trie<kudo_lpm6_key>(maps.lpm6[slot].get()));
+        auto entries4 = KUDO_TRY((read_trie<kudo_lpm4_key, kudo_match>(maps.lpm4[slot].get())));
+        auto entries6 = KUDO_TRY((read_trie<kudo_lpm6_key, kudo_match>(maps.lpm6[slot].get())));
+        auto allow4 = KUDO_TRY((read_trie<kudo_lpm4_key, kudo_allow_match>(maps.allow4[slot].get())));
+        auto allow6 = KUDO_TRY((read_trie<kudo_lpm6_key, kudo_allow_match>(maps.allow6[slot].get())));
         auto after = KUDO_TRY(active_generation(maps));
         if (after != result.generation) continue;
         result.compiled.entries4 = std::move(entries4);
         result.compiled.entries6 = std::move(entries6);
+        result.compiled.allow4 = std::move(allow4);
+        result.compiled.allow6 = std::move(allow6);
         sort_entries(result.compiled.entries4);
         sort_entries(result.compiled.entries6);
+        sort_entries(result.compiled.allow4);
+        sort_entries(result.compiled.allow6);
         return result;
     }
     return fail("the policy changes too quickly to be read; try again");

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "agent/datapath/rtp_streams.h"
 
+#include <bpf/bpf.h>
+
 #include <algorithm>
+#include <cstring>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -9,6 +12,7 @@
 #include "agent/datapath/bpf_object.h"
 #include "agent/datapath/clock.h"
 #include "bpf/rtp.h"
+#include "bpf/rtp_table.h"
 #include "maps/base/abi_names.h"
 
 namespace kudo {
@@ -16,9 +20,27 @@ namespace {
 
 constexpr int64_t video_clock = 90000; // ticks a second: RFC 3551 section 5
 
-template <typename Bucket> Result<void> read(int fd, uint32_t buckets, RtpStreams& streams) {
+// What the programs do not write while it is read: two readings are the same. Nothing: the row is another stream's by
+// now, or is written all the time.
+std::optional<RtpQuality> read_quality(int fd, uint32_t row, uint32_t ssrc) {
+    kudo_rtp_quality now, before;
+    if (bpf_map_lookup_elem(fd, &row, &now) != 0) return std::nullopt;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        before = now;
+        const MonotonicClock clock = MonotonicClock::read();
+        if (bpf_map_lookup_elem(fd, &row, &now) != 0) return std::nullopt;
+        if (std::memcmp(&now, &before, sizeof now) != 0) continue;
+        if (now.ssrc != ssrc || now.unique == 0) return std::nullopt;
+        return describe(now, clock);
+    }
+    return std::nullopt;
+}
+
+template <typename Bucket>
+Result<void> read(int fd, uint32_t buckets, uint32_t (*quality_row)(uint32_t element, uint32_t way), int qualities,
+                  RtpStreams& streams) {
     return for_each_entry<uint32_t, Bucket>(fd, "the RTP streams", [&](uint32_t element, const Bucket& bucket) {
-        for (std::size_t way = 0; way < KUDO_RTP_WAYS; way++) {
+        for (uint32_t way = 0; way < KUDO_RTP_WAYS; way++) {
             if (bucket.tags[way] == 0) continue;
             const auto& row = bucket.rows[way];
             const auto* bytes = reinterpret_cast<const char*>(&row.flow);
@@ -26,7 +48,8 @@ template <typename Bucket> Result<void> read(int fd, uint32_t buckets, RtpStream
                 {.ssrc = row.ssrc,
                  .direction = element < buckets ? KUDO_INGRESS : KUDO_EGRESS,
                  .what = row.stream,
-                 .repeats = {}});
+                 .repeats = {},
+                 .quality = read_quality(qualities, quality_row(element, way), row.ssrc)});
         }
     });
 }
@@ -48,8 +71,9 @@ bool repeats(const RtpStream& stream, const RtpStream& video, uint64_t ticks_per
 
 Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps) {
     RtpStreams streams;
-    KUDO_TRY(read<kudo_rtp4_bucket>(maps.rtp4.get(), KUDO_RTP4_BUCKETS, streams));
-    KUDO_TRY(read<kudo_rtp6_bucket>(maps.rtp6.get(), KUDO_RTP6_BUCKETS, streams));
+    const int qualities = maps.qualities.get();
+    KUDO_TRY(read<kudo_rtp4_bucket>(maps.rtp4.get(), KUDO_RTP4_BUCKETS, kudo_quality_row4, qualities, streams));
+    KUDO_TRY(read<kudo_rtp6_bucket>(maps.rtp6.get(), KUDO_RTP6_BUCKETS, kudo_quality_row6, qualities, streams));
     const uint64_t hertz = ticks_per_second();
     for (auto& [flow, list] : streams) {
         std::ranges::sort(list, {}, [](const RtpStream& stream) {

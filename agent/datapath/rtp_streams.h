@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/datapath/datapath.h"
+#include "agent/datapath/rtp_quality.h"
 #include "bpf/abi.h"
 #include "maps/base/result.h"
 
@@ -19,6 +20,9 @@ struct RtpStream {
     kudo_direction direction = KUDO_EGRESS;
     kudo_rtp_stream what{};
     std::optional<uint32_t> repeats{}; // the SSRC of the video that it retransmits (RTX, RFC 4588)
+    // Nothing: the stream's row was being given to another stream. What it says of gaps is meant for audio, the frame
+    // rate for video.
+    std::optional<RtpQuality> quality{};
 };
 
 // By the bytes of the flow's key, struct kudo_flow4_key or kudo_flow6_key; of a flow, by direction and SSRC.
