@@ -83,6 +83,8 @@ public:
         // Egress first: an ingress packet's flow then never waits for its answer's mark.
         result_.egress_problem = attempt(left_alone.egress, [this] { return egress(); });
         result_.ingress_problem = attempt(left_alone.ingress, [this] { return ingress(); });
+        if (options_.drops && result_.egress_problem && !result_.ingress_problem)
+            result_.ingress_problem = attempt({}, [this] { return leave_ingress(); });
         result_.changed |= result_.moved;
         if (result_.changed) forget_runs(data_path_, interface_.index);
         return std::move(result_);
@@ -98,6 +100,20 @@ private:
     Result<void> egress() {
         result_.attached.egress = KUDO_TRY(tc(tcx_egress, egress_program(interface_), "egress"));
         return {};
+    }
+
+    // A flow is this host's own once it has sent in it, which only the program on egress sees: alone, the one on
+    // ingress would drop the answers to all that this host asks.
+    Result<void> leave_ingress() {
+        for (const LinkSlot* slot : {&xdp_native, &xdp_generic, &tcx_ingress, &tcx_mark})
+            KUDO_TRY(remove(*slot));
+        result_.changed |= KUDO_TRY(clsact_remove_filter(folder_, {interface_.index, true}));
+        result_.attached.ingress.reset();
+        return fail(
+            Error{ErrorKind::Degraded,
+                  fmt::format("{}: ingress: mode enforce drops nothing here, since outgoing packets are not judged",
+                              interface_.name),
+                  0});
     }
 
     Result<void> ingress() {
@@ -250,7 +266,12 @@ Result<Attached> read_attached(DataPath& data_path, const Interface& interface) 
         if (!link) return false;
         const auto program = data_path.pinned_program(which);
         const uint32_t running = KUDO_TRY(link_info(link->get())).program_id;
-        attached.current &= program && running == program_id(program->get());
+        const uint32_t wanted = program ? program_id(program->get()) : 0;
+        if (wanted == 0 || running != wanted) {
+            attached.current = false;
+            attached.stale = fmt::format("{} runs program #{}, not {}", slot.pin, running,
+                                         wanted == 0 ? "one of this build" : fmt::format("#{}", wanted));
+        }
         if (slot.type != BPF_XDP)
             for (const uint32_t other : others_before(interface.index, slot.is_ingress(), running))
                 attached.in_front.push_back(

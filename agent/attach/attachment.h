@@ -24,6 +24,7 @@ struct Attached {
     std::optional<Hook> egress;
     bool marks_ingress = false; // one of them marks incoming packets, for a firewall or for our qdisc
     bool current = true;        // all of them run this build's programs
+    std::string stale{};        // which does not: "xdp_native runs program #12, not #15"
     // Other programs on the same tc hooks that run before ours, so that ours sees only what they pass on: "egress:
     // cil_to_netdev (#12)". Not a foreign XDP program, which is before all of tc anyway.
     std::vector<std::string> in_front;

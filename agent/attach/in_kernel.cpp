@@ -16,7 +16,8 @@
 namespace kudo {
 namespace {
 
-constexpr uint32_t link_type_xdp = 6, link_type_tcx = 11; // linux/bpf.h >= 6.6, enum bpf_link_type
+constexpr uint32_t link_type_tracepoint = 1, link_type_xdp = 6,
+                   link_type_tcx = 11; // linux/bpf.h >= 6.6, enum bpf_link_type
 
 constexpr std::string_view instance_map = ".rodata.instanc"; // as the kernel cuts the section's name
 constexpr std::size_t max_maps = 64;
@@ -100,11 +101,13 @@ Result<std::vector<OwnLink>> find_own_links(uint64_t instance) {
         bpf_link_info info{};
         uint32_t size = sizeof info;
         if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) continue;
-        if (info.type != link_type_xdp && info.type != link_type_tcx) continue;
-        if (info.xdp.ifindex == 0) continue; // detached already; tcx has it at the same place
+        const bool traces = info.type == link_type_tracepoint;
+        if (!traces && info.type != link_type_xdp && info.type != link_type_tcx) continue;
+        const uint32_t interface = traces ? 0 : info.xdp.ifindex; // tcx has it at the same place
+        if (!traces && interface == 0) continue;                  // detached already
         const Fd program(bpf_prog_get_fd_by_id(info.prog_id));
         if (program && instance != 0 && instance_of(program.get()) == instance)
-            links.push_back({std::move(fd), id, info.xdp.ifindex, info.prog_id, info.type == link_type_xdp});
+            links.push_back({std::move(fd), id, interface, info.prog_id, info.type == link_type_xdp});
     }
     if (errno == EPERM)
         return fail(Error{ErrorKind::NotPermitted, "missing CAP_SYS_ADMIN to list the kernel's BPF links", EPERM});

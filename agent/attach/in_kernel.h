@@ -40,10 +40,10 @@ inline constexpr std::string_view kudo_tc_names = "kudo_tc_"; // what the names 
 // "cil_from_netdev (#12)"; "#12" where its name may not be read, which takes CAP_SYS_ADMIN.
 std::string program_text(uint32_t id);
 
-// A link of type XDP or tcx whose program is the instance's.
+// A link of type XDP or tcx, or on a tracepoint, whose program is the instance's.
 struct OwnLink {
     Fd fd;
-    uint32_t id = 0, interface = 0, program = 0;
+    uint32_t id = 0, interface = 0, program = 0; // interface 0: on a tracepoint
     bool xdp = false;
 };
 // NotPermitted without CAP_SYS_ADMIN.

@@ -30,6 +30,7 @@ struct AttachOptions {
     bool xdp_generic = false;     // fall back to generic XDP before tc
     bool to_front = true;         // where another program has come before ours, ours goes before it again
     bool marks_ingress = false;   // incoming packets need a tc program in addition to the XDP program that counts them
+    bool drops = false;           // mode enforce: incoming packets are judged only where outgoing ones are
     bool explains_refusal = true; // ask the kernel for its words where it refuses XDP: see why_xdp_is_refused()
 };
 

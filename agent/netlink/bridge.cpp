@@ -39,7 +39,8 @@ Result<std::optional<uint32_t>> port_of(uint32_t bridge, const HardwareAddress& 
         return fail("cannot allocate a netlink message", ENOMEM);
     std::optional<uint32_t> port;
     const auto asked = transact(request.get(), [&](const nlmsghdr* header) {
-        const auto* entry = static_cast<const ndmsg*>(nlmsg_data(header));
+        const auto* entry = head_of<ndmsg>(header);
+        if (!entry) return;
         const auto found = static_cast<uint32_t>(entry->ndm_ifindex);
         if (header->nlmsg_type == RTM_NEWNEIGH && found != bridge) port = found; // the bridge: its own address
     });

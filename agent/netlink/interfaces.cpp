@@ -21,12 +21,6 @@
 namespace kudo {
 namespace {
 
-std::string text_of(const nlattr* attribute) {
-    if (!attribute) return {};
-    const auto* text = static_cast<const char*>(nla_data(attribute));
-    return {text, strnlen(text, static_cast<std::size_t>(nla_len(attribute)))};
-}
-
 void set_kind(Interface& interface, unsigned short hardware) {
     switch (hardware) {
     case ARPHRD_ETHER:
@@ -63,23 +57,22 @@ std::vector<std::string> alternative_names(const nlattr* list) {
     return names;
 }
 
-Interface describe(const nlmsghdr* header) {
-    const auto* head = static_cast<const ifinfomsg*>(nlmsg_data(header));
-    const MessageAttributes<IFLA_MAX> attributes(header, sizeof *head);
+Interface describe(const nlmsghdr* header, const ifinfomsg& head) {
+    const MessageAttributes<IFLA_MAX> attributes(header, sizeof head);
     Interface interface;
-    interface.index = static_cast<uint32_t>(head->ifi_index);
+    interface.index = static_cast<uint32_t>(head.ifi_index);
     interface.name = text_of(attributes.at(IFLA_IFNAME));
     interface.other_names = alternative_names(attributes.at(IFLA_PROP_LIST));
     interface.mtu = attributes.value<uint32_t>(IFLA_MTU).value_or(interface.mtu);
-    interface.up = head->ifi_flags & IFF_UP;
-    interface.loopback = head->ifi_flags & IFF_LOOPBACK;
+    interface.up = head.ifi_flags & IFF_UP;
+    interface.loopback = head.ifi_flags & IFF_LOOPBACK;
     interface.master = attributes.value<uint32_t>(IFLA_MASTER).value_or(0);
     const std::string kind = driver_kind(attributes.at(IFLA_LINKINFO));
     interface.bridge = kind == "bridge";
     // A link of another namespace has a number of that namespace.
     if ((kind == "vlan" || kind == "macvlan") && !attributes.at(IFLA_LINK_NETNSID))
         interface.carrier = attributes.value<uint32_t>(IFLA_LINK).value_or(0);
-    set_kind(interface, head->ifi_type);
+    set_kind(interface, head.ifi_type);
     return interface;
 }
 
@@ -100,7 +93,8 @@ Result<std::vector<Interface>> list_interfaces() {
         const auto request = new_request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
         if (!request) return fail("cannot allocate a netlink message", ENOMEM);
         KUDO_TRY(transact(request.get(), [&](const nlmsghdr* header) {
-                     if (header->nlmsg_type == RTM_NEWLINK) interfaces.push_back(describe(header));
+                     const auto* head = head_of<ifinfomsg>(header);
+                     if (head && header->nlmsg_type == RTM_NEWLINK) interfaces.push_back(describe(header, *head));
                  }).in("cannot read the interfaces"));
         std::ranges::sort(interfaces, {}, &Interface::index);
         return interfaces;
@@ -113,7 +107,8 @@ Result<std::vector<InterfaceAddress>> list_addresses() {
         const auto request = new_request(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
         if (!request) return fail("cannot allocate a netlink message", ENOMEM);
         KUDO_TRY(transact(request.get(), [&](const nlmsghdr* header) {
-                     const auto* head = static_cast<const ifaddrmsg*>(nlmsg_data(header));
+                     const auto* head = head_of<ifaddrmsg>(header);
+                     if (!head) return;
                      const MessageAttributes<IFA_MAX> attributes(header, sizeof *head);
                      // IFA_ADDRESS is the other end's on a point-to-point link, where there is IFA_LOCAL beside it.
                      const nlattr* local = attributes.at(IFA_LOCAL);
@@ -152,7 +147,7 @@ bool is_wireless(uint32_t interface) {
     int family = 0;
     const auto read_family = [&family](const nlmsghdr* header) {
         const nlattr* id = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(genlmsghdr), CTRL_ATTR_FAMILY_ID);
-        if (id) family = nla_get_u16(id);
+        family = value_of<uint16_t>(id).value_or(0);
     };
     if (!transact(ask.get(), read_family, NETLINK_GENERIC) || family == 0) return false; // no nl80211: no Wi-Fi
 

@@ -7,10 +7,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <span>
 
 #include "agent/netlink/address.h"
+#include "agent/netlink/events.h"
 #include "agent/netlink/netlink.h"
 
 namespace kudo {
@@ -50,22 +49,7 @@ Result<LinkEvents> LinkEvents::open() {
 }
 
 bool LinkEvents::take() {
-    bool changed = false;
-    alignas(nlmsghdr) char buffer[32768];
-    while (true) {
-        const ssize_t got = recv(socket_.get(), buffer, sizeof buffer, MSG_TRUNC);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0 && errno == ENOBUFS) { // what is still there can be read
-            changed = true;
-            continue;
-        }
-        if (got < 0) return changed;
-        if (static_cast<std::size_t>(got) > sizeof buffer) changed = true;
-        int left = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(got), sizeof buffer));
-        for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer); !changed && nlmsg_ok(message, left);
-             message = nlmsg_next(const_cast<nlmsghdr*>(message), &left))
-            changed = counts(*message);
-    }
+    return take_events(socket_.get(), [this](const nlmsghdr& message) { return counts(message); });
 }
 
 bool LinkEvents::counts(const nlmsghdr& message) const {
@@ -74,7 +58,8 @@ bool LinkEvents::counts(const nlmsghdr& message) const {
     case RTM_DELROUTE:
         return route_counts(message);
     case RTM_NEWLINK: {
-        const auto* head = static_cast<const ifinfomsg*>(nlmsg_data(&message));
+        const auto* head = head_of<ifinfomsg>(&message);
+        if (!head) return true;
         // What a wireless driver reports of its scans, or a bridge of its ports, is about no interface's coming.
         return head->ifi_family != AF_BRIDGE && !MessageAttributes<IFLA_MAX>(&message, sizeof *head).at(IFLA_WIRELESS);
     }
@@ -84,8 +69,8 @@ bool LinkEvents::counts(const nlmsghdr& message) const {
 }
 
 bool LinkEvents::route_counts(const nlmsghdr& message) const {
-    const auto* route = static_cast<const rtmsg*>(nlmsg_data(&message));
-    if (static_cast<std::size_t>(nlmsg_datalen(&message)) < sizeof *route) return true;
+    const auto* route = head_of<rtmsg>(&message);
+    if (!route) return true;
     if ((route->rtm_flags & RTM_F_CLONED) || route->rtm_table == RT_TABLE_LOCAL) return false;
     if (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) return false;
     const nlattr* destination = nlmsg_find_attr(const_cast<nlmsghdr*>(&message), sizeof *route, RTA_DST);

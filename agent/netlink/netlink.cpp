@@ -30,7 +30,8 @@ std::string words_of(const nlmsgerr* error) {
 }
 
 int on_error(sockaddr_nl*, nlmsgerr* error, void* reply) {
-    static_cast<Reply*>(reply)->error = error->error;
+    constexpr int max_errno = 4095; // linux/err.h
+    static_cast<Reply*>(reply)->error = error->error >= -max_errno ? error->error : -EPROTO;
     static_cast<Reply*>(reply)->words = words_of(error);
     static_cast<Reply*>(reply)->ended = true;
     return NL_STOP;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "maps/base/result.h"
@@ -52,6 +53,26 @@ template <typename Header> NlMessage new_request(int type, int flags, const Head
     return message;
 }
 
+// The fixed header of a message, such as ifinfomsg; null: the message ends before it does.
+template <typename Header> const Header* head_of(const nlmsghdr* message) {
+    if (nlmsg_datalen(message) < static_cast<int>(sizeof(Header))) return nullptr;
+    return static_cast<const Header*>(nlmsg_data(message));
+}
+
+// What an attribute holds. Nothing: it is not there, or too short.
+template <typename T> std::optional<T> value_of(const nlattr* attribute) {
+    T value{};
+    if (!attribute || static_cast<std::size_t>(nla_len(attribute)) < sizeof value) return std::nullopt;
+    std::memcpy(&value, nla_data(attribute), sizeof value);
+    return value;
+}
+// Up to its first zero byte; "" if it is not there.
+inline std::string text_of(const nlattr* attribute) {
+    if (!attribute) return {};
+    const auto* text = static_cast<const char*>(nla_data(attribute));
+    return {text, strnlen(text, static_cast<std::size_t>(nla_len(attribute)))};
+}
+
 // The attributes behind a message's header, by type. Those of a type that is not asked for are passed over.
 template <int max_type> class MessageAttributes {
 public:
@@ -59,13 +80,8 @@ public:
         nlmsg_parse(const_cast<nlmsghdr*>(header), header_size, attributes_, max_type, nullptr);
     }
     [[nodiscard]] const nlattr* at(int type) const { return attributes_[type]; }
-    // Nothing: it is not there, or too short to be one.
     template <typename T> [[nodiscard]] std::optional<T> value(int type) const {
-        T value{};
-        const nlattr* attribute = attributes_[type];
-        if (!attribute || static_cast<std::size_t>(nla_len(attribute)) < sizeof value) return std::nullopt;
-        std::memcpy(&value, nla_data(attribute), sizeof value);
-        return value;
+        return value_of<T>(attributes_[type]);
     }
 
 private:

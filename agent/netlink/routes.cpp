@@ -76,8 +76,8 @@ Result<void> Routes::request(const RouteQuestion& question, unsigned flags, cons
                                nla_put_u16(request.get(), RTA_DPORT, port) < 0)))
         return fail("cannot allocate a netlink message", ENOMEM);
     const auto asked = transact(socket_.get(), request.get(), [&](const nlmsghdr* header) {
-        const auto* route = static_cast<const rtmsg*>(nlmsg_data(header));
-        if (header->nlmsg_type == RTM_NEWROUTE && route->rtm_type == RTN_UNICAST) visit(header);
+        const auto* route = head_of<rtmsg>(header);
+        if (route && header->nlmsg_type == RTM_NEWROUTE && route->rtm_type == RTN_UNICAST) visit(header);
     });
     if (!asked && !is_refusal(asked.error())) return fail(Error(asked.error()).in("cannot look up a route"));
     return {};
@@ -122,8 +122,8 @@ Result<std::vector<uint32_t>> Routes::rule_marks() {
         const auto request = new_request(RTM_GETRULE, NLM_F_DUMP, head);
         if (!request) return fail("cannot allocate a netlink message", ENOMEM);
         return transact(request.get(), [&](const nlmsghdr* header) {
-            const auto* rule = static_cast<const fib_rule_hdr*>(nlmsg_data(header));
-            if (header->nlmsg_type != RTM_NEWRULE || (rule->flags & FIB_RULE_INVERT)) return;
+            const auto* rule = head_of<fib_rule_hdr>(header);
+            if (!rule || header->nlmsg_type != RTM_NEWRULE || (rule->flags & FIB_RULE_INVERT)) return;
             const MessageAttributes<FRA_MAX> attributes(header, sizeof *rule);
             if (const auto mark = attributes.value<uint32_t>(FRA_FWMARK)) add_distinct(marks, *mark);
         });

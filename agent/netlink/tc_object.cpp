@@ -62,7 +62,7 @@ TcObject describe(const tcmsg& head, nlattr* const (&parts)[TCA_MAX + 1], bool i
     TcObject object{.is_class = is_class,
                     .handle = head.tcm_handle,
                     .parent = head.tcm_parent,
-                    .kind = nla_get_string(parts[TCA_KIND]),
+                    .kind = text_of(parts[TCA_KIND]),
                     .options = payload(parts[TCA_OPTIONS])};
     nlattr* counters[TCA_STATS_MAX + 1] = {};
     if (parts[TCA_STATS2]) nla_parse_nested(counters, TCA_STATS_MAX, parts[TCA_STATS2], nullptr);
@@ -81,9 +81,9 @@ Result<std::vector<TcObject>> list(uint32_t interface, bool classes) {
         auto message = KUDO_TRY(new_message(classes ? RTM_GETTCLASS : RTM_GETQDISC, NLM_F_DUMP, interface, 0, 0));
         std::vector<TcObject> objects;
         KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
-            const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
+            const auto* head = head_of<tcmsg>(header);
             nlattr* parts[TCA_MAX + 1] = {};
-            if (head->tcm_ifindex == static_cast<int>(interface) &&
+            if (head && head->tcm_ifindex == static_cast<int>(interface) &&
                 nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) >= 0 &&
                 parts[TCA_KIND])
                 objects.push_back(describe(*head, parts, classes));
@@ -115,17 +115,17 @@ Result<std::vector<TcFilter>> list_filters(uint32_t interface, uint32_t parent) 
                auto message = KUDO_TRY(new_message(RTM_GETTFILTER, NLM_F_DUMP, interface, parent, 0));
                std::vector<TcFilter> filters;
                KUDO_TRY(transact(message.get(), [&](const nlmsghdr* header) {
-                   const auto* head = static_cast<const tcmsg*>(nlmsg_data(header));
+                   const auto* head = head_of<tcmsg>(header);
                    nlattr* parts[TCA_MAX + 1] = {};
                    // A kind's chain as such, which has no rule of its own, shows as handle 0.
-                   if (head->tcm_handle == 0 ||
+                   if (!head || head->tcm_handle == 0 ||
                        nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) < 0 ||
-                       !parts[TCA_KIND] || (parts[TCA_CHAIN] && nla_get_u32(parts[TCA_CHAIN]) != 0))
+                       !parts[TCA_KIND] || value_of<uint32_t>(parts[TCA_CHAIN]).value_or(0) != 0)
                        return;
                    filters.push_back({.preference = TC_H_MAJ(head->tcm_info) >> 16,
                                       .handle = head->tcm_handle,
                                       .protocol = ntohs(static_cast<uint16_t>(TC_H_MIN(head->tcm_info))),
-                                      .kind = nla_get_string(parts[TCA_KIND]),
+                                      .kind = text_of(parts[TCA_KIND]),
                                       .options = payload(parts[TCA_OPTIONS])});
                }));
                return filters;
@@ -170,7 +170,7 @@ Result<bool> has_chain(uint32_t interface, uint32_t parent, uint32_t chain) {
                  return transact(message.get(), [&](const nlmsghdr* header) {
                      nlattr* parts[TCA_MAX + 1] = {};
                      found |= nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(tcmsg), parts, TCA_MAX, nullptr) >= 0 &&
-                              parts[TCA_CHAIN] && nla_get_u32(parts[TCA_CHAIN]) == chain;
+                              value_of<uint32_t>(parts[TCA_CHAIN]) == chain;
                  });
              }).in("cannot read the chains of filters"));
     return found;

@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/datapath/pin_folder.h"
+#include "agent/firewall_sets/sets.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/system/capabilities.h"
@@ -38,6 +39,8 @@ Result<Disabled> disable(const Instance& instance) {
     // A disable before this one had to leave something, and the kernel has not been booted since.
     const bool unfinished = was_enabled || (!boot.empty() && desired.disabling == boot);
     const bool pins_are_lost = unfinished && !has_pins(instance);
+    // What the state says, or may have said.
+    const bool may_have_sets = desired.firewall != FirewallSync::Off || !state || (!was_enabled && has_pins(instance));
     Result<void> saved;
     if (unfinished || has_pins(instance)) {
         desired.enabled = false;
@@ -47,7 +50,12 @@ Result<Disabled> disable(const Instance& instance) {
     Removed removed = teardown(instance);
     Removed orphans = remove_orphans(instance);
     removed.left.insert(removed.left.end(), orphans.left.begin(), orphans.left.end());
-    Disabled result{.changed = was_enabled || removed.any || orphans.any, .unknown = std::move(orphans.unknown)};
+    auto sets = may_have_sets ? remove_firewall_sets() : RemovedFirewallSets{};
+    if (!sets && desired.firewall != FirewallSync::Off) removed.left.push_back(sets.error().message);
+    const bool removed_sets = sets && sets->any;
+    Disabled result{.changed = was_enabled || removed.any || orphans.any || removed_sets,
+                    .unknown = std::move(orphans.unknown),
+                    .kept = sets ? std::move(sets->kept) : std::vector<std::string>{}};
     // Links end with their pins, so what is still attached is ours only if something else holds it.
     if (pins_are_lost)
         for (std::string& program : result.unknown)
@@ -56,10 +64,13 @@ Result<Disabled> disable(const Instance& instance) {
     if (!removed.left.empty()) return fail(fmt::format("removed all but: {}", fmt::join(removed.left, "; ")));
     if (!saved) return fail(std::move(saved.error()).in("everything is detached, but the state still says enabled"));
     remove_unlocked_file(instance.service_lock());
+    std::error_code error;
+    std::filesystem::remove_all(instance.snapshots(), error);
     prune_range_maps(instance, desired);
+    const bool was_synced = std::exchange(desired.firewall, FirewallSync::Off) != FirewallSync::Off;
     if (desired.ranges.empty()) {
         KUDO_TRY(forget_desired_state(instance));
-    } else if (!std::exchange(desired.disabling, "").empty()) {
+    } else if (!std::exchange(desired.disabling, "").empty() || was_synced) {
         if (auto done = save_desired_state(instance, desired); !done) spdlog::debug("{}", done.error().message);
     }
     return result;

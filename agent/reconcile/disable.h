@@ -15,6 +15,7 @@ struct Disabled {
     bool changed = false; // there was anything
     // Programs on this host's interfaces of which this process, without CAP_SYS_ADMIN, may not know whose they are.
     std::vector<std::string> unknown;
+    std::vector<std::string> kept; // nftables sets that the administrator's rules refer to: whole sentences
 };
 
 // Works whatever the state file, the disk and the pins are like, and with another version's pins. Where some of it

@@ -66,7 +66,7 @@ bool kernel_has_active_map(const DataPath& data_path, const DesiredState& desire
 
 Result<CompiledPolicy> compile_for(const Instance& instance, const DesiredState& desired, HonouredMaps& maps,
                                    const DataPath* data_path) {
-    const CompileOptions options = desired.compile_options();
+    const CompileOptions options = KUDO_TRY(desired.compile_options(desired.lifeline_facts()));
     if (!data_path) return compile_honoured(maps, options);
     const ServiceSlots slots = KUDO_TRY(read_service_slots(data_path->maps()));
     std::vector<uint8_t> reusable;

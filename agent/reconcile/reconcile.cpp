@@ -10,13 +10,18 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/attach/attachment.h"
+#include "agent/datapath/denied.h"
 #include "agent/datapath/generation.h"
+#include "agent/drops/tracing.h"
+#include "agent/firewall_sets/sets.h"
 #include "agent/queues/queues.h"
 #include "agent/reconcile/plan.h"
+#include "agent/reconcile/spoken_flows.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
+#include "agent/system/ownership.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -46,6 +51,11 @@ public:
             release_unwanted();
             attempt("interface names", [&] { return remember_names(plan_.wanted, data_path_->folder()); });
         }
+        if (desired_.firewall != FirewallSync::Off) attempt(firewall_object, [&] { return finish_firewall_sets(); });
+        attempt(drops_object, [&]() -> Result<void> {
+            report_.changed |= KUDO_TRY(ensure_tracing(*data_path_));
+            return {};
+        });
         data_path_->remove_foreign_programs();
         Removed unpinned = remove_unpinned_links(instance_);
         report_.changed |= unpinned.any;
@@ -65,7 +75,8 @@ private:
             made = make();
             note(object, made ? std::nullopt : std::optional(made.error()));
         }
-        if (!made) report_.problems.push_back({object, std::move(made.error())});
+        if (!made && std::ranges::find(report_.problems, object, &Problem::object) == report_.problems.end())
+            report_.problems.push_back({object, std::move(made.error())});
         return made.has_value();
     }
     void note(const std::string& object, const std::optional<Error>& error) {
@@ -90,8 +101,10 @@ private:
         // ENOENT: somebody has deleted some of its pins by hand; what it has attached is taken over.
         if (present.error().number != ENOENT) return fail(std::move(present.error()));
         if (!plan_.compiled) return fail(Error(plan_.problems.front().error));
+        widen_firewall_sets_first();
         data_path_.emplace(
             KUDO_TRY(DataPath::create(instance_, desired_.max_flows, [&](DataPath& fresh) -> Result<void> {
+                enter_open_flows(fresh, KUDO_ADMISSION_NONE);
                 KUDO_TRY(publish(fresh.maps(), *plan_.compiled));
                 return {};
             })));
@@ -100,12 +113,51 @@ private:
     }
 
     Result<void> ensure_policy() {
+        auto admission = KUDO_ADMISSION_NONE;
         if (auto active = read_active(data_path_->maps()); active && active->generation != 0) {
             const auto hash = active->hash();
             if (std::equal(hash.begin(), hash.end(), plan_.compiled->policy->content_hash)) return {};
+            admission = admission_now(*active->compiled.policy, HostMoment::now());
         }
+        widen_firewall_sets_first();
+        enter_open_flows(*data_path_, admission);
         KUDO_TRY(publish(data_path_->maps(), *plan_.compiled));
         report_.changed = true;
+        if (admission != static_cast<kudo_admission>(plan_.compiled->policy->admission))
+            attempt("denied flows", [&] { return clear_denied(data_path_->maps()); });
+        return {};
+    }
+
+    // Before incoming packets are told by whether this host has spoken first: see spoken_flows.h. What fails is said
+    // and keeps no one from going on.
+    void enter_open_flows(const DataPath& data_path, kudo_admission before) {
+        const uint32_t next = plan_.compiled->policy->admission;
+        if (next == KUDO_ADMISSION_NONE || next == before) return;
+        if (auto entered = enter_spoken_flows(data_path.maps()); !entered)
+            report_.warnings.push_back(fmt::format("not all flows that are open now are known ({}): one in which only "
+                                                   "the remote sends counts as unsolicited "
+                                                   "until this host sends in it",
+                                                   entered.error().message));
+    }
+
+    // So that no packet is lost to the administrator's rules between here and the new generation's first moment.
+    void widen_firewall_sets_first() {
+        if (desired_.firewall != FirewallSync::On) return;
+        attempt(firewall_object, [&]() -> Result<void> {
+            report_.changed |= KUDO_TRY(widen_firewall_sets(firewall_sets_of(*plan_.compiled)));
+            return {};
+        });
+    }
+
+    Result<void> finish_firewall_sets() {
+        if (desired_.firewall == FirewallSync::Removing) {
+            RemovedFirewallSets removed = KUDO_TRY(remove_firewall_sets());
+            report_.changed |= removed.any;
+            std::ranges::move(removed.kept, std::back_inserter(report_.warnings));
+            return {};
+        }
+        const auto active = KUDO_TRY(read_active(data_path_->maps()));
+        report_.changed |= KUDO_TRY(ensure_firewall_sets(firewall_sets_of(active.compiled)));
         return {};
     }
 
@@ -213,13 +265,27 @@ Result<ReconcileReport> apply_plan(const Instance& instance, const DesiredState&
     return report;
 }
 
+// From when on a session counts as new, for `confirm`. Where it cannot be noted, or the policy is not there yet, the
+// next reconcile tries again.
+void note_published(const Instance& instance, DesiredState& desired) {
+    if (desired.mode != KUDO_ENFORCE || desired.enforcement.confirmed || desired.enforcement.published != 0) return;
+    const auto data_path = DataPath::open(instance);
+    const auto policy = data_path ? read_active_policy(data_path->maps()) : fail("no data path");
+    if (!policy || policy->admission != KUDO_ADMISSION_ENFORCE || policy->deadline != desired.enforcement.deadline)
+        return;
+    desired.enforcement.published = HostMoment::now().since_boot;
+    if (auto saved = save_desired_state(instance, desired); !saved) spdlog::debug("{}", saved.error().message);
+}
+
 // Saves the state that the failed change was made to.
 Result<void> go_back(const Instance& instance, const DesiredState& before, const DesiredState& desired) {
     DesiredState restored = before;
     keep_highest(restored.ranges, desired.ranges);
-    KUDO_TRY(save_or_forget(instance, restored));
-    if (before.enabled) return {};
+    auto saved = save_or_forget(instance, restored);
+    if (before.enabled) return saved;
+    // Also where that fails, on a full disk for instance: what was not to be there is not left in the kernel.
     const Removed removed = teardown(instance);
+    KUDO_TRY(saved);
     return removed.left.empty() ? Result<void>{} : Result<void>(fail(removed.left.front()));
 }
 
@@ -264,6 +330,7 @@ Result<ReconcileReport> change_locked(const Instance& instance,
         if (auto back = go_back(instance, before, desired); !back) spdlog::debug("{}", back.error().message);
         return report;
     }
+    note_published(instance, desired);
     if (!plan->reduced) return report;
     // The generation that is gone may have had the slots that were missing.
     const auto now_that_fits = make_plan(instance, desired, Asked::Nothing, true, parsed);
@@ -283,6 +350,7 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
     KUDO_TRY(check_no_newer_layout(instance));
     const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
     auto report = change_locked(instance, change, asked, parsed, retries);
+    give_to_owner(instance);
     // Documents that no state names: of this change if it failed, of older ones if not.
     if (const auto state = load_desired_state(instance)) prune_range_maps(instance, *state);
     return report;
@@ -294,7 +362,9 @@ Result<void> change_state(const Instance& instance, const std::function<Result<v
     const DesiredState before = KUDO_TRY(load_desired_state(instance));
     DesiredState desired = before;
     KUDO_TRY(change(desired));
-    return is_same(before, desired) ? Result<void>{} : save_or_forget(instance, desired);
+    auto saved = is_same(before, desired) ? Result<void>{} : save_or_forget(instance, desired);
+    give_to_owner(instance);
+    return saved;
 }
 
 } // namespace kudo

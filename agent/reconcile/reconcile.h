@@ -4,8 +4,9 @@
 // either.
 //
 // The objects: the policy; on each interface its two hooks, its uplink's and its downlink's queue; each interface that
-// is no longer wanted. Each stands alone: what fails is a Problem of the report, named and tried again later, and stops
-// nothing else. Only what the caller itself asked for is refused as wrong input, before anything is changed.
+// is no longer wanted; the nftables sets of `firewall sync`; the tracing of host drops. Each stands alone: what fails is a Problem of the report, named and
+// tried again later, and stops nothing else. Only what the caller itself asked for is refused as wrong input, before
+// anything is changed.
 //
 // A change goes through these states, in this order:
 //
@@ -16,11 +17,14 @@
 //   saved       the copy has replaced the state on disk: first the rollback protection, then the state, each by rename
 //               after fsync. Where that fails and nobody asked for the change (Asked::Nothing), the state on disk is
 //               gone on with, and the failure is a problem of the report
+//   widened     what the policy adds is in the nftables sets, if these are kept: before a packet is judged by it
 //   published   the policy is active: in a new data path, or as the next generation of the one that is there
 //               (agent/datapath/generation.h). If pins were deleted by hand, what had outlived them is removed first
 //   attached    on each interface first our programs, then its queues, so that packets are marked before they are sent
 //               through one
 //   released    interfaces that are no longer wanted: first their own queues are put back, then programs are detached
+//   narrowed    the nftables sets are what the active policy has: what it withdrew goes last
+//   traced      the program that counts what the host drops is attached
 //   pruned      documents that no state names are deleted
 //
 // A policy that was asked for and cannot be published takes the change back: the state before is saved again, with the

@@ -14,6 +14,7 @@
 #include "agent/attach/in_kernel.h"
 #include "agent/attach/links.h"
 #include "agent/datapath/pin_folder.h"
+#include "agent/drops/tracing.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/queues/downlink.h"
 #include "agent/queues/queues.h"
@@ -39,10 +40,15 @@ Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t in
 Result<std::vector<OwnLink>> unpinned_links(const Instance& instance) {
     auto links = KUDO_TRY(find_own_links(instance_id(instance)));
     std::set<uint32_t> pinned;
-    for (const PinnedLayout& layout : pinned_layouts(instance))
+    for (const PinnedLayout& layout : pinned_layouts(instance)) {
         for (const LinkInfo& link : pinned_links(layout.folder))
             pinned.insert(link.id);
-    std::erase_if(links, [&](const OwnLink& link) { return pinned.contains(link.id); });
+        pinned.insert(tracing_link(layout.folder));
+    }
+    const auto is_off = [](const OwnLink& link) {
+        return link.interface == 0 && !counts_unpinned(link.program).value_or(true);
+    };
+    std::erase_if(links, [&](const OwnLink& link) { return pinned.contains(link.id) || is_off(link); });
     return links;
 }
 
@@ -53,6 +59,12 @@ Removed remove_unpinned_links(const Instance& instance) {
     if (!links) return removed;
     for (const OwnLink& link : *links) {
         removed.any = true;
+        if (link.interface == 0) {
+            if (auto off = switch_off_unpinned(link.program); !off)
+                removed.left.push_back(
+                    fmt::format("link #{} of {}: {}", link.id, program_text(link.program), off.error().message));
+            continue;
+        }
         auto lets_go = link.xdp ? check_driver_lets_go(link.fd.get(), link.interface) : Result<void>{};
         if (!lets_go)
             removed.left.push_back(std::move(lets_go.error().message));
@@ -90,6 +102,10 @@ Removed teardown(const Instance& instance) {
             if (released) continue;
             whole = false;
             removed.left.push_back(released.error().message);
+        }
+        if (auto traced = remove_tracing(folder); !traced) {
+            whole = false;
+            removed.left.push_back(traced.error().message);
         }
         if (!whole || folder == instance.layout()) continue; // what could not be put back is remembered
         if (auto gone = remove_layout(folder); !gone) removed.left.push_back(gone.error().message);

@@ -33,9 +33,11 @@ std::set<uint32_t> held_interfaces(const std::filesystem::path& folder);
 // Puts the interface's own queues back and detaches our programs. True if there was anything.
 Result<bool> release_interfaces(const std::filesystem::path& folder, uint32_t interface);
 
-// The instance's links that no pin of its layouts holds. NotPermitted without CAP_SYS_ADMIN.
+// The instance's links that no pin of its layouts holds, but for a tracing program's that is switched off. NotPermitted
+// without CAP_SYS_ADMIN.
 Result<std::vector<OwnLink>> unpinned_links(const Instance& instance);
-// Detaches them: from where another bpffs was mounted over the pins. Without CAP_SYS_ADMIN there is nothing to see.
+// Detaches them, or switches the tracing program off: from where another bpffs was mounted over the pins. Without
+// CAP_SYS_ADMIN there is nothing to see.
 Removed remove_unpinned_links(const Instance& instance);
 // Programs on the interfaces' hooks that no pin of ours holds, where this process may not know whose they are: "eth0:
 // #12 on XDP". None with CAP_SYS_ADMIN.

@@ -4,12 +4,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/lifelines/host_facts.h"
 #include "agent/system/files.h"
+#include "agent/system/own_files.h"
+#include "maps/allow/allow_rule.h"
 #include "maps/base/abi_names.h"
 #include "maps/net/nat64.h"
 
@@ -37,6 +42,15 @@ std::optional<IngressHook> ingress_hook_of(std::string_view name) {
     return std::nullopt;
 }
 
+std::string_view firewall_sync_name(FirewallSync sync) {
+    return sync == FirewallSync::Off ? "off" : sync == FirewallSync::On ? "on" : "removing";
+}
+std::optional<FirewallSync> firewall_sync_of(std::string_view name) {
+    for (const FirewallSync sync : {FirewallSync::Off, FirewallSync::On, FirewallSync::Removing})
+        if (firewall_sync_name(sync) == name) return sync;
+    return std::nullopt;
+}
+
 using QueueChoice = std::optional<QueueKind>;
 std::string_view queue_choice_name(const QueueChoice& kind) {
     return kind ? queue_kind_name(*kind) : "auto";
@@ -59,6 +73,9 @@ template <>
 struct adl_serializer<kudo::IngressHook> : AsText<kudo::IngressHook, kudo::ingress_hook_name, kudo::ingress_hook_of> {};
 template <>
 struct adl_serializer<kudo::QueueChoice> : AsText<kudo::QueueChoice, kudo::queue_choice_name, kudo::queue_choice_of> {};
+template <>
+struct adl_serializer<kudo::FirewallSync>
+    : AsText<kudo::FirewallSync, kudo::firewall_sync_name, kudo::firewall_sync_of> {};
 template <> struct adl_serializer<kudo::ShaperSpec> : AsText<kudo::ShaperSpec, kudo::line_text, kudo::parse_line> {};
 
 template <>
@@ -90,9 +107,72 @@ template <> struct adl_serializer<kudo::Marks> { // by treatment
     }
 };
 
+template <> struct adl_serializer<kudo::LifelineSetting> { // as it is written
+    static void to_json(json& out, const kudo::LifelineSetting& setting) { out = kudo::lifeline_text(setting); }
+    static void from_json(const json& from, kudo::LifelineSetting& setting) {
+        auto read = kudo::parse_lifelines({from.get<std::string>()});
+        if (!read) throw std::out_of_range(read.error().message);
+        setting = std::move(read->front());
+    }
+};
+
+template <>
+struct adl_serializer<kudo::Address>
+    : AsText<kudo::Address, [](const kudo::Address& address) { return address.text(); }, kudo::Address::parse> {};
+
 } // namespace nlohmann
 
 namespace kudo {
+
+static void to_json(nlohmann::json& out, const MapSource& source) {
+    out = {{"name", source.name}, {"port", source.port}, {"addresses", source.addresses}};
+}
+static void from_json(const nlohmann::json& from, MapSource& source) {
+    from.at("name").get_to(source.name);
+    from.at("port").get_to(source.port);
+    from.at("addresses").get_to(source.addresses);
+}
+
+static void to_json(nlohmann::json& out, const Session& session) {
+    out = {{"ssh", session.ssh},
+           {"leader", session.leader},
+           {"leader_started", session.leader_started},
+           {"login", session.login}};
+}
+static void from_json(const nlohmann::json& from, Session& session) {
+    from.at("ssh").get_to(session.ssh);
+    from.at("leader").get_to(session.leader);
+    from.at("leader_started").get_to(session.leader_started);
+    from.at("login").get_to(session.login);
+}
+
+static void to_json(nlohmann::json& out, const Enforcement& enforcement) {
+    out = {{"confirmed", enforcement.confirmed},
+           {"deadline", enforcement.deadline},
+           {"published", enforcement.published},
+           {"within", enforcement.within},
+           {"boot", enforcement.boot},
+           {"asked_by", enforcement.asked_by},
+           {"ssh", enforcement.ssh}};
+}
+static void from_json(const nlohmann::json& from, Enforcement& enforcement) {
+    from.at("confirmed").get_to(enforcement.confirmed);
+    from.at("deadline").get_to(enforcement.deadline);
+    from.at("published").get_to(enforcement.published);
+    from.at("within").get_to(enforcement.within);
+    from.at("boot").get_to(enforcement.boot);
+    from.at("asked_by").get_to(enforcement.asked_by);
+    from.at("ssh").get_to(enforcement.ssh);
+}
+
+static void to_json(nlohmann::json& out, const Rehearsal& rehearsal) {
+    out = {{"begin", rehearsal.begin}, {"end", rehearsal.end}};
+}
+static void from_json(const nlohmann::json& from, Rehearsal& rehearsal) {
+    from.at("begin").get_to(rehearsal.begin);
+    from.at("end").get_to(rehearsal.end);
+}
+
 namespace {
 
 constexpr std::size_t state_max_bytes = 1024 * 1024;
@@ -112,7 +192,7 @@ std::filesystem::path protection_file(const Instance& instance) {
 
 // As far as it can be read: nothing else knows it.
 RangeLedger load_protection(const Instance& instance) {
-    const auto content = read_file(protection_file(instance), state_max_bytes);
+    const auto content = read_own_file(protection_file(instance), state_max_bytes);
     if (!content) return {};
     try {
         return Json::parse(*content).get<RangeLedger>();
@@ -125,7 +205,8 @@ Result<void> save_protection(const Instance& instance, const RangeLedger& ledger
     const RangeLedger protection = rollback_protection(ledger);
     if (protection.empty()) return {};
     const std::string content = Json(protection).dump(2) + "\n";
-    if (const auto there = read_file(protection_file(instance), state_max_bytes); there && *there == content) return {};
+    if (const auto there = read_own_file(protection_file(instance), state_max_bytes); there && *there == content)
+        return {};
     return replace_file(protection_file(instance), content);
 }
 
@@ -149,6 +230,12 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("downlink", state.queues.downlink);
     visit("queue", state.queues.kind);
     visit("replace_qdisc", state.queues.replace_qdisc);
+    visit("allow", state.allow);
+    visit("lifelines", state.lifelines);
+    visit("enforcement", state.enforcement);
+    visit("rehearsal", state.rehearsal);
+    visit("map_sources", state.map_sources);
+    visit("firewall_sync", state.firewall);
     visit("ranges", state.ranges);
 }
 
@@ -163,8 +250,10 @@ DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
+        constexpr std::string_view later[] = {"nat64",       "disabling", "ingress",     "allow",        "lifelines",
+                                              "enforcement", "rehearsal", "map_sources", "firewall_sync"};
         // A file of before there were these.
-        if ((name == "nat64" || name == "disabling" || name == "ingress") && !json.contains(name)) return;
+        if (std::ranges::find(later, name) != std::end(later) && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
     });
     return state;
@@ -175,18 +264,40 @@ DesiredState desired_state_from(const Json& json) {
 CompileOptions DesiredState::compile_options() const {
     return {.regions = regions,
             .optional_services = teams ? std::vector<std::string>{"teams"} : std::vector<std::string>{},
-            .mode = mode,
+            .mode = in_effect().mode,
             .marks = marks,
             .firewall_mark = firewall_mark,
             .firewall_mark_mask = firewall_mark_mask,
             .nat64 = nat64};
 }
 
+Result<CompileOptions> DesiredState::compile_options(const LifelineFacts& facts) const {
+    CompileOptions options = compile_options();
+    const ModeInEffect effect = in_effect();
+    options.mode = effect.mode;
+    options.admission = effect.admission;
+    options.deadline = effect.deadline;
+    if (effect.admission == KUDO_ADMISSION_NONE) return options;
+    for (const std::string& rule : allow)
+        options.allow.push_back(KUDO_TRY(parse_allow_rule(rule).in("allow")));
+    for (Lifeline& lifeline : make_lifelines(facts, lifelines))
+        std::ranges::move(lifeline.rules, std::back_inserter(options.allow));
+    return options;
+}
+
+LifelineFacts DesiredState::lifeline_facts() const {
+    LifelineFacts facts = read_lifeline_facts();
+    facts.ssh = enforcement.ssh;
+    facts.sources_known = map_sources.has_value();
+    if (map_sources) facts.sources = *map_sources;
+    return facts;
+}
+
 Result<DesiredState> load_desired_state(const Instance& instance) {
     auto path = state_file(instance);
-    auto content = read_file(path, state_max_bytes);
+    auto content = read_own_file(path, state_max_bytes);
     const bool disabled = !content && content.error().number == ENOENT;
-    if (disabled) content = read_file(path = disabled_file(instance), state_max_bytes);
+    if (disabled) content = read_own_file(path = disabled_file(instance), state_max_bytes);
     if (!content && content.error().number == ENOENT) return fresh_state(instance);
     const std::string text = KUDO_TRY(std::move(content));
     try {
@@ -201,6 +312,14 @@ Result<DesiredState> load_desired_state(const Instance& instance) {
 
 bool is_same(const DesiredState& a, const DesiredState& b) {
     return json_of(a) == json_of(b);
+}
+
+bool enforce_the_same(const DesiredState& a, const DesiredState& b) {
+    const auto rules = [](const DesiredState& state) {
+        return std::tie(state.enabled, state.mode, state.regions, state.teams, state.nat64, state.interfaces,
+                        state.allow, state.lifelines);
+    };
+    return rules(a) == rules(b);
 }
 
 DesiredState fresh_state(const Instance& instance) {

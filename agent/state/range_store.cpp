@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "agent/system/files.h"
+#include "agent/system/own_files.h"
 #include "maps/base/hash.h"
 #include "maps/compile/combine.h"
 #include "maps/document/built_in.h"
@@ -25,7 +26,7 @@ std::filesystem::path map_file(const Instance& instance, const std::string& hash
 
 Result<RangeMap> read_document(const Instance& instance, const std::string& hash) {
     const auto path = map_file(instance, hash);
-    const auto json = read_file(path, range_map_max_bytes);
+    const auto json = read_own_file(path, range_map_max_bytes);
     if (!json && json.error().kind != ErrorKind::NotPermitted)
         return fail(fmt::format("{}; apply the range map again", json.error().message), json.error().number);
     if (!json) return fail(json.error());

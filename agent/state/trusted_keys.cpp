@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "agent/system/files.h"
+#include "agent/system/own_files.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -36,7 +36,7 @@ Result<std::vector<std::filesystem::path>> key_files(const std::filesystem::path
 }
 
 Result<PublicKey> read_key(const std::filesystem::path& file) {
-    return parse_public_key(KUDO_TRY(read_file(file, key_file_max_bytes)), file.string());
+    return parse_public_key(KUDO_TRY(read_own_file(file, key_file_max_bytes)), file.string());
 }
 
 } // namespace

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// What of this host the lifelines are made from: its name servers and default gateways.
+// Invariant: nothing is sent to find out, and nobody is waited for.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "agent/lifelines/lifelines.h"
+
+namespace kudo {
+
+// Resolvers and gateways of this host and network namespace as they are now. What cannot be read is not there.
+LifelineFacts read_lifeline_facts();
+
+// The name servers of a resolv.conf(5), those on loopback included; zones ("%eth0") are cut off.
+std::vector<Address> name_servers(std::string_view resolv_conf);
+
+} // namespace kudo

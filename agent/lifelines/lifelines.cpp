@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include "agent/lifelines/lifelines.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+constexpr std::array<std::string_view, 9> names{
+    "arp", "neighbour-discovery", "icmp-errors", "dhcp", "dns", "ntp", "ssh", "gateway", "map-sources"};
+constexpr uint16_t dns_port = 53, dns_over_tls_port = 853, ntp_port = 123; // RFC 1035, RFC 7858, RFC 5905
+
+constexpr __u8 both_open = KUDO_ALLOW_FROM | KUDO_ALLOW_TO;
+
+kudo_allow of_kind(kudo_allow_kind kind) {
+    return {
+        .first_port = 0, .last_port = UINT16_MAX, .protocol = 0, .kind = static_cast<__u8>(kind), .flags = both_open};
+}
+kudo_allow of_port(uint8_t protocol, uint16_t port, __u8 who_opens) {
+    return {
+        .first_port = port, .last_port = port, .protocol = protocol, .kind = KUDO_ALLOW_PROTOCOL, .flags = who_opens};
+}
+
+std::vector<Prefix> only_family(Family family) {
+    std::vector<Prefix> prefixes = any_prefixes();
+    std::erase_if(prefixes, [family](const Prefix& prefix) { return prefix.address.family != family; });
+    return prefixes;
+}
+
+std::vector<Prefix> hosts(const std::vector<Address>& addresses) {
+    std::vector<Prefix> prefixes;
+    for (const Address& address : addresses)
+        prefixes.push_back(prefix_of(address, address.bits()));
+    std::ranges::sort(prefixes);
+    prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
+    return prefixes;
+}
+
+// What is in both.
+std::vector<Prefix> common(const std::vector<Prefix>& a, const std::vector<Prefix>& b) {
+    std::vector<Prefix> result;
+    for (const Prefix& one : a)
+        for (const Prefix& other : b)
+            if (one.contains(other))
+                result.push_back(other);
+            else if (other.contains(one))
+                result.push_back(one);
+    std::ranges::sort(result);
+    result.erase(std::unique(result.begin(), result.end()), result.end());
+    return result;
+}
+
+std::string remotes_text(const std::vector<Prefix>& remotes) {
+    if (std::ranges::all_of(remotes, [](const Prefix& remote) { return remote.length == 0; })) return "any";
+    std::string text;
+    for (const Prefix& remote : remotes)
+        text += (text.empty() ? "" : ",") +
+                (remote.length == remote.address.bits() ? remote.address.text() : remote.text());
+    return text;
+}
+
+// One lifeline on its way: what is restricted is left out as it is added.
+class Maker {
+public:
+    Maker(const LifelineFacts& facts, Lifeline& lifeline) : facts_(facts), lifeline_(lifeline) {}
+
+    void arp() { add("arp", of_kind(KUDO_ALLOW_ARP), "with", only_family(Family::IPv4)); }
+    void neighbour_discovery() {
+        add("neighbour discovery", of_kind(KUDO_ALLOW_NEIGHBOUR), "with", only_family(Family::IPv6));
+    }
+    void icmp_errors() { add("icmp errors", of_kind(KUDO_ALLOW_ICMP_ERROR), "with", any_prefixes()); }
+    void dhcp() { add("dhcp", of_kind(KUDO_ALLOW_DHCP), "with", any_prefixes()); }
+    void dns() {
+        const auto resolvers = hosts(facts_.resolvers);
+        add("udp/53", of_port(IPPROTO_UDP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
+        add("tcp/53", of_port(IPPROTO_TCP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
+        add("tcp/853", of_port(IPPROTO_TCP, dns_over_tls_port, KUDO_ALLOW_TO), "to", resolvers);
+        if (facts_.only_stub)
+            lifeline_.note = "the resolver is on this host, and which servers it asks is not known: --allow them";
+        else if (resolvers.empty())
+            lifeline_.note = "no resolver is configured";
+    }
+    void ntp() { add("udp/123", of_port(IPPROTO_UDP, ntp_port, KUDO_ALLOW_TO), "to", any_prefixes()); }
+    void ssh() {
+        const auto connection = parse_ssh_connection(facts_.ssh);
+        if (!connection) {
+            lifeline_.note = "the command was not given over SSH";
+            return;
+        }
+        add(fmt::format("tcp/{}", connection->server_port),
+            of_port(IPPROTO_TCP, connection->server_port, KUDO_ALLOW_FROM), "from", hosts({connection->client}));
+    }
+    void gateway() {
+        const auto gateways = hosts(facts_.gateways);
+        add("icmp", of_kind(KUDO_ALLOW_ECHO), "with", gateways);
+        if (gateways.empty()) lifeline_.note = "there is no default gateway";
+    }
+    void map_sources() {
+        if (!facts_.sources_known) {
+            lifeline_.note = "the service, kudo-agent run, has not told its sources yet";
+            return;
+        }
+        if (facts_.sources.empty()) lifeline_.note = "the service has no source in the network";
+        for (const MapSource& source : facts_.sources) {
+            if (source.addresses.empty()) add_clause(lifeline_.note, source.name + " could not be resolved yet");
+            add(fmt::format("tcp/{}", source.port), of_port(IPPROTO_TCP, source.port, KUDO_ALLOW_TO), "to",
+                hosts(source.addresses));
+        }
+    }
+
+private:
+    void add(std::string_view what, const kudo_allow& rule, std::string_view word, std::vector<Prefix> remotes) {
+        if (!lifeline_.only.empty()) remotes = common(remotes, lifeline_.only);
+        if (remotes.empty()) return;
+        std::string text = fmt::format("{} {} {}", what, word, remotes_text(remotes));
+        lifeline_.rules.push_back(
+            {.rule = rule, .remotes = std::move(remotes), .text = std::move(text), .lifeline = lifeline_.name});
+    }
+
+    const LifelineFacts& facts_;
+    Lifeline& lifeline_;
+};
+
+constexpr std::array<void (Maker::*)(), names.size()> makers{&Maker::arp,         &Maker::neighbour_discovery,
+                                                             &Maker::icmp_errors, &Maker::dhcp,
+                                                             &Maker::dns,         &Maker::ntp,
+                                                             &Maker::ssh,         &Maker::gateway,
+                                                             &Maker::map_sources};
+
+Result<void> add_setting(std::string_view spec, std::vector<LifelineSetting>& settings) {
+    const auto equals = spec.find('=');
+    const std::string name(spec.substr(0, equals));
+    if (std::ranges::find(names, name) == names.end())
+        return bad_input(fmt::format("there is no lifeline {}; there are {}", quoted_text(name),
+                                     joined(std::vector<std::string>(names.begin(), names.end()))));
+    if (equals == std::string_view::npos || equals + 1 == spec.size())
+        return bad_input(fmt::format("{}: expected {}=off or {}=PREFIX[,PREFIX]", quoted_text(spec), name, name));
+    auto place = std::ranges::find(settings, name, &LifelineSetting::name);
+    if (place == settings.end()) place = settings.insert(place, {.name = name});
+    const std::string_view value = spec.substr(equals + 1);
+    if (value == "off") {
+        place->off = true;
+    } else {
+        for (const std::string_view part : split(value))
+            place->only.push_back(KUDO_TRY(Prefix::parse(part).in(quoted_text(spec))));
+    }
+    if (place->off && !place->only.empty())
+        return bad_input(fmt::format("{}: off and restricted to prefixes at once", name));
+    return {};
+}
+
+} // namespace
+
+bool is_on_loopback(const Address& address) {
+    static const Prefix loopbacks[] = {Prefix::parse("127.0.0.0/8").value(), Prefix::parse("::1").value()};
+    return std::ranges::any_of(loopbacks, [&](const Prefix& prefix) { return prefix.contains(address); });
+}
+
+std::span<const std::string_view> lifeline_names() {
+    return names;
+}
+
+Result<std::vector<LifelineSetting>> parse_lifelines(const std::vector<std::string>& specs) {
+    std::vector<LifelineSetting> settings;
+    for (const std::string& spec : specs)
+        KUDO_TRY(add_setting(spec, settings));
+    std::ranges::sort(settings, {}, [](const LifelineSetting& setting) {
+        return std::ranges::find(names, setting.name) - names.begin();
+    });
+    for (LifelineSetting& setting : settings) {
+        std::ranges::sort(setting.only);
+        setting.only.erase(std::unique(setting.only.begin(), setting.only.end()), setting.only.end());
+    }
+    return settings;
+}
+
+std::string lifeline_text(const LifelineSetting& setting) {
+    if (setting.off) return setting.name + "=off";
+    std::vector<std::string> prefixes;
+    for (const Prefix& prefix : setting.only)
+        prefixes.push_back(prefix.text());
+    std::string text = setting.name + "=";
+    for (std::size_t i = 0; i < prefixes.size(); ++i)
+        text += (i == 0 ? "" : ",") + prefixes[i];
+    return text;
+}
+
+std::vector<Lifeline> make_lifelines(const LifelineFacts& facts, std::span<const LifelineSetting> settings) {
+    std::vector<Lifeline> lifelines;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        Lifeline& lifeline = lifelines.emplace_back(Lifeline{.name = std::string(names[i])});
+        const auto setting = std::ranges::find(settings, lifeline.name, &LifelineSetting::name);
+        if (setting != settings.end()) {
+            lifeline.off = setting->off;
+            lifeline.only = setting->only;
+        }
+        if (lifeline.off) continue;
+        Maker maker(facts, lifeline);
+        std::invoke(makers[i], maker);
+        if (lifeline.rules.empty() && lifeline.note.empty())
+            lifeline.note = "none of its remotes is in the prefixes that it is restricted to";
+    }
+    return lifelines;
+}
+
+} // namespace kudo
