@@ -85,20 +85,22 @@ Result<Acceptance> accept(const Instance& instance, const AcceptanceSettings& se
     auto before = KUDO_TRY(load_desired_state(instance));
     if (settings.trust_folder) before.ranges.keys.reset();
     const KeySet& keys = trusted_keys(folder.keys, before.ranges);
-    // Bytes are parsed only once they are known to be the signer's, but for one question: a trusted transport answers
-    // for a vendor's list, and for nothing else.
-    auto root = delivery.trust_transport ? read_json(delivery.document) : Result<Json>(Json());
-    auto signed_by = signers(settings, keys, delivery, delivery.trust_transport && root && is_vendor_list(*root));
+    // Bytes are parsed only once they are known to be the signer's. A trusted transport answers for a vendor's list,
+    // and for nothing else: that was parsed where it came in (ConfinedSource).
+    if (!delivery.refused.empty()) return bad_input(delivery.refused);
+    auto signed_by = signers(settings, keys, delivery, delivery.list.has_value());
     if (!signed_by) {
         if (auto known = known_before(before, delivery)) return std::move(*known);
         if (before.ranges.keys) return fail(std::move(signed_by.error()));
         KUDO_TRY(folder.check_threshold().in(delivery.source));
         return bad_input(folder.with_problems(std::move(signed_by.error().message)));
     }
-    if (!delivery.trust_transport) root = read_json(delivery.document);
-    auto document = KUDO_TRY(parse_document(KUDO_TRY(std::move(root).in(delivery.source)), delivery.source));
+    auto document =
+        delivery.list
+            ? Document(*delivery.list)
+            : KUDO_TRY(parse_document(KUDO_TRY(read_json(delivery.document).in(delivery.source)), delivery.source));
     const auto* list = std::get_if<VendorList>(&document);
-    if (list && !settings.allow_unsigned && !delivery.trust_transport)
+    if (list && !settings.allow_unsigned && !delivery.list)
         return bad_input(fmt::format("{}: a vendor's list has no serial and no dates, so a signature does not make it "
                                      "safe; apply it by hand with --allow-unsigned",
                                      delivery.source));

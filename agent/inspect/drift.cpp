@@ -7,14 +7,17 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <tuple>
 
+#include "agent/confined/process.h"
 #include "agent/datapath/bpf_object.h"
 #include "agent/datapath/clock.h"
 #include "agent/datapath/generation.h"
 #include "agent/inspect/dns_message.h"
 #include "agent/netlink/interfaces.h"
 #include "bpf/dns.h"
+#include "maps/base/text.h"
 #include "maps/document/domain.h"
 #include "maps/net/special_addresses.h"
 
@@ -24,10 +27,7 @@ namespace {
 template <typename Key> Result<void> read_rows(int fd, Family family, std::map<Address, kudo_stray>& rows) {
     return for_each_entry<Key, kudo_stray>(fd, "the strays", [&](const Key& key, const kudo_stray& stray) {
         if (stray.responses == 0) return;
-        Address remote;
-        remote.family = family;
-        std::memcpy(remote.bytes.data(), &key.remote, sizeof key.remote);
-        rows[remote] = stray;
+        rows[Address::from_bytes(family, &key.remote)] = stray;
     });
 }
 
@@ -51,6 +51,35 @@ Result<std::vector<kudo_response>> read_answers(int fd) {
     // The newest. An attacker with a name server that this host asks may have filled the table.
     std::ranges::sort(answers, std::greater{}, &kudo_response::received);
     if (answers.size() > max_answers) answers.resize(max_answers);
+    return answers;
+}
+
+// What others wrote is parsed in a process that can do nothing else. From there a line comes for each answer: the name
+// and its addresses, or nothing.
+Result<std::vector<std::optional<DnsAnswer>>> parse_confined(const std::vector<kudo_response>& rows) {
+    std::vector<std::optional<DnsAnswer>> answers(rows.size());
+    if (rows.empty()) return answers;
+    const std::string text = KUDO_TRY(compute_confined([&rows] {
+        std::string lines;
+        for (const kudo_response& row : rows) {
+            if (const auto answer = read_dns_answer({row.message, row.length})) {
+                lines += answer->name;
+                for (const Address& address : answer->addresses)
+                    lines += ' ' + address.text();
+            }
+            lines += '\n';
+        }
+        return lines;
+    }));
+    const auto lines = split(text, '\n');
+    if (lines.size() != rows.size() + 1) return fail("the answers of name servers could not be parsed");
+    for (std::size_t row = 0; row < rows.size(); row++) {
+        if (lines[row].empty()) continue;
+        const auto words = split(lines[row], ' ');
+        DnsAnswer& answer = answers[row].emplace(DnsAnswer{escaped(words.front(), 255), {}});
+        for (const std::string_view word : std::span(words).subspan(1))
+            answer.addresses.push_back(KUDO_TRY(Address::parse(word)));
+    }
     return answers;
 }
 
@@ -90,14 +119,12 @@ public:
                            .interface = interface_name(row.interface),
                            .name = {}};
     }
-    void add_names(const kudo_response& row, std::vector<NamedAddress>& names) const {
+    void add_names(const kudo_response& row, const DnsAnswer& answer, std::vector<NamedAddress>& names) const {
         const auto last_seen = clock_.wall_time(row.received);
         if (last_seen < oldest_) return;
-        const auto answer = read_dns_answer({row.message, row.length});
-        if (!answer) return;
-        for (const Address& address : answer->addresses)
+        for (const Address& address : answer.addresses)
             if (!is_known(active_.compiled, address))
-                names.push_back({answer->name, address, last_seen, interface_name(row.interface), {}});
+                names.push_back({answer.name, address, last_seen, interface_name(row.interface), {}});
     }
 
 private:
@@ -143,8 +170,9 @@ Result<Drift> read_drift(DataPath& data_path) {
     if (rows.empty() && answers.empty()) return drift; // mostly so; the rest takes its time
 
     auto reader = KUDO_TRY(Reader::make(data_path));
-    for (const kudo_response& row : answers)
-        reader.add_names(row, drift.moved_names);
+    const auto parsed = KUDO_TRY(parse_confined(answers));
+    for (std::size_t row = 0; row < answers.size(); row++)
+        if (parsed[row]) reader.add_names(answers[row], *parsed[row], drift.moved_names);
     std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
         return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);
     });

@@ -117,6 +117,8 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
     result.serial = map.serial;
     result.options = options;
     result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
+    if (options.admission != KUDO_ADMISSION_NONE)
+        result.admission = admission_cases(*compiled.policy, judge.match, options.allow, address, port);
     result.not_chosen = not_chosen(map, options, result.ipv4.value_or(address));
     if (result.ipv4)
         result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));

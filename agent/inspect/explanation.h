@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What would happen to packets of one remote address: decided by the same function as in the kernel.
-// Invariant: pure; nothing is decided here that bpf/judge.h does not decide.
+// Invariant: pure; nothing is decided here that bpf/judge.h and bpf/admit.h do not decide.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/inspect/admission_cases.h"
 #include "maps/compile/compile.h"
 
 namespace kudo {
@@ -37,7 +38,8 @@ struct Explanation {
     uint64_t serial = 0;
     std::string source; // of the map
     CompileOptions options;
-    std::vector<Rule> rules; // one if a port was given
+    std::vector<Rule> rules;                 // one if a port was given
+    std::optional<AdmissionCases> admission; // where packets are put to its rules: options.admission
     std::vector<NotChosen> not_chosen;
     std::vector<std::string> notes; // whole sentences
 };

@@ -25,19 +25,6 @@ void add(kudo_counter& sum, const kudo_counter& counter) {
     sum.bytes += counter.bytes;
 }
 
-Address address_of(__be32 address) {
-    Address result;
-    result.family = Family::IPv4;
-    std::memcpy(result.bytes.data(), &address, sizeof address);
-    return result;
-}
-Address address_of(const uint8_t (&address)[16]) {
-    Address result;
-    result.family = Family::IPv6;
-    std::memcpy(result.bytes.data(), address, sizeof address);
-    return result;
-}
-
 void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Statistics& statistics) {
     statistics.unrecorded_flow_packets = counters.untracked_packets;
     for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
@@ -73,14 +60,16 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
     for (const Interface& interface : interfaces)
         interface_names[interface.index] = interface.name;
     auto streams = KUDO_TRY(read_rtp_streams(data_path.maps()));
+    auto probes = KUDO_TRY(read_probes(data_path.maps()));
 
     const auto record_of = [&](const auto& key, const kudo_flow& flow) {
         kudo_judgement judgement{};
         std::memcpy(&judgement, &flow.judgement, sizeof judgement);
         FlowRecord record;
         record.protocol = key.protocol;
-        record.local = address_of(key.local);
-        record.remote = address_of(key.remote);
+        const Family family = sizeof key.local == 4 ? Family::IPv4 : Family::IPv6;
+        record.local = Address::from_bytes(family, &key.local);
+        record.remote = Address::from_bytes(family, &key.remote);
         record.local_port = key.local_port;
         record.remote_port = key.remote_port;
         record.interface_index = key.interface;
@@ -97,10 +86,10 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
         std::copy(std::begin(flow.directions), std::end(flow.directions), record.counters.begin());
         record.first_seen = clock.wall_time(flow.first_seen);
         record.last_seen = clock.wall_time(flow.last_seen);
-        if (record.class_ == KUDO_CLASS_MEDIA && !streams.empty()) {
-            const auto* bytes = reinterpret_cast<const char*>(&key);
-            if (const auto found = streams.find(std::string(bytes, sizeof key)); found != streams.end())
-                record.streams = found->second;
+        if (record.class_ == KUDO_CLASS_MEDIA) {
+            const std::string bytes(reinterpret_cast<const char*>(&key), sizeof key);
+            if (const auto found = streams.find(bytes); found != streams.end()) record.streams = found->second;
+            if (const auto found = probes.find(bytes); found != probes.end()) record.probe = found->second;
         }
         return record;
     };
@@ -157,6 +146,13 @@ Result<void> read_queues(const DataPath& data_path, Statistics& statistics) {
 
 Result<void> read_stale(const Instance& instance, DataPath& data_path, Statistics& statistics) {
     statistics.stale = KUDO_TRY(read_drift(data_path));
+    // By then every name that this host has asked for and the programs have kept, also those that are no drift.
+    const auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
+    statistics.denied =
+        KUDO_TRY(read_denied_flows(data_path, sum_counters(cpus.elements()), statistics.stale.moved_names));
+    if (statistics.denied.admission != KUDO_ADMISSION_ENFORCE)
+        for (FlowRecord& flow : statistics.flows) // judged when it was, and packets of it pass now
+            if (flow.verdict == KUDO_DROP) flow.verdict = KUDO_PASS;
     if (statistics.stale.empty()) return {};
     // A map that cannot be read is for `status` to tell.
     if (const auto desired = load_desired_state(instance)) {

@@ -6,10 +6,13 @@
 #include <array>
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/datapath/probes.h"
 #include "agent/datapath/rtp_streams.h"
+#include "agent/inspect/denied_flows.h"
 #include "agent/inspect/drift.h"
 #include "agent/queues/queues.h"
 #include "agent/system/instance.h"
@@ -35,7 +38,8 @@ struct FlowRecord {
     uint32_t generation = 0; // that judged it last
     Directions counters{};
     std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
-    std::vector<RtpStream> streams; // class media over UDP, both directions
+    std::vector<RtpStream> streams;                              // class media over UDP, both directions
+    std::optional<FlowProbe> probe;                              // STUN of class media over UDP
 };
 
 struct Statistics {
@@ -55,8 +59,9 @@ struct Statistics {
     // Counted in flows whose rows the full table has given to others since: a flow that goes on begins at zero again.
     // At least so many, as packets of this moment may be in the flows already.
     uint64_t evicted_flow_packets = 0;
-    std::vector<QueueNumbers> queues;             // of the interfaces that we are attached to
-    Drift stale;                                  // what says that the range map may be stale
+    std::vector<QueueNumbers> queues; // of the interfaces that we are attached to
+    Drift stale;                      // what says that the range map may be stale
+    Denied denied;                    // what mode enforce or a rehearsal of it has to say
 };
 
 // Errors: NotEnabled, NotPermitted.

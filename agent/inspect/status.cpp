@@ -3,6 +3,7 @@
 #include "agent/datapath/pin_folder.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,6 +11,8 @@
 #include "agent/attach/attachment.h"
 #include "agent/datapath/generation.h"
 #include "agent/datapath/slot_names.h"
+#include "agent/drops/tracing.h"
+#include "agent/firewall_sets/sets.h"
 #include "agent/inspect/runs.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
@@ -24,12 +27,14 @@ namespace kudo {
 namespace {
 
 // `maps`: null if the one in effect cannot be read.
-Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& status) {
+Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, const LifelineFacts& facts, Status& status) {
     auto active = KUDO_TRY(read_active(data_path.maps()));
     const kudo_policy& policy = *active.compiled.policy;
     const auto hash = active.hash();
     status.generation = active.generation;
     status.mode = static_cast<kudo_mode>(policy.mode);
+    status.admission = admission_now(policy, status.read_at);
+    if (status.mode == KUDO_ENFORCE && status.admission != KUDO_ADMISSION_ENFORCE) status.mode = KUDO_PRIORITISE;
     status.serial = policy.serial;
     status.prefixes4 = static_cast<uint32_t>(active.compiled.entries4.size());
     status.nat64 = static_cast<uint32_t>(count_nat64(active.compiled, status.desired.compile_options()));
@@ -44,18 +49,28 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, Status& 
         return {};
     }
     auto slots = KUDO_TRY(read_service_slots(data_path.maps()));
-    auto compiled = KUDO_TRY(compile_honoured(*maps, status.desired.compile_options(), slots));
+    // The kernel has ended it by itself; that a reconcile has not followed yet makes no difference to any packet.
+    if (status.effect.lapse == Lapse::Unconfirmed && policy.deadline == status.desired.enforcement.deadline) {
+        status.policy_matches = true;
+        return {};
+    }
+    // Nor does one that counts on after its rehearsal's end.
+    DesiredState desired = status.desired;
+    if (desired.rehearsal && policy.admission == KUDO_ADMISSION_REHEARSE) desired.rehearsal->end = Time::max();
+    const auto options = KUDO_TRY(desired.compile_options(facts));
+    auto compiled = KUDO_TRY(compile_honoured(*maps, options, slots));
     status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
     if (!status.policy_matches) {
-        const bool same = status.serial == maps->active.map.serial && status.mode == status.desired.mode;
+        const bool same = status.serial == maps->active.map.serial && status.mode == status.effect.mode;
         status.drift.push_back(
             {same ? fmt::format(
                         "the kernel's policy is not the desired one: it has the same serial, {}, and mode, {}, but "
-                        "other regions, services, marks, NAT64 prefixes, or staged or retiring maps",
+                        "other regions, services, marks, NAT64 prefixes, allow rules or lifelines, or staged or "
+                        "retiring maps",
                         status.serial, mode_name(status.mode))
                   : fmt::format("the kernel's policy (serial {}, mode {}) is not the desired one (serial {}, mode {})",
                                 status.serial, mode_name(status.mode), maps->active.map.serial,
-                                mode_name(status.desired.mode)),
+                                mode_name(status.effect.mode)),
              "policy", true});
     }
     return {};
@@ -79,7 +94,9 @@ std::vector<Difference> hook_problems(const Attached& attached, const Interface&
         problems.push_back({"no program marks incoming packets", in, true});
     if (!problems.empty()) return problems;
     if (!attached.current)
-        problems.push_back({"runs another build's programs, or counts packets twice", in, true});
+        problems.push_back(
+            {attached.stale.empty() ? "counts packets twice" : "another build's programs: " + attached.stale, in,
+             true});
     else if (!attached.in_front.empty())
         problems.push_back({fmt::format("other programs run before kudo-agent's, which sees only what they pass on: {}",
                                         fmt::join(attached.in_front, ", ")),
@@ -162,6 +179,23 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
     return {};
 }
 
+void read_firewall(const DataPath& data_path, Status& status) {
+    if (status.desired.firewall != FirewallSync::On) return;
+    const auto there = read_firewall_sets();
+    if (!there) {
+        status.drift.push_back({there.error().message, firewall_object});
+        return;
+    }
+    std::set<std::string> rules;
+    for (const auto& of_set : there->rules)
+        rules.insert(of_set.begin(), of_set.end());
+    status.firewall_rules.assign(rules.begin(), rules.end());
+    const auto active = read_active(data_path.maps());
+    std::string text =
+        active ? firewall_difference(*there, firewall_sets_of(active->compiled)) : active.error().message;
+    if (!text.empty()) status.drift.push_back({std::move(text), firewall_object, true});
+}
+
 // `maps`: as above.
 Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& status) {
     status.stale = KUDO_TRY(read_drift(data_path));
@@ -175,6 +209,15 @@ Result<void> read_stale(DataPath& data_path, const HonouredMaps* maps, Status& s
 Result<Status> read_once(const Instance& instance) {
     Status status;
     status.desired = KUDO_TRY(load_desired_state(instance));
+    status.read_at = HostMoment::now();
+    status.effect = status.desired.in_effect(status.read_at);
+    LifelineFacts facts;
+    if (status.desired.enabled && (status.desired.mode == KUDO_ENFORCE || status.desired.rehearsal)) {
+        facts = status.desired.lifeline_facts();
+        status.lifelines = make_lifelines(facts, status.desired.lifelines);
+    }
+    if (status.desired.enabled && status.effect.lapse != Lapse::None)
+        status.drift.push_back({lapse_text(status.effect.lapse, status.desired.enforcement), "", true});
     auto maps = load_honoured_maps(instance, status.desired);
     if (!maps && maps.error().kind == ErrorKind::NotPermitted) return fail(std::move(maps.error()));
     if (maps) {
@@ -204,12 +247,14 @@ Result<Status> read_once(const Instance& instance) {
     if (unpinned)
         for (const OwnLink& link : *unpinned)
             status.drift.push_back(
-                {fmt::format("interface #{}: {} of kudo-agent runs without a pin, as where a bpffs was "
+                {fmt::format("{}: {} of kudo-agent runs without a pin, as where a bpffs was "
                              "mounted over another; kudo-agent enable or disable removes it",
-                             link.interface, program_text(link.program)),
+                             link.interface == 0 ? drops_object : fmt::format("interface #{}", link.interface),
+                             program_text(link.program)),
                  "", true});
     if (!status.desired.enabled) {
-        status.leftovers = has_pins(instance) || (unpinned && !unpinned->empty());
+        const auto sets = status.desired.firewall != FirewallSync::Off ? read_firewall_sets() : FirewallSetsThere{};
+        status.leftovers = has_pins(instance) || (unpinned && !unpinned->empty()) || (sets && sets->any());
         if (maps) status.serial = maps->active.map.serial;
         if (status.leftovers) status.drift.push_back({"not enabled, but parts of the data path are left; run disable"});
         return status;
@@ -237,10 +282,13 @@ Result<Status> read_once(const Instance& instance) {
         return status;
     }
     if (!data_path) return fail(std::move(data_path.error()));
-    KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, status));
+    KUDO_TRY(read_policy(*data_path, maps ? &*maps : nullptr, facts, status));
     const bool links_may_be_read = unpinned || unpinned.error().kind != ErrorKind::NotPermitted;
     KUDO_TRY(read_interfaces(instance, *data_path, maps ? maps->combined() : built_in_range_map(), links_may_be_read,
                              status));
+    read_firewall(*data_path, status);
+    if (const Tracing tracing = read_tracing(*data_path); !tracing.attached)
+        status.drift.push_back({tracing.why_not, drops_object, tracing.enable_corrects});
     KUDO_TRY(read_stale(*data_path, maps ? &*maps : nullptr, status));
     return status;
 }

@@ -42,9 +42,13 @@ struct InterfaceStatus {
 
 struct Status {
     DesiredState desired;
+    HostMoment read_at;
+    ModeInEffect effect;             // of the desired state, then
+    std::vector<Lifeline> lifelines; // where mode enforce is desired or rehearsed: as they are on this host now
     // Read back from the kernel:
-    uint32_t generation = 0; // 0: no data path
-    kudo_mode mode = KUDO_OBSERVE;
+    uint32_t generation = 0;       // 0: no data path
+    kudo_mode mode = KUDO_OBSERVE; // as the programs judge now: past its deadline enforce is prioritise
+    kudo_admission admission = KUDO_ADMISSION_NONE; // the same
     uint64_t serial = 0;
     uint32_t prefixes4 = 0, prefixes6 = 0;
     uint32_t nat64 = 0;          // IPv6 prefixes that stand for IPv4 ones; not in prefixes6
@@ -65,6 +69,8 @@ struct Status {
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
     // Programs on the watched interfaces of which this process, without CAP_SYS_ADMIN, may not know whose they are.
     std::vector<std::string> unknown;
+    // With `firewall sync`: rules that refer to the nftables sets, in any order; each once.
+    std::vector<std::string> firewall_rules;
     bool leftovers = false; // not enabled, but parts of the data path are in the kernel
 };
 

@@ -14,6 +14,9 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/diagnosis/snapshots.h"
+#include "agent/firewall_sets/events.h"
+#include "agent/lifelines/map_sources.h"
 #include "agent/netlink/link_events.h"
 #include "agent/service/alarms.h"
 #include "agent/service/deliveries.h"
@@ -29,7 +32,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds settle_time{200};  // after a change of interfaces: they come in bursts
-constexpr std::chrono::seconds min_between_ticks{1};   // for what links do
+constexpr std::chrono::seconds max_between_ticks{1};   // for what links do
+constexpr int rest_of_ticks = 5; // so many times as long as the last one took, at most that: a fifth of a CPU
 constexpr std::chrono::milliseconds lock_retry{1000};  // if another process has the instance's lock
 constexpr std::chrono::milliseconds second_look{1000}; // at what a command or an event may just be changing
 
@@ -75,7 +79,8 @@ private:
 class RunningService {
 public:
     RunningService(const Instance& instance, ServiceSettings settings)
-        : instance_(instance), settings_(std::move(settings)), random_(std::random_device{}()),
+        : instance_(instance), settings_(std::move(settings)), resolver_(settings_.map_sources),
+          random_(std::random_device{}()),
           // Whatever is still wrong is found again with every re-read.
           alarms_(instance_, 2 * settings_.reread_every + settings_.reconcile_every),
           // A whole re-read, and the time for its response, may heal it.
@@ -86,9 +91,11 @@ public:
         KUDO_TRY(check_capabilities());
         const auto lock = KUDO_TRY(ServiceLock::take(instance_));
         KUDO_TRY(set_up());
+        resolver_.start();
         tick();
         read_sources();
         if (deliveries_.decide()) tick();
+        take_snapshot();
         notify_ready();
         while (!ended_) {
             KUDO_TRY(loop_->wait(next_deadline()));
@@ -99,6 +106,7 @@ public:
                 tick();
                 source_problems_.check(settings_.sources);
             }
+            if (now >= next_snapshot_) take_snapshot();
             notify_alive();
         }
         notify_stopping();
@@ -119,8 +127,7 @@ private:
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
             if (!links_->take()) return;
             retries_.try_all();
-            // Soon, but where containers come and go all the time not for each of them.
-            next_tick_ = std::min(next_tick_, std::max(Clock::now() + settle_time, last_tick_ + min_between_ticks));
+            tick_soon();
         }));
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
@@ -128,9 +135,29 @@ private:
     }
 
     Clock::time_point next_deadline() const {
-        auto deadline = std::min({next_tick_, next_reread_, deliveries_.due()});
+        auto deadline = std::min({next_tick_, next_reread_, next_snapshot_, deliveries_.due()});
         if (const auto period = watchdog_period()) deadline = std::min(deadline, Clock::now() + *period / 2);
         return deadline;
+    }
+
+    // But where containers come and go all the time not for each of them.
+    void tick_soon() {
+        // Where containers come and go all the time not for each of them.
+        const auto rest = std::min<Clock::duration>(rest_of_ticks * tick_took_, max_between_ticks);
+        next_tick_ = std::min(next_tick_, std::max(Clock::now() + settle_time, last_tick_ + rest));
+    }
+
+    // Once there are sets to be kept: whoever flushes the ruleset, as a reload of nftables.service does, is not to cut
+    // KUDO off until the next round. Without this it is only found later.
+    void watch_firewall(FirewallSync sync) {
+        if (sync != FirewallSync::On || firewall_) return;
+        auto events = FirewallEvents::open();
+        if (!events) return alarms_.warn_once(events.error().message);
+        firewall_.emplace(std::move(*events));
+        const auto watched = loop_->watch(firewall_->fd(), [this] {
+            if (firewall_->take()) tick_soon();
+        });
+        if (!watched) alarms_.warn_once(watched.error().message);
     }
 
     void on_signal() {
@@ -150,11 +177,12 @@ private:
         next_tick_ = Clock::now();
     }
 
-    // Wakes the loop at the next effective date, and whenever the clock is set.
-    void set_clock(const RangeLedger& ledger) {
+    // Wakes the loop at the next effective date, at a rehearsal's end, and whenever the clock is set.
+    void set_clock(const Status& status) {
         Time first = Time::max();
         const Time now = wall_time();
-        for (const AcceptedMap& map : ledger.staged)
+        if (const auto& rehearsal = status.desired.rehearsal; rehearsal && rehearsal->end > now) first = rehearsal->end;
+        for (const AcceptedMap& map : status.desired.ranges.staged)
             if (map.effective > now) first = std::min(first, map.effective);
         itimerspec when{};
         // A timer that never expires still reports that the clock was set.
@@ -165,6 +193,7 @@ private:
     }
 
     void read_sources() {
+        resolver_.start();
         for (const auto& source : settings_.sources)
             source->read_again(deliver_);
         std::uniform_real_distribution<double> part(0.5, 1.0);
@@ -195,6 +224,7 @@ private:
         }
         report_status(look);
         alarms_.found(look.wrong, look.whole);
+        tick_took_ = Clock::now() - last_tick_;
     }
 
     Result<ReconcileReport> pass_time(const TimePoint& moment, Staged staged, Asked asked) {
@@ -203,6 +233,7 @@ private:
             advance(state.ranges, settings_.acceptance.grace, moment, staged);
             forget_old_alarms(state.ranges.alarms, moment.now);
             alarms_.end(state.ranges, before);
+            if (state.enabled) state.map_sources = resolver_.merged(state.map_sources);
             return {};
         };
         return change_and_reconcile(instance_, change, asked, service_lock_timeout, nullptr, &retries_);
@@ -252,11 +283,20 @@ private:
             return;
         }
         note_drift(*status, look);
-        set_clock(status->desired.ranges);
+        set_clock(*status);
+        follow_enforcement(*status);
+        watch_firewall(status->desired.firewall);
         if (!status->routed.empty()) links_->set_ranges(status->routed);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
+    }
+
+    // The programs end an unconfirmed mode enforce by themselves; soon after, what else belongs to it is put back.
+    void follow_enforcement(const Status& status) {
+        const uint64_t deadline = status.effect.deadline, now = status.read_at.since_boot;
+        if (deadline > now)
+            next_tick_ = std::min(next_tick_, Clock::now() + std::chrono::nanoseconds(deadline - now) + settle_time);
     }
 
     // What reconciling has not told, if a second look finds it again: it may be what a command or an event is changing
@@ -274,15 +314,39 @@ private:
         drift_ = std::move(seen);
     }
 
+    // For `stats --since` and the last minute's losses. Its trouble, a full disk for instance, is nobody else's.
+    void take_snapshot() {
+        next_snapshot_ = Clock::now() + snapshot_every;
+        const auto state = load_desired_state(instance_);
+        if (state && !state->enabled) { // a disable has removed them, perhaps as one was being taken
+            std::error_code error;
+            std::filesystem::remove_all(instance_.snapshots(), error);
+        }
+        if (!state || !state->enabled) return;
+        const auto taken = [&]() -> Result<void> {
+            auto data_path = KUDO_TRY(DataPath::open(instance_));
+            return save_snapshot(instance_, data_path, KUDO_TRY(diagnose(instance_, {.owners = false})));
+        }();
+        if (taken)
+            snapshot_problem_.clear();
+        else if (const std::string text = "no snapshot of the counters: " + taken.error().message;
+                 std::exchange(snapshot_problem_, text) != text)
+            spdlog::warn("{}", text);
+    }
+
     const Instance instance_;
     ServiceSettings settings_;
+    SourceResolver resolver_;
     std::mt19937_64 random_;
     std::optional<EventLoop> loop_;
     std::optional<LinkEvents> links_;
+    std::optional<FirewallEvents> firewall_; // once there are sets to be kept
     Fd signals_, clock_;
     bool ended_ = false;
     std::set<std::string> drift_; // of the last look; by numberless()
-    Clock::time_point last_tick_{}, next_tick_{}, next_reread_{};
+    Clock::time_point last_tick_{}, next_tick_{}, next_reread_{}, next_snapshot_{};
+    Clock::duration tick_took_{};
+    std::string snapshot_problem_; // that was logged and stands
     ServiceAlarms alarms_;
     Retries retries_;
     SourceProblems source_problems_;

@@ -20,6 +20,7 @@ namespace kudo {
 struct ServiceSettings {
     AcceptanceSettings acceptance;
     std::vector<std::unique_ptr<Source>> sources;
+    std::vector<MapSource> map_sources; // the servers among them: what the lifeline of that name keeps reachable
     std::chrono::milliseconds reconcile_every = std::chrono::seconds(30);
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
     // Called after every change and at least at every reconcile.

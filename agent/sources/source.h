@@ -9,6 +9,7 @@
 #include <string>
 
 #include "maps/document/range_map.h"
+#include "maps/document/vendor_list.h"
 
 namespace kudo {
 
@@ -19,6 +20,9 @@ struct Delivery {
     std::string document;   // raw bytes: a range map, a vendor's list, or a key set
     std::string signatures; // concatenated minisign signature files; may be empty
     bool trust_transport = false; // a vendor's list from a server whose TLS the administrator trusts
+    // With trust_transport, where the source has parsed it already: the list, or why it is none.
+    std::optional<VendorList> list{};
+    std::string refused{};
 };
 using Deliver = std::function<void(Delivery)>;
 

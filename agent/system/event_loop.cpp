@@ -32,12 +32,12 @@ Result<Timer> Timer::create() {
 }
 
 void Timer::set(Clock::time_point when) const {
-    // 0 would disarm it.
-    const int64_t ns = std::max<int64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count(), 1);
+    // From now on: the clock of a process under test is not the kernel's. 0 would disarm it.
+    const int64_t ns = std::max<int64_t>(std::chrono::nanoseconds(when - Clock::now()).count(), 1);
     itimerspec at{};
     at.it_value.tv_sec = ns / 1'000'000'000;
     at.it_value.tv_nsec = ns % 1'000'000'000;
-    timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+    timerfd_settime(fd_.get(), 0, &at, nullptr);
 }
 
 Result<EventLoop> EventLoop::make() {

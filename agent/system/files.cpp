@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "agent/system/fd.h"
+#include "agent/system/own_files.h"
 
 namespace kudo {
 namespace {
@@ -30,6 +31,12 @@ Result<void> write_all(int fd, std::string_view content, const std::filesystem::
         content.remove_prefix(static_cast<std::size_t>(written));
     }
     return {};
+}
+
+constexpr int read_only = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+tl::unexpected<Error> is_a_link(const std::string& shown) {
+    return bad_input(fmt::format("{}: a symbolic link; put the file itself there", shown));
 }
 
 // `fd`: as open() gave it, with errno if it failed.
@@ -57,25 +64,32 @@ Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::files
 } // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
-    return read_whole(Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)), limit, path);
+    return read_whole(Fd(open(path.c_str(), read_only)), limit, path);
+}
+
+Result<std::string> read_own_file(const std::filesystem::path& path, std::size_t limit) {
+    const Fd fd(open(path.c_str(), read_only | O_NOFOLLOW));
+    if (!fd && errno == ELOOP) return is_a_link(path.string());
+    return read_whole(fd, limit, path);
 }
 
 Result<std::string> read_file_at(const Fd& folder, const std::string& name, std::size_t limit,
                                  const std::string& shown) {
-    const Fd fd(openat(folder.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY));
-    if (!fd && errno == ELOOP) return bad_input(fmt::format("{}: a symbolic link; put the file itself there", shown));
+    const Fd fd(openat(folder.get(), name.c_str(), read_only | O_NOFOLLOW));
+    if (!fd && errno == ELOOP) return is_a_link(shown);
     return read_whole(fd, limit, shown);
 }
 
-Result<void> replace_file(const std::filesystem::path& path, std::string_view content) {
+Result<void> replace_file(const std::filesystem::path& path, std::string_view content, Flush flush) {
     const std::filesystem::path temporary = path.string() + ".new";
     // A leftover of a killed command, or something planted there: never written through.
     if (unlink(temporary.c_str()) != 0 && errno != ENOENT) return fail(error_for(temporary, "cannot remove", errno));
     const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail(error_for(temporary, "cannot create", errno));
     KUDO_TRY(write_all(fd.get(), content, temporary));
-    if (fsync(fd.get()) != 0) return fail(error_for(temporary, "cannot fsync", errno));
+    if (flush == Flush::Yes && fsync(fd.get()) != 0) return fail(error_for(temporary, "cannot fsync", errno));
     if (rename(temporary.c_str(), path.c_str()) != 0) return fail(error_for(path, "cannot replace", errno));
+    if (flush == Flush::No) return {};
     const Fd folder(open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder || fsync(folder.get()) != 0) return fail(error_for(path.parent_path(), "cannot fsync", errno));
     return {};

@@ -20,6 +20,8 @@ struct Instance {
     [[nodiscard]] std::filesystem::path pins() const { return bpffs / "kudo-agent"; }
     // Locked by the service while it runs.
     [[nodiscard]] std::filesystem::path service_lock() const { return state_dir / "service.lock"; }
+    // What the service has seen of the counters before.
+    [[nodiscard]] std::filesystem::path snapshots() const { return state_dir / "snapshots"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "agent/confined/filter.h"
+
+#include <fcntl.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+// What a thread of the C++ library needs to run and to end.
+constexpr std::string_view computing =
+    "brk clock_getres clock_gettime close exit exit_group fstat futex getpid getppid getrandom gettid "
+    "gettimeofday madvise mremap munmap newfstatat read restart_syscall rseq rt_sigaction rt_sigprocmask "
+    "rt_sigreturn sched_yield set_robust_list sigaltstack tgkill time write writev";
+
+// Files, read only; sockets; threads.
+constexpr std::string_view networking =
+    "access arch_prctl bind clock_nanosleep close_range connect dup epoll_create1 epoll_ctl epoll_pwait "
+    "epoll_pwait2 epoll_wait eventfd2 faccessat faccessat2 fadvise64 fcntl fstatfs getcpu getcwd "
+    "getdents64 getegid geteuid getgid getpeername getrusage getsockname getsockopt getuid "
+    "inotify_add_watch inotify_init1 inotify_rm_watch lseek lstat membarrier nanosleep pipe2 poll ppoll "
+    "pread64 preadv pselect6 pwrite64 readlink readlinkat readv recvfrom recvmmsg recvmsg rt_sigtimedwait "
+    "sched_getaffinity sched_getparam sched_getscheduler select sendmmsg sendmsg sendto setsockopt "
+    "shutdown socketpair stat statfs statx sysinfo timerfd_create timerfd_gettime timerfd_settime times "
+    "ugetrlimit getrlimit uname";
+
+// What changes the machine, or other processes.
+constexpr std::string_view changing_the_machine =
+    "acct add_key clock_adjtime clock_settime delete_module finit_module fsconfig fsmount fsopen "
+    "init_module io_uring_setup kcmp kexec_file_load kexec_load keyctl mount mount_setattr move_mount "
+    "open_by_handle_at open_tree personality pivot_root process_vm_readv process_vm_writev ptrace "
+    "quotactl reboot request_key sethostname setdomainname settimeofday swapoff swapon syslog umount2 "
+    "userfaultfd";
+
+// The argument with this number, from 0: its bits under the mask, or all of it.
+scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value) {
+    return {argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+scmp_arg_cmp equal(unsigned argument, uint64_t value) {
+    return {argument, SCMP_CMP_EQ, value, 0};
+}
+scmp_arg_cmp unequal(unsigned argument, uint64_t value) {
+    return {argument, SCMP_CMP_NE, value, 0};
+}
+
+class Filter {
+public:
+    explicit Filter(uint32_t otherwise) : context_(seccomp_init(otherwise)) {
+        if (!context_) error_ = ENOMEM;
+    }
+    // Those of the list that this architecture has.
+    Filter& add_all(uint32_t action, std::string_view names) {
+        for (const std::string_view name : split(names, ' '))
+            add(action, std::string(name).c_str(), {});
+        return *this;
+    }
+    Filter& add(uint32_t action, const char* name, std::initializer_list<scmp_arg_cmp> arguments) {
+        if (const int number = seccomp_syscall_resolve_name(name); number >= 0 && context_)
+            note(seccomp_rule_add_array(context_.get(), action, number, static_cast<unsigned>(arguments.size()),
+                                        arguments.begin()));
+        return *this;
+    }
+    Result<void> load() {
+        if (error_ == 0) note(seccomp_load(context_.get()));
+        if (error_ == 0) return {};
+        return fail_errno("cannot restrict system calls (seccomp)", error_);
+    }
+
+private:
+    void note(int result) {
+        if (result < 0 && error_ == 0) error_ = -result;
+    }
+    struct Release {
+        void operator()(void* context) const { seccomp_release(context); }
+    };
+    std::unique_ptr<void, Release> context_;
+    int error_ = 0;
+};
+
+constexpr uint64_t write_and_execute = PROT_WRITE | PROT_EXEC;
+
+// Memory is never writable and executable at once.
+void add_memory(Filter& filter) {
+    for (const char* name : {"mmap", "mmap2", "mprotect"})
+        for (const uint64_t allowed : {uint64_t{0}, uint64_t{PROT_WRITE}, uint64_t{PROT_EXEC}})
+            filter.add(SCMP_ACT_ALLOW, name, {masked(2, write_and_execute, allowed)});
+}
+
+// Opening a file to change it fails; any other use of open() than reading ends the process.
+void add_reading(Filter& filter) {
+    constexpr uint64_t changes = O_ACCMODE | O_CREAT | O_TRUNC;
+    filter.add(SCMP_ACT_ALLOW, "openat", {masked(2, changes, O_RDONLY)})
+        .add(SCMP_ACT_ALLOW, "open", {masked(1, changes, O_RDONLY)});
+    for (const uint64_t mode : {O_WRONLY, O_RDWR})
+        filter.add(SCMP_ACT_ERRNO(EACCES), "openat", {masked(2, O_ACCMODE, mode)})
+            .add(SCMP_ACT_ERRNO(EACCES), "open", {masked(1, O_ACCMODE, mode)});
+}
+
+} // namespace
+
+Result<void> filter_service() {
+    return Filter(SCMP_ACT_ALLOW).add_all(SCMP_ACT_ERRNO(EPERM), changing_the_machine).load();
+}
+
+Result<void> filter_network() {
+    Filter filter(SCMP_ACT_KILL_PROCESS);
+    filter.add_all(SCMP_ACT_ALLOW, computing).add_all(SCMP_ACT_ALLOW, networking);
+    add_memory(filter);
+    add_reading(filter);
+    // Threads, no processes. What clone3() is to do lies in memory, where no filter can look: the C library then uses
+    // clone().
+    filter.add(SCMP_ACT_ALLOW, "clone", {masked(0, 0x00010000 /* CLONE_THREAD */, 0x00010000)})
+        .add(SCMP_ACT_ERRNO(ENOSYS), "clone3", {});
+    for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
+        filter.add(SCMP_ACT_ALLOW, "socket", {equal(0, static_cast<uint64_t>(family))});
+    // Of its own: names of threads; limits, to be read. The rest of these is refused, not deadly: libraries try.
+    filter.add(SCMP_ACT_ALLOW, "prctl", {equal(0, PR_SET_NAME)})
+        .add(SCMP_ACT_ERRNO(EPERM), "prctl", {unequal(0, PR_SET_NAME)})
+        .add(SCMP_ACT_ALLOW, "prlimit64", {equal(2, 0)})
+        .add(SCMP_ACT_ALLOW, "ioctl", {equal(1, 0x5421 /* FIONBIO */)})
+        .add(SCMP_ACT_ALLOW, "ioctl", {equal(1, 0x541b /* FIONREAD */)})
+        .add(SCMP_ACT_ERRNO(ENOTTY), "ioctl", {equal(1, 0x5401 /* TCGETS */)});
+    return filter.load();
+}
+
+Result<void> filter_compute() {
+    Filter filter(SCMP_ACT_KILL_PROCESS);
+    filter.add_all(SCMP_ACT_ALLOW, computing);
+    add_memory(filter);
+    return filter.load();
+}
+
+} // namespace kudo

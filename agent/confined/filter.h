@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// Which system calls a process may make from now on (libseccomp).
+// Invariant: a call that this machine's kernel or C library does not know is left out of a list, never allowed by
+// mistake. no_new_privs must be set.
+#pragma once
+
+#include "maps/base/result.h"
+
+namespace kudo {
+
+Result<void> filter_service(); // all but those that change the machine: EPERM
+Result<void> filter_network(); // else the process ends (SIGSYS)
+Result<void> filter_compute(); // else the process ends
+
+} // namespace kudo

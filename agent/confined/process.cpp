@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include "agent/confined/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace kudo {
+namespace {
+
+constexpr int exit_not_confined = 71; // EX_OSERR of sysexits.h
+
+[[noreturn]] void run_child(pid_t parent, int socket, Confinement confinement, const std::function<void(int)>& work) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(exit_not_confined);
+    prctl(PR_SET_DUMPABLE, 0);
+    // Of the parent's descriptors (locks, maps, links) it has none but its own and where it logs.
+    const int own = fcntl(socket, F_DUPFD, 3);
+    if (own != 3) dup3(socket, 3, O_CLOEXEC);
+    if (close_range(4, ~0U, 0) != 0) // from Linux 5.9
+        for (int fd = 4; fd < 65536; fd++)
+            close(fd);
+    close(STDIN_FILENO);
+    open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (const auto confined = confine(confinement); !confined) {
+        dprintf(STDERR_FILENO, "kudo-agent: a process that reads what others sent: %s\n",
+                confined.error().message.c_str());
+        _exit(exit_not_confined);
+    }
+    try {
+        work(3);
+    } catch (const std::exception&) {
+        _exit(1);
+    }
+    _exit(0);
+}
+
+Result<void> write_all(int socket, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t written = write(socket, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return fail_errno("write");
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return {};
+}
+
+} // namespace
+
+Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, const std::function<void(int)>& work) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("cannot make a socket");
+    Fd near(ends[0]), far(ends[1]);
+    fcntl(near.get(), F_SETFL, O_NONBLOCK);
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid < 0) return fail_errno("cannot start a process");
+    if (pid == 0) run_child(parent, far.get(), confinement, work);
+    return ConfinedProcess(pid, std::move(near));
+}
+
+ConfinedProcess::~ConfinedProcess() {
+    end();
+}
+
+std::string ConfinedProcess::end() {
+    if (pid_ <= 0) return "has ended";
+    kill(pid_, SIGKILL);
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    socket_ = Fd();
+    if (WIFSIGNALED(status))
+        return fmt::format("ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) == exit_not_confined) return "could not give up its privileges";
+    return fmt::format("ended with status {}", WEXITSTATUS(status));
+}
+
+Result<std::string> compute_confined(const std::function<std::string()>& work, std::size_t limit,
+                                     std::chrono::milliseconds timeout) {
+    auto child = KUDO_TRY(ConfinedProcess::start(Confinement::Compute, [&](int socket) {
+        // An end of its own, so that a process that was killed is not taken for one that is done.
+        if (!write_all(socket, work() + '.')) throw std::runtime_error("write");
+    }));
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    std::string output;
+    while (true) {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        pollfd waits{child.socket(), POLLIN, 0};
+        if (left.count() <= 0 || poll(&waits, 1, static_cast<int>(left.count())) == 0)
+            return fail("a process that reads what others sent did not end in time");
+        char buffer[16384];
+        const ssize_t got = read(child.socket(), buffer, sizeof buffer);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (got <= 0) break;
+        output.append(buffer, static_cast<std::size_t>(got));
+        if (output.size() > limit + 1) return fail("a process that reads what others sent has told too much");
+    }
+    if (!output.ends_with('.')) {
+        return fail("a process that reads what others sent " + child.end());
+    }
+    output.pop_back();
+    return output;
+}
+
+} // namespace kudo
