@@ -150,17 +150,32 @@ private:
         if (const toml::array* const array = node.as_array(); array && is_list) {
             std::vector<std::string> texts;
             for (const toml::node& element : *array) {
-                if (auto text = text_of(element))
+                if (auto text = text_of(element)) {
+                    check(option, key, element, *text);
                     texts.push_back(std::move(*text));
-                else
+                } else {
                     refuse(element.source(),
                            fmt::format("{}: {} in the array; expected strings", quoted_text(key), type_name(element)));
+                }
             }
             return texts;
         }
         auto text = text_of(node);
         if (!text) wrong(node, expected);
+        if (is_list) check(option, key, node, *text);
         return {*text};
+    }
+
+    // What the option's own check refuses is told here, where its line is known.
+    void check(const CLI::Option& option, const std::string& key, const toml::node& at, std::string text) const {
+        CLI::Validator* validator = nullptr;
+        try {
+            validator = const_cast<CLI::Option&>(option).get_validator(0); // only found, not changed
+        } catch (const CLI::OptionNotFound&) {
+            return; // it has none
+        }
+        if (const std::string why = (*validator)(text); !why.empty())
+            refuse(at.source(), fmt::format("{}: {}", quoted_text(key), why));
     }
 
     static std::optional<std::string> text_of(const toml::node& node) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "cli/commands/commands.h"
 
+#include "cli/commands/confirm.h"
 #include "cli/commands/demo.h"
 #include "cli/commands/disable.h"
 #include "cli/commands/enable.h"
 #include "cli/commands/explain.h"
+#include "cli/commands/firewall_show.h"
+#include "cli/commands/firewall_sync.h"
 #include "cli/commands/ranges_apply.h"
 #include "cli/commands/ranges_check.h"
 #include "cli/commands/ranges_diff.h"
@@ -25,6 +28,7 @@ namespace kudo {
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
         {"enable", "Recognise, count and prioritise KUDO traffic on this host", setup_enable},
+        {"confirm", "Keep mode enforce, which ends by itself if it is not confirmed", setup_confirm},
         {"disable", "Remove all kudo-agent programs, maps and queues; restore the previous queues", setup_disable},
         {"status", "Desired and actual state, and the drift between them", setup_status},
         {"stats", "Counters by service, reason and flow", setup_stats},
@@ -39,6 +43,11 @@ const std::vector<Command>& commands() {
           {"history", "Show past and staged range maps of this host", setup_ranges_history},
           {"rollback", "Roll back to an older range map until a newer one supersedes the rollback",
            setup_ranges_rollback}}},
+        {"firewall",
+         "The host firewall's rules for KUDO's traffic",
+         nullptr,
+         {{"show", "Show the rules that let KUDO's traffic through", setup_firewall_show},
+          {"sync", "Keep nftables sets equal to the policy, for your own rules to refer to", setup_firewall_sync}}},
         {"run", "Run as a service: take range maps from their sources and correct drift", setup_run},
 #ifdef KUDO_NATS
         {"fleet",

@@ -76,9 +76,9 @@ Result<int> run_demo(const GlobalOptions& options) {
 
     KUDO_TRY(narrator.command("stats --flows"));
     KUDO_TRY(stage.host.run([&]() -> Result<void> {
-        const auto statistics = KUDO_TRY(read_statistics(stage.instance));
-        const StatsView view{.flows = true, .colour = colour};
-        return options.json ? write_stats_json(statistics, view, false, print) : print(stats_text(statistics, view));
+        const auto diagnosis = KUDO_TRY(diagnose(stage.instance));
+        const StatsView view{.flows = true, .width = output_width(), .colour = colour};
+        return options.json ? write_stats_json(diagnosis, view, false, print) : print(stats_text(diagnosis, view));
     }));
 
     KUDO_TRY(narrator.command("disable"));

@@ -17,11 +17,17 @@ Result<int> run_disable(const GlobalOptions& global) {
                                         : "not enabled; nothing of kudo-agent found\n";
     for (const std::string& program : disabled.unknown)
         text += fmt::format("not checked: {} (its name takes CAP_SYS_ADMIN to read)\n", program);
+    for (const std::string& set : disabled.kept)
+        text += set + "\n";
     if (state && !state->ranges.active.hash.empty())
         text += fmt::format("the applied range map ({}) is kept in {} for the next enable\n",
                             state->ranges.active.source, global.instance.state_dir.string());
-    KUDO_TRY(print_either(
-        global.json, {{"changed", disabled.changed}, {"enabled", false}, {"not_checked", disabled.unknown}}, text));
+    KUDO_TRY(print_either(global.json,
+                          {{"changed", disabled.changed},
+                           {"enabled", false},
+                           {"not_checked", disabled.unknown},
+                           {"firewall_sets_kept", disabled.kept}},
+                          text));
     return exit_done;
 }
 

@@ -13,6 +13,7 @@
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/mark_option.h"
 #include "cli/arguments/options.h"
+#include "cli/commands/enforce_options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/views/report.h"
 #include "cli/views/status_view.h"
@@ -23,11 +24,10 @@ namespace kudo {
 namespace {
 
 Result<kudo_mode> parse_mode(const std::string& text) {
-    if (text == "enforce")
-        return bad_input("enforce is not available yet: its safety net (keeping DNS, SSH and ARP alive) is not built; "
-                         "use prioritise");
-    return one_of<kudo_mode>(
-        {{"observe", KUDO_OBSERVE}, {"prioritise", KUDO_PRIORITISE}, {"prioritize", KUDO_PRIORITISE}})(text);
+    return one_of<kudo_mode>({{"observe", KUDO_OBSERVE},
+                              {"prioritise", KUDO_PRIORITISE},
+                              {"prioritize", KUDO_PRIORITISE},
+                              {"enforce", KUDO_ENFORCE}})(text);
 }
 
 Result<TcHook> parse_tc_hook(const std::string& text) {
@@ -93,23 +93,32 @@ void add_drift(ReconcileReport& report, const Status& status) {
 }
 
 // `desired`: what the options say; without max_flows, which keeps its size until disable, and the range map.
-Result<int> enable(DesiredState desired, const GlobalOptions& global) {
+Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
+    DesiredState desired = options.desired;
     desired.enabled = true;
     desired.regions = normalised(desired.regions);
     if (desired.regions.empty()) return region_missing(global.instance);
     if (desired.xdp_generic && desired.ingress == IngressHook::Tc)
         return bad_input("--xdp-generic asks for XDP, --ingress tc for none");
+    KUDO_TRY(check_enforcement(options));
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
+        desired.map_sources = state.map_sources;
+        begin_admission(options, state, desired);
         desired.ranges = std::move(state.ranges);
         advance(desired.ranges, global.acceptance.grace, current_time_point());
+        desired.firewall = state.enabled ? state.firewall : FirewallSync::Off; // a command of its own
         state = desired;
         return {};
     };
+    const EnforceOutlook outlook = enforce_outlook(options, global.instance);
     auto report = KUDO_TRY(change_and_reconcile(global.instance, change));
+    if (!outlook.warning.empty()) report.warnings.push_back(outlook.warning);
     // Asked of the kernel, like `status`: what was done may not be what is there.
     const Status status = KUDO_TRY(read_status(global.instance));
     // Another command may have been given meanwhile.
+    desired.enforcement.published = status.desired.enforcement.published; // noted by whoever has published it
+    desired.map_sources = status.desired.map_sources;                     // told by the service
     const bool still_desired = is_same(status.desired, desired);
     if (still_desired) add_drift(report, status);
     add_xdp_costs(report);
@@ -122,11 +131,20 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
             "mode observe marks no packet: with --uplink or --downlink KUDO's packets wait in the "
             "queue with all other traffic");
 
+    if (desired.mode == KUDO_ENFORCE)
+        for (const Lifeline& lifeline : status.lifelines)
+            if (!lifeline.off && lifeline.rules.empty() && !lifeline.note.empty())
+                report.warnings.push_back(fmt::format("lifeline {}: {}", lifeline.name, lifeline.note));
+    if (desired.mode == KUDO_ENFORCE && !service_runs(global.instance))
+        report.warnings.emplace_back(
+            "the service, kudo-agent run, does not run: other name servers, gateways and interfaces "
+            "are followed by the next command only");
+
     const std::string headline =
         report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)
                        : "already enabled; nothing changed\n";
     KUDO_TRY(print_either(global.json, report_json(report, summary),
-                          headline + report_text(report, colour_wanted()) + "next: kudo-agent stats\n"));
+                          headline + report_text(report, colour_wanted()) + outlook.text + next_text(status)));
     return still_desired ? exit_status(status) : exit_done;
 }
 
@@ -135,20 +153,24 @@ Result<int> enable(DesiredState desired, const GlobalOptions& global) {
 // A new option: its field in DesiredState, and its lines here and in docs/commands.md.
 Run setup_enable(CLI::App& app) {
     using Words = std::vector<std::string>;
-    const auto desired = std::make_shared<DesiredState>();
+    const auto options = std::make_shared<EnableOptions>();
+    DesiredState* const desired = &options->desired;
     desired->max_flows = 0; // not given
     app.add_option("--region", desired->regions, "Regions of your KUDO accounts: us, eu, ca, cn")
         ->type_name("REGION[,REGION]")
         ->delimiter(',')
         ->allow_extra_args(false);
     app.add_flag("--teams", desired->teams, "Include KUDO in Microsoft Teams");
-    add_option(app, "--mode", desired->mode, parse_mode, "observe: count; prioritise: count and mark, never drop")
+    add_option(
+        app, "--mode", desired->mode, parse_mode,
+        "observe: count; prioritise: count and mark, never drop; enforce: drop all that is not KUDO's or allowed")
         ->type_name("MODE")
         ->default_str("prioritise");
     add_option<Words>(app, "--interface", desired->interfaces, parse_interfaces,
                       "Interface to attach to, repeatable; default: those by which KUDO is reached")
         ->type_name("IF")
         ->allow_extra_args(false);
+    setup_enforcement(app, *options);
     add_option<Words>(app, "--nat64", desired->nat64, parse_nat64_prefixes,
                       "Prefix of a NAT64 besides 64:ff9b::/96, repeatable; IPv4 ranges also count behind it")
         ->type_name("PREFIX")
@@ -167,7 +189,7 @@ Run setup_enable(CLI::App& app) {
                       "DSCP and priority of a class on egress, repeatable; see below")
         ->type_name("CLASS=SPEC")
         ->allow_extra_args(false);
-    const auto read_firewall_mark = [state = desired.get()](const std::string& text) -> Result<uint32_t> {
+    const auto read_firewall_mark = [state = desired](const std::string& text) -> Result<uint32_t> {
         const auto mark = KUDO_TRY(parse_firewall_mark(text));
         state->firewall_mark = mark.value;
         return mark.mask;
@@ -208,13 +230,20 @@ Run setup_enable(CLI::App& app) {
         "also loses TSO), limits the MTU (on kernels before 5.18 to one page), resets the rings of many devices when "
         "it "
         "comes or goes, and keeps a bond from taking ports without XDP.\n"
+        "RULE is PROTOCOL[/PORT[-PORT]] and from REMOTE, who opens, or to REMOTE, whom this host opens to: \"tcp/22 "
+        "from "
+        "203.0.113.0/24\", \"udp/51820 to 198.51.100.7\", icmp. PROTOCOL is tcp, udp, icmp (echo), esp, ah, gre, ipip, "
+        "ip6, proto/N or any; REMOTE is any, or addresses and prefixes with commas between.\n"
+        "NAME is a lifeline: arp, neighbour-discovery, icmp-errors, dhcp, dns, ntp, ssh, gateway or map-sources; "
+        "status "
+        "lists what they admit.\n"
         "RATE is in tc's units, slightly below what the line really carries: packets then queue here, where the marks "
         "count, and not in the modem. Without a rate, auto only replaces a default qdisc that ignores marks; off "
         "changes "
         "no qdisc. In a classful qdisc of kudo-agent a class has its own queue, whatever its priority.\n"
         "Without MASK only the bits of VALUE are set.\n"
         "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
-    return [desired](const GlobalOptions& global) { return enable(*desired, global); };
+    return [options](const GlobalOptions& global) { return enable(*options, global); };
 }
 
 } // namespace kudo

@@ -24,9 +24,9 @@ struct ExplainOptions {
 };
 
 // The options in force, or those that are assumed, which is told in `notes`.
-CompileOptions options_for(const CurrentRules& rules, const RangeMap& honoured, const ExplainOptions& given,
-                           std::vector<std::string>& notes) {
-    CompileOptions options = rules.state.compile_options();
+Result<CompileOptions> options_for(const CurrentRules& rules, const RangeMap& honoured, const ExplainOptions& given,
+                                   std::vector<std::string>& notes) {
+    CompileOptions options = KUDO_TRY(rules.state.compile_options(rules.state.lifeline_facts()));
     const auto regions = normalised(given.regions);
     if (!rules.note.empty()) notes.push_back(rules.note);
     if (!regions.empty() || given.teams) {
@@ -55,7 +55,7 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
         notes.push_back(fmt::format("On the wire {} is {}.", given.address.text(), address.text()));
     const auto rules = KUDO_TRY(current_rules(global.instance));
     const RangeMap honoured = rules.maps.combined();
-    const CompileOptions options = options_for(rules, honoured, given, notes);
+    const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
     KUDO_TRY(check_regions(honoured, options.regions));
     auto explanation = KUDO_TRY(explain(honoured, options, address, given.port));
     explanation.source = rules.maps.active.source;

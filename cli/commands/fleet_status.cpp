@@ -14,6 +14,7 @@
 #include "cli/fleet/view.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {

@@ -12,6 +12,7 @@
 #include "cli/ranges/current_rules.h"
 #include "cli/ranges/outlook.h"
 #include "cli/terminal/output.h"
+#include "maps/base/text.h"
 #include "maps/document/overlaps.h"
 
 namespace kudo {

@@ -3,6 +3,7 @@
 // Invariant: the configuration is read once, at the start; a restart does no harm, for the data path stays.
 #include "cli/commands/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -10,8 +11,13 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "agent/confined/privileges.h"
+#include "agent/datapath/pin_folder.h"
+#include "agent/lifelines/map_sources.h"
 #include "agent/service/service.h"
+#include "agent/sources/confined_source.h"
 #include "agent/sources/drop_folder.h"
+#include "agent/system/ownership.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
 #include "cli/commands/run_check.h"
@@ -32,6 +38,7 @@ namespace {
 struct RunOptions {
     std::vector<std::string> drop_folders, https, https_lists;
     std::string https_ca;
+    std::string user;
     std::string reconcile_every = "30s", reread_every = "5m";
     bool check = false;
 #ifdef KUDO_NATS
@@ -46,6 +53,17 @@ Result<std::chrono::seconds> period(const std::string& text, std::string_view op
     if (duration < std::chrono::seconds(1) || duration > longest)
         return bad_input(fmt::format("{}: {} is not between 1s and {}", option, text, duration_text(longest)));
     return duration;
+}
+
+// In a process of its own, where `open` gives the source. Errors begin with the option.
+template <typename Open>
+Result<void> add_source(ServiceSettings& settings, std::string_view option, bool trusts_transport, Open open) {
+    const auto make = [open]() -> Result<ConfinedSource::Worker> {
+        auto source = KUDO_TRY(open());
+        return ConfinedSource::Worker{std::move(source)};
+    };
+    settings.sources.push_back(KUDO_TRY(ConfinedSource::open(trusts_transport, make).in(option)));
+    return {};
 }
 
 #ifdef KUDO_NATS
@@ -70,12 +88,20 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
                         "-, _ and .",
                         quoted_text(nats.host)));
     nats.read_again = settings.reread_every;
-    auto source = std::make_unique<NatsSource>(nats);
+    // Valid wherever it is taken out again: it is this program's own.
+    const auto make = [nats]() -> Result<ConfinedSource::Worker> {
+        auto made = std::make_unique<NatsSource>(nats);
+        const auto report = [source = made.get()](const std::string& text) {
+            if (const auto about = parse_host_report(text, "the report")) source->report(*about);
+        };
+        return ConfinedSource::Worker{std::move(made), report};
+    };
+    auto source = KUDO_TRY(ConfinedSource::open(false, make).in("--nats"));
     HostIdentity identity{nats.host, nats.fleet, nats.ring};
     settings.report = [identity, state_dir = global.instance.state_dir,
                        source = source.get()](const Status& status) mutable {
         if (identity.machine.identity.empty()) identity.machine = this_machine(state_dir);
-        source->report(report_of(status, identity, KUDO_VERSION));
+        source->send(to_json(report_of(status, identity, KUDO_VERSION)));
     };
     settings.sources.push_back(std::move(source));
     return {};
@@ -85,9 +111,8 @@ Result<void> add_nats(const RunOptions& options, const GlobalOptions& global, Se
 #ifdef KUDO_HTTPS
 Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
     const auto add = [&](const std::string& url, bool vendor_list, std::string_view option) -> Result<void> {
-        HttpsOptions https{.url = url, .ca_file = options.https_ca, .vendor_list = vendor_list};
-        settings.sources.push_back(KUDO_TRY(HttpsSource::open(std::move(https)).in(option)));
-        return {};
+        const HttpsOptions https{.url = url, .ca_file = options.https_ca, .vendor_list = vendor_list};
+        return add_source(settings, option, vendor_list, [https] { return HttpsSource::open(https); });
     };
     for (const std::string& url : options.https)
         KUDO_TRY(add(url, false, "--https"));
@@ -97,6 +122,13 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
 }
 #endif
 
+// The servers that the sources ask, once each.
+void add_map_source(std::string_view url, ServiceSettings& settings) {
+    auto source = source_of_url(url);
+    if (source && std::ranges::find(settings.map_sources, source->name, &MapSource::name) == settings.map_sources.end())
+        settings.map_sources.push_back(std::move(*source));
+}
+
 // What is wrong with the keys is none of this: the service attaches and reconciles without any, and raises an alarm.
 Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptions& global) {
     ServiceSettings settings;
@@ -104,12 +136,17 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
     for (const std::string& folder : options.drop_folders)
-        settings.sources.push_back(KUDO_TRY(DropFolder::open(folder).in("--drop-folder")));
+        KUDO_TRY(add_source(settings, "--drop-folder", false, [folder] { return DropFolder::open(folder); }));
 #ifdef KUDO_HTTPS
     KUDO_TRY(add_https(options, settings));
+    for (const auto* urls : {&options.https, &options.https_lists})
+        for (const std::string& url : *urls)
+            add_map_source(url, settings);
 #endif
 #ifdef KUDO_NATS
     KUDO_TRY(add_nats(options, global, settings));
+    for (const std::string& url : options.nats.urls())
+        add_map_source(url, settings);
 #endif
     return settings;
 }
@@ -159,9 +196,28 @@ void warn_without_keys(const ServiceSettings& settings, const GlobalOptions& glo
     spdlog::warn("--keys: there is no key (*.pub) in {}: no range map from a source will be accepted", folder.string());
 }
 
+// What takes more than the service keeps is done first: a bpffs that is not mounted, as after a reboot.
+Result<void> give_up_privileges(const RunOptions& options, const GlobalOptions& global) {
+    if (const auto state = load_desired_state(global.instance); state && state->enabled)
+        if (const auto prepared = prepare_pin_folder(global.instance); !prepared)
+            spdlog::debug("{}", prepared.error().message); // reconciling tells it
+    const auto user = KUDO_TRY(find_service_user(options.user));
+    if (user && user->user != geteuid()) KUDO_TRY(give_instance_to(global.instance, user->user, user->group));
+    KUDO_TRY(keep_service_privileges(user));
+    // systemd mounts /sys/fs/bpf for root alone.
+    if (user && access(global.instance.bpffs.c_str(), X_OK) != 0)
+        return fail(Error{ErrorKind::NotPermitted,
+                          fmt::format("--user {}: that user may not enter {}: allow it (chmod o+x), or give a --bpffs "
+                                      "that it may",
+                                      options.user, global.instance.bpffs.string()),
+                          EACCES});
+    return {};
+}
+
 Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
     KUDO_TRY(hold_signals());
+    if (!options.check) KUDO_TRY(give_up_privileges(options, global));
     auto settings = KUDO_TRY(settings_of(options, global));
     warn_without_keys(settings, global);
     if (options.check) {
@@ -202,6 +258,8 @@ Run setup_run(CLI::App& app) {
     app.add_option("--host-name", options->host, "This host's name in the fleet; default: its host name")
         ->type_name("NAME");
 #endif
+    app.add_option("--user", options->user, "Run as this user from the start on; default: stays as it was started")
+        ->type_name("NAME");
     app.add_flag("--check", options->check, "Only check whether the configuration is valid");
     app.footer("SIGHUP reads every source again at once; SIGTERM stops the service and leaves the data path in place.\n"
                "The configuration is read at the start: restart the service after a change.");

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
 #include "cli/views/stats_json.h"
 #include "cli/views/stats_text.h"
@@ -21,8 +22,9 @@ namespace kudo {
 namespace {
 
 struct StatsOptions {
-    bool flows = false;
+    bool flows = false, drops = false;
     std::optional<double> watch; // seconds
+    std::optional<std::chrono::seconds> since;
 };
 
 Result<double> parse_seconds(const std::string& text) {
@@ -36,9 +38,14 @@ Result<double> parse_seconds(const std::string& text) {
     return seconds;
 }
 
-Result<void> show(const Statistics& statistics, const StatsView& view, bool json, bool one_line) {
-    if (json) return write_stats_json(statistics, view, one_line, print);
-    return print(stats_text(statistics, view));
+Result<void> show(const Diagnosis& diagnosis, const StatsView& view, bool json, bool one_line) {
+    if (json) return write_stats_json(diagnosis, view, one_line, print);
+    return print(stats_text(diagnosis, view));
+}
+
+// Of which flow each process is only tables of flows and JSON tell.
+DiagnosisScope scope_of(const StatsOptions& options, const GlobalOptions& global) {
+    return {.processes = options.flows || global.json, .since = options.since};
 }
 
 Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
@@ -63,17 +70,21 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
     auto next = Clock::now();
     do {
         const auto read_now = Clock::now();
-        auto statistics = KUDO_TRY(read_statistics(global.instance));
+        auto diagnosis = KUDO_TRY(diagnose(global.instance, scope_of(options, global)));
         std::optional<Growth> grown;
-        if (before) grown = growth(*before, statistics, std::chrono::duration<double>(read_now - read_before).count());
+        if (before)
+            grown =
+                growth(*before, diagnosis.statistics, std::chrono::duration<double>(read_now - read_before).count());
         const StatsView view{.flows = options.flows,
+                             .drops = options.drops,
+                             .width = output_width(),
                              .growth = grown ? &*grown : nullptr,
                              .flow_limit = rows_of_a_screen,
                              .colour = colour_wanted()};
         if (screen) KUDO_TRY(print("\x1b[H\x1b[2J"));
         if (!screen && !global.json && before) KUDO_TRY(print("\n"));
-        KUDO_TRY(show(statistics, view, global.json, true));
-        before = std::move(statistics);
+        KUDO_TRY(show(diagnosis, view, global.json, true));
+        before = std::move(diagnosis.statistics);
         read_before = read_now;
         next = std::max(next + interval, Clock::now()); // reading may take longer than the interval
     } while (!wait_until(next));
@@ -82,8 +93,10 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
 
 Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
     if (options.watch) return watch(options, global);
-    const auto statistics = KUDO_TRY(read_statistics(global.instance));
-    KUDO_TRY(show(statistics, {.flows = options.flows, .colour = colour_wanted()}, global.json, false));
+    const StatsView view{
+        .flows = options.flows, .drops = options.drops, .width = output_width(), .colour = colour_wanted()};
+    const auto diagnosis = KUDO_TRY(diagnose(global.instance, scope_of(options, global)));
+    KUDO_TRY(show(diagnosis, view, global.json, false));
     return exit_done;
 }
 
@@ -92,11 +105,17 @@ Result<int> stats(const StatsOptions& options, const GlobalOptions& global) {
 Run setup_stats(CLI::App& app) {
     const auto options = std::make_shared<StatsOptions>();
     app.add_flag("--flows", options->flows, "List every KUDO flow, busiest first (JSON always has them)");
+    app.add_flag("--drops", options->drops, "List every cause of dropped packets with its flow (JSON always has them)");
+    add_option(
+        app, "--since", options->since, [](const std::string& text) { return parse_duration(text); },
+        "Only what was counted in the last T, such as 10m; needs the service, kudo-agent run")
+        ->type_name("T");
     add_option(app, "--watch", options->watch, parse_seconds, "Repeat every SECONDS (2), with rates, until Ctrl-C")
         ->type_name("[SECONDS]")
         ->expected(0, 1);
-    app.footer("Packets and bytes are as on the wire, bytes of layer 3. In JSON, \"drops\" stays empty while "
-               "\"drops_measured\" is false.");
+    app.footer(
+        "First where packets are lost: before this host, in it, by kudo-agent's policy, at an application, or not "
+        "to be known. Packets and bytes are as on the wire, bytes of layer 3; those of queues of layer 2.");
     return [options](const GlobalOptions& global) { return stats(*options, global); };
 }
 

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "cli/terminal/output.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -12,9 +17,20 @@ namespace kudo {
 namespace {
 
 // Characters, not bytes: those that do not continue a UTF-8 sequence.
-std::size_t width(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+bool begins_character(char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+}
+std::size_t characters(std::string_view text) {
+    return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
+}
+
+// At most so many characters, the last of them an ellipsis if some are missing.
+std::string cut(const std::string& text, std::size_t width) {
+    if (characters(text) <= width) return text;
+    std::size_t end = 0;
+    for (std::size_t left = width; end < text.size(); ++end)
+        if (begins_character(text[end]) && left-- == 1) break;
+    return text.substr(0, end) + "…";
 }
 
 } // namespace
@@ -35,6 +51,42 @@ Result<void> print_json(const OrderedJson& document, bool one_line) {
 
 Result<void> print_either(bool json, const OrderedJson& document, std::string_view text) {
     return json ? print_json(document) : print(text);
+}
+
+std::size_t output_width() {
+    constexpr std::size_t usual = 80, narrowest = 40;
+    if (const char* columns = std::getenv("COLUMNS")) {
+        std::size_t number = 0;
+        const std::string_view text = columns;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (error == std::errc{} && end == text.data() + text.size() && number >= narrowest) return number;
+    }
+    winsize size{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= narrowest) return size.ws_col;
+    return usual;
+}
+
+std::string wrapped(std::string_view text, std::size_t width, std::size_t indent, std::size_t begin) {
+    std::string result;
+    std::size_t column = begin; // characters of the current line
+    bool first = true;          // word of it
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(' '), text.size());
+        const std::string_view word = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const std::size_t length = characters(word);
+        if (!first && column + 1 + length > width) {
+            result += "\n" + std::string(indent, ' ');
+            column = indent;
+        } else if (!first) {
+            result += ' ';
+            ++column;
+        }
+        first = false;
+        result += word;
+        column += length;
+    }
+    return result;
 }
 
 bool colour_wanted() {
@@ -63,36 +115,64 @@ std::string text_or_dash(std::string text) {
     return text.empty() ? "-" : std::move(text);
 }
 
-std::string counted(std::size_t number, std::string_view noun) {
-    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
-}
-
 void Table::add(std::vector<std::string> cells, Style style) {
     cells.resize(columns_.size());
     rows_.push_back({std::move(cells), style});
 }
 
+std::vector<std::size_t> Table::widths_within(std::size_t width) const {
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        widths.push_back(std::max<std::size_t>(1, characters(columns_[i].title)));
+        for (const Row& row : rows_)
+            widths[i] = std::max(widths[i], characters(row.cells[i]));
+    }
+    const auto total = [&] {
+        const auto shown = widths.size() - static_cast<std::size_t>(std::ranges::count(widths, std::size_t{0}));
+        return std::accumulate(widths.begin(), widths.end(), std::size_t{0}) +
+               2 * (std::max<std::size_t>(shown, 1) - 1);
+    };
+    while (total() > width) {
+        std::size_t first = columns_.size(); // to yield: the last of those with the highest number
+        for (std::size_t i = 0; i < columns_.size(); ++i)
+            if (widths[i] != 0 && columns_[i].yields != always &&
+                (first == columns_.size() || columns_[i].yields >= columns_[first].yields))
+                first = i;
+        if (first == columns_.size()) break;
+        widths[first] = 0;
+    }
+    constexpr std::size_t least = 8; // of a cut column
+    while (total() > width) {
+        std::size_t widest = columns_.size();
+        for (std::size_t i = 0; i < columns_.size(); ++i)
+            if (columns_[i].align == Align::Left && widths[i] > least &&
+                (widest == columns_.size() || widths[i] > widths[widest]))
+                widest = i;
+        if (widest == columns_.size()) break;
+        widths[widest] = std::max(least, widths[widest] - std::min(widths[widest], total() - width));
+    }
+    return widths;
+}
+
 std::string Table::line(const Row& row, const std::vector<std::size_t>& widths, bool colour) const {
     std::string result;
+    bool first = true;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-        const std::string padding(widths[i] - width(row.cells[i]), ' ');
-        if (i > 0) result += "  ";
-        result += columns_[i].align == Align::Right ? padding + row.cells[i] : row.cells[i] + padding;
+        if (widths[i] == 0) continue;
+        if (!std::exchange(first, false)) result += "  ";
+        const std::string cell = cut(row.cells[i], widths[i]);
+        const std::string padding(widths[i] - characters(cell), ' ');
+        result += columns_[i].align == Align::Right ? padding + cell : cell + padding;
     }
     result.erase(result.find_last_not_of(' ') + 1);
     return paint(result, row.style, colour) + "\n";
 }
 
-std::string Table::text(bool colour) const {
+std::string Table::text(bool colour, std::size_t width) const {
     Row titles{{}, Style::Bold};
     for (const Column& column : columns_)
         titles.cells.push_back(column.title);
-    std::vector<std::size_t> widths;
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-        widths.push_back(width(columns_[i].title));
-        for (const Row& row : rows_)
-            widths[i] = std::max(widths[i], width(row.cells[i]));
-    }
+    const std::vector<std::size_t> widths = widths_within(width);
     std::string result = line(titles, widths, colour);
     for (const Row& row : rows_)
         result += line(row, widths, colour);

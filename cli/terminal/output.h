@@ -3,6 +3,7 @@
 // Invariant: output that could not be written is an Error, never silence and never a signal.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,14 +35,21 @@ std::string one_line(std::string_view text);
 // For an optional cell: "-" where there is nothing.
 std::string text_or_dash(std::string text);
 
-// "3 ranges", "1 range"
-std::string counted(std::size_t number, std::string_view noun);
-
 enum class Align { Left, Right };
 
+// In how many characters a line is to fit: the terminal's columns; COLUMNS where that is set or output is no terminal,
+// 80 without it.
+std::size_t output_width();
+
+// The text in lines of at most `width` characters, broken at spaces; lines after the first are indented by `indent`.
+// The first one begins in column `begin`, behind what is there already.
+std::string wrapped(std::string_view text, std::size_t width, std::size_t indent = 0, std::size_t begin = 0);
+
+inline constexpr int always = 0; // Column::yields
 struct Column {
     std::string title;
     Align align = Align::Left;
+    int yields = always; // where the line does not fit, columns with the highest number are left out first
 };
 
 // Rows of cells under titles, two spaces between columns. Widths are counted in characters, not bytes.
@@ -51,13 +59,17 @@ public:
     // As many cells as there are columns; missing ones are empty.
     void add(std::vector<std::string> cells, Style style = Style::Plain);
     [[nodiscard]] bool empty() const { return rows_.empty(); }
-    [[nodiscard]] std::string text(bool colour) const;
+    // No line is wider than `width`: columns yield by their number; if that is not enough, cells of the widest
+    // left-aligned column are cut, which an ellipsis shows.
+    [[nodiscard]] std::string text(bool colour, std::size_t width = SIZE_MAX) const;
 
 private:
     struct Row {
         std::vector<std::string> cells;
         Style style;
     };
+    // What is shown of each column, in characters; 0: nothing.
+    [[nodiscard]] std::vector<std::size_t> widths_within(std::size_t width) const;
     [[nodiscard]] std::string line(const Row& row, const std::vector<std::size_t>& widths, bool colour) const;
 
     std::vector<Column> columns_;

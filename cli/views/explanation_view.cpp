@@ -69,7 +69,29 @@ std::string every_rule(const Explanation& explanation, bool colour) {
                                             explanation.source, mode_name(explanation.options.mode));
 }
 
+std::string admission_text(const Explanation& explanation, bool colour) {
+    if (!explanation.admission) return "";
+    Table table({{explanation.options.admission == KUDO_ADMISSION_ENFORCE ? "ADMISSION" : "ADMISSION (REHEARSED)"},
+                 {"VERDICT"},
+                 {"REASON"},
+                 {"BY"}});
+    for (const AdmissionCase& each : explanation.admission->cases)
+        table.add({each.packet, each.admitted ? "admitted" : "dropped", std::string(reason_name(each.reason)),
+                   text_or_dash(each.by)});
+    std::string text = "\n" + table.text(colour);
+    for (const std::string& rule : explanation.admission->rules)
+        text += fmt::format("holds the address: {}\n", one_line(rule));
+    return text;
+}
+
 } // namespace
+
+static void to_json(OrderedJson& json, const AdmissionCase& each) {
+    json = {{"packet", each.packet},
+            {"admitted", each.admitted},
+            {"reason", reason_name(each.reason)},
+            {"by", text_or_null(each.by)}};
+}
 
 static void to_json(OrderedJson& json, const Rule& rule) {
     const OrderedJson decision = {{"verdict", verdict_name(rule.verdict)}, {"reason", reason_name(rule.reason)}};
@@ -102,6 +124,9 @@ OrderedJson explanation_json(const Explanation& explanation) {
             {"regions", explanation.options.regions},
             {"optional_services", explanation.options.optional_services},
             {"rules", explanation.rules},
+            {"admission", explanation.admission ? OrderedJson{{"cases", explanation.admission->cases},
+                                                              {"rules", explanation.admission->rules}}
+                                                : OrderedJson(nullptr)},
             {"not_chosen", explanation.not_chosen},
             {"notes", explanation.notes}};
 }
@@ -114,6 +139,7 @@ std::string explanation_text(const Explanation& explanation, bool colour) {
         text += one_rule(explanation, explanation.rules.front());
     else
         text += every_rule(explanation, colour);
+    text += admission_text(explanation, colour);
     for (const auto& [service, range, path, option] : explanation.not_chosen)
         text += fmt::format("not chosen: service {} has {} ({}); {}\n", service, range, path,
                             option.empty() ? "it is optional, and no option of this version includes it"

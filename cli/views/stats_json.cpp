@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/views/diagnosis_json.h"
 #include "maps/base/abi_names.h"
 
 namespace kudo {
@@ -91,26 +92,25 @@ OrderedJson growth_json(const Growth& growth) {
 // Writes flows by hand: a document of a million flows would need gigabytes. What recurs is made once.
 class FlowWriter {
 public:
-    void append(std::string& text, const FlowRecord& flow) {
+    void append(std::string& text, const FlowRecord& flow, const FlowDiagnosis* detail) {
         const auto port = [](uint16_t number) { return number == 0 ? "null" : fmt::format("{}", number); };
         const auto counter = [](const kudo_counter& both) {
             return fmt::format(R"({{"packets":{},"bytes":{}}})", both.packets, both.bytes);
         };
-        std::string rtp;
-        if (flow.class_ == KUDO_CLASS_MEDIA)
-            rtp = R"("rtp":)" + OrderedJson(flow.streams).dump() + ",";
-        else if (flow.class_ == KUDO_CLASS_FALLBACK)
-            rtp = R"("rtp":null,)"; // TLS hides it
+        // Of class fallback TLS hides it.
+        const std::string rtp = flow.class_ == KUDO_CLASS_MEDIA ? OrderedJson(flow.streams).dump() : "null";
+        const bool has_details = detail || !flow.streams.empty() || flow.probe;
+        const std::string details = has_details ? flow_details_json(flow, detail).dump() : no_details_;
         fmt::format_to(std::back_inserter(text),
                        R"({{"protocol":"{}","local":"{}","local_port":{},"remote":"{}","remote_port":{},)"
                        R"("service":{},"class":"{}","range":{},"interface":{},"verdict":"{}","reason":"{}",)"
-                       R"("ingress":{},"egress":{},"first_seen":"{}","last_seen":"{}",{}"generation":{}}})",
+                       R"("ingress":{},"egress":{},"first_seen":"{}","last_seen":"{}","rtp":{},{},"generation":{}}})",
                        protocol_name(flow.protocol), flow.local.text(), port(flow.local_port), flow.remote.text(),
                        port(flow.remote_port), quoted(flow.service), class_name(flow.class_),
                        flow.service.empty() ? "null" : '"' + flow.range.text() + '"', quoted(flow.interface),
                        verdict_name(flow.verdict), reason_name(flow.reason), counter(flow.counters[KUDO_INGRESS]),
                        counter(flow.counters[KUDO_EGRESS]), time(flow.first_seen), time(flow.last_seen), rtp,
-                       flow.generation);
+                       std::string_view(details).substr(1, details.size() - 2), flow.generation);
     }
 
 private:
@@ -127,12 +127,52 @@ private:
         return entry->second;
     }
 
+    const std::string no_details_ = flow_details_json({}, nullptr).dump();
     std::unordered_map<std::string, std::string> quoted_;
     std::unordered_map<int64_t, std::string> times_; // by millisecond: the kernel's ticks are coarser
 };
 
+std::string_view admission_name(kudo_admission admission) {
+    return admission == KUDO_ADMISSION_ENFORCE ? "enforce" : admission == KUDO_ADMISSION_REHEARSE ? "rehearse" : "none";
+}
+
+OrderedJson denied_json(const Diagnosis& diagnosis) {
+    const Denied& denied = diagnosis.statistics.denied;
+    const auto number_or_null = [](uint16_t port) { return port == 0 ? OrderedJson(nullptr) : OrderedJson(port); };
+    OrderedJson would_drop = OrderedJson::object(), flows = OrderedJson::array();
+    for (std::size_t i = 0; i < denied.would_drop.size(); ++i)
+        if (denied.would_drop[i][KUDO_INGRESS].packets + denied.would_drop[i][KUDO_EGRESS].packets != 0)
+            would_drop[std::string(reason_name(static_cast<kudo_reason>(i)))] = counters_json(denied.would_drop[i]);
+    for (std::size_t i = 0; i < denied.flows.size(); ++i) {
+        const DeniedFlow& flow = denied.flows[i];
+        const auto owners = diagnosis.denied.find(i);
+        flows.push_back(
+            {{"protocol", protocol_name(flow.protocol)},
+             {"local", flow.local.text()},
+             {"local_port", number_or_null(flow.local_port)},
+             {"remote", flow.remote.text()},
+             {"remote_port", number_or_null(flow.remote_port)},
+             {"interface", flow.interface},
+             {"name", text_or_null(flow.name)},
+             {"processes",
+              owners != diagnosis.denied.end() ? processes_json(owners->second.processes) : OrderedJson::array()},
+             {"reason", reason_name(flow.reason())},
+             {"ingress",
+              {{"packets", flow.counters[KUDO_INGRESS].packets}, {"bytes", flow.counters[KUDO_INGRESS].bytes}}},
+             {"egress", {{"packets", flow.counters[KUDO_EGRESS].packets}, {"bytes", flow.counters[KUDO_EGRESS].bytes}}},
+             {"first_seen", rfc3339_milliseconds(flow.first_seen)},
+             {"last_seen", rfc3339_milliseconds(flow.last_seen)}});
+    }
+    return {{"admission", admission_name(denied.admission)},
+            {"would_drop", std::move(would_drop)},
+            {"untracked_packets", denied.untracked_packets},
+            {"capacity", denied.capacity},
+            {"flows", std::move(flows)}};
+}
+
 // All but the flows.
-OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
+OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
+    const Statistics& statistics = diagnosis.statistics;
     OrderedJson reasons, services = OrderedJson::object();
     for (std::size_t i = 0; i < statistics.reasons.size(); ++i)
         reasons[std::string(reason_name(static_cast<kudo_reason>(i)))] = counters_json(statistics.reasons[i]);
@@ -143,8 +183,11 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
                 counters_json(service.classes[i]);
     }
     OrderedJson result = {
+        {"verdict", verdict_json(diagnosis.verdict)},
         {"generation", statistics.generation},
         {"read_at", rfc3339_milliseconds(statistics.read_at)},
+        {"since", diagnosis.since ? OrderedJson(rfc3339_milliseconds(statistics.read_at - *diagnosis.since))
+                                  : OrderedJson(nullptr)},
         {"totals", counters_json(statistics.totals)},
         {"reasons", std::move(reasons)},
         {"services", std::move(services)},
@@ -155,39 +198,51 @@ OrderedJson frame_json(const Statistics& statistics, const StatsView& view) {
         {"queues", statistics.queues},
         {"strays", statistics.stale.strays},
         {"moved_names", statistics.stale.moved_names}};
-    if (view.growth) result["rates"] = growth_json(*view.growth);
+    result["rates"] = view.growth ? growth_json(*view.growth) : OrderedJson(nullptr);
     result["drops"] = OrderedJson::array();
-    result["drops_measured"] = false;
+    for (const DiagnosedDrop& drop : diagnosis.drops)
+        result["drops"].push_back(drop_json(diagnosis, drop));
+    result["denied"] = denied_json(diagnosis);
+    result["drops_measured"] = diagnosis.drops_measured;
+    result["drops_not_measured_because"] = text_or_null(diagnosis.drops_why_not);
+    result["evicted_drops"] = counters_json(diagnosis.drops_evicted);
+    result["missed_drops"] = diagnosis.drops_missed;
+    result["conntrack"] = diagnosis.conntrack
+                              ? OrderedJson{{"count", diagnosis.conntrack->count}, {"max", diagnosis.conntrack->max}}
+                              : OrderedJson(nullptr);
+    result["not_known"] = diagnosis.gaps;
     return result;
 }
 
 } // namespace
 
-std::string flow_json(const FlowRecord& flow) {
+std::string flow_json(const FlowRecord& flow, const FlowDiagnosis* detail) {
     std::string text;
-    FlowWriter().append(text, flow);
+    FlowWriter().append(text, flow, detail);
     return text;
 }
 
-Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write) {
+Result<void> write_stats_json(const Diagnosis& diagnosis, const StatsView& view, bool one_line, const Write& write) {
     constexpr std::size_t piece = 1 << 20;
-    std::string text = json_text(frame_json(statistics, view), one_line);
-    // Within a string the quotes would be escaped: there is no other such place.
+    std::string text = json_text(frame_json(diagnosis, view), one_line);
+    // Within a string the quotes would be escaped, and those of "denied" come later.
     const std::string place = one_line ? R"("flows":[])" : R"("flows": [])";
     const std::size_t middle = text.find(place) + place.size() - 1;
     const std::string rest = text.substr(middle) + "\n";
     text.resize(middle);
     FlowWriter writer;
     const char* separator = one_line ? "" : "\n    ";
-    for (const FlowRecord& flow : statistics.flows) {
+    const std::vector<FlowRecord>& flows = diagnosis.statistics.flows;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
         text += separator;
-        writer.append(text, flow);
+        const auto detail = diagnosis.flows.find(i);
+        writer.append(text, flows[i], detail != diagnosis.flows.end() ? &detail->second : nullptr);
         separator = one_line ? "," : ",\n    ";
         if (text.size() < piece) continue;
         KUDO_TRY(write(text));
         text.clear();
     }
-    if (!statistics.flows.empty() && !one_line) text += "\n  ";
+    if (!flows.empty() && !one_line) text += "\n  ";
     return write(text + rest);
 }
 

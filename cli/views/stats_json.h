@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "agent/diagnosis/diagnosis.h"
 #include "cli/terminal/json.h"
 #include "cli/views/stats_view.h"
 
@@ -14,10 +15,11 @@ namespace kudo {
 
 // Gives `write` the document piece by piece, with a newline at its end.
 using Write = std::function<Result<void>(std::string_view)>;
-Result<void> write_stats_json(const Statistics& statistics, const StatsView& view, bool one_line, const Write& write);
+Result<void> write_stats_json(const Diagnosis& diagnosis, const StatsView& view, bool one_line, const Write& write);
 
 void to_json(OrderedJson& json, const StrayRemote& stray);
 void to_json(OrderedJson& json, const NamedAddress& named);
-std::string flow_json(const FlowRecord& flow); // one line
+// One line. `detail`: null where nothing more is known of it.
+std::string flow_json(const FlowRecord& flow, const FlowDiagnosis* detail = nullptr);
 
 } // namespace kudo

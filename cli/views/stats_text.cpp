@@ -6,9 +6,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/diagnosis/flow_findings.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
+#include "cli/views/diagnosis_text.h"
 #include "maps/base/abi_names.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -21,7 +24,7 @@ using Cells = std::vector<std::string>;
 
 std::vector<Column> counter_columns(std::vector<Column> columns, std::vector<Column> more = {}) {
     for (const char* title : {"IN PACKETS", "IN BYTES", "OUT PACKETS", "OUT BYTES"})
-        columns.push_back({title, Align::Right});
+        columns.push_back({title, Align::Right, std::string_view(title).ends_with("BYTES") ? 5 : always});
     columns.insert(columns.end(), more.begin(), more.end());
     return columns;
 }
@@ -32,15 +35,17 @@ void add_counters(Cells& cells, const Directions& directions) {
 }
 
 // After an empty line; nothing for an empty table.
-std::string section(const Table& table, bool colour, const char* after = "") {
-    return table.empty() ? "" : "\n" + table.text(colour) + after;
+std::string section(const Table& table, const StatsView& view, std::string_view after = "") {
+    if (table.empty()) return "";
+    return "\n" + table.text(view.colour, view.width) + (after.empty() ? "" : wrapped(after, view.width) + "\n");
 }
 
-std::string services_text(const Statistics& statistics, const Growth* growth, bool colour) {
+std::string services_text(const Statistics& statistics, const StatsView& view) {
+    const Growth* const growth = view.growth;
     std::vector<Column> rates;
     if (growth)
         for (const char* title : {"IN PKT/S", "IN RATE", "OUT PKT/S", "OUT RATE"})
-            rates.push_back({title, Align::Right});
+            rates.push_back({title, Align::Right, std::string_view(title).ends_with("/S") ? 2 : 1});
     Table table(counter_columns({{"SERVICE"}, {"CLASS"}}, std::move(rates)));
     const auto add = [&](Cells cells, const Directions& counters, const Directions& added, Style style) {
         add_counters(cells, counters);
@@ -61,10 +66,10 @@ std::string services_text(const Statistics& statistics, const Growth* growth, bo
         if (!name.empty()) add({name, "-"}, {}, {}, Style::Dim);
     }
     add({"all packets", ""}, statistics.totals, growth ? growth->totals : Directions{}, Style::Bold);
-    return table.text(colour);
+    return section(table, view);
 }
 
-std::string reasons_text(const Statistics& statistics, bool colour) {
+std::string reasons_text(const Statistics& statistics, const StatsView& view) {
     Table table(counter_columns({{"REASON"}}, {{"MEANING"}}));
     for (std::size_t i = 0; i < statistics.reasons.size(); ++i) {
         if (is_zero(statistics.reasons[i])) continue;
@@ -74,17 +79,17 @@ std::string reasons_text(const Statistics& statistics, bool colour) {
         cells.emplace_back(reason_text(reason));
         table.add(std::move(cells));
     }
-    return section(table, colour);
+    return section(table, view);
 }
 
-std::string queues_text(const Statistics& statistics, bool colour) {
+std::string queues_text(const Statistics& statistics, const StatsView& view) {
     Table table({{"QUEUE"},
                  {"CARRIES"},
                  {"PACKETS", Align::Right},
-                 {"BYTES", Align::Right},
-                 {"WAITING", Align::Right},
+                 {"BYTES (LAYER 2)", Align::Right, 3},
+                 {"WAITING", Align::Right, 1},
                  {"DROPPED", Align::Right},
-                 {"DELAY", Align::Right}});
+                 {"DELAY", Align::Right, 2}});
     for (const QueueNumbers& queue : statistics.queues) {
         std::string name = fmt::format("{} {} {}", queue.interface, queue.direction, queue.kind);
         for (const QueueClass& part : queue.classes) {
@@ -96,19 +101,19 @@ std::string queues_text(const Statistics& statistics, bool colour) {
                        number(part.drops), part.delay_us ? fmt::format("{:.1f} ms", *part.delay_us / 1000.0) : "-"});
         }
     }
-    return section(table, colour);
+    return section(table, view);
 }
 
-std::string moved_names_text(const Statistics& statistics, bool colour) {
+std::string moved_names_text(const Statistics& statistics, const StatsView& view) {
     Table table({{"NAME"}, {"NOW AT"}, {"SERVICE"}, {"INTERFACE"}, {"LAST ANSWER", Align::Right}});
     for (const NamedAddress& named : statistics.stale.moved_names)
         table.add({named.name, named.address.text(), named.service, named.interface,
                    age_text(statistics.read_at - named.last_seen)});
-    return section(table, colour,
-                   "DNS resolved these names to addresses that the range map lacks; see kudo-agent status.\n");
+    return section(table, view,
+                   "DNS resolved these names to addresses that the range map lacks; see kudo-agent status.");
 }
 
-std::string strays_text(const Statistics& statistics, bool colour) {
+std::string strays_text(const Statistics& statistics, const StatsView& view) {
     Table table({{"STRAY"},
                  {"NAME"},
                  {"INTERFACE"},
@@ -118,69 +123,210 @@ std::string strays_text(const Statistics& statistics, bool colour) {
     for (const StrayRemote& stray : statistics.stale.strays)
         table.add({stray.remote.text(), text_or_dash(stray.name), stray.interface, count_text(stray.requests),
                    count_text(stray.answers), age_text(statistics.read_at - stray.last_seen)});
-    return section(table, colour, "Media servers answer STUN there, outside the range map; see kudo-agent status.\n");
+    return section(table, view, "Media servers answer STUN there, outside the range map; see kudo-agent status.");
 }
 
-// Which SSRC of the shown flows is what.
-std::string streams_text(const Statistics& statistics, std::size_t shown, bool colour) {
+std::string milliseconds_text(double value) {
+    return value < 9.95 ? fmt::format("{:.1f} ms", value) : fmt::format("{:.0f} ms", value);
+}
+
+std::string loss_cell(const RtpLoss& loss) {
+    if (loss.expected == 0) return "-";
+    return loss.lost == 0 ? "0" : percent_text(loss.share());
+}
+
+// Which SSRC of the shown flows is what, and what the network did to it.
+std::string streams_text(const Statistics& statistics, std::size_t shown, const StatsView& view) {
     Table table({{"RTP STREAM"},
-                 {"FLOW"},
-                 {"DIRECTION"},
+                 {"FLOW", Align::Left, 4},
+                 {"WAY"},
                  {"KIND"},
                  {"PACKETS", Align::Right},
-                 {"PROBES", Align::Right},
-                 {"WHY"}});
+                 {"LOST", Align::Right},
+                 {"JITTER", Align::Right},
+                 {"WORST 15 S", Align::Right, 1},
+                 {"GAPS", Align::Right, 2},
+                 {"FRAMES/S", Align::Right, 3},
+                 {"WORST 0.2 S", Align::Right, 5},
+                 {"LATE", Align::Right, 6},
+                 {"TWICE", Align::Right, 6},
+                 {"PROBES", Align::Right, 7},
+                 {"WHY", Align::Left, 8}});
     for (std::size_t i = 0; i < shown; ++i) {
         const FlowRecord& flow = statistics.flows[i];
-        for (const RtpStream& stream : flow.streams)
-            table.add({fmt::format("{:#010x}", stream.ssrc), endpoint_text(flow.local, flow.local_port),
-                       stream.direction == KUDO_EGRESS ? "egress" : "ingress", std::string(rtp_kind(stream)),
-                       count_text(stream.what.packets), count_text(stream.what.probes), rtp_reason(stream)});
+        for (const RtpStream& stream : flow.streams) {
+            const auto& quality = stream.quality;
+            const auto share = [](const RtpLoss& loss) {
+                return loss.expected == 0 ? "-" : percent_text(loss.share());
+            };
+            table.add(
+                {fmt::format("{:#010x}", stream.ssrc), endpoint_text(flow.local, flow.local_port),
+                 stream.direction == KUDO_EGRESS ? "out" : "in", std::string(rtp_kind(stream)),
+                 count_text(quality ? quality->unique : stream.what.packets),
+                 quality ? loss_cell(loss_of(*quality, statistics.read_at)) : "-",
+                 quality && quality->jitter_ms ? milliseconds_text(*quality->jitter_ms) : "-",
+                 quality ? share(quality->worst_15s) : "-",
+                 quality && stream.what.kind == KUDO_RTP_AUDIO ? count_text(quality->gaps.at_least_60) : "-",
+                 quality && stream.what.kind == KUDO_RTP_VIDEO ? fmt::format("{}", quality->frames_per_second) : "-",
+                 quality ? share(quality->worst_200ms) : "-",
+                 quality ? count_text(quality->reordered + quality->late) : "-",
+                 quality ? count_text(quality->duplicate) : "-", count_text(stream.what.probes), rtp_reason(stream)});
+        }
     }
-    return section(table, colour);
+    return section(table, view);
 }
 
-std::string flows_text(const Statistics& statistics, const StatsView& view) {
+// "chrome", "chrome +2", "not permitted"
+std::string processes_cell(const std::vector<SocketOwner>& processes, bool complete) {
+    if (processes.empty()) return complete ? "-" : "?"; // not permitted to know
+    const std::string& name = processes.front().name;
+    return processes.size() == 1 ? name : fmt::format("{} +{}", name, processes.size() - 1);
+}
+std::string processes_cell(const FlowDiagnosis* detail) {
+    return detail ? processes_cell(detail->processes, detail->processes_complete) : "-";
+}
+
+// Counted by reason in a rehearsal; what is dropped is in the table of reasons.
+std::string would_drop_text(const Denied& denied, const StatsView& view) {
+    Table table(counter_columns({{"WOULD BE DROPPED"}}, {{"MEANING"}}));
+    for (std::size_t i = 0; i < denied.would_drop.size(); ++i) {
+        if (is_zero(denied.would_drop[i])) continue;
+        const auto reason = static_cast<kudo_reason>(i);
+        Cells cells = {std::string(reason_name(reason))};
+        add_counters(cells, denied.would_drop[i]);
+        cells.emplace_back(reason_text(reason));
+        table.add(std::move(cells));
+    }
+    return section(table, view);
+}
+
+std::string round_trip_cell(const FlowRecord& flow, const FlowDiagnosis* detail) {
+    if (flow.probe && flow.probe->rtt) return milliseconds_text(flow.probe->rtt->p50);
+    if (detail && detail->tcp)
+        return milliseconds_text(std::chrono::duration<double, std::milli>(detail->tcp->rtt).count());
+    return "-";
+}
+
+std::string jitter_cell(const FlowRecord& flow) {
+    double worst = -1;
+    for (const RtpStream& stream : flow.streams)
+        if (stream.direction == KUDO_INGRESS && stream.quality && stream.quality->jitter_ms)
+            worst = std::max(worst, *stream.quality->jitter_ms);
+    return worst < 0 ? "-" : milliseconds_text(worst);
+}
+
+std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
+    const Statistics& statistics = diagnosis.statistics;
     if (!view.flows) {
         if (statistics.flow_entries == 0) return "\nNo flows with KUDO yet.\n";
         return fmt::format("\n{}; kudo-agent stats --flows lists them.\n", counted(statistics.flow_entries, "flow"));
     }
-    Table table(counter_columns({{"FLOW"}, {"LOCAL"}, {"REMOTE"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}},
-                                {{"INTERFACE"}, {"SEEN", Align::Right}}));
+    Table table({{"FLOW"},
+                 {"LOCAL", Align::Left, 6},
+                 {"REMOTE"},
+                 {"SERVICE", Align::Left, 9},
+                 {"CLASS", Align::Left, 3},
+                 {"VERDICT", Align::Left, 10},
+                 {"IN PACKETS", Align::Right, 4},
+                 {"IN BYTES", Align::Right, 8},
+                 {"OUT PACKETS", Align::Right, 4},
+                 {"OUT BYTES", Align::Right, 8},
+                 {"LOST BEFORE", Align::Right},
+                 {"HERE", Align::Right},
+                 {"RTT", Align::Right},
+                 {"JITTER", Align::Right, 2},
+                 {"PROCESS", Align::Left, 1},
+                 {"INTERFACE", Align::Left, 7},
+                 {"SEEN", Align::Right, 5}});
     const std::size_t shown = std::min(statistics.flows.size(), view.flow_limit);
     for (std::size_t i = 0; i < shown; ++i) {
         const FlowRecord& flow = statistics.flows[i];
-        std::vector<std::string> cells = {
-            protocol_name(flow.protocol), endpoint_text(flow.local, flow.local_port),
-            endpoint_text(flow.remote, flow.remote_port), text_or_dash(flow.service),
-            // Without a rule the reason tells more than the class.
-            std::string(flow.class_ == KUDO_CLASS_NONE ? reason_name(flow.reason) : class_name(flow.class_)),
-            std::string(verdict_name(flow.verdict))};
-        add_counters(cells, flow.counters);
-        cells.push_back(flow.interface);
-        cells.push_back(age_text(statistics.read_at - flow.last_seen));
-        table.add(std::move(cells));
+        const auto found = diagnosis.flows.find(i);
+        const FlowDiagnosis* const detail = found != diagnosis.flows.end() ? &found->second : nullptr;
+        const uint64_t dropped =
+            detail ? detail->dropped[KUDO_INGRESS].packets + detail->dropped[KUDO_EGRESS].packets : 0;
+        table.add({protocol_name(flow.protocol), endpoint_text(flow.local, flow.local_port),
+                   endpoint_text(flow.remote, flow.remote_port), text_or_dash(flow.service),
+                   // Without a rule the reason tells more than the class.
+                   std::string(flow.class_ == KUDO_CLASS_NONE ? reason_name(flow.reason) : class_name(flow.class_)),
+                   std::string(verdict_name(flow.verdict)), count_text(flow.counters[KUDO_INGRESS].packets),
+                   bytes_text(flow.counters[KUDO_INGRESS].bytes), count_text(flow.counters[KUDO_EGRESS].packets),
+                   bytes_text(flow.counters[KUDO_EGRESS].bytes), loss_cell(incoming_loss(flow, statistics.read_at)),
+                   diagnosis.drops_measured ? count_text(dropped) : "?", round_trip_cell(flow, detail),
+                   jitter_cell(flow), processes_cell(detail), flow.interface,
+                   age_text(statistics.read_at - flow.last_seen)});
     }
     if (table.empty()) return "\nNo flows with KUDO yet.\n";
-    std::string text = section(table, view.colour);
+    std::string text = section(table, view);
     if (shown < statistics.flows.size()) text += fmt::format("and {} more\n", statistics.flows.size() - shown);
-    return text + streams_text(statistics, shown, view.colour);
+    return text + streams_text(statistics, shown, view);
 }
 
 } // namespace
 
-std::string stats_text(const Statistics& statistics, const StatsView& view) {
-    std::string text = services_text(statistics, view.growth, view.colour) + reasons_text(statistics, view.colour) +
-                       queues_text(statistics, view.colour) + strays_text(statistics, view.colour) +
-                       moved_names_text(statistics, view.colour) + flows_text(statistics, view);
+std::string denied_text(const Diagnosis& diagnosis, const StatsView& view, std::size_t limit) {
+    const Denied& denied = diagnosis.statistics.denied;
+    const bool enforces = denied.admission == KUDO_ADMISSION_ENFORCE;
+    std::string text;
+    if (!enforces) text += would_drop_text(denied, view);
+    Table table({{enforces ? "DROPPED FLOW" : "WOULD BE DROPPED"},
+                 {"LOCAL", Align::Left, 4},
+                 {"REMOTE"},
+                 {"NAME"},
+                 {"PROCESS", Align::Left, 2},
+                 {"REASON"},
+                 {"IN PACKETS", Align::Right},
+                 {"OUT PACKETS", Align::Right},
+                 {"INTERFACE", Align::Left, 5},
+                 {"SEEN", Align::Right, 3}});
+    const std::size_t shown = std::min(denied.flows.size(), limit);
+    for (std::size_t i = 0; i < shown; ++i) {
+        const DeniedFlow& flow = denied.flows[i];
+        const auto owners = diagnosis.denied.find(i);
+        table.add(
+            {protocol_name(flow.protocol), endpoint_text(flow.local, flow.local_port),
+             endpoint_text(flow.remote, flow.remote_port), text_or_dash(flow.name),
+             owners == diagnosis.denied.end() ? "-" : processes_cell(owners->second.processes, owners->second.complete),
+             std::string(reason_name(flow.reason())), count_text(flow.counters[KUDO_INGRESS].packets),
+             count_text(flow.counters[KUDO_EGRESS].packets), flow.interface,
+             age_text(diagnosis.statistics.read_at - flow.last_seen)});
+    }
+    if (table.empty()) return text;
+    text += section(table, view);
+    if (shown < denied.flows.size()) text += fmt::format("and {} more\n", denied.flows.size() - shown);
+    if (denied.untracked_packets > 0)
+        text +=
+            wrapped(fmt::format("Counts of flows are \"at least\": {} packets more are in none, since a flood is not "
+                                "entered packet by packet.",
+                                count_text(denied.untracked_packets)),
+                    view.width) +
+            "\n";
+    return text;
+}
+
+std::string stats_text(const Diagnosis& diagnosis, const StatsView& view) {
+    const Statistics& statistics = diagnosis.statistics;
+    std::string text = verdict_text(diagnosis, view);
+    if (const std::string drops = drops_text(diagnosis, view); !drops.empty()) text += "\n" + drops;
+    constexpr std::size_t denied_of_an_overview = 10;
+    text += services_text(statistics, view) + reasons_text(statistics, view) +
+            denied_text(diagnosis, view, view.flows ? view.flow_limit : denied_of_an_overview) +
+            queues_text(statistics, view) + strays_text(statistics, view) + moved_names_text(statistics, view) +
+            flows_text(diagnosis, view);
     if (statistics.unrecorded_flow_packets > 0)
-        text += fmt::format("The flow table was full: {} packets are in all counters except those of flows.\n",
-                            count_text(statistics.unrecorded_flow_packets));
+        text += wrapped(fmt::format("The flow table was full: {} packets are in all counters except those of flows.",
+                                    count_text(statistics.unrecorded_flow_packets)),
+                        view.width) +
+                "\n";
     if (statistics.evicted_flow_packets > 0)
-        text += fmt::format(
-            "The flow table was full and gave rows to newer flows: {} packets of flows are in all other "
-            "counters,\nand a flow may have begun at zero again. disable, then enable --max-flows N, makes room.\n",
-            count_text(statistics.evicted_flow_packets));
+        text +=
+            wrapped(fmt::format(
+                        "The flow table was full and gave rows to newer flows: {} packets of flows are in all other "
+                        "counters, and a flow may have begun at zero again. disable, then enable --max-flows N, makes "
+                        "room.",
+                        count_text(statistics.evicted_flow_packets)),
+                    view.width) +
+            "\n";
     return text;
 }
 

@@ -43,10 +43,4 @@ std::string protocol_name(uint8_t protocol) {
     return fmt::format("{}", protocol);
 }
 
-std::string endpoint_text(const Address& address, uint16_t port) {
-    if (port == 0) return address.text();
-    return address.family == Family::IPv6 ? fmt::format("[{}]:{}", address.text(), port)
-                                          : fmt::format("{}:{}", address.text(), port);
-}
-
 } // namespace kudo

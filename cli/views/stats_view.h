@@ -21,11 +21,12 @@ Growth growth(const Statistics& before, const Statistics& now, double seconds);
 
 struct StatsView {
     bool flows = false;                // all of them in tables, which else say how many; JSON always has them
+    bool drops = false;                // each with its flow and place; else by cause
+    std::size_t width = 80;            // of the terminal, in characters
     const Growth* growth = nullptr;    // adds rates
     std::size_t flow_limit = SIZE_MAX; // of the table
     bool colour = false;
 };
-std::string protocol_name(uint8_t protocol);                      // "udp"; the number where we have no name
-std::string endpoint_text(const Address& address, uint16_t port); // "1.2.3.4:443", "[2001:db8::1]:443", "1.2.3.4"
+std::string protocol_name(uint8_t protocol); // "udp"; the number where we have no name
 
 } // namespace kudo

@@ -12,9 +12,11 @@
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 #include "cli/views/diff_view.h"
+#include "cli/views/enforcement_view.h"
 #include "cli/views/report.h"
 #include "cli/views/stats_json.h"
 #include "maps/base/abi_names.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 
@@ -36,10 +38,6 @@ static void to_json(OrderedJson& json, const ServiceRoute& route) {
 }
 
 namespace {
-
-kudo_mode shown_mode(const Status& status) {
-    return status.generation != 0 ? status.mode : status.desired.mode;
-}
 
 OrderedJson staged_json(const Status& status) {
     const AcceptedMap* next = next_staged(status.desired.ranges);
@@ -82,7 +80,25 @@ std::string ledger_text(const Status& status) {
     return text;
 }
 
-std::string headline(const Status& status, bool colour) {
+bool is_losing(const Losses& losses) {
+    return losses && losses->is_degraded();
+}
+
+OrderedJson losses_json(const Losses& losses) {
+    if (!losses) return nullptr;
+    const bool any = !losses->worst_flow.empty();
+    return {{"measured", losses->measured},
+            {"text", losses_text(*losses)},
+            {"period_seconds", losses->period ? OrderedJson(losses->period->count()) : OrderedJson(nullptr)},
+            {"packets", losses->period ? OrderedJson(losses->packets) : OrderedJson(nullptr)},
+            {"worst_share", losses->worst_share},
+            {"worst_flow", text_or_null(losses->worst_flow)},
+            {"layer", any ? OrderedJson(losses->layer) : OrderedJson(nullptr)}};
+}
+
+std::string headline(const Status& status, bool colour, const Losses& losses) {
+    if (is_healthy(status) && is_losing(losses))
+        return paint("enabled, but this host loses packets", Style::Yellow, colour);
     if (is_healthy(status)) return paint("enabled, healthy", Style::Green, colour);
     if (status.desired.enabled) return paint("enabled, degraded", Style::Yellow, colour);
     if (status.leftovers)
@@ -175,16 +191,20 @@ std::string hint(const Status& status) {
 
 } // namespace
 
-int exit_status(const Status& status) {
+int exit_status(const Status& status, const Losses& losses) {
     if (!status.desired.enabled) return status.leftovers ? exit_degraded : exit_not_enabled;
-    return is_healthy(status) ? exit_done : exit_degraded;
+    return is_healthy(status) && !is_losing(losses) ? exit_done : exit_degraded;
 }
 
-OrderedJson status_json(const Status& status) {
+OrderedJson status_json(const Status& status, const Losses& losses) {
     const uint64_t rolled_back_from = status.desired.ranges.rolled_back_from;
     return {
         {"enabled", status.desired.enabled},
         {"mode", mode_name(shown_mode(status))},
+        {"enforcement", enforcement_json(status)},
+        {"rehearsal", rehearsal_json(status)},
+        {"allow", status.desired.enabled ? status.desired.allow : std::vector<std::string>{}},
+        {"lifelines", lifelines_json(status)},
         {"regions", status.desired.regions},
         {"teams", status.desired.teams},
         {"ingress", ingress_hook_name(status.desired.ingress)},
@@ -200,6 +220,8 @@ OrderedJson status_json(const Status& status) {
         {"alarms", status.alarms},
         {"interfaces", status.interfaces},
         {"routes", status.routes},
+        {"firewall", {{"sync", status.desired.firewall == FirewallSync::On}, {"rules", status.firewall_rules}}},
+        {"losses", losses_json(losses)},
         {"healthy", is_healthy(status)},
         {"drift", texts_of(status.drift)},
         {"leftovers", status.leftovers},
@@ -209,10 +231,13 @@ OrderedJson status_json(const Status& status) {
         {"content_hash", text_or_null(status.content_hash)}};
 }
 
-std::string status_text(const Status& status, bool colour) {
-    std::string text = headline(status, colour) + "\n";
+std::string status_text(const Status& status, bool colour, const Losses& losses) {
+    std::string text = headline(status, colour, losses) + "\n";
+    if (status.desired.enabled && losses)
+        text += fmt::format("  {:<11} {}\n", "losses",
+                            paint(losses_text(*losses), is_losing(losses) ? Style::Red : Style::Plain, colour));
     if (status.desired.enabled) {
-        text += fmt::format("  mode        {}\n", mode_name(shown_mode(status)));
+        text += fmt::format("  mode        {}\n", mode_text(status));
         text += fmt::format("  regions     {}{}\n", fmt::join(status.desired.regions, ", "),
                             status.desired.teams ? ", with teams" : "");
     }
@@ -231,6 +256,10 @@ std::string status_text(const Status& status, bool colour) {
             text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),
                                 mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
     }
+    text += admission_text(status);
+    if (status.desired.firewall == FirewallSync::On)
+        text += fmt::format("  firewall    nftables sets in table inet kudo_agent, used by {}\n",
+                            counted(status.firewall_rules.size(), "rule"));
     text += routes_text(status);
     text += interfaces_text(status, colour);
     if (!status.alarms.empty()) text += "\n" + paint("Alarms:", Style::Yellow, colour) + "\n";

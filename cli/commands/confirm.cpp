@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "cli/commands/confirm.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/inspect/status.h"
+#include "agent/netlink/interfaces.h"
+#include "agent/reconcile/reconcile.h"
+#include "cli/arguments/options.h"
+#include "cli/terminal/output.h"
+#include "maps/base/abi_names.h"
+
+namespace kudo {
+namespace {
+
+// Is it too early, too late, or from the wrong session?
+Result<void> check(const DesiredState& state, const Session& session, const std::vector<Address>& own) {
+    if (!state.enabled) return fail(Error{ErrorKind::NotEnabled, "nothing to confirm: kudo-agent is not enabled", 0});
+    if (state.mode != KUDO_ENFORCE)
+        return fail(fmt::format("nothing to confirm: mode {} drops nothing", mode_name(state.mode)));
+    if (const auto effect = state.in_effect(); effect.lapse != Lapse::None)
+        return fail(Error{ErrorKind::Degraded, "too late: " + lapse_text(effect.lapse, state.enforcement), 0});
+    const auto is_own = [&](const Address& address) { return std::ranges::find(own, address) != own.end(); };
+    if (const auto why = same_session(state.enforcement, session, is_own))
+        return fail(
+            fmt::format("not confirmed: {}; a new login or connection shows that this host can still be reached: "
+                        "open one and give kudo-agent confirm there",
+                        *why));
+    return {};
+}
+
+// A login proves nothing where nothing is judged.
+Result<void> check_in_effect(const Status& status) {
+    if (status.admission != KUDO_ADMISSION_ENFORCE)
+        return fail(Error{ErrorKind::Degraded, "not confirmed: the kernel does not enforce; see kudo-agent status", 0});
+    for (const InterfaceStatus& interface : status.interfaces)
+        if (interface.ingress.empty() || interface.egress.empty())
+            return fail(
+                Error{ErrorKind::Degraded,
+                      fmt::format("not confirmed: {} packets of {} are not judged, so nothing was tried out; see "
+                                  "kudo-agent status",
+                                  interface.ingress.empty() ? "incoming" : "outgoing", interface.name),
+                      0});
+    if (status.interfaces.empty())
+        return fail(Error{ErrorKind::Degraded, "not confirmed: no interface is attached to; see kudo-agent status", 0});
+    return {};
+}
+
+Result<int> run_confirm(const GlobalOptions& global) {
+    const Session session = own_session();
+    const Status status = KUDO_TRY(read_status(global.instance));
+    const auto own = KUDO_TRY(own_addresses());
+    bool confirmed_before = false;
+    const auto change = [&](DesiredState& state) -> Result<void> {
+        confirmed_before = state.enabled && state.mode == KUDO_ENFORCE && state.enforcement.confirmed;
+        if (confirmed_before) return {};
+        KUDO_TRY(check(state, session, own));
+        KUDO_TRY(check_in_effect(status));
+        state.enforcement.confirmed = true;
+        state.enforcement.deadline = 0;
+        return {};
+    };
+    const auto report = KUDO_TRY(change_and_reconcile(global.instance, change, Asked::Policy));
+    const OrderedJson json = {{"confirmed", true}, {"changed", !confirmed_before}, {"generation", report.generation}};
+    KUDO_TRY(print_either(global.json, json,
+                          confirmed_before
+                              ? "already confirmed; nothing changed\n"
+                              : fmt::format("confirmed: mode enforce stays, generation {}\n", report.generation)));
+    return report.problems.empty() ? exit_done : exit_degraded;
+}
+
+} // namespace
+
+Run setup_confirm(CLI::App& app) {
+    app.footer(
+        "To be given from a new login or connection, not from the one that enable --mode enforce was given from: "
+        "what would be confirmed is that this host can still be reached.\n"
+        "Exit status: 0 confirmed, now or before, 1 not from here, or nothing to confirm, 3 not enabled, 4 too "
+        "late.");
+    return run_confirm;
+}
+
+} // namespace kudo
