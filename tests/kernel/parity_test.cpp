@@ -2,6 +2,7 @@
 // Kernel and native decision agree: odd packets through the programs, each checked against the oracle, counters and
 // all.
 // Invariant: a failure prints the seed; KUDO_TEST_SEED=SEED repeats it.
+#include "bpf/drops.h"
 #include "tests/kernel/kernel_test.h"
 #include "tests/support/packet_generator.h"
 
@@ -70,7 +71,7 @@ protected:
     // How many of the packets had each reason: a generator that misses one is of no use.
     void expect_every_reason() const {
         for (uint32_t reason = 0; reason < KUDO_REASON_END; ++reason) {
-            if (reason == KUDO_REASON_NO_POLICY) continue;
+            if (reason == KUDO_REASON_NO_POLICY || reason >= KUDO_REASON_ALLOWED) continue; // of admission alone
             const bool of_link = reason == KUDO_REASON_TOO_MANY_TAGS || reason == KUDO_REASON_TRUNCATED_LINK;
             if (of_link && GetParam().link == KUDO_LINK_NONE) continue;
             const auto& counter = books_.counters().reasons[reason];
@@ -114,6 +115,7 @@ void Parity::run_tc(kudo_direction direction) {
             expected = oracle_->marked(frame, decision);
             after.priority = oracle_->marked_priority(frame, before.priority, decision);
         } // the firewall mark is for answers alone, and this host has sent nothing
+        if (decision.verdict() == KUDO_DROP) after.mark = KUDO_DROP_MARK;
         ASSERT_TRUE(result.frame == expected) << about(i, odd.bytes, decision) << "\nis now\n"
                                               << hex_dump(result.frame) << "\nexpected\n"
                                               << hex_dump(expected);

@@ -121,6 +121,7 @@ private:
 template <typename Test> class OnAWay : public Test, public testing::WithParamInterface<Way> {
 protected:
     void SetUp() override {
+        // Not StrangerTest's, whose data path has other options. NOLINTNEXTLINE(bugprone-parent-virtual-call)
         KernelTest::SetUp();
         if (this->IsSkipped()) return;
         const Way& way = this->GetParam();

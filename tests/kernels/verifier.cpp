@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // How many instructions the verifier of the running kernel takes for each copy of the programs that the agent loads
-// (agent/datapath/datapath.cpp). A million is the kernel's limit. tests/kernels/instructions holds it to a table.
+// (agent/datapath/datapath.cpp, agent/drops/tracing.cpp). A million is the kernel's limit. tests/kernels/instructions
+// holds it to a table.
 //
-//   kudo_verifier OBJECT...                 a line for each copy: object, copy, count or "refused"
+//   kudo_verifier OBJECT...                 a line for each copy: object, copy, count or "refused"; an object whose
+//   name
+//                                           ends in -drops.o is the tracing program's
 //   kudo_verifier --functions COPY OBJECT   of one copy: which function takes how many
 //
 // Status 1 if one is refused, with the end of the verifier's log on standard error.
@@ -19,12 +22,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/datapath/bpf_object.h"
 #include "agent/datapath/datapath.h"
+#include "agent/drops/reasons.h"
 #include "bpf/parse.h"
 
 namespace {
@@ -47,6 +52,7 @@ constexpr Copy copies[] = {
     {Program::IpTcEgress, "ip_tc_egress", "kudo_tc_egress", KUDO_LINK_NONE},
     {Program::Clock, "clock", "kudo_clock"},
 };
+constexpr Copy drop_copy{Program::Clock, "drop", "kudo_drop"}; // not of the data path's programs
 static_assert(std::size(copies) == static_cast<std::size_t>(Program::Clock) + 1, "each Program has its row");
 
 // What the verifier is to write: for a count, for the way to an error, for each instruction that it looks at.
@@ -76,6 +82,15 @@ bool set_constant(bpf_object* object, std::string_view name, uint32_t value) {
     return false;
 }
 
+constexpr std::string_view drops_suffix = "-drops.o";
+
+bool set_drop_constants(bpf_object* object) {
+    const auto reasons = kudo::DropReasons::of_running_kernel();
+    const unsigned arguments = reasons ? (*reasons)->tracepoint_arguments() : 0;
+    return set_constant(object, "kudo_has_reason", arguments >= 3) &&
+           set_constant(object, "kudo_has_rx_socket", arguments >= 4);
+}
+
 // The object with this copy alone to be loaded; none: it is not kudo-agent's.
 Object open_copy(const char* path, const Copy& copy) {
     Object object(bpf_object__open_file(path, nullptr));
@@ -85,6 +100,7 @@ Object open_copy(const char* path, const Copy& copy) {
     program = bpf_object__find_program_by_name(object.get(), copy.program);
     if (!program) return nullptr;
     bpf_program__set_autoload(program, true);
+    if (&copy == &drop_copy) return set_drop_constants(object.get()) ? std::move(object) : nullptr;
     const bool frags = copy.which != Program::XdpGeneric && kudo::kernel_has_xdp_frags();
     if (frags && bpf_program__type(program) == BPF_PROG_TYPE_XDP && copy.which != Program::Clock)
         bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
@@ -145,7 +161,8 @@ bool report(const char* path, const Copy& copy, bool functions) {
     }
     Loaded loaded = load(object.get(), copy, functions ? EachStep : Statistics);
     if (functions) print_functions(loaded.log);
-    const std::string name = std::filesystem::path(path).filename();
+    std::string name = std::filesystem::path(path).filename();
+    if (name.ends_with(drops_suffix)) name.replace(name.size() - drops_suffix.size(), drops_suffix.size(), ".o");
     if (loaded.accepted && loaded.processed) {
         printf("%-16s %-16s %8ld\n", name.c_str(), copy.name, *loaded.processed);
         return true;
@@ -173,12 +190,14 @@ int main(int argc, char** argv) {
     }
     libbpf_set_print(nullptr);
     bool all = true, any = false;
-    for (int i = functions ? 3 : 1; i < argc; i++)
-        for (const Copy& copy : copies)
+    for (int i = functions ? 3 : 1; i < argc; i++) {
+        const bool drops = std::string_view(argv[i]).ends_with(drops_suffix);
+        for (const Copy& copy : drops ? std::span<const Copy>(&drop_copy, 1) : std::span<const Copy>(copies))
             if (!functions || std::string_view(argv[2]) == copy.name) {
                 all = report(argv[i], copy, functions) && all;
                 any = true;
             }
+    }
     if (!any) fprintf(stderr, "kudo_verifier: there is no copy %s\n", argv[2]);
     return all && any ? 0 : 1;
 }

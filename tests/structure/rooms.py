@@ -15,7 +15,7 @@ import tempfile
 FLOORS = ("bpf", "maps", "agent", "cli")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 WITHOUT_HEADER = {"cli/main.cpp"}  # the roof: nobody calls it
-GENERATED = {"kudo_bpf.skel.h"}
+GENERATED = {"kudo_bpf.skel.h", "kudo_drops.skel.h"}
 
 
 def read_rooms(text):

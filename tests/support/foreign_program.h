@@ -17,6 +17,17 @@ namespace kudo::test {
 inline constexpr int tcx_next = -1, tcx_pass = 0;
 enum class TcSide { Ingress, Egress };
 
+// One instruction of a program written by hand.
+constexpr bpf_insn instruction(int code, uint8_t destination, uint8_t source, int16_t offset, int32_t immediate) {
+    bpf_insn result{};
+    result.code = static_cast<uint8_t>(code);
+    result.dst_reg = destination & 15;
+    result.src_reg = source & 15;
+    result.off = offset;
+    result.imm = immediate;
+    return result;
+}
+
 Fd foreign_program(bpf_prog_type type, int verdict, const char* name = "somebodys");
 // On tcx, before all others or behind them. No descriptor: it could not be attached.
 Fd attach_foreign_tcx(const NetworkNamespace& space, const std::string& interface, TcSide side, int verdict,

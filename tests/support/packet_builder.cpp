@@ -148,7 +148,7 @@ void write(const IPv6& layer, const Around& around, Bytes& bytes) {
                             .payload_length =
                                 wire16(layer.payload_length.value_or(static_cast<uint16_t>(bytes.size()))),
                             .next_header = layer.next_header.value_or(protocol_number(around.next, around.below)),
-                            .hop_limit = 64,
+                            .hop_limit = layer.hop_limit,
                             .source = {},
                             .destination = {}};
     const auto source = address<in6_addr>(AF_INET6, layer.source);
@@ -188,7 +188,7 @@ void write(const Tcp& layer, const Around& around, Bytes& bytes) {
                            .sequence = kudo_swap32(1),
                            .acknowledgement = kudo_swap32(2),
                            .data_offset = static_cast<uint8_t>(layer.data_offset.value_or(words) << 4),
-                           .flags = 0x10, // ACK
+                           .flags = layer.flags,
                            .window = wire16(1024),
                            .checksum = 0,
                            .urgent = 0};

@@ -58,6 +58,7 @@ struct IPv6 {
     uint8_t dsfield = 0;
     uint32_t flow_label = 0;
     uint8_t version = 6;
+    uint8_t hop_limit = 64;
     std::optional<uint16_t> payload_length{};
     std::optional<uint8_t> next_header{};
 };
@@ -81,6 +82,7 @@ struct Tcp {
     uint16_t source_port = 443;
     uint16_t destination_port = 443;
     std::optional<uint8_t> data_offset{}; // in 4-byte units
+    uint8_t flags = KUDO_TCP_ACK;
     std::optional<uint16_t> checksum{};
     Bytes options{}; // padded with zeros to 4 bytes
 };

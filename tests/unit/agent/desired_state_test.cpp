@@ -42,6 +42,18 @@ DesiredState unusual() {
     state.queues.downlink = parse_line("off").value();
     state.queues.kind = QueueKind::Htb;
     state.queues.replace_qdisc = true;
+    state.allow = {"tcp/22 from 203.0.113.0/24", "icmp"};
+    state.lifelines = parse_lifelines({"dns=off", "ntp=10.0.0.0/8"}).value();
+    state.enforcement = {.confirmed = false,
+                         .deadline = 160,
+                         .published = 100,
+                         .within = std::chrono::seconds(60),
+                         .boot = "b",
+                         .asked_by = {.ssh = "s", .leader = 7, .leader_started = 8, .login = 9},
+                         .ssh = "t"};
+    state.rehearsal = {.begin = Time(std::chrono::seconds(1)), .end = Time(std::chrono::seconds(2))};
+    state.map_sources = {{"ranges.example.com:443", 443, {Address::parse("198.51.100.80").value()}}};
+    state.firewall = FirewallSync::On;
     state.ranges.highest_serial = 9;
     return state;
 }
@@ -66,14 +78,23 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "marks": {"audio": {"priority": 6, "dscp": 46}, "video": {"dscp": 12}, "fallback": {"priority": 6, "dscp": 34},
                   "control": {}},
         "firewall_mark": 16, "firewall_mark_mask": 240, "nat64": ["2001:db8:122::/48"], "uplink": "20000000bit", "downlink": "off", "queue": "htb",
-        "replace_qdisc": true})"));
+        "replace_qdisc": true, "firewall_sync": "on", "allow": ["tcp/22 from 203.0.113.0/24", "icmp"],
+        "lifelines": ["dns=off", "ntp=10.0.0.0/8"],
+        "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "within": 60, "boot": "b", "ssh": "t",
+                        "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
+        "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
+        "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"]}]})"));
 }
+
+// Files of older versions lack them.
+constexpr std::string_view later_fields[] = {"nat64",       "disabling", "ingress",     "allow",        "lifelines",
+                                             "enforcement", "rehearsal", "map_sources", "firewall_sync"};
 
 TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     const nlohmann::json good = saved();
     for (const auto& [name, value] : good.items()) {
-        if (name == "nat64" || name == "disabling" || name == "ingress") continue; // below
+        if (std::ranges::find(later_fields, name) != std::end(later_fields)) continue; // below
         nlohmann::json damaged = good;
         damaged.erase(name);
         write(damaged);
@@ -85,7 +106,8 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         write(damaged);
         EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
     }
-    for (const char* name : {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64"}) {
+    for (const char* name : {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64",
+                             "lifelines", "enforcement", "rehearsal", "map_sources", "firewall_sync"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);
@@ -108,14 +130,16 @@ TEST_F(StateFile, OfAnOlderVersionKnowsNoSignedDocuments) {
 TEST_F(StateFile, OfAnOlderVersionHasNoNat64PrefixesAndLeavesIngressToUs) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
     nlohmann::json json = saved();
-    json.erase("nat64");
-    json.erase("disabling");
-    json.erase("ingress");
+    for (const std::string_view field : later_fields)
+        json.erase(std::string(field));
     write(json);
     const auto loaded = load_desired_state(instance_);
     ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(loaded->allow.empty());
+    EXPECT_FALSE(loaded->enforcement.confirmed);
     EXPECT_TRUE(loaded->nat64.empty());
     EXPECT_EQ(loaded->ingress, IngressHook::Auto);
+    EXPECT_EQ(loaded->firewall, FirewallSync::Off);
 }
 
 TEST(IngressHook, AutoIsXdpWherePacketsAreDroppedOrXdpIsAskedFor) {

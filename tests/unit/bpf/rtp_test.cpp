@@ -9,50 +9,10 @@
 #include <string>
 
 #include "bpf/rtp.h"
-#include "tests/support/packet_builder.h"
+#include "tests/support/media_message.h"
 
 namespace kudo::test {
 namespace {
-
-Bytes be16(uint32_t value) {
-    return {static_cast<uint8_t>(value >> 8), static_cast<uint8_t>(value)};
-}
-Bytes be32(uint32_t value) {
-    return {static_cast<uint8_t>(value >> 24), static_cast<uint8_t>(value >> 16), static_cast<uint8_t>(value >> 8),
-            static_cast<uint8_t>(value)};
-}
-Bytes operator+(Bytes a, const Bytes& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
-
-struct Rtp {
-    uint32_t ssrc = 0x11223344, timestamp = 0;
-    uint16_t sequence = 0;
-    uint8_t payload_type = 111;
-    std::size_t size = 172;
-    bool marker = false, padding = false;
-};
-Bytes rtp_packet(const Rtp& rtp) {
-    Bytes bytes = Bytes{static_cast<uint8_t>(rtp.padding ? 0xa0 : 0x80),
-                        static_cast<uint8_t>(rtp.payload_type | (rtp.marker ? 0x80 : 0))} +
-                  be16(rtp.sequence) + be32(rtp.timestamp) + be32(rtp.ssrc);
-    bytes.resize(rtp.size, 0x5a);
-    return bytes;
-}
-Bytes channel_data(const Bytes& inner) {
-    return be16(0x4001) + be16(static_cast<uint32_t>(inner.size())) + inner;
-}
-Bytes attribute(uint32_t type, const Bytes& value) {
-    Bytes bytes = be16(type) + be16(static_cast<uint32_t>(value.size())) + value;
-    bytes.resize((bytes.size() + 3) & ~std::size_t{3});
-    return bytes;
-}
-Bytes stun(uint32_t type, const Bytes& attributes) {
-    return be16(type) + be16(static_cast<uint32_t>(attributes.size())) + be32(KUDO_STUN_COOKIE) + Bytes(12, 7) +
-           attributes;
-}
-const Bytes peer4 = attribute(0x0012, Bytes(8, 1)), peer6 = attribute(0x0012, Bytes(20, 1));
 
 kudo_rtp_packet read(const Bytes& datagram) {
     uint8_t window[KUDO_RTP_WINDOW];

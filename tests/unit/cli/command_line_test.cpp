@@ -66,7 +66,7 @@ TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
     EXPECT_EQ(refusal({"enabel", "--region", "ca"}), "unknown command \"enabel\"; did you mean enable?");
     EXPECT_EQ(refusal({"ranges", "shwo"}), "unknown command \"shwo\"; did you mean show?");
     EXPECT_TRUE(refusal({"frobnicate"})
-                    .starts_with("unknown command \"frobnicate\"; the commands are enable, disable, status"));
+                    .starts_with("unknown command \"frobnicate\"; the commands are enable, confirm, disable"));
     EXPECT_EQ(refusal({"ranges", std::string(100'000, 'x')}).find("did you mean"), std::string::npos);
 }
 
@@ -88,9 +88,24 @@ TEST_F(CommandLine, EnableWithoutARegionListsThem) {
     EXPECT_EQ(refusal({"enable", "--region", ""}), message);
 }
 
-TEST_F(CommandLine, EnforceIsRefusedUntilItsSafetyNetIsBuilt) {
-    EXPECT_NE(refusal({"enable", "--region", "ca", "--mode", "enforce"}).find("enforce is not available yet"),
+TEST_F(CommandLine, EnforceWithoutAWayBackIsAskedForByItsName) {
+    const std::vector<std::string> enforce = {"enable", "--region", "ca", "--mode", "enforce"};
+    const auto refused_with = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), enforce.begin(), enforce.end());
+        return refusal(more);
+    };
+    EXPECT_NE(refused_with({"--confirm-within", "0"}).find("--no-confirm"), std::string::npos);
+    EXPECT_NE(refused_with({"--confirm-within", "5s", "--no-confirm"}).find("--no-confirm for none"),
               std::string::npos);
+    EXPECT_NE(refused_with({"--confirm-within", "2d"}).find("at most 24h"), std::string::npos);
+    EXPECT_NE(refused_with({"--dry-run", "1h"}).find("--mode prioritise"), std::string::npos);
+    EXPECT_NE(refused_with({"--interface", "lo"}).find("--interface lo"), std::string::npos);
+}
+
+TEST_F(CommandLine, AnAllowRuleIsReadWhileTheCommandLineIs) {
+    EXPECT_EQ(refusal({"enable", "--region", "ca", "--allow", "tcp/x to any"}),
+              "--allow: \"tcp/x to any\": the port \"x\": expected 1 to 65535, or two of them with - between");
+    EXPECT_TRUE(refusal({"enable", "--region", "ca", "--lifeline", "dsn=off"}).starts_with("--lifeline: "));
 }
 
 TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
@@ -114,12 +129,12 @@ TEST_F(CommandLine, WrongValuesOfEnableAreRefused) {
 TEST_F(CommandLine, TheConfigFileSetsOptions) {
     EXPECT_TRUE(parse({"status"}, "json = true\n").value().options.json);
     EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\"ca\", \"us\"]\nmode = \"x\"\n"),
-              "--mode: \"x\" is not one of observe, prioritise");
+              "--mode: \"x\" is not one of observe, prioritise, enforce");
 }
 
 TEST_F(CommandLine, TheCommandLineWinsOverTheConfigFile) {
     EXPECT_EQ(refusal({"enable", "--mode", "y"}, "[enable]\nregion = \"ca\"\nmode = \"x\"\n"),
-              "--mode: \"y\" is not one of observe, prioritise");
+              "--mode: \"y\" is not one of observe, prioritise, enforce");
 }
 
 TEST_F(CommandLine, AMistakeInTheConfigFileMattersToItsCommandOnly) {
@@ -159,14 +174,14 @@ TEST_F(CommandLine, AHashInsideAQuotedArrayElementIsPartOfIt) {
 
 TEST_F(CommandLine, AnArrayMayHaveSeveralLinesAndComments) {
     EXPECT_EQ(refusal({"enable"}, "[enable]\nregion = [\n  \"ca\", # Canada\n  \"us\",\n]\nmode = \"x\"\n"),
-              "--mode: \"x\" is not one of observe, prioritise");
+              "--mode: \"x\" is not one of observe, prioritise, enforce");
 }
 
 TEST_F(CommandLine, SectionsAndDottedKeysAreTheSame) {
     EXPECT_EQ(refusal({"enable"}, "enable.region = \"ca\"\nenable.mode = \"x\"\n"),
-              "--mode: \"x\" is not one of observe, prioritise");
+              "--mode: \"x\" is not one of observe, prioritise, enforce");
     EXPECT_EQ(refusal({"enable"}, "enable = {region = \"ca\", mode = \"x\"}\n"),
-              "--mode: \"x\" is not one of observe, prioritise");
+              "--mode: \"x\" is not one of observe, prioritise, enforce");
 }
 
 TEST_F(CommandLine, AnIntegerAnEmptyArrayAndAByteOrderMarkAreValid) {
@@ -239,7 +254,7 @@ TEST_F(CommandLine, AConfigFileThatIsNoRegularFileIsNotWaitedFor) {
 
 TEST_F(CommandLine, RunCheckReadsTheWholeFile) {
     EXPECT_TRUE(refusal({"run", "--check"}, "[enable]\nmode = \"x\"\n")
-                    .ends_with("config.toml: [enable]: --mode: \"x\" is not one of observe, prioritise"));
+                    .ends_with("config.toml: [enable]: --mode: \"x\" is not one of observe, prioritise, enforce"));
     EXPECT_TRUE(parse({"run"}, "[enable]\nmode = \"x\"\n"));
     EXPECT_TRUE(parse({"run", "--check"}, "[enable]\nmode = \"observe\"\n[run]\ndrop-folder = []\n"));
     EXPECT_TRUE(parse({"run", "--check"}, "[ranges.apply]\nallow-unsigned = true\n")) << "a file is not asked for";

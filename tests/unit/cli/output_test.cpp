@@ -9,6 +9,7 @@
 #include "cli/terminal/json.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -68,6 +69,26 @@ TEST(Table, CountsCharactersNotBytes) {
     table.add({"\xc3\xa9\xc3\xa9", "1"}); // two characters of two bytes
     table.add({"ee", "2"});
     EXPECT_EQ(table.text(false), "A   B\n\xc3\xa9\xc3\xa9  1\nee  2\n");
+}
+
+TEST(Table, ColumnsYieldByTheirNumber) {
+    Table table({{"FLOW"}, {"BYTES", Align::Right, 2}, {"SEEN", Align::Left, 1}, {"NOTE", Align::Left, 2}});
+    table.add({"udp", "12", "now", "x"});
+    EXPECT_EQ(table.text(false, 40), "FLOW  BYTES  SEEN  NOTE\nudp      12  now   x\n");
+    EXPECT_EQ(table.text(false, 20), "FLOW  BYTES  SEEN\nudp      12  now\n");
+    EXPECT_EQ(table.text(false, 12), "FLOW  SEEN\nudp   now\n");
+}
+
+TEST(Table, WhatStillDoesNotFitIsCutVisibly) {
+    Table table({{"NAME"}, {"COUNT", Align::Right}});
+    table.add({"a name that is far too long", "12345"});
+    EXPECT_EQ(table.text(false, 20), "NAME           COUNT\na name that …  12345\n");
+}
+
+TEST(Output, TextIsWrappedAtSpaces) {
+    EXPECT_EQ(wrapped("one two three", 80), "one two three");
+    EXPECT_EQ(wrapped("one two three", 8, 2), "one two\n  three");
+    EXPECT_EQ(wrapped("overlong-word that", 6, 1), "overlong-word\n that");
 }
 
 TEST(Table, ColourDoesNotShiftColumns) {

@@ -167,7 +167,8 @@ TEST(Compile, AMillionPrefixesCompileInSeconds) {
     const auto compiled = compile(map, options());
     ASSERT_TRUE(compiled);
     EXPECT_GT(compiled->entries4.size(), 990000U);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60)); // sanitised builds included
+    EXPECT_LT(std::chrono::steady_clock::now() - start,
+              std::chrono::seconds(150)); // sanitised builds on busy machines included
 }
 
 TEST(Compile, EntriesAreSortedAndDistinct) {
@@ -190,7 +191,7 @@ TEST(Compile, EqualInputsGiveEqualBytes) {
 TEST(PolicyHash, IgnoresTheGenerationAndNothingElse) {
     auto compiled = compile(built_in_range_map(), options({"us"})).value();
     const auto stored = std::to_array(compiled.policy->content_hash);
-    const auto hash = [&] { return policy_hash(*compiled.policy, compiled.entries4, compiled.entries6); };
+    const auto hash = [&] { return policy_hash(compiled); };
     EXPECT_TRUE(std::ranges::equal(hash(), stored));
     compiled.policy->generation = 9;
     EXPECT_TRUE(std::ranges::equal(hash(), stored));
