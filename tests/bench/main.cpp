@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// kudo_bench [--short] [--check] [--json FILE] [--only packets|line|bulk|peers|ranges|flows|commands|contention]: what
-// the data path and the commands cost on this machine, as differences and ratios within one run, and what media gains
-// by it on a full line. Exit status 77: BPF or namespaces cannot be had here.
+// kudo_bench [--short] [--check] [--json FILE] [--only
+// packets|enforce|line|bulk|peers|drops|ranges|flows|commands|contention]: what the data path and the commands cost on
+// this machine, as differences and ratios within one run, and what media gains by it on a full line. Exit status 77:
+// BPF or namespaces cannot be had here.
 #include <sched.h>
 
 #include <cstring>
@@ -43,7 +44,7 @@ int main(int argc, char** argv) {
             options.seconds = std::stod(argv[++i]);
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
-                               "[--only packets|line|bulk|peers|ranges|flows|commands|contention]\n"
+                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|commands|contention]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
                                "[--tcp CONGESTION_CONTROL,...]\n"
                                "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
@@ -64,9 +65,11 @@ int main(int argc, char** argv) {
         kudo::bench::Report report(options);
         const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
             {"packets", kudo::bench::measure_packets},
+            {"enforce", kudo::bench::measure_enforce},
             {"bulk", kudo::bench::measure_bulk}, // before `line`, which sets the veth's offloads
             {"line", kudo::bench::measure_line},
             {"peers", kudo::bench::measure_peers},
+            {"drops", kudo::bench::measure_drops},
             {"flows", kudo::bench::measure_flows},
             {"ranges", kudo::bench::measure_prefixes},
             {"commands", kudo::bench::measure_commands},

@@ -133,7 +133,7 @@ void measure_packets(const TestHost& host, Report& report) {
         compare(stage.bench_program("rtp_in"), stage.bench_program("rtp_in_empty"), frame_of(rtp, false), options));
     report.line(
         "tc egress: media out, RTP followed, marked", "ns",
-        compare(stage.bench_program("rtp_out"), stage.bench_program("rtp_out_empty"), frame_of(rtp, true), options), 45,
+        compare(stage.bench_program("rtp_out"), stage.bench_program("rtp_out_empty"), frame_of(rtp, true), options), 115,
         unit * 10);
 
     // Each packet begins a flow.

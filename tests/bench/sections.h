@@ -9,7 +9,9 @@ namespace kudo::bench {
 
 void measure_packets(const test::TestHost& host, Report& report);    // ns per packet, by kind
 void measure_line(const test::TestHost& host, Report& report);       // frames over a veth pair
+void measure_enforce(const test::TestHost& host, Report& report);    // the same in mode enforce
 void measure_peers(const test::TestHost& host, Report& report);      // the same packets by nftables and xdp-filter
+void measure_drops(const test::TestHost& host, Report& report);      // packets that the kernel drops
 void measure_bulk(const test::TestHost& host, Report& report);       // bulk TCP over a veth pair
 void measure_prefixes(const test::TestHost& host, Report& report);   // many ranges
 void measure_flows(const test::TestHost& host, Report& report);      // many flows

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -21,11 +22,54 @@ void Stage::Destroy::operator()(kudo_bench_bpf* skeleton) const {
     kudo_bench_bpf::destroy(skeleton);
 }
 
+namespace {
+
+AllowRule allow_rule(std::vector<const char*> remotes, kudo_allow rule) {
+    AllowRule result{.rule = rule, .remotes = {}, .text = remotes.front(), .lifeline = {}};
+    for (const char* remote : remotes)
+        result.remotes.push_back(value_of(Prefix::parse(remote)));
+    return result;
+}
+
+// What a host has: SSH from its administrators, its resolver, and the lifelines of every host.
+std::vector<AllowRule> usual_rules() {
+    const auto ports = [](uint8_t protocol, uint16_t port, uint8_t flags) {
+        return kudo_allow{.first_port = port,
+                          .last_port = port,
+                          .protocol = protocol,
+                          .kind = KUDO_ALLOW_PROTOCOL,
+                          .flags = flags,
+                          .pad = 0};
+    };
+    const auto every = [](kudo_allow_kind kind) {
+        return kudo_allow{.first_port = 0,
+                          .last_port = 65535,
+                          .protocol = 0,
+                          .kind = static_cast<__u8>(kind),
+                          .flags = KUDO_ALLOW_FROM | KUDO_ALLOW_TO,
+                          .pad = 0};
+    };
+    const std::vector<const char*> any = {"0.0.0.0/0", "::/0"};
+    return {allow_rule({"203.0.113.0/24"}, ports(IPPROTO_TCP, 22, KUDO_ALLOW_FROM)),
+            allow_rule({"192.0.2.53/32"}, ports(IPPROTO_UDP, 53, KUDO_ALLOW_TO)),
+            allow_rule(any, ports(IPPROTO_UDP, 123, KUDO_ALLOW_TO)),
+            allow_rule(any, every(KUDO_ALLOW_ARP)),
+            allow_rule(any, every(KUDO_ALLOW_NEIGHBOUR)),
+            allow_rule(any, every(KUDO_ALLOW_ICMP_ERROR)),
+            allow_rule(any, every(KUDO_ALLOW_DHCP))};
+}
+
+} // namespace
+
 CompiledPolicy compiled(const RangeMap& map, kudo_mode mode) {
     CompileOptions options;
     options.regions = map.regions();
     options.mode = mode;
     options.marks = default_marks();
+    if (mode == KUDO_ENFORCE) {
+        options.admission = KUDO_ADMISSION_ENFORCE;
+        options.allow = usual_rules();
+    }
     return value_of(compile(map, options));
 }
 

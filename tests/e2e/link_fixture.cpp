@@ -17,11 +17,14 @@
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 #include <iomanip>
 #include <span>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+
+#include <fmt/format.h>
 
 #include "tests/support/foreign_program.h"
 
@@ -46,15 +49,6 @@ constexpr const char* map_with_ipv6 = R"({
     throw std::system_error(errno, std::generic_category(), what);
 }
 
-constexpr bpf_insn instruction(int code, uint8_t destination, uint8_t source, int16_t offset, int32_t immediate) {
-    bpf_insn result{};
-    result.code = static_cast<uint8_t>(code);
-    result.dst_reg = destination & 15;
-    result.src_reg = source & 15;
-    result.off = offset;
-    result.imm = immediate;
-    return result;
-}
 constexpr bpf_insn move(uint8_t destination, int32_t immediate) {
     return instruction(BPF_ALU64 | BPF_MOV | BPF_K, destination, 0, 0, immediate);
 }
@@ -101,6 +95,13 @@ std::string LineTest::mac(const std::string& which) const {
     return nlohmann::json::parse(which == "host" ? test_->in_host(show) : test_->in_far(show)).at(0).at("address");
 }
 
+void LineTest::leave_text() const {
+    const char* const folder = getenv("KUDO_STATS_TEXTS");
+    if (!folder || !test_) return;
+    const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
+    std::ofstream(fmt::format("{}/{}.txt", folder, test->name())) << test_->agent({"stats"}).out;
+}
+
 void LineTest::quieten() const {
     const std::string only_udp = "add table inet quiet; "
                                  "add chain inet quiet out { type filter hook output priority 0; policy drop; }; "
@@ -126,7 +127,7 @@ void LineTest::put_bridge() const {
 void LineTest::enable(std::vector<std::string> more) const {
     more.insert(more.begin(), {"enable", "--region", "ca"});
     const Outcome enabled = test_->agent(std::move(more));
-    if (enabled.status != 0) throw std::runtime_error("enable: " + enabled.err);
+    if (enabled.status != 0) throw std::runtime_error("enable: " + enabled.err + enabled.out);
 }
 
 std::vector<std::string> LineTest::prepare(IngressKind kind, std::vector<std::string> more) {

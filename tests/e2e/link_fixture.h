@@ -37,6 +37,8 @@ std::string name_of_ingress(const testing::TestParamInfo<IngressKind>& kind); //
 class LineTest : public HostTest {
 protected:
     void SetUp() override;
+    // With KUDO_STATS_TEXTS=FOLDER: leaves there what `stats` says now, under the test's name.
+    void leave_text() const;
 
     // From here on only UDP of sockets and frames of FrameSender go over the line: no neighbour discovery, ARP, MLD,
     // ICMP or TCP of the two hosts themselves.

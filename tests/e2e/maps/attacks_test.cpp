@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "agent/acceptance/acceptance.h"
+#include "agent/sources/source_messages.h"
 #include "tests/support/host_test.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/running_service.h"
@@ -312,11 +313,19 @@ TEST_F(RangeAttack, AServerThatIsTrustedForItsListCanSendNothingElseUnsigned) {
     Delivery delivery{.source = "https://vendor", .document = {}, .signatures = {}, .trust_transport = true};
     const auto accepted = [&](const std::string& document) {
         delivery.document = document;
-        return inside<bool>(test_->host, [&] { return accept(test_->instance, settings, delivery).has_value(); });
+        // As it comes from the source's process.
+        std::string message = write_delivery(delivery);
+        const auto received = read_delivery(take_message(message).value().value(), true);
+        return received &&
+               inside<bool>(test_->host, [&] { return accept(test_->instance, settings, *received).has_value(); });
     };
     EXPECT_FALSE(accepted(MapText{.serial = 9000000000, .more = may_shrink}.text()));
     EXPECT_FALSE(accepted(R"({"format": "kudo-key-set/1", "serial": 1, "threshold": 1, "keys": []})"));
     EXPECT_EQ(facts(), before_);
+    EXPECT_FALSE(inside<bool>(test_->host, [&] {
+        delivery.document = R"({"ipv4": ["3.123.12.128/28", "3.7.161.0/26"]})";
+        return accept(test_->instance, settings, delivery).has_value();
+    })) << "it was not parsed outside";
     EXPECT_TRUE(accepted(R"({"ipv4": ["3.123.12.128/28", "3.7.161.0/26"]})")) << "the check above cannot fail";
 }
 

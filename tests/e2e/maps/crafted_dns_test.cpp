@@ -15,7 +15,20 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-class CraftedDns : public LineTest {};
+class CraftedDns : public LineTest {
+protected:
+    // Median of 5.
+    [[nodiscard]] double status_milliseconds() const {
+        std::vector<double> milliseconds;
+        for (int i = 0; i < 5; i++) {
+            const auto start = Clock::now();
+            EXPECT_EQ(test_->agent({"status", "--json"}).status, 0);
+            milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+        }
+        std::ranges::sort(milliseconds);
+        return milliseconds[2];
+    }
+};
 
 TEST_F(CraftedDns, AnswersCostLittleOnceTheyHaveCome) {
     const char* given = std::getenv("KUDO_CRAFTED_ANSWERS");
@@ -23,6 +36,7 @@ TEST_F(CraftedDns, AnswersCostLittleOnceTheyHaveCome) {
     quieten();
     enable();
     RunningService service(*test_, {"--reconcile-every", "1s"});
+    const double usual = status_milliseconds();
     const Endpoint here{host_address, 41000}, server{stranger_address, KUDO_DNS_PORT};
     const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, server);
     for (unsigned i = 0; i < count; i++) {
@@ -33,22 +47,18 @@ TEST_F(CraftedDns, AnswersCostLittleOnceTheyHaveCome) {
         send_datagram(far.get(), here, dns_labyrinth(name, 64, id));
         receive_datagram(near.get());
     }
-    std::vector<double> milliseconds;
-    for (int i = 0; i < 5; i++) {
-        const auto start = Clock::now();
-        EXPECT_EQ(test_->agent({"status", "--json"}).status, 0);
-        milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    }
-    std::ranges::sort(milliseconds);
+    const double crafted = status_milliseconds();
     const double before = cpu_seconds(service.pid());
     std::this_thread::sleep_for(std::chrono::seconds(5));
     // It looks every second here; without the option every 30.
     const double each = (cpu_seconds(service.pid()) - before) / 5;
     const double share = each / 30 * 100;
     printf(
-        "%u crafted answers; status %.1f ms (median of 5); the service %.1f ms each time it looks, %.2f %% of a core\n",
-        count, milliseconds[2], each * 1000, share);
-    EXPECT_LT(milliseconds[2], patient(200.0)) << "50 are meant; the machine may be busy";
+        "%u crafted answers; status %.1f ms, before them %.1f (medians of 5); the service %.1f ms each time it looks, "
+        "%.2f %% of a core\n",
+        count, crafted, usual, each * 1000, share);
+    // The machine may be busy, and is so for both.
+    EXPECT_LT(crafted, patient(5 * usual + 50));
     EXPECT_LT(share, patient(1.0));
 }
 

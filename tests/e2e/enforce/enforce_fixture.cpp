@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include "tests/e2e/enforce/enforce_fixture.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace kudo::test {
+namespace {
+
+constexpr int wait_milliseconds = 500;
+
+bool arrives(const Fd& from, const Endpoint& to, const Fd& receiver) {
+    constexpr std::array<uint8_t, 20> payload{};
+    try {
+        send_datagram(from.get(), to, payload);
+    } catch (const std::exception&) {
+        return false; // tc egress drops with an error to the sender
+    }
+    pollfd waiting{receiver.get(), POLLIN, 0};
+    if (poll(&waiting, 1, wait_milliseconds) != 1) return false;
+    return receive_datagram(receiver.get()) == payload.size();
+}
+
+sockaddr_in address_of(const Endpoint& endpoint) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(endpoint.port);
+    inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr);
+    return address;
+}
+
+Fd tcp_socket(const NetworkNamespace& space, const Endpoint& local) {
+    return inside<Fd>(space, [&] {
+        Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const int on = 1;
+        const sockaddr_in address = address_of(local);
+        if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+            bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+            throw std::system_error(errno, std::generic_category(), "a TCP socket");
+        return fd;
+    });
+}
+
+} // namespace
+
+Outcome EnforceTest::enforce(std::vector<std::string> more, const std::string& ssh) const {
+    more.insert(more.begin(), {"enable", "--region", "ca", "--mode", "enforce"});
+    Outcome enabled = test_->agent(std::move(more), {"SSH_CONNECTION=" + ssh});
+    if (enabled.status != 0) throw std::runtime_error("enable: " + enabled.err + enabled.out);
+    return enabled;
+}
+
+Outcome EnforceTest::confirm(const std::string& ssh) const {
+    std::vector<std::string> argv = test_->agent_argv({"confirm"});
+    argv.insert(argv.begin(), {"setsid", "--wait", "env", "SSH_CONNECTION=" + ssh});
+    return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+}
+
+Outcome EnforceTest::enforce_and_confirm_in_one_session() const {
+    const std::string script =
+        fmt::format("SSH_CONNECTION='{}' \"$@\" enable --region ca --mode enforce --allow icmp >&2 || exit 99; "
+                    "SSH_CONNECTION='{}' \"$@\" confirm",
+                    asking_connection, other_connection);
+    std::vector<std::string> argv = test_->agent_argv({});
+    argv.insert(argv.begin(), {"setsid", "--wait", "sh", "-c", script, "sh"});
+    return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+}
+
+bool EnforceTest::goes_out(const Endpoint& here, const Endpoint& there) const {
+    return arrives(udp_socket(test_->host, here), there, udp_socket(test_->far, there));
+}
+
+bool EnforceTest::comes_in(const Endpoint& there, const Endpoint& here) const {
+    return arrives(udp_socket(test_->far, there), here, udp_socket(test_->host, here));
+}
+
+bool EnforceTest::answers(const Endpoint& here, const Endpoint& there) const {
+    const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, there);
+    return arrives(near, there, far) && arrives(far, here, near);
+}
+
+EnforceTest::Connection EnforceTest::connect_out(const Endpoint& listener) const {
+    const Fd server = tcp_socket(test_->far, listener);
+    Connection both{.near = tcp_socket(test_->host, {host_address, 0}), .far = {}};
+    const sockaddr_in address = address_of(listener);
+    if (listen(server.get(), 1) != 0) throw std::system_error(errno, std::generic_category(), "listen");
+    connect(both.near.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    pollfd waiting{server.get(), POLLIN, 0};
+    if (poll(&waiting, 1, 10 * wait_milliseconds) == 1) both.far = Fd(accept(server.get(), nullptr, nullptr));
+    if (!both.far) throw std::runtime_error("no TCP connection to " + listener.address);
+    return both;
+}
+
+bool EnforceTest::connects(const NetworkNamespace& from, const std::string& source, const NetworkNamespace& to,
+                           const Endpoint& listener) const {
+    const Fd server = tcp_socket(to, listener), client = tcp_socket(from, {source, 0});
+    if (listen(server.get(), 1) != 0) throw std::system_error(errno, std::generic_category(), "listen");
+    const sockaddr_in address = address_of(listener);
+    if (connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)
+        return false;
+    pollfd waiting{client.get(), POLLOUT, 0};
+    int error = 0;
+    socklen_t size = sizeof error;
+    return poll(&waiting, 1, wait_milliseconds) == 1 &&
+           getsockopt(client.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
+bool EnforceTest::strangers_pass() const {
+    return comes_in({stranger_address, 40000}, {host_address, 40001});
+}
+
+} // namespace kudo::test
