@@ -94,7 +94,8 @@ void measure_packets(const TestHost& host, Report& report) {
     report.line("XDP: parse only", "ns",
                 compare(stage.bench_program("parse"), empty, frame_of(kinds[0], false), options));
     // The check is against the empty program of this run, which a machine under load slows down as well: four times its
-    // time for what has a goal of 12 ns or less, ten times for the others.
+    // time for what has a goal of 12 ns or less, ten times for the others, thirty where RTP is followed: that takes
+    // memory that an empty program does not touch.
     const double unit = spread_of(alone).median;
     for (const Kind& kind : kinds)
         report.line("XDP: " + kind.name, "ns", compare(xdp, empty, frame_of(kind, false), options), kind.goal,
@@ -133,8 +134,8 @@ void measure_packets(const TestHost& host, Report& report) {
         compare(stage.bench_program("rtp_in"), stage.bench_program("rtp_in_empty"), frame_of(rtp, false), options));
     report.line(
         "tc egress: media out, RTP followed, marked", "ns",
-        compare(stage.bench_program("rtp_out"), stage.bench_program("rtp_out_empty"), frame_of(rtp, true), options), 115,
-        unit * 10);
+        compare(stage.bench_program("rtp_out"), stage.bench_program("rtp_out_empty"), frame_of(rtp, true), options),
+        115, unit * 30);
 
     // Each packet begins a flow.
     const auto frame = frame_of(kinds[8], false);

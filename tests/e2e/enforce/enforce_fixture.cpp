@@ -90,7 +90,9 @@ EnforceTest::Connection EnforceTest::connect_out(const Endpoint& listener) const
     Connection both{.near = tcp_socket(test_->host, {host_address, 0}), .far = {}};
     const sockaddr_in address = address_of(listener);
     if (listen(server.get(), 1) != 0) throw std::system_error(errno, std::generic_category(), "listen");
-    connect(both.near.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    if (connect(both.near.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+        errno != EINPROGRESS)
+        throw std::system_error(errno, std::generic_category(), "connect to " + listener.address);
     pollfd waiting{server.get(), POLLIN, 0};
     if (poll(&waiting, 1, 10 * wait_milliseconds) == 1) both.far = Fd(accept(server.get(), nullptr, nullptr));
     if (!both.far) throw std::runtime_error("no TCP connection to " + listener.address);
