@@ -45,11 +45,18 @@ void measure_line(const TestHost& host, Report& report) {
     report.section("millions of frames a second dropped at the end of a veth pair");
     Stage stage(host, "line", built_in_range_map(), KUDO_ENFORCE);
     const Bytes stranger = (Ethernet{} / IPv4{.source = "198.51.100.7", .destination = "10.77.0.2"} /
-                            Udp{.source_port = 53, .destination_port = 40000} / Payload(160))
+                            Udp{.source_port = 4500, .destination_port = 40000} / Payload(160))
                                .bytes();
+    Raw record = Payload(160);
+    record.bytes[0] = 23; // DTLS (RFC 7983): neither RTP nor STUN, which are followed
     const Bytes media = (Ethernet{} / IPv4{.source = "3.123.12.129", .destination = "10.77.0.2"} /
-                         Udp{.source_port = 3478, .destination_port = 40000} / Payload(160))
+                         Udp{.source_port = 3478, .destination_port = 40000} / record)
                             .bytes();
+    // Mode enforce lets media in that this host has asked for.
+    const Bytes request = (Ethernet{} / IPv4{.source = "10.77.0.2", .destination = "3.123.12.129"} /
+                           Udp{.source_port = 40000, .destination_port = 3478} / Payload(160))
+                              .bytes();
+    test_run(stage.program(Program::TcEgress), request, 1);
     const int near = static_cast<int>(if_nametoindex("eth0"));
     const auto far = inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); });
     stage.set_target(far);

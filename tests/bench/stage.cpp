@@ -96,9 +96,12 @@ Stage::Stage(const test::TestHost& host, const std::string& name, const RangeMap
     const DataPath::Maps& ours = data_path_->maps();
     const auto& maps = skeleton_->maps;
     const std::pair<bpf_map*, const Fd*> shared[] = {
-        {maps.kudo_lpm4_0, &ours.lpm4[0]}, {maps.kudo_lpm4_1, &ours.lpm4[1]}, {maps.kudo_lpm6_0, &ours.lpm6[0]},
-        {maps.kudo_lpm6_1, &ours.lpm6[1]}, {maps.kudo_flows4, &ours.flows4},  {maps.kudo_flows6, &ours.flows6},
-        {maps.kudo_cpus, &ours.cpus},      {maps.data_active, &ours.active},  {maps.data_policies, &ours.policies},
+        {maps.kudo_lpm4_0, &ours.lpm4[0]},      {maps.kudo_lpm4_1, &ours.lpm4[1]},
+        {maps.kudo_lpm6_0, &ours.lpm6[0]},      {maps.kudo_lpm6_1, &ours.lpm6[1]},
+        {maps.kudo_flows4, &ours.flows4},       {maps.kudo_flows6, &ours.flows6},
+        {maps.kudo_cpus, &ours.cpus},           {maps.data_active, &ours.active},
+        {maps.data_policies, &ours.policies},   {maps.kudo_outgoing4, &ours.outgoing4},
+        {maps.kudo_outgoing6, &ours.outgoing6},
     };
     for (const auto& [map_, fd] : shared)
         if (bpf_map__reuse_fd(map_, fd->get()) != 0) throw std::runtime_error("cannot reuse a map");
