@@ -3,8 +3,8 @@
 // Invariant: each test names one behaviour; random input is in maps_oracle_test.cpp.
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -155,20 +155,25 @@ TEST(Compile, MorePrefixesThanTheLimitAreRefused) {
     EXPECT_EQ(error_of(compile(map, options())), "at 11.0.0.0/8: more than 2097152 ranges in the chosen services");
 }
 
-TEST(Compile, AMillionPrefixesCompileInSeconds) {
+// The processor's time that it takes to compile so many prefixes.
+double cost_of(uint32_t count) {
     RangeMap map = map_of({service("a", {}), service("b", {})});
-    for (uint32_t i = 0; i < 1000000; ++i) {
+    for (uint32_t i = 0; i < count; ++i) {
         const Address address{
             .family = Family::IPv4,
             .bytes = {static_cast<uint8_t>(i >> 16), static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i), 0}};
         map.services[i % 2].ranges.push_back({prefix_of(address, i % 256 ? 24 : 16), ""});
     }
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     const auto compiled = compile(map, options());
-    ASSERT_TRUE(compiled);
-    EXPECT_GT(compiled->entries4.size(), 990000U);
-    EXPECT_LT(std::chrono::steady_clock::now() - start,
-              std::chrono::seconds(150)); // sanitised builds on busy machines included
+    const std::clock_t taken = std::clock() - start;
+    EXPECT_TRUE(compiled);
+    if (compiled) EXPECT_GT(compiled->entries4.size(), count - count / 100);
+    return static_cast<double>(taken);
+}
+
+TEST(Compile, TheCostOfAMillionPrefixesGrowsWithTheirNumber) {
+    EXPECT_LT(cost_of(1000000), 25 * cost_of(100000)); // n log n is 12 times, n * n 100
 }
 
 TEST(Compile, EntriesAreSortedAndDistinct) {
