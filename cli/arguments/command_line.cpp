@@ -155,9 +155,9 @@ Result<void> check_sections(const std::vector<Command>& commands, const CLI::App
     return {};
 }
 
-Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigUse config) {
-    Invocation invocation;
-    CLI::App app("Counts, prioritises and explains KUDO meeting traffic on this host.", "kudo-agent");
+constexpr const char* about = "Counts, prioritises and explains KUDO meeting traffic on this host.";
+
+void declare(CLI::App& app, const std::vector<Command>& commands, Invocation& invocation, ConfigUse config) {
     app.get_formatter()->column_width(36);
     app.fallthrough();
     app.allow_config_extras(CLI::config_extras_mode::error);
@@ -166,7 +166,12 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
     // Set last: commands would inherit it.
     app.footer(
         "First steps: kudo-agent demo, then kudo-agent enable --region us (or eu, ca, cn), then kudo-agent stats.");
+}
 
+Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigUse config) {
+    Invocation invocation;
+    CLI::App app(about, "kudo-agent");
+    declare(app, commands, invocation, config);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForVersion& version) {
@@ -199,6 +204,12 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
 
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv) {
     return parse(commands, argc, argv, ConfigUse::Read);
+}
+
+void declare_program(CLI::App& app, const std::vector<Command>& commands, Invocation& invocation) {
+    app.description(about);
+    app.name("kudo-agent");
+    declare(app, commands, invocation, ConfigUse::Read);
 }
 
 } // namespace kudo

@@ -16,4 +16,8 @@ struct Invocation {
 // `commands`: every command that there is.
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv);
 
+// The same declarations without parsing anything, for manual pages and completion. `app` and `invocation` are used only
+// while both are there.
+void declare_program(CLI::App& app, const std::vector<Command>& commands, Invocation& invocation);
+
 } // namespace kudo
