@@ -17,6 +17,7 @@
 #include "cli/commands/run.h"
 #include "cli/commands/stats.h"
 #include "cli/commands/status.h"
+#include "cli/commands/version.h"
 #ifdef KUDO_NATS
 #include "cli/commands/fleet_promote.h"
 #include "cli/commands/fleet_publish.h"
@@ -58,6 +59,7 @@ const std::vector<Command>& commands() {
           {"status", "Show versions and health per ring, and stragglers by name", setup_fleet_status}}},
 #endif
         {"demo", "Demonstrate all of it in private network namespaces; changes nothing on this host", setup_demo},
+        {"version", "Print the version, and what of the running kernel's features kudo-agent can use", setup_version},
     };
     return table;
 }
