@@ -62,6 +62,14 @@ Result<void> give_instance_to(const Instance& instance, uid_t user, gid_t group)
                       instance.state_dir.string() + ": cannot be given to the service's user; run as root", EPERM});
 }
 
+void let_group_enter(const Instance& instance, gid_t group) {
+    const Fd folder(open(instance.bpffs.c_str(), only_folders));
+    struct stat about {};
+    if (!folder || fstat(folder.get(), &about) != 0 || about.st_gid != 0 || (about.st_mode & S_IXOTH) != 0) return;
+    if (fchown(folder.get(), static_cast<uid_t>(-1), group) != 0) return;
+    [[maybe_unused]] const int allowed = fchmod(folder.get(), (about.st_mode & ALLPERMS) | S_IXGRP);
+}
+
 void give_to_owner(const Instance& instance) {
     struct stat about {};
     if (geteuid() != 0 || stat(instance.state_dir.c_str(), &about) != 0 || about.st_uid == 0) return;

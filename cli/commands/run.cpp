@@ -11,16 +11,14 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "agent/confined/privileges.h"
-#include "agent/datapath/pin_folder.h"
 #include "agent/lifelines/map_sources.h"
 #include "agent/service/service.h"
 #include "agent/sources/confined_source.h"
 #include "agent/sources/drop_folder.h"
-#include "agent/system/ownership.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
 #include "cli/commands/run_check.h"
+#include "cli/commands/run_start.h"
 #include "cli/terminal/output.h"
 #include "cli/views/status_view.h"
 #include "maps/base/text.h"
@@ -40,7 +38,7 @@ struct RunOptions {
     std::string https_ca;
     std::string user;
     std::string reconcile_every = "30s", reread_every = "5m";
-    bool check = false;
+    bool check = false, prepare = false, restore = false;
 #ifdef KUDO_NATS
     NatsOptions nats;
     NatsWaitTexts nats_waits;
@@ -181,7 +179,7 @@ Result<void> check_files(const RunOptions& options, const GlobalOptions& global)
     for (const std::string& problem : keys.problems)
         spdlog::warn("{}", problem);
     for (const NamedPath& named : named_paths(options, global))
-        for (const std::string& warning : KUDO_TRY(check_path(named)))
+        for (const std::string& warning : KUDO_TRY(check_path(named, unit_user())))
             spdlog::warn("{}", warning);
     return {};
 }
@@ -196,28 +194,12 @@ void warn_without_keys(const ServiceSettings& settings, const GlobalOptions& glo
     spdlog::warn("--keys: there is no key (*.pub) in {}: no range map from a source will be accepted", folder.string());
 }
 
-// What takes more than the service keeps is done first: a bpffs that is not mounted, as after a reboot.
-Result<void> give_up_privileges(const RunOptions& options, const GlobalOptions& global) {
-    if (const auto state = load_desired_state(global.instance); state && state->enabled)
-        if (const auto prepared = prepare_pin_folder(global.instance); !prepared)
-            spdlog::debug("{}", prepared.error().message); // reconciling tells it
-    const auto user = KUDO_TRY(find_service_user(options.user));
-    if (user && user->user != geteuid()) KUDO_TRY(give_instance_to(global.instance, user->user, user->group));
-    KUDO_TRY(keep_service_privileges(user));
-    // systemd mounts /sys/fs/bpf for root alone.
-    if (user && access(global.instance.bpffs.c_str(), X_OK) != 0)
-        return fail(Error{ErrorKind::NotPermitted,
-                          fmt::format("--user {}: that user may not enter {}: allow it (chmod o+x), or give a --bpffs "
-                                      "that it may",
-                                      options.user, global.instance.bpffs.string()),
-                          EACCES});
-    return {};
-}
-
 Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
     KUDO_TRY(hold_signals());
-    if (!options.check) KUDO_TRY(give_up_privileges(options, global));
+    if (options.prepare) return prepare_run(global, options.user);
+    if (!options.check) KUDO_TRY(give_up_privileges(global.instance, options.user));
+    if (options.restore) return restore(global);
     auto settings = KUDO_TRY(settings_of(options, global));
     warn_without_keys(settings, global);
     if (options.check) {
@@ -260,6 +242,12 @@ Run setup_run(CLI::App& app) {
 #endif
     app.add_option("--user", options->user, "Run as this user from the start on; default: stays as it was started")
         ->type_name("NAME");
+    CLI::Option* const prepare = app.add_flag("--prepare", options->prepare,
+                                              "Only do what takes root: give state and pins to --user, and let its "
+                                              "group enter --bpffs; for a unit with User=");
+    app.add_flag("--restore", options->restore,
+                 "Only enable again what was enabled before a reboot, and exit; for early in the boot")
+        ->excludes(prepare);
     app.add_flag("--check", options->check, "Only check whether the configuration is valid");
     app.footer("SIGHUP reads every source again at once; SIGTERM stops the service and leaves the data path in place.\n"
                "The configuration is read at the start: restart the service after a change.");

@@ -29,20 +29,20 @@ bool is_below(const std::filesystem::path& path, const std::filesystem::path& fo
     return !relative.empty() && *relative.begin() != "..";
 }
 
-// May root do this (4: read, 1: search) without CAP_DAC_OVERRIDE?
-bool modes_let_root(const std::filesystem::path& path, mode_t what) {
+// May the user do this (4: read, 1: search), whose capabilities do not override modes?
+bool modes_let(const ServiceUser& user, const std::filesystem::path& path, mode_t what) {
     struct stat about {};
     if (stat(path.c_str(), &about) != 0) return true; // cannot know
-    const int shift = about.st_uid == 0 ? 6 : about.st_gid == 0 ? 3 : 0;
+    const int shift = about.st_uid == user.user ? 6 : about.st_gid == user.group ? 3 : 0;
     return (about.st_mode >> shift & what) == what;
 }
 
-// The first part of the path that keeps root out; empty: none.
-std::filesystem::path closed_to_root(const std::filesystem::path& path, bool is_folder) {
+// The first part of the path that keeps the user out; empty: none.
+std::filesystem::path closed_to(const ServiceUser& user, const std::filesystem::path& path, bool is_folder) {
     std::filesystem::path part;
     for (const auto& name : path.parent_path())
-        if (part /= name; !modes_let_root(part, 1)) return part;
-    return modes_let_root(path, is_folder ? 5 : 4) ? std::filesystem::path() : path;
+        if (part /= name; !modes_let(user, part, 1)) return part;
+    return modes_let(user, path, is_folder ? 5 : 4) ? std::filesystem::path() : path;
 }
 
 Result<void> check_there(const NamedPath& named, const std::string& shown) {
@@ -64,7 +64,13 @@ Result<void> check_there(const NamedPath& named, const std::string& shown) {
 
 } // namespace
 
-Result<std::vector<std::string>> check_path(const NamedPath& named) {
+ServiceUser unit_user() {
+    constexpr auto nobodys = static_cast<uid_t>(-1); // not installed yet: what everybody may
+    const auto found = find_service_user(unit_user_name);
+    return found && *found ? **found : ServiceUser{nobodys, nobodys};
+}
+
+Result<std::vector<std::string>> check_path(const NamedPath& named, const ServiceUser& user) {
     const std::string shown = fmt::format("{}: {}", named.option, escaped(named.path.string(), 300));
     if (named.kind != NamedPath::Written) KUDO_TRY(check_there(named, shown));
     std::error_code error;
@@ -85,10 +91,12 @@ Result<std::vector<std::string>> check_path(const NamedPath& named) {
             warnings.push_back(fmt::format("{}: kudo-agent.service may not write there, for ProtectSystem=strict; add "
                                            "ReadWritePaths={} with systemctl edit kudo-agent",
                                            shown, escaped(real.string(), 300)));
-    } else if (const auto closed = closed_to_root(real, named.kind == NamedPath::Folder); !closed.empty()) {
-        warnings.push_back(fmt::format("{}: the mode of {} does not let root read it, and kudo-agent.service has no "
-                                       "CAP_DAC_OVERRIDE; make it readable for root",
-                                       shown, escaped(closed.string(), 300)));
+    } else if (const auto closed = closed_to(user, real, named.kind == NamedPath::Folder); !closed.empty()) {
+        warnings.push_back(
+            fmt::format("{}: the mode of {} does not let the user {} read it, as whom kudo-agent.service "
+                        "runs; give it to that group (chgrp, chmod g+{})",
+                        shown, escaped(closed.string(), 300), unit_user_name,
+                        closed == real && named.kind == NamedPath::File ? "r" : "rx"));
     }
     return warnings;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/confined/privileges.h"
 #include "maps/base/result.h"
 
 namespace kudo {
@@ -21,6 +22,10 @@ struct NamedPath {
 
 // BadInput: it is not there, or not what it should be. Else what keeps the installed unit from using it, which other
 // ways of starting the service may not: one line each.
-Result<std::vector<std::string>> check_path(const NamedPath& named);
+Result<std::vector<std::string>> check_path(const NamedPath& named, const ServiceUser& user);
+
+// Of systemd/kudo-agent.service.in; where there is no such user yet, one who may only what everybody may.
+inline constexpr const char* unit_user_name = "kudo-agent";
+ServiceUser unit_user();
 
 } // namespace kudo

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -28,6 +29,9 @@ RunningService::RunningService(const TestHost& test, std::vector<std::string> ar
     notify_ = Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (bind(notify_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         throw std::runtime_error("cannot make a notify socket");
+    // The service may run as a user of its own; systemd's socket is everybody's.
+    std::filesystem::permissions(folder_, std::filesystem::perms(0711));
+    std::filesystem::permissions(path, std::filesystem::perms(0777));
 
     arguments.insert(arguments.begin(), "run");
     std::vector<std::string> argv = {"env", "NOTIFY_SOCKET=" + path};

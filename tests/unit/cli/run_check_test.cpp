@@ -13,8 +13,10 @@
 namespace kudo {
 namespace {
 
+constexpr ServiceUser the_user{64321, 64322};
+
 std::vector<std::string> warnings_of(const NamedPath& named) {
-    return check_path(named).value();
+    return check_path(named, the_user).value();
 }
 
 TEST(RunCheck, WhatTheUnitHidesIsTold) {
@@ -47,7 +49,7 @@ TEST(RunCheck, WhereTheUnitMayNotWriteIsTold) {
 
 TEST(RunCheck, WhatIsNotThereOrOfAnotherKindIsRefused) {
     const test::TemporaryFolder temporary;
-    const auto refusal = [](const NamedPath& named) { return check_path(named).error().message; };
+    const auto refusal = [](const NamedPath& named) { return check_path(named, the_user).error().message; };
     EXPECT_EQ(refusal({"--https-ca", "/nonexistent"}), "--https-ca: /nonexistent: No such file or directory");
     EXPECT_EQ(refusal({"--https-ca", "/etc"}), "--https-ca: /etc: not a regular file");
     EXPECT_EQ(refusal({"--keys", "/etc/passwd", NamedPath::Folder}), "--keys: /etc/passwd: not a folder");
@@ -56,8 +58,8 @@ TEST(RunCheck, WhatIsNotThereOrOfAnotherKindIsRefused) {
     EXPECT_EQ(refusal({"--https-ca", pipe}), "--https-ca: " + pipe.string() + ": not a regular file");
 }
 
-// The service is root without CAP_DAC_OVERRIDE: modes count. Outside of /tmp, which the unit hides.
-TEST(RunCheck, AFileThatRootMayNotReadByItsModeIsTold) {
+// The service has no CAP_DAC_OVERRIDE: modes count. Outside of /tmp, which the unit hides.
+TEST(RunCheck, AFileThatTheUnitsUserMayNotReadByItsModeIsTold) {
     if (getuid() != 0) GTEST_SKIP() << "files of other users can only be made by root";
     const std::filesystem::path folder = "/run/kudo-check-" + std::to_string(getpid());
     ASSERT_TRUE(std::filesystem::create_directory(folder));
@@ -68,12 +70,12 @@ TEST(RunCheck, AFileThatRootMayNotReadByItsModeIsTold) {
         const auto warnings = warnings_of({"--nats-key", file});
         return warnings.empty() ? "" : warnings[0];
     };
-    EXPECT_EQ(says(0600, 0, 0), "");
-    EXPECT_EQ(says(0644, 65534, 65534), "");
-    EXPECT_EQ(says(0640, 65534, 0), "");
-    EXPECT_NE(says(0600, 65534, 65534).find("the mode of " + file.string() + " does not let root read it"),
+    EXPECT_EQ(says(0600, 64321, 0), "");
+    EXPECT_EQ(says(0644, 0, 0), "");
+    EXPECT_EQ(says(0640, 0, 64322), "");
+    EXPECT_NE(says(0600, 0, 0).find("the mode of " + file.string() + " does not let the user kudo-agent read it"),
               std::string::npos);
-    EXPECT_NE(says(0604, 65534, 0), "");
+    EXPECT_NE(says(0604, 0, 64322), "");
     EXPECT_EQ(says(0644, 0, 0), "");
     EXPECT_EQ(chmod(folder.c_str(), 0700) + chown(folder.c_str(), 65534, 65534), 0);
     EXPECT_NE(says(0644, 0, 0).find("the mode of " + folder.string() + " does"), std::string::npos);

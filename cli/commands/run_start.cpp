@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "cli/commands/run_start.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "agent/confined/privileges.h"
+#include "agent/datapath/pin_folder.h"
+#include "agent/reconcile/reconcile.h"
+#include "agent/state/desired_state.h"
+#include "agent/system/ownership.h"
+#include "cli/terminal/output.h"
+
+namespace kudo {
+namespace {
+
+Result<void> prepare(const Instance& instance, const std::optional<ServiceUser>& user) {
+    if (const auto state = load_desired_state(instance); state && state->enabled)
+        if (const auto prepared = prepare_pin_folder(instance); !prepared)
+            spdlog::debug("{}", prepared.error().message); // reconciling tells it
+    if (!user || user->user == geteuid()) return {};
+    KUDO_TRY(give_instance_to(instance, user->user, user->group));
+    let_group_enter(instance, user->group);
+    return {};
+}
+
+} // namespace
+
+Result<void> give_up_privileges(const Instance& instance, const std::string& name) {
+    const auto user = KUDO_TRY(find_service_user(name));
+    KUDO_TRY(prepare(instance, user));
+    KUDO_TRY(keep_service_privileges(user));
+    if (user && access(instance.bpffs.c_str(), X_OK) != 0)
+        return fail(Error{ErrorKind::NotPermitted,
+                          fmt::format("--user {}: that user may not enter {}: allow it (chmod o+x), or give a --bpffs "
+                                      "that it may",
+                                      name, instance.bpffs.string()),
+                          EACCES});
+    return {};
+}
+
+Result<int> prepare_run(const GlobalOptions& global, const std::string& name) {
+    if (name.empty()) return bad_input("--prepare: requires --user");
+    const auto user = KUDO_TRY(find_service_user(name));
+    if (geteuid() != 0) return fail(Error{ErrorKind::NotPermitted, "--prepare: run as root", EPERM});
+    KUDO_TRY(prepare(global.instance, user));
+    return exit_done;
+}
+
+Result<int> restore(const GlobalOptions& global) {
+    const auto state = KUDO_TRY(load_desired_state(global.instance));
+    if (!state.enabled) {
+        KUDO_TRY(print_either(global.json, {{"restored", false}}, "not enabled; nothing to restore\n"));
+        return exit_done;
+    }
+    const auto nothing = [](DesiredState&) -> Result<void> { return {}; };
+    const auto report = KUDO_TRY(change_and_reconcile(global.instance, nothing, Asked::Nothing));
+    OrderedJson interfaces = OrderedJson::array(), problems = OrderedJson::array();
+    for (const InterfaceReport& interface : report.interfaces)
+        interfaces.push_back(interface.name);
+    for (const Problem& problem : report.problems) {
+        problems.push_back(problem.text());
+        spdlog::warn("{}", problem.text());
+    }
+    for (const std::string& warning : report.warnings)
+        spdlog::warn("{}", warning);
+    KUDO_TRY(print_either(
+        global.json,
+        {{"restored", true}, {"generation", report.generation}, {"interfaces", interfaces}, {"problems", problems}},
+        fmt::format("restored: generation {}, {} interface{}\n", report.generation, report.interfaces.size(),
+                    report.interfaces.size() == 1 ? "" : "s")));
+    return report.problems.empty() ? exit_done : exit_degraded;
+}
+
+} // namespace kudo
