@@ -240,7 +240,8 @@ Run setup_run(CLI::App& app) {
     app.add_option("--host-name", options->host, "This host's name in the fleet; default: its host name")
         ->type_name("NAME");
 #endif
-    app.add_option("--user", options->user, "Run as this user from the start on; default: stays as it was started")
+    app.add_option("--user", options->user,
+                   "Run as this user from the start on; default: whom the state directory belongs to")
         ->type_name("NAME");
     CLI::Option* const prepare = app.add_flag("--prepare", options->prepare,
                                               "Only do what takes root: give state and pins to --user, and let its "

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/commands/run_start.h"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <sys/stat.h>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
@@ -26,17 +32,24 @@ Result<void> prepare(const Instance& instance, const std::optional<ServiceUser>&
     return {};
 }
 
+// Root without CAP_DAC_OVERRIDE could not read what belongs to another user.
+std::optional<ServiceUser> owner_of_state(const Instance& instance) {
+    struct stat about {};
+    if (geteuid() != 0 || stat(instance.state_dir.c_str(), &about) != 0 || about.st_uid == 0) return std::nullopt;
+    return ServiceUser{about.st_uid, about.st_gid};
+}
+
 } // namespace
 
 Result<void> give_up_privileges(const Instance& instance, const std::string& name) {
-    const auto user = KUDO_TRY(find_service_user(name));
+    const auto user = name.empty() ? owner_of_state(instance) : KUDO_TRY(find_service_user(name));
     KUDO_TRY(prepare(instance, user));
     KUDO_TRY(keep_service_privileges(user));
     if (user && access(instance.bpffs.c_str(), X_OK) != 0)
         return fail(Error{ErrorKind::NotPermitted,
                           fmt::format("--user {}: that user may not enter {}: allow it (chmod o+x), or give a --bpffs "
                                       "that it may",
-                                      name, instance.bpffs.string()),
+                                      name.empty() ? fmt::format("{}", user->user) : name, instance.bpffs.string()),
                           EACCES});
     return {};
 }
@@ -57,21 +70,25 @@ Result<int> restore(const GlobalOptions& global) {
     }
     const auto nothing = [](DesiredState&) -> Result<void> { return {}; };
     const auto report = KUDO_TRY(change_and_reconcile(global.instance, nothing, Asked::Nothing));
-    OrderedJson interfaces = OrderedJson::array(), problems = OrderedJson::array();
+    std::vector<std::string> interfaces, problems;
     for (const InterfaceReport& interface : report.interfaces)
         interfaces.push_back(interface.name);
-    for (const Problem& problem : report.problems) {
+    for (const Problem& problem : report.problems)
         problems.push_back(problem.text());
-        spdlog::warn("{}", problem.text());
-    }
+    for (const std::string& name : state.interfaces)
+        if (std::ranges::find(interfaces, name) == interfaces.end() &&
+            std::ranges::none_of(problems, [&](const auto& text) { return text.find(name) != text.npos; }))
+            problems.push_back(name + ": not there; the service attaches it once it is");
+    for (const std::string& problem : problems)
+        spdlog::warn("{}", problem);
     for (const std::string& warning : report.warnings)
         spdlog::warn("{}", warning);
     KUDO_TRY(print_either(
         global.json,
         {{"restored", true}, {"generation", report.generation}, {"interfaces", interfaces}, {"problems", problems}},
-        fmt::format("restored: generation {}, {} interface{}\n", report.generation, report.interfaces.size(),
-                    report.interfaces.size() == 1 ? "" : "s")));
-    return report.problems.empty() ? exit_done : exit_degraded;
+        fmt::format("restored: generation {}, {} interface{}\n", report.generation, interfaces.size(),
+                    interfaces.size() == 1 ? "" : "s")));
+    return problems.empty() ? exit_done : exit_degraded;
 }
 
 } // namespace kudo

@@ -3,6 +3,8 @@
 // Invariant: systemd does not run here; tests/support/as_unit applies the lines of the unit itself.
 #include <gtest/gtest.h>
 
+#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -162,6 +164,55 @@ TEST_F(Unit, TheServiceEnablesAgainAfterARebootUnderItsRestrictions) {
     EXPECT_FALSE(is_healthy());
     RunningService service(*test_, service_arguments(), {}, as_unit());
     EXPECT_TRUE(eventually([&] { return is_healthy(); })) << service.log();
+}
+
+// What kudo-agent-restore.service does, and what ExecStartPre= of the other does first.
+TEST_F(Unit, RestoringEnablesAgainAfterARebootAndGivesItToTheUser) {
+    const auto restore = [&] { return test_->agent({"run", "--restore", "--user", "daemon"}); };
+    const auto& bpffs = test_->instance.bpffs;
+    EXPECT_EQ(restore().out, "not enabled; nothing to restore\n");
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--interface", "eth0"}).status, 0);
+    std::filesystem::permissions(bpffs, std::filesystem::perms::owner_all); // as systemd mounts it
+    std::filesystem::remove_all(test_->instance.pins());
+    EXPECT_FALSE(is_healthy());
+    const Outcome restored = restore();
+    EXPECT_EQ(restored.status, 0) << restored.err;
+    EXPECT_NE(restored.out.find("restored: generation 1, 1 interface\n"), std::string::npos) << restored.out;
+    EXPECT_TRUE(is_healthy());
+    struct stat folder {
+    }, pins{}, state{};
+    ASSERT_EQ(stat(bpffs.c_str(), &folder) + stat(test_->instance.pins().c_str(), &pins) +
+                  stat(test_->instance.state_dir.c_str(), &state),
+              0);
+    const passwd* daemon = getpwnam("daemon");
+    ASSERT_NE(daemon, nullptr);
+    EXPECT_EQ(folder.st_mode & 0777, 0710u);
+    EXPECT_EQ(folder.st_gid, daemon->pw_gid);
+    EXPECT_EQ(folder.st_uid, 0u);
+    EXPECT_EQ(pins.st_uid, daemon->pw_uid);
+    EXPECT_EQ(state.st_uid, daemon->pw_uid);
+    EXPECT_EQ(restore().status, 0) << "nothing to do";
+    EXPECT_EQ(test_->agent({"disable"}).status, 0);
+}
+
+TEST_F(Unit, RestoringWhatIsNotThereYetIsDegradedAndNamed) {
+    test_->in_host({"ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1"});
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--interface", "late0", "--interface", "eth0"}).status, 0);
+    std::filesystem::remove_all(test_->instance.pins());
+    test_->in_host({"ip", "link", "del", "late0"});
+    const Outcome restored = test_->agent({"run", "--restore", "--json"});
+    EXPECT_EQ(restored.status, 4) << restored.out;
+    EXPECT_NE((restored.out + restored.err).find("late0"), std::string::npos) << restored.out << restored.err;
+    EXPECT_NE(restored.out.find("\"eth0\""), std::string::npos) << "the other one's trouble is not its own";
+}
+
+TEST_F(Unit, PreparingNeedsAUser) {
+    EXPECT_EQ(test_->agent({"run", "--prepare"}).status, 2);
+    EXPECT_EQ(test_->agent({"run", "--prepare", "--user", "no-such-user"}).status, 2);
+    EXPECT_EQ(test_->agent({"run", "--prepare", "--restore", "--user", "daemon"}).status, 2);
+    const Outcome prepared = test_->agent({"run", "--prepare", "--user", "daemon"});
+    EXPECT_EQ(prepared.status, 0) << prepared.err;
+    EXPECT_EQ(prepared.out + prepared.err, "");
 }
 
 } // namespace
