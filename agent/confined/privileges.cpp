@@ -23,6 +23,18 @@ void raise_memory_limit() {
     setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
+// The bounding set can be made smaller only with CAP_SETPCAP; libcap-ng logs where that fails.
+bool may_set_bounding() {
+    capng_get_caps_process();
+    return capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
+}
+
+Result<void> apply_capabilities(bool bounding) {
+    if (capng_apply(bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) != 0)
+        return fail_errno("cannot drop capabilities");
+    return {};
+}
+
 // Applied later.
 void choose_capabilities() {
     capng_get_caps_process();
@@ -37,8 +49,7 @@ void choose_capabilities() {
 }
 
 Result<void> become(const ServiceUser& user) {
-    // The bounding set can be made smaller only with CAP_SETPCAP; without it no capability can be gained by exec
-    // either: PR_SET_NO_NEW_PRIVS.
+    // Where the bounding set stays no capability can be gained by exec either: PR_SET_NO_NEW_PRIVS.
     const int failed = capng_change_id(static_cast<int>(user.user), static_cast<int>(user.group),
                                        static_cast<capng_flags_t>(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING));
     if (failed == 0) return {};
@@ -58,19 +69,20 @@ Result<std::optional<ServiceUser>> find_service_user(const std::string& name) {
 
 Result<void> keep_service_privileges(const std::optional<ServiceUser>& user) {
     raise_memory_limit();
+    const bool bounding = may_set_bounding();
     choose_capabilities();
     if (user && (user->user != geteuid() || user->group != getegid()))
         KUDO_TRY(become(*user));
-    else if (capng_apply(CAPNG_SELECT_BOTH) != 0 && capng_apply(CAPNG_SELECT_CAPS) != 0)
-        return fail_errno("cannot drop capabilities");
+    else
+        KUDO_TRY(apply_capabilities(bounding));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("cannot set no_new_privs");
     return filter_service();
 }
 
 Result<void> confine(Confinement confinement) {
+    const bool bounding = may_set_bounding();
     capng_clear(CAPNG_SELECT_BOTH);
-    if (capng_apply(CAPNG_SELECT_BOTH) != 0 && capng_apply(CAPNG_SELECT_CAPS) != 0)
-        return fail_errno("cannot drop capabilities");
+    KUDO_TRY(apply_capabilities(bounding));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("cannot set no_new_privs");
     return confinement == Confinement::Network ? filter_network() : filter_compute();
 }

@@ -96,7 +96,9 @@ class Machine:
     def changes(self):
         records = ("var/lib/dpkg", "var/log", "var/cache", "var/lib/systemd", "etc/.pwd.lock")
         found = {str(path.relative_to(self.changed)) for path in self.changed.rglob("*")}
-        return {path for path in found if not path.startswith(records)}
+        # A folder in which something was changed is there as well.
+        return {path for path in found if not path.startswith(records) and not
+                ((self.changed / path).is_dir() and pathlib.Path("/", path).is_dir())}
 
     def kernel(self):
         return {what: self.run(*command).stdout for what, command in (
