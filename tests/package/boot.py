@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Boots a Debian with systemd in a container and installs the package there; enables, boots again, removes: boot.py DEB
+
+The container has this machine's files under an overlay in memory, and an interface and a bpffs of its own, which are new
+after each boot. systemd-nspawn (package systemd-container) runs it; no service of this machine is in it.
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+NEEDED = "systemd-nspawn"
+
+# Each runs in the container once it is up, and prints what is compared below. host0: the interface that nspawn makes.
+FIRST = """
+dpkg -i /share/package.deb >&2
+show installed.service "$(systemctl is-active kudo-agent)"
+show installed.enabled "$(systemctl is-enabled kudo-agent kudo-agent-restore | sort -u)"
+kudo-agent status >&2; show installed.status $?
+kudo-agent enable --region ca --interface host0 >&2; show enable $?
+service=/proc/$(systemctl show -p MainPID --value kudo-agent)/status
+show service.user "$(stat -c %U $service)"
+show service.capabilities "$(sed -n 's/^CapEff:\\t//p' $service)"
+show service.bounding "$(sed -n 's/^CapBnd:\\t//p' $service)"
+show service.no_new_privileges "$(sed -n 's/^NoNewPrivs:\\t//p' $service)"
+show pins "$(stat -c '%U %a' /sys/fs/bpf/kudo-agent)"
+systemctl restart kudo-agent; show restart $?
+kudo-agent status >&2; show status $?
+"""
+SECOND = """
+show restore "$(systemctl show -p Result --value kudo-agent-restore)"
+restored=$(systemctl show -p ExecMainExitTimestampMonotonic --value kudo-agent-restore)
+network=$(systemctl show -p ActiveEnterTimestampMonotonic --value network-pre.target)
+show before_the_network $((restored > 0 && restored < network))
+kudo-agent status >&2; show status $?
+show service "$(systemctl is-active kudo-agent)"
+show log "$(journalctl -q -t kudo-agent -p warning -o cat)"
+dpkg -r kudo-agent >&2; show remove $?
+show left.pins "$(ls /sys/fs/bpf | grep -v debug)"
+show left.bpffs "$(stat -c '%G %a' /sys/fs/bpf)"
+show left.units "$(systemctl list-units --all --plain --no-legend "kudo-agent*" | grep -v not-found)"
+dpkg -P kudo-agent >&2; show purge $?
+show left.files "$(ls -d /var/lib/kudo-agent /etc/kudo-agent 2>/dev/null)"
+"""
+WANTED = ({"installed.service": "active", "installed.enabled": "enabled", "installed.status": "3", "enable": "0",
+           "service.user": "kudo-agent", "service.capabilities": "000000c000001000", "service.bounding": "000000c000001000",
+           "service.no_new_privileges": "1", "pins": "kudo-agent 700", "restart": "0", "status": "0"},
+          {"restore": "success", "before_the_network": "1", "status": "0", "service": "active", "log": "", "remove": "0",
+           "left.pins": "", "left.bpffs": "root 1700", "left.units": "", "purge": "0", "left.files": ""})
+UNIT = """[Unit]
+After=multi-user.target
+[Service]
+ExecStart=/bin/bash /share/script
+StandardOutput=file:/share/output
+StandardError=file:/share/log
+"""
+# What configures the network, as ifupdown would.
+NETWORK = """[Unit]
+DefaultDependencies=no
+Wants=network.target
+After=local-fs.target network-pre.target
+Before=network.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'ip link set host0 up; ip addr add 3.123.12.130/28 dev host0; ip route add default via 3.123.12.129'
+"""
+
+
+def run(*argv):
+    subprocess.run([str(word) for word in argv], check=True)
+
+
+def make_root(folder, package):
+    for name in ("upper", "work", "root", "share"):
+        (folder / name).mkdir()
+    root = folder / "root"
+    run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={folder}/upper,workdir={folder}/work", root)
+    shutil.copy(package, folder / "share/package.deb")
+    (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+    system = root / "etc/systemd/system"
+    for wants in list(system.glob("*.wants")):
+        shutil.rmtree(wants)  # in the overlay: what is installed here does not start there
+    (system / "kudo-test.service").write_text(UNIT)
+    (system / "multi-user.target.wants").mkdir()
+    (system / "multi-user.target.wants/kudo-test.service").symlink_to("../kudo-test.service")
+    (system / "kudo-test-network.service").write_text(NETWORK)
+    (system / "multi-user.target.wants/kudo-test-network.service").symlink_to("../kudo-test-network.service")
+    return root
+
+
+# What the script has shown.
+def boot(folder, root, script):
+    share, bpffs = folder / "share", folder / "bpffs"
+    show = 'show() { python3 -c "import json, sys; print(json.dumps(sys.argv[1:3]), flush=True)" "$@"; }\n'
+    (share / "script").write_text(show + script + "systemctl poweroff\n")
+    (share / "output").write_text("")
+    bpffs.mkdir(exist_ok=True)
+    run("mount", "-t", "bpf", "bpf", bpffs, "-o", "mode=0700")
+    command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={root}", f"--bind={share}:/share",
+               f"--bind={bpffs}:/sys/fs/bpf", "--network-veth", "--machine=kudo", "--capability=all",
+               "--system-call-filter=bpf perf_event_open", "--boot"]
+    environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+    with open(folder / "console", "a") as console:
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, timeout=180)
+        except subprocess.TimeoutExpired:
+            pass
+    run("umount", bpffs)
+    return dict(json.loads(line) for line in (share / "output").read_text().splitlines())
+
+
+def inside(package, folder):
+    run("mount", "--make-rprivate", "/")
+    run("mount", "-t", "tmpfs", "tmpfs", folder)
+    root = make_root(folder, package)
+    failed = False
+    for name, script, wanted in zip(("install and enable", "boot again, remove and purge"), (FIRST, SECOND), WANTED):
+        found = boot(folder, root, script)
+        print(f"{name}: {len(found)} of {len(wanted)} looked at")
+        for what, value in wanted.items():
+            if found.get(what) != value:
+                failed = True
+                print(f"  {what}: {found.get(what)!r} instead of {value!r}", file=sys.stderr)
+        if failed:
+            print((folder / "share/log").read_text()[-3000:], (folder / "console").read_text()[-500:], file=sys.stderr)
+            break
+    return 1 if failed else 0
+
+
+def main(arguments):
+    if arguments[:1] == ["--inside"]:
+        return inside(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]))
+    package = pathlib.Path(arguments[0]).resolve()
+    if not package.exists() or not shutil.which(NEEDED):
+        print(f"there is no {NEEDED if package.exists() else package}")
+        return 77
+    folder = tempfile.mkdtemp(dir="/run")  # nspawn hides /tmp
+    command = ["unshare", "--mount", "--net", sys.executable, __file__, "--inside", package, folder]
+    try:
+        return subprocess.run([str(word) for word in command]).returncode
+    finally:
+        os.rmdir(folder)  # what was in it was mounted in there, and is gone
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
