@@ -119,6 +119,9 @@ def inside(package, folder):
     failed = False
     for name, script, wanted in zip(("install and enable", "boot again, remove and purge"), (FIRST, SECOND), WANTED):
         found = boot(folder, root, script)
+        if not found and script == FIRST:
+            print("a container cannot be booted here:", (folder / "console").read_text()[-500:])
+            return 77
         print(f"{name}: {len(found)} of {len(wanted)} looked at")
         for what, value in wanted.items():
             if found.get(what) != value:
@@ -136,6 +139,9 @@ def main(arguments):
     package = pathlib.Path(arguments[0]).resolve()
     if not package.exists() or not shutil.which(NEEDED):
         print(f"there is no {NEEDED if package.exists() else package}")
+        return 77
+    if os.geteuid() != 0:
+        print("this needs root")
         return 77
     folder = tempfile.mkdtemp(dir="/run")  # nspawn hides /tmp
     command = ["unshare", "--mount", "--net", sys.executable, __file__, "--inside", package, folder]

@@ -252,6 +252,9 @@ def main(arguments):
     if not package.exists():
         print(f"{package} has not been made: ./bootstrap deb")
         return 77
+    if os.geteuid() != 0:
+        print("this needs root")
+        return 77
     print("lintian")
     found = run("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", package, check=False)
     equal((found.returncode, found.stdout), (0, ""), "lintian")
