@@ -230,12 +230,25 @@ Result<DropReport> read_drops(DataPath& data_path) {
     return report;
 }
 
+namespace {
+
+// Whoever asks the kernel for a route to KUDO's addresses, as kudo-agent itself does, has it free a packet that it made
+// up for that: of TCP or UDP without any port, and never sent.
+template <typename Key> bool is_route_lookup(const Key& flow) {
+    return (flow.protocol == IPPROTO_TCP || flow.protocol == IPPROTO_UDP) && flow.local_port == 0 &&
+           flow.remote_port == 0 && flow.non_first_fragment == 0;
+}
+
+} // namespace
+
 Result<bool> has_drops_since(DataPath& data_path, std::chrono::seconds age) {
     const auto tables = open_drop_tables(data_path.folder());
     if (!tables && tables.error().number == ENOENT) return false;
     if (!tables) return fail(Error(tables.error()));
     uint64_t last = 0;
-    const auto visit = [&last](const auto&, const kudo_drop& drop) { last = std::max(last, uint64_t{drop.last_seen}); };
+    const auto visit = [&last](const auto& key, const kudo_drop& drop) {
+        if (!is_route_lookup(key.flow)) last = std::max(last, uint64_t{drop.last_seen});
+    };
     KUDO_TRY((for_each_entry<kudo_drop4_key, kudo_drop>(tables->drops4.get(), "the drops", visit)));
     KUDO_TRY((for_each_entry<kudo_drop6_key, kudo_drop>(tables->drops6.get(), "the drops", visit)));
     if (last == 0) return false;

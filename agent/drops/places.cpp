@@ -4,21 +4,25 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <fstream>
 
 #include <fmt/format.h>
+
+#include "agent/system/files.h"
 
 namespace kudo {
 namespace {
 
 constexpr uint64_t longest_function = 1 << 20; // beyond it the address is in no function
 
+constexpr std::size_t max_symbols = 256 << 20; // bytes; a kernel's are some 10 MB
+
 } // namespace
 
-Places Places::parse(std::istream& kallsyms) {
+Places Places::parse(std::string_view kallsyms) {
     Places places;
-    std::string line;
-    while (std::getline(kallsyms, line)) {
+    while (!kallsyms.empty()) {
+        const std::string_view line = kallsyms.substr(0, kallsyms.find('\n'));
+        kallsyms.remove_prefix(std::min(kallsyms.size(), line.size() + 1));
         uint64_t address = 0;
         const char* end = line.data() + line.size();
         const auto [rest, wrong] = std::from_chars(line.data(), end, address, 16);
@@ -29,13 +33,14 @@ Places Places::parse(std::istream& kallsyms) {
         places.symbols_.push_back({address, static_cast<uint32_t>(places.names_.size())});
         places.names_.append(name).push_back('\0');
     }
-    std::ranges::stable_sort(places.symbols_, {}, &Symbol::address);
+    if (!std::ranges::is_sorted(places.symbols_, {}, &Symbol::address))
+        std::ranges::stable_sort(places.symbols_, {}, &Symbol::address);
     return places;
 }
 
 Places Places::of_running_kernel() {
-    std::ifstream kallsyms("/proc/kallsyms");
-    return parse(kallsyms);
+    const auto kallsyms = read_file("/proc/kallsyms", max_symbols);
+    return kallsyms ? parse(*kallsyms) : Places();
 }
 
 std::string Places::name(uint64_t address) const {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <istream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +14,11 @@ inline constexpr std::string_view unknown_place = "unknown";
 
 class Places {
 public:
-    // The running kernel's: a quarter of a second, so read it only where there is something to name. Empty where
+    // The running kernel's: 50 ms, so read it only where there is something to name. Empty where
     // kptr_restrict hides the addresses.
     static Places of_running_kernel();
     // As /proc/kallsyms is: "ffffffff81000000 T _text\t[module]".
-    static Places parse(std::istream& kallsyms);
+    static Places parse(std::string_view kallsyms);
 
     // `address`: where a call returns to, so the function is the one of the byte before.
     [[nodiscard]] std::string name(uint64_t address) const;

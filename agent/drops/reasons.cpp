@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "agent/drops/reasons.h"
 
-#include <bpf/btf.h>
-
-#include <filesystem>
-#include <memory>
 #include <string_view>
 
+#include "agent/drops/kernel_types.h"
 #include "agent/system/files.h"
 
 namespace kudo {
 namespace {
 
-struct FreeTypes {
-    void operator()(btf* types) const { btf__free(types); }
-};
-using Types = std::unique_ptr<btf, FreeTypes>;
-
 constexpr const char* vmlinux_types = "/sys/kernel/btf/vmlinux";
 // Modules whose own reasons are in no other place.
 constexpr const char* module_types[] = {"/sys/kernel/btf/mac80211", "/sys/kernel/btf/openvswitch"};
+
+constexpr std::size_t max_types = 64 << 20; // a kernel's has 5 to 10 MB
 
 constexpr std::string_view core_prefix = "SKB_DROP_REASON_";
 constexpr uint32_t first_of_subsystems = 0x10000; // include/net/dropreason.h, SKB_DROP_REASON_SUBSYS_SHIFT
@@ -30,18 +24,18 @@ bool is_bound(std::string_view name) {
            name.starts_with("__");
 }
 
-void add_reasons(const btf* types, std::map<uint32_t, std::string>& names) {
-    for (uint32_t id = 1; id < btf__type_cnt(types); id++) {
-        const btf_type* type = btf__type_by_id(types, id);
-        if (!btf_is_enum(type)) continue;
-        const std::string_view name = btf__name_by_offset(types, type->name_off);
+void add_reasons(const KernelTypes& types, std::map<uint32_t, std::string>& names) {
+    for (uint32_t id = 1; id <= types.count(); id++) {
+        const auto type = types.type(id);
+        if (BTF_INFO_KIND(type->head.info) != BTF_KIND_ENUM) continue;
+        const std::string_view name = types.name(type->head.name_off);
         if (!name.ends_with("drop_reason")) continue;
         const bool core = name == "skb_drop_reason";
-        for (uint32_t i = 0; i < btf_vlen(type); i++) {
-            const struct btf_enum& entry = btf_enum(type)[i];
+        for (uint32_t i = 0; i < BTF_INFO_VLEN(type->head.info); i++) {
+            const btf_enum entry = types.element(*type, i);
             const auto number = static_cast<uint32_t>(entry.val);
-            std::string_view text = btf__name_by_offset(types, entry.name_off);
-            if (is_bound(text) || (!core && number < first_of_subsystems)) continue;
+            std::string_view text = types.name(entry.name_off);
+            if (text.empty() || is_bound(text) || (!core && number < first_of_subsystems)) continue;
             if (text.starts_with(core_prefix)) text.remove_prefix(core_prefix.size());
             names.try_emplace(number, text);
         }
@@ -49,35 +43,47 @@ void add_reasons(const btf* types, std::map<uint32_t, std::string>& names) {
 }
 
 // Of the function that a tracepoint calls, without its own data.
-unsigned count_arguments(const btf* types) {
-    const int id = btf__find_by_name_kind(types, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
-    if (id < 0) return 0;
-    const btf_type* pointer = btf__type_by_id(types, btf__type_by_id(types, static_cast<uint32_t>(id))->type);
-    if (!btf_is_ptr(pointer)) return 0;
-    const btf_type* function = btf__type_by_id(types, pointer->type);
-    return btf_is_func_proto(function) && btf_vlen(function) > 1 ? btf_vlen(function) - 1 : 0;
+unsigned count_arguments(const KernelTypes& types) {
+    for (uint32_t id = 1; id <= types.count(); id++) {
+        const auto named = types.type(id);
+        if (BTF_INFO_KIND(named->head.info) != BTF_KIND_TYPEDEF ||
+            types.name(named->head.name_off) != "btf_trace_kfree_skb")
+            continue;
+        const auto pointer = types.type(named->head.type);
+        if (!pointer || BTF_INFO_KIND(pointer->head.info) != BTF_KIND_PTR) return 0;
+        const auto function = types.type(pointer->head.type);
+        if (!function || BTF_INFO_KIND(function->head.info) != BTF_KIND_FUNC_PROTO) return 0;
+        const unsigned all = BTF_INFO_VLEN(function->head.info);
+        return all > 1 ? all - 1 : 0;
+    }
+    return 0;
 }
 
 } // namespace
 
 Result<DropReasons> DropReasons::parse(std::span<const uint8_t> vmlinux) {
-    const Types types(btf__new(vmlinux.data(), static_cast<uint32_t>(vmlinux.size())));
-    if (!types) return fail_errno("cannot parse the kernel's BTF");
+    const auto types = KernelTypes::parse(std::string(reinterpret_cast<const char*>(vmlinux.data()), vmlinux.size()));
+    if (!types) return fail("cannot parse the kernel's BTF");
     DropReasons reasons;
-    add_reasons(types.get(), reasons.names_);
-    reasons.arguments_ = count_arguments(types.get());
+    add_reasons(*types, reasons.names_);
+    reasons.arguments_ = count_arguments(*types);
     return reasons;
 }
 
 Result<const DropReasons*> DropReasons::of_running_kernel() {
     static const Result<DropReasons> running = []() -> Result<DropReasons> {
-        const Types types(btf__parse(vmlinux_types, nullptr));
-        if (!types) return fail_errno(std::string(vmlinux_types) + ": the kernel's BTF (CONFIG_DEBUG_INFO_BTF)");
+        const std::string what = std::string(vmlinux_types) + ": the kernel's BTF (CONFIG_DEBUG_INFO_BTF)";
+        auto bytes = read_file(vmlinux_types, max_types);
+        if (!bytes) return fail(std::move(bytes.error()).in(what));
+        const auto types = KernelTypes::parse(std::move(*bytes));
+        if (!types) return fail(what + " is none that can be read");
         DropReasons reasons;
-        add_reasons(types.get(), reasons.names_);
-        reasons.arguments_ = count_arguments(types.get());
+        add_reasons(*types, reasons.names_);
+        reasons.arguments_ = count_arguments(*types);
         for (const char* module : module_types)
-            if (const Types more{btf__parse_split(module, types.get())}) add_reasons(more.get(), reasons.names_);
+            if (auto of_module = read_file(module, max_types))
+                if (const auto more = KernelTypes::parse(std::move(*of_module), &*types))
+                    add_reasons(*more, reasons.names_);
         return reasons;
     }();
     if (!running) return fail(Error(running.error()));

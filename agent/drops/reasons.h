@@ -17,7 +17,7 @@ namespace kudo {
 class DropReasons {
 public:
     // Of the running kernel: enum skb_drop_reason (kernel >= 5.17) and those of its subsystems (>= 6.4: mac80211,
-    // openvswitch, also as modules, qdiscs), whose numbers begin at 0x10000. Read once per process: some 50 ms.
+    // openvswitch, also as modules, qdiscs), whose numbers begin at 0x10000. Read once per process: some 10 ms.
     // An Error: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF).
     static Result<const DropReasons*> of_running_kernel();
     // `vmlinux`: BTF as in /sys/kernel/btf/vmlinux.

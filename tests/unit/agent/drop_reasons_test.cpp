@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <memory>
 #include <random>
-#include <sstream>
 
 #include "agent/drops/advice.h"
 #include "agent/drops/places.h"
@@ -188,6 +187,12 @@ public:
         return std::move(*reasons);
     }
 
+    [[nodiscard]] std::vector<uint8_t> bytes() const {
+        uint32_t size = 0;
+        const auto* const begin = static_cast<const uint8_t*>(btf__raw_data(types_.get(), &size));
+        return {begin, begin + size};
+    }
+
 private:
     std::unique_ptr<btf, FreeBtf> types_;
 };
@@ -251,6 +256,36 @@ TEST(DropReasons, TheTracepointsArgumentsAreCounted) {
 TEST(DropReasons, WhatIsNoBtfIsRefused) {
     const std::array<uint8_t, 32> noise{1, 2, 3};
     EXPECT_FALSE(DropReasons::parse(noise));
+}
+
+TEST(DropReasons, OfDamagedBtfNothingBeyondItIsRead) {
+    const auto whole =
+        MadeUpTypes().with_enum("skb_drop_reason", {{"SKB_DROP_REASON_NO_SOCKET", 3}}).with_tracepoint(3).bytes();
+    ASSERT_TRUE(DropReasons::parse(whole));
+    for (std::size_t size = 0; size < whole.size(); size++)
+        EXPECT_FALSE(DropReasons::parse(std::span(whole).first(size))) << size;
+    for (std::size_t at = 0; at < whole.size(); at++)
+        for (const uint8_t byte : {0, 1, 0x7f, 0xff}) {
+            auto damaged = whole;
+            damaged[at] = byte;
+            [[maybe_unused]] const auto reasons = DropReasons::parse(damaged);
+        }
+}
+
+TEST(DropReasons, OfTheRunningKernelAreThoseThatLibbpfFinds) {
+    const auto reasons = DropReasons::of_running_kernel();
+    if (!reasons) GTEST_SKIP() << reasons.error().message;
+    const std::unique_ptr<btf, FreeBtf> types(btf__parse("/sys/kernel/btf/vmlinux", nullptr));
+    ASSERT_TRUE(types);
+    const int id = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
+    if (id < 0) return; // before Linux 5.17
+    const btf_type* const type = btf__type_by_id(types.get(), static_cast<uint32_t>(id));
+    for (uint32_t i = 0; i < btf_vlen(type); i++) {
+        const std::string name = btf__name_by_offset(types.get(), btf_enum(type)[i].name_off);
+        const auto number = static_cast<uint32_t>(btf_enum(type)[i].val);
+        if (name.starts_with("SKB_DROP_REASON_") && (*reasons)->names().contains(number))
+            EXPECT_EQ((*reasons)->name(number), name.substr(16));
+    }
 }
 
 TEST(DropAdvice, EveryReasonOfTheRunningKernelHasOne) {
@@ -335,8 +370,7 @@ constexpr const char* kallsyms = "ffffffff81000000 T _stext\n"
                                  "ffffffffc0400000 T far\n";
 
 TEST(DropPlaces, AreFunctionsAndOffsets) {
-    std::istringstream text(kallsyms);
-    const Places places = Places::parse(text);
+    const Places places = Places::parse(kallsyms);
     EXPECT_EQ(places.name(0xffffffff81000101), "one.isra.0+0x1");
     EXPECT_EQ(places.name(0xffffffff81000280), "one.isra.0+0x180") << "data is no function";
     EXPECT_EQ(places.name(0xffffffff81000300), "one.isra.0+0x200") << "a call at a function's end returns behind it";
@@ -347,14 +381,13 @@ TEST(DropPlaces, AreFunctionsAndOffsets) {
 }
 
 TEST(DropPlaces, AddressesThatAreHiddenAreUnknown) {
-    std::istringstream text("0000000000000000 T _stext\n0000000000000000 T two\n");
-    const Places places = Places::parse(text);
+    const Places places = Places::parse("0000000000000000 T _stext\n0000000000000000 T two\n");
     EXPECT_TRUE(places.empty());
     EXPECT_EQ(places.name(0xffffffff81000344), "unknown");
 }
 
 TEST(DropPlaces, OddLinesAreLeftOut) {
-    std::istringstream text("\nnothing\nffffffff81000300\nffffffff81000300 T\nffffffff81000300 T x\n");
+    const char* const text = "\nnothing\nffffffff81000300\nffffffff81000300 T\nffffffff81000300 T x\n";
     EXPECT_EQ(Places::parse(text).name(0xffffffff81000310), "x+0x10");
 }
 
