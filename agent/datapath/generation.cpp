@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "agent/datapath/slot_names.h"
 
@@ -143,8 +144,10 @@ Result<uint32_t> publish(const DataPath::Maps& maps, const CompiledPolicy& compi
     KUDO_TRY(write_service_names(maps, compiled.slots, next));
 
     store(*active, next); // G1
-    KUDO_TRY(wait_for_readers(maps));
-    if (old != 0) KUDO_TRY(empty_slot(maps, old & 1));
+    // From here on it is published, whatever fails: what is left of the old one is as after a kill (G4).
+    auto emptied = wait_for_readers(maps);
+    if (emptied && old != 0) emptied = empty_slot(maps, old & 1);
+    if (!emptied) spdlog::debug("generation {} is left as it is: {}", old, emptied.error().message);
     return next;
 }
 

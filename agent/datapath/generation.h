@@ -30,8 +30,8 @@
 namespace kudo {
 
 // Fills the idle slot with the next generation, makes it active with one store, waits until no program reads the old
-// one and empties that. Returns the new generation's number. After an error the old generation is active. The caller
-// holds the lock.
+// one and empties that. Returns the new generation's number. After an error the old generation is active; where only
+// the old one could not be emptied, which the next publish() does, there is none. The caller holds the lock.
 Result<uint32_t> publish(const DataPath::Maps& maps, const CompiledPolicy& compiled);
 
 // publish()'s first step: this generation's policy into its slot, which must not be the active one.

@@ -61,7 +61,11 @@ public:
         report_.changed |= unpinned.any;
         for (std::string& left : unpinned.left)
             report_.problems.push_back({"", Error{ErrorKind::Failed, std::move(left), 0}});
-        report_.generation = KUDO_TRY(active_generation(data_path_->maps()));
+        // Of what is published already: not to know its number takes nothing back.
+        if (const auto generation = active_generation(data_path_->maps()))
+            report_.generation = *generation;
+        else
+            report_.problems.push_back({"policy", generation.error()});
         return std::move(report_);
     }
 
