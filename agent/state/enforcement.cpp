@@ -2,7 +2,6 @@
 #include "agent/state/enforcement.h"
 
 #include <algorithm>
-#include <ctime>
 
 #include <fmt/format.h>
 
@@ -12,12 +11,7 @@
 namespace kudo {
 
 HostMoment HostMoment::now() {
-    timespec since_boot{};
-    clock_gettime(CLOCK_BOOTTIME, &since_boot);
-    return {.since_boot =
-                static_cast<uint64_t>(since_boot.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(since_boot.tv_nsec),
-            .boot = read_uptime().boot,
-            .wall = wall_time()};
+    return {.since_boot = kernel_boot_time(), .boot = read_uptime().boot, .wall = wall_time()};
 }
 
 ModeInEffect mode_in_effect(kudo_mode desired, const Enforcement& enforcement,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace kudo {
@@ -16,6 +17,11 @@ struct Uptime {
 };
 
 Uptime read_uptime();
+
+// ns of CLOCK_BOOTTIME as the kernel itself and its BPF programs count them, now or of what this process's clock or
+// /proc shows: in a time namespace these are shifted (time_namespaces(7)).
+uint64_t kernel_boot_time();
+uint64_t kernel_boot_time(uint64_t shown);
 // The system's clock, in whole seconds.
 std::chrono::sys_seconds wall_time();
 
