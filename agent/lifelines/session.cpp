@@ -3,41 +3,17 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <vector>
 
 #include "agent/system/files.h"
+#include "agent/system/whole_number.h"
 #include "maps/base/text.h"
 
 namespace kudo {
 namespace {
 
 constexpr std::size_t max_environment = 2 * 1024 * 1024; // what a process may have: _STK_LIM / 4
-constexpr int max_ancestors = 64;
-
-template <typename T> std::optional<T> whole_number(std::string_view text) {
-    T value{};
-    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
-// The fields of /proc/PID/stat behind the command, which may hold blanks and parentheses itself: proc(5), from field 3.
-std::vector<std::string_view> stat_fields(std::string_view stat) {
-    const auto name_end = stat.rfind(") ");
-    if (name_end == std::string_view::npos) return {};
-    stat.remove_prefix(name_end + 2);
-    if (stat.ends_with('\n')) stat.remove_suffix(1);
-    return split(stat, ' ');
-}
-
-// Field `number` of proc(5); nothing: no such process.
-std::optional<uint64_t> stat_field(const std::filesystem::path& proc, const std::string& pid, std::size_t number) {
-    const auto stat = read_file(proc / pid / "stat", 4096);
-    if (!stat) return std::nullopt;
-    const auto fields = stat_fields(*stat);
-    return fields.size() + 3 > number ? whole_number<uint64_t>(fields[number - 3]) : std::nullopt;
-}
+constexpr int max_processes = 64;
 
 std::string ssh_of(const std::filesystem::path& proc, const std::string& pid) {
     constexpr std::string_view variable = "SSH_CONNECTION=";
@@ -51,27 +27,24 @@ std::string ssh_of(const std::filesystem::path& proc, const std::string& pid) {
 } // namespace
 
 Session own_session(const std::filesystem::path& proc) {
-    constexpr std::size_t parent = 4, started = 22; // proc(5)
     Session session;
-    std::string pid = std::to_string(getpid());
-    for (int i = 0; i < max_ancestors; ++i) {
-        const std::string ssh = ssh_of(proc, pid);
+    int pid = getpid();
+    for (int i = 0; i < max_processes; ++i) {
+        const std::string ssh = ssh_of(proc, std::to_string(pid));
         if (parse_ssh_connection(ssh)) {
             if (session.ssh.empty())
                 session.ssh = ssh;
             else if (ssh != session.ssh)
                 session.ssh_above.push_back(ssh);
         }
-        const auto next = stat_field(proc, pid, parent);
-        if (!next || *next == 0) break;
-        pid = std::to_string(*next);
+        const auto stat = read_process_stat(proc, pid);
+        if (!stat || stat->parent == 0) break;
+        pid = stat->parent;
     }
     session.leader = std::max(0, static_cast<int>(getsid(0)));
     if (session.leader > 0)
-        if (const auto ticks = stat_field(proc, std::to_string(session.leader), started))
-            session.leader_started = *ticks * Session::start_resolution;
-    if (const auto login = read_file(proc / "self" / "sessionid", 32))
-        session.login = whole_number<uint32_t>(*login).value_or(Session::no_login);
+        if (const auto leader = read_process_stat(proc, session.leader)) session.leader_started = leader->started;
+    session.login = read_login(proc, getpid()).value_or(Session::no_login);
     return session;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From which login a command was given: what tells whether another command comes from a new one.
+// From which login a command was given: what tells whether another command comes from the same one. Whether that is a
+// new one: see arrival.h.
 // Invariant: what cannot be read is empty or 0, never a guess.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/lifelines/process_stat.h"
 #include "maps/net/prefix.h"
 
 namespace kudo {
@@ -20,9 +22,9 @@ struct Session {
     std::vector<std::string> ssh_above{}; // what farther ancestors have otherwise; not kept in the state
     int leader = 0;                       // process of the session's leader, getsid(2); 0: of another PID namespace
     uint64_t leader_started = 0;          // ns of CLOCK_BOOTTIME, rounded down; 0: it has ended
-    static constexpr uint64_t start_resolution = 10'000'000; // to that: USER_HZ is 100 (proc(5), starttime)
-    uint32_t login = no_login;            // the kernel's number of the login, /proc/self/sessionid (pam_loginuid(8))
-    static constexpr uint32_t no_login = UINT32_MAX; // none: not a login, or no audit in the kernel
+    static constexpr uint64_t start_resolution = ProcessStat::start_resolution;
+    uint32_t login = no_login; // the kernel's number of the login, /proc/self/sessionid (pam_loginuid(8))
+    static constexpr uint32_t no_login = no_login_number; // none: not a login, or no audit in the kernel
     bool operator==(const Session&) const = default;
 };
 

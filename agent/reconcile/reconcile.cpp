@@ -14,6 +14,7 @@
 #include "agent/datapath/generation.h"
 #include "agent/drops/tracing.h"
 #include "agent/firewall_sets/sets.h"
+#include "agent/lifelines/ancestry.h"
 #include "agent/queues/queues.h"
 #include "agent/reconcile/plan.h"
 #include "agent/reconcile/spoken_flows.h"
@@ -277,6 +278,7 @@ void note_published(const Instance& instance, DesiredState& desired) {
     const auto policy = data_path ? read_active_policy(data_path->maps()) : fail("no data path");
     if (!policy || policy->admission != KUDO_ADMISSION_ENFORCE || policy->deadline != desired.enforcement.deadline)
         return;
+    desired.enforcement.last_login = last_login(); // first: of a login in between it is not known whether it is new
     desired.enforcement.published = HostMoment::now().since_boot;
     if (auto saved = save_desired_state(instance, desired); !saved) spdlog::debug("{}", saved.error().message);
 }

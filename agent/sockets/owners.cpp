@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <memory>
 #include <optional>
 
+#include "agent/system/whole_number.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -23,13 +23,6 @@ struct FolderClose {
     void operator()(DIR* folder) const { closedir(folder); }
 };
 using Folder = std::unique_ptr<DIR, FolderClose>;
-
-template <typename T> std::optional<T> whole_number(std::string_view text) {
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
 
 // "socket:[12345]"
 std::optional<uint32_t> socket_inode(std::string_view link) {
@@ -57,9 +50,8 @@ SocketOwner describe(int pid, const std::filesystem::path& folder) {
     return owner;
 }
 
-// The sockets of one process that are among those asked for. False: its descriptors may not be read.
-bool find_sockets(const std::filesystem::path& folder, const std::set<uint32_t>& inodes, std::size_t& left,
-                  std::set<uint32_t>& found) {
+// Visits the inode of each socket that a process has open. False: its descriptors may not be read.
+template <typename Visit> bool visit_sockets(const std::filesystem::path& folder, std::size_t& left, Visit visit) {
     const std::filesystem::path path = folder / "fd";
     const Folder descriptors(opendir(path.c_str()));
     if (!descriptors) return errno != EACCES && errno != EPERM; // else it has ended
@@ -71,7 +63,7 @@ bool find_sockets(const std::filesystem::path& folder, const std::set<uint32_t>&
         const ssize_t size = readlinkat(dirfd(descriptors.get()), entry->d_name, target, sizeof target);
         if (size < 0 && (errno == EACCES || errno == EPERM)) return false;
         const auto inode = socket_inode({target, static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
-        if (inode && inodes.contains(*inode)) found.insert(*inode);
+        if (inode) visit(*inode);
     }
     return true;
 }
@@ -124,6 +116,16 @@ CgroupNames names_of_cgroup(std::string_view lines) {
     return names;
 }
 
+std::optional<std::set<uint32_t>> sockets_of_process(int pid, const std::filesystem::path& proc) {
+    const std::filesystem::path folder = proc / std::to_string(pid);
+    std::set<uint32_t> inodes;
+    std::size_t left = max_descriptors;
+    std::error_code error;
+    if (!std::filesystem::exists(folder, error)) return std::nullopt;
+    if (!visit_sockets(folder, left, [&](uint32_t inode) { inodes.insert(inode); }) || left == 0) return std::nullopt;
+    return inodes;
+}
+
 Result<SocketOwners> owners_of(const std::set<uint32_t>& inodes, const std::filesystem::path& proc) {
     SocketOwners owners;
     if (inodes.empty()) return owners;
@@ -135,7 +137,10 @@ Result<SocketOwners> owners_of(const std::set<uint32_t>& inodes, const std::file
         if (!pid) continue;
         const std::filesystem::path folder = proc / entry->d_name;
         std::set<uint32_t> found;
-        if (!find_sockets(folder, inodes, left, found)) owners.hidden++;
+        const auto find = [&](uint32_t inode) {
+            if (inodes.contains(inode)) found.insert(inode);
+        };
+        if (!visit_sockets(folder, left, find)) owners.hidden++;
         if (found.empty()) continue;
         const SocketOwner owner = describe(*pid, folder);
         for (const uint32_t inode : found)

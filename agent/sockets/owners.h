@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -34,6 +35,9 @@ struct SocketOwners {
     // For an inode without owners: does that mean that there is none?
     [[nodiscard]] bool complete() const { return hidden == 0 && !cut; }
 };
+
+// The inodes of all sockets that a process has open. Nothing: this process may not know, or there is no such process.
+std::optional<std::set<uint32_t>> sockets_of_process(int pid, const std::filesystem::path& proc = "/proc");
 
 // Reads at most a million descriptors. Errors: Failed if there is no /proc.
 Result<SocketOwners> owners_of(const std::set<uint32_t>& inodes, const std::filesystem::path& proc = "/proc");

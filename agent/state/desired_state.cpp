@@ -147,18 +147,16 @@ static void from_json(const nlohmann::json& from, Session& session) {
 }
 
 static void to_json(nlohmann::json& out, const Enforcement& enforcement) {
-    out = {{"confirmed", enforcement.confirmed},
-           {"deadline", enforcement.deadline},
-           {"published", enforcement.published},
-           {"within", enforcement.within},
-           {"boot", enforcement.boot},
-           {"asked_by", enforcement.asked_by},
-           {"ssh", enforcement.ssh}};
+    out = {{"confirmed", enforcement.confirmed}, {"deadline", enforcement.deadline},
+           {"published", enforcement.published}, {"last_login", enforcement.last_login},
+           {"within", enforcement.within},       {"boot", enforcement.boot},
+           {"asked_by", enforcement.asked_by},   {"ssh", enforcement.ssh}};
 }
 static void from_json(const nlohmann::json& from, Enforcement& enforcement) {
     from.at("confirmed").get_to(enforcement.confirmed);
     from.at("deadline").get_to(enforcement.deadline);
     from.at("published").get_to(enforcement.published);
+    if (from.contains("last_login")) from.at("last_login").get_to(enforcement.last_login); // else of before it was kept
     from.at("within").get_to(enforcement.within);
     from.at("boot").get_to(enforcement.boot);
     from.at("asked_by").get_to(enforcement.asked_by);

@@ -80,10 +80,6 @@ std::optional<std::string> same_session(const Enforcement& enforcement, const Se
         return "this is the login by which enable was given";
     if (session.leader != 0 && session.leader == asked.leader && session.leader_started == asked.leader_started)
         return "this is the terminal session by which enable was given";
-    if (session.leader_started == 0) return "this session's begin is not known: its leader has ended";
-    // What began within the tick in which packets were first judged may be older or younger.
-    if (session.leader_started + Session::start_resolution <= enforcement.published)
-        return "this session is older than what it is to confirm";
     return std::nullopt;
 }
 

@@ -27,11 +27,12 @@ struct HostMoment {
 
 // Of a desired state with mode enforce; else as it is here.
 struct Enforcement {
-    bool confirmed = false;        // or asked for with --no-confirm
-    uint64_t deadline = 0;         // ns of CLOCK_BOOTTIME in `boot`; 0: none
-    uint64_t published = 0;        // as `deadline`: packets are judged by it since then; 0: not yet
-    std::chrono::seconds within{}; // --confirm-within
-    std::string boot{};            // in which it was asked for
+    bool confirmed = false;               // or asked for with --no-confirm
+    uint64_t deadline = 0;                // ns of CLOCK_BOOTTIME in `boot`; 0: none
+    uint64_t published = 0;               // as `deadline`: packets are judged by it since then; 0: not yet
+    std::optional<uint32_t> last_login{}; // of that moment, see ancestry.h
+    std::chrono::seconds within{};        // --confirm-within
+    std::string boot{};                   // in which it was asked for
     Session asked_by{};
     std::string
         ssh{}; // Session::ssh that the lifeline ssh keeps; of an earlier command if the last was given otherwise
@@ -76,8 +77,9 @@ struct EnforcementRequest {
 Enforcement begin_enforcement(const EnforcementRequest& request, const Enforcement* before, bool same_rules,
                               const HostMoment& now);
 
-// Why a command from this session does not prove that the host can be reached: a clause that begins with "this".
-// Nothing: it comes from a new login or connection. `is_own`: is it an address of this host?
+// Is a command from this session certainly from the one that is to be confirmed, or from this host itself? A clause
+// that begins with "this". Nothing: it is from another, which need not be a new one: see find_arrival(). `is_own`: is
+// it an address of this host?
 std::optional<std::string> same_session(const Enforcement& enforcement, const Session& session,
                                         const std::function<bool(const Address&)>& is_own);
 

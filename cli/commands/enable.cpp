@@ -118,6 +118,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     const Status status = KUDO_TRY(read_status(global.instance));
     // Another command may have been given meanwhile.
     desired.enforcement.published = status.desired.enforcement.published; // noted by whoever has published it
+    desired.enforcement.last_login = status.desired.enforcement.last_login;
     desired.map_sources = status.desired.map_sources;                     // told by the service
     const bool still_desired = is_same(status.desired, desired);
     if (still_desired) add_drift(report, status);

@@ -3,9 +3,13 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <array>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -49,6 +53,67 @@ Fd tcp_socket(const NetworkNamespace& space, const Endpoint& local) {
 
 } // namespace
 
+LoginServer::LoginServer(const NetworkNamespace& space, Endpoint at) : at_(std::move(at)) {
+    pid_ = inside<int>(space, [&] {
+        return start_program({KUDO_LOGIN_SERVER, at_.address, std::to_string(at_.port)});
+    });
+}
+
+LoginServer::~LoginServer() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+}
+
+Fd LoginServer::connect(const NetworkNamespace& from, const std::string& source) const {
+    Fd connected;
+    const bool made = eventually([&] {
+        Fd client = tcp_socket(from, {source, 0});
+        const sockaddr_in address = address_of(at_);
+        // It goes on in the background.
+        [[maybe_unused]] const int begun =
+            ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+        pollfd waiting{client.get(), POLLOUT, 0};
+        int error = 0;
+        socklen_t size = sizeof error;
+        if (poll(&waiting, 1, 10 * wait_milliseconds) != 1 ||
+            getsockopt(client.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)
+            return false;
+        connected = std::move(client);
+        return true;
+    });
+    if (!made) throw std::runtime_error("no connection to the login server");
+    return connected;
+}
+
+Outcome LoginServer::run(const Fd& connection, std::vector<std::string> argv, const std::string& folder) {
+    const std::string files = folder + "/login";
+    for (const char* name : {".status", ".out", ".err"})
+        std::filesystem::remove(files + name);
+    argv.insert(argv.begin(), {"sh", "-c", "f=$1; shift; \"$@\" >$f.out 2>$f.err; echo $? >$f.status", "sh", files});
+    std::string words;
+    for (const std::string& word : argv)
+        words.append(word.c_str(), word.size() + 1);
+    words.push_back('\0');
+    if (send(connection.get(), words.data(), words.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(words.size()))
+        throw std::system_error(errno, std::generic_category(), "the login server");
+    pollfd waiting{connection.get(), POLLIN, 0};
+    poll(&waiting, 1, static_cast<int>(patient(std::chrono::milliseconds(60'000)).count())); // until it is closed
+    const auto text = [&](const char* name) {
+        std::ifstream file(files + name);
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    const std::string status = text(".status");
+    return {.status = status.empty() ? -1 : std::stoi(status), .out = text(".out"), .err = text(".err")};
+}
+
+Outcome EnforceTest::confirm_over(const Fd& connection) const {
+    return LoginServer::run(connection, test_->agent_argv({"confirm"}), test_->folder);
+}
+
+Outcome EnforceTest::confirm_by(const LoginServer& server, const std::string& from) const {
+    return confirm_over(server.connect(test_->far, from));
+}
+
 Outcome EnforceTest::enforce(std::vector<std::string> more, const std::string& ssh) const {
     more.insert(more.begin(), {"enable", "--region", "ca", "--mode", "enforce"});
     Outcome enabled = test_->agent(std::move(more), {"SSH_CONNECTION=" + ssh});
@@ -85,18 +150,29 @@ bool EnforceTest::answers(const Endpoint& here, const Endpoint& there) const {
     return arrives(near, there, far) && arrives(far, here, near);
 }
 
-EnforceTest::Connection EnforceTest::connect_out(const Endpoint& listener) const {
-    const Fd server = tcp_socket(test_->far, listener);
-    Connection both{.near = tcp_socket(test_->host, {host_address, 0}), .far = {}};
+static std::pair<Fd, Fd> connection(const NetworkNamespace& from, const std::string& source, const NetworkNamespace& to,
+                                    const Endpoint& listener) {
+    const Fd server = tcp_socket(to, listener);
+    std::pair<Fd, Fd> both{tcp_socket(from, {source, 0}), Fd()};
     const sockaddr_in address = address_of(listener);
     if (listen(server.get(), 1) != 0) throw std::system_error(errno, std::generic_category(), "listen");
-    if (connect(both.near.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+    if (connect(both.first.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
         errno != EINPROGRESS)
         throw std::system_error(errno, std::generic_category(), "connect to " + listener.address);
     pollfd waiting{server.get(), POLLIN, 0};
-    if (poll(&waiting, 1, 10 * wait_milliseconds) == 1) both.far = Fd(accept(server.get(), nullptr, nullptr));
-    if (!both.far) throw std::runtime_error("no TCP connection to " + listener.address);
+    if (poll(&waiting, 1, 10 * wait_milliseconds) == 1) both.second = Fd(accept(server.get(), nullptr, nullptr));
+    if (!both.second) throw std::runtime_error("no TCP connection to " + listener.address);
     return both;
+}
+
+EnforceTest::Connection EnforceTest::connect_out(const Endpoint& listener) const {
+    auto [near, far] = connection(test_->host, host_address, test_->far, listener);
+    return {.near = std::move(near), .far = std::move(far)};
+}
+
+EnforceTest::Connection EnforceTest::connect_in(const Endpoint& listener, const std::string& source) const {
+    auto [far, near] = connection(test_->far, source, test_->host, listener);
+    return {.near = std::move(near), .far = std::move(far)};
 }
 
 bool EnforceTest::connects(const NetworkNamespace& from, const std::string& source, const NetworkNamespace& to,

@@ -14,12 +14,33 @@ namespace kudo::test {
 inline constexpr const char* asking_connection = "198.51.100.7 50022 10.77.0.2 22";
 inline constexpr const char* other_connection = "198.51.100.7 50023 10.77.0.2 22";
 
+// A server by which commands are given over the network, as by sshd: see login_server.c.
+class LoginServer {
+public:
+    LoginServer(const NetworkNamespace& space, Endpoint at);
+    LoginServer(const LoginServer&) = delete;
+    LoginServer& operator=(const LoginServer&) = delete;
+    ~LoginServer();
+
+    // Throws if none comes about.
+    [[nodiscard]] Fd connect(const NetworkNamespace& from, const std::string& source) const;
+    // Of a command that is given by this connection, which ends with it. `folder`: for its output.
+    [[nodiscard]] static Outcome run(const Fd& connection, std::vector<std::string> argv, const std::string& folder);
+
+private:
+    Endpoint at_;
+    int pid_ = -1;
+};
+
 class EnforceTest : public LineTest {
 protected:
     // `enable --region ca --mode enforce`, and more, by SSH_CONNECTION; throws if it fails.
     Outcome enforce(std::vector<std::string> more = {}, const std::string& ssh = asking_connection) const;
-    // `confirm` from a new session, with this SSH_CONNECTION.
+    // `confirm` from a new session, with this SSH_CONNECTION, which nothing but the variable tells of.
     Outcome confirm(const std::string& ssh) const;
+    // `confirm` by a new connection to this server.
+    Outcome confirm_by(const LoginServer& server, const std::string& from = stranger_address) const;
+    Outcome confirm_over(const Fd& connection) const;
     // `enable` as above by one SSH_CONNECTION and `confirm` by another, of one shell's session.
     Outcome enforce_and_confirm_in_one_session() const;
 
@@ -36,6 +57,8 @@ protected:
         Fd near, far;
     };
     [[nodiscard]] Connection connect_out(const Endpoint& listener) const;
+    // The same to a listener of the host, from the far end's address.
+    [[nodiscard]] Connection connect_in(const Endpoint& listener, const std::string& source) const;
     // A stranger's packets in mode prioritise pass, in mode enforce they do not.
     [[nodiscard]] bool strangers_pass() const;
 

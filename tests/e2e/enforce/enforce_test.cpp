@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/e2e/enforce/enforce_fixture.h"
@@ -158,67 +159,36 @@ TEST_F(EnforceDeadline, ARebootBeforeTheConfirmationEndsIt) {
     EXPECT_EQ(told.status, 4);
     EXPECT_NE(told.out.find("was booted before mode enforce was confirmed"), std::string::npos) << told.out;
     EXPECT_EQ(confirm(other_connection).status, 4);
-    RunningService service(*test_, {}); // what comes up after a boot
-    EXPECT_TRUE(eventually([&] { return strangers_pass(); }));
-    EXPECT_EQ(test_->status().at("mode"), "prioritise");
+    std::filesystem::remove_all(test_->instance.layout().string()); // the kernel's programs are gone as well
+    RunningService service(*test_, {});                             // what comes up after a boot
+    EXPECT_TRUE(eventually([&] { return test_->status().at("mode") == "prioritise"; }));
+    EXPECT_TRUE(strangers_pass());
+    EXPECT_EQ(test_->status().at("enforcement").at("ended"), "rebooted");
 }
 
-class EnforceConfirmation : public EnforceTest {};
-
-TEST_F(EnforceConfirmation, IsRefusedFromTheSessionThatAsked) {
-    enforce();
-    const Outcome same_connection = confirm(asking_connection);
-    EXPECT_EQ(same_connection.status, 1);
-    EXPECT_NE(same_connection.err.find("the SSH connection by which"), std::string::npos) << same_connection.err;
-    const Outcome same_terminal = enforce_and_confirm_in_one_session();
-    EXPECT_EQ(same_terminal.status, 1);
-    EXPECT_NE(same_terminal.err.find("the terminal session by which"), std::string::npos) << same_terminal.err;
-    const Outcome to_itself = confirm("10.77.0.2 50023 10.77.0.2 22");
-    EXPECT_EQ(to_itself.status, 1);
-    EXPECT_NE(to_itself.err.find("from this host itself"), std::string::npos) << to_itself.err;
-    EXPECT_EQ(test_->status().at("enforcement").at("confirmed"), false);
-}
-
-TEST_F(EnforceConfirmation, FromANewConnectionKeepsIt) {
-    enforce({"--confirm-within", "4s"});
-    const Outcome confirmed = confirm(other_connection);
-    ASSERT_EQ(confirmed.status, 0) << confirmed.err;
-    std::this_thread::sleep_for(std::chrono::seconds(5));
+TEST_F(EnforceDeadline, AConfirmedOneComesBackAfterAReboot) {
+    enforce({"--no-confirm"});
+    std::filesystem::remove_all(test_->instance.layout().string());
+    RunningService service(*test_, {});
+    EXPECT_TRUE(eventually([&] { return test_->status().at("mode") == "enforce"; }));
     EXPECT_FALSE(strangers_pass());
-    EXPECT_TRUE(answers(here, media));
-    const auto status = test_->status();
-    EXPECT_EQ(status.at("enforcement").at("confirmed"), true);
-    EXPECT_EQ(status.at("healthy"), true) << status.dump(1);
-    const Outcome again = confirm(other_connection);
-    EXPECT_EQ(again.status, 0);
-    EXPECT_NE(again.out.find("already confirmed"), std::string::npos);
-
-    EXPECT_NE(enforce({"--confirm-within", "4s"}).out.find("nothing changed"), std::string::npos);
-    EXPECT_EQ(test_->status().at("enforcement").at("confirmed"), true) << "the same rules";
-    enforce({"--confirm-within", "4s", "--allow", "icmp"});
-    EXPECT_EQ(test_->status().at("enforcement").at("confirmed"), false) << "other rules";
 }
 
-TEST_F(EnforceConfirmation, OfNothingIsSaid) {
-    EXPECT_EQ(confirm(other_connection).status, 3);
-    enable();
-    const Outcome nothing = confirm(other_connection);
-    EXPECT_EQ(nothing.status, 1);
-    EXPECT_NE(nothing.err.find("nothing to confirm: mode prioritise"), std::string::npos) << nothing.err;
-}
-
-TEST_F(EnforceConfirmation, IsRefusedWhereHalfOfTheHostIsNotJudged) {
-    // Somebody's ingress qdisc, beside which there is no egress filter.
-    test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "handle", "ffff:", "ingress"});
-    const Outcome enabled = test_->agent({"enable", "--region", "ca", "--mode", "enforce", "--tc-hook", "clsact"},
-                                         {"SSH_CONNECTION=" + std::string(asking_connection)});
-    EXPECT_EQ(enabled.status, 4) << enabled.err << enabled.out;
-    EXPECT_NE((enabled.out + enabled.err).find("drops nothing here"), std::string::npos) << enabled.out << enabled.err;
-    EXPECT_TRUE(strangers_pass()) << "the answers to what this host asks would be dropped";
-    const Outcome refused = confirm(other_connection);
-    EXPECT_EQ(refused.status, 4);
-    EXPECT_NE(refused.err.find("are not judged"), std::string::npos) << refused.err;
-    test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "ingress"});
+// A container's: what its processes call the time since the boot is a day ahead.
+TEST_F(EnforceDeadline, HoldsWhereTheCommandsClocksAreShifted) {
+    std::vector<std::string> argv = {"unshare", "--time", "--boottime", "86400", "--fork"};
+    if (run_program({"unshare", "--time", "--fork", "true"}).status != 0) GTEST_SKIP() << "no time namespaces";
+    for (const std::string& word :
+         test_->agent_argv({"enable", "--region", "ca", "--mode", "enforce", "--confirm-within", "3s"}))
+        argv.push_back(word);
+    const Outcome enabled = inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    ASSERT_EQ(enabled.status, 0) << enabled.err;
+    const auto begun = steady_clock::now();
+    EXPECT_FALSE(strangers_pass());
+    const auto left = test_->status().at("enforcement").at("confirm_within_seconds");
+    EXPECT_TRUE(left.is_number() && left <= 3) << left;
+    while (!strangers_pass())
+        ASSERT_LT(steady_clock::now() - begun, patient(std::chrono::seconds(5))) << "locked out";
 }
 
 TEST_F(EnforceRules, ALiveConnectionAndAStreamGoOnAsItBegins) {

@@ -47,6 +47,7 @@ DesiredState unusual() {
     state.enforcement = {.confirmed = false,
                          .deadline = 160,
                          .published = 100,
+                         .last_login = 6,
                          .within = std::chrono::seconds(60),
                          .boot = "b",
                          .asked_by = {.ssh = "s", .leader = 7, .leader_started = 8, .login = 9},
@@ -80,7 +81,7 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "firewall_mark": 16, "firewall_mark_mask": 240, "nat64": ["2001:db8:122::/48"], "uplink": "20000000bit", "downlink": "off", "queue": "htb",
         "replace_qdisc": true, "firewall_sync": "on", "allow": ["tcp/22 from 203.0.113.0/24", "icmp"],
         "lifelines": ["dns=off", "ntp=10.0.0.0/8"],
-        "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "within": 60, "boot": "b", "ssh": "t",
+        "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "last_login": 6, "within": 60, "boot": "b", "ssh": "t",
                         "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
         "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
         "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"]}]})"));

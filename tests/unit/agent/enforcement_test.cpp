@@ -120,14 +120,14 @@ TEST(Rehearsal, RunsUntilItsEndInAnyModeButEnforce) {
     EXPECT_EQ(mode_in_effect(KUDO_PRIORITISE, {}, std::nullopt, at(100)).admission, KUDO_ADMISSION_NONE);
 }
 
-// --- Who may confirm.
+// --- Which sessions may not confirm, whatever shows that they are new: see arrival_test.cpp.
 
 std::string refused(const Session& session, Enforcement enforcement = begun(100)) {
     const auto is_own = [](const Address& address) { return address == Address::parse("10.0.0.2").value(); };
     return same_session(enforcement, session, is_own).value_or("");
 }
 
-TEST(Confirmation, ANewConnectionOrLoginMayConfirm) {
+TEST(Confirmation, AnotherConnectionOrLoginIsNotTheSame) {
     EXPECT_EQ(refused(over_ssh("203.0.113.9 50023 10.0.0.2 22", 88, 110)), "");
     EXPECT_EQ(refused(over_ssh("", 88, 110)), "");
 }
@@ -151,11 +151,6 @@ TEST(Confirmation, TheSameLoginMayNot) {
     EXPECT_NE(refused(session, enforcement).find("login by which"), std::string::npos);
     enforcement.asked_by.login = session.login = Session::no_login;
     EXPECT_EQ(refused(session, enforcement), "");
-}
-
-TEST(Confirmation, ASessionOfBeforeMayNot) {
-    EXPECT_NE(refused(over_ssh("203.0.113.9 40000 10.0.0.2 22", 66, 99)).find("older than"), std::string::npos);
-    EXPECT_NE(refused(over_ssh("", 0, 0)).find("not known"), std::string::npos);
 }
 
 TEST(Confirmation, AConnectionOfTheHostToItselfMayNot) {
