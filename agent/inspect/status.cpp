@@ -13,6 +13,7 @@
 #include "agent/datapath/slot_names.h"
 #include "agent/drops/tracing.h"
 #include "agent/firewall_sets/sets.h"
+#include "agent/inspect/lifelines_there.h"
 #include "agent/inspect/runs.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
@@ -40,6 +41,16 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, const Li
     status.nat64 = static_cast<uint32_t>(count_nat64(active.compiled, status.desired.compile_options()));
     status.prefixes6 = static_cast<uint32_t>(active.compiled.entries6.size()) - status.nat64;
     status.content_hash = hex(hash);
+    read_lifelines_there(active.compiled, status.lifelines);
+    // Where packets are put to them, now.
+    if (status.effect.admission != KUDO_ADMISSION_NONE)
+        for (const Lifeline& lifeline : status.lifelines) {
+            if (std::string text = lifeline_difference(lifeline); !text.empty())
+                status.drift.push_back({fmt::format("lifeline {}: {}", lifeline.name, text), "policy", true});
+            if (lifeline.reduced)
+                status.drift.push_back({fmt::format("lifeline {}: {}", lifeline.name, lifeline.note),
+                                        fmt::format("lifeline {}", lifeline.name)});
+        }
 
     if (!maps) return {};
     if (!maps->lost.empty()) {
@@ -58,8 +69,12 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, const Li
     DesiredState desired = status.desired;
     if (desired.rehearsal && policy.admission == KUDO_ADMISSION_REHEARSE) desired.rehearsal->end = Time::max();
     const auto options = KUDO_TRY(desired.compile_options(facts));
-    auto compiled = KUDO_TRY(compile_honoured(*maps, options, slots));
-    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled.policy->content_hash);
+    const auto compiled = compile_honoured(*maps, options, slots);
+    if (!compiled) { // with lifelines as the host needs them now, for instance, it is too much
+        status.drift.push_back({"the desired policy cannot be made: " + compiled.error().message, "policy"});
+        return {};
+    }
+    status.policy_matches = std::equal(hash.begin(), hash.end(), compiled->policy->content_hash);
     if (!status.policy_matches) {
         const bool same = status.serial == maps->active.map.serial && status.mode == status.effect.mode;
         status.drift.push_back(
@@ -212,7 +227,7 @@ Result<Status> read_once(const Instance& instance) {
     status.read_at = HostMoment::now();
     status.effect = status.desired.in_effect(status.read_at);
     LifelineFacts facts;
-    if (status.desired.enabled && (status.desired.mode == KUDO_ENFORCE || status.desired.rehearsal)) {
+    if (status.desired.has_lifelines()) {
         facts = status.desired.lifeline_facts();
         status.lifelines = make_lifelines(facts, status.desired.lifelines);
     }

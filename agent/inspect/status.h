@@ -43,8 +43,9 @@ struct InterfaceStatus {
 struct Status {
     DesiredState desired;
     HostMoment read_at;
-    ModeInEffect effect;             // of the desired state, then
-    std::vector<Lifeline> lifelines; // where mode enforce is desired or rehearsed: as they are on this host now
+    ModeInEffect effect; // of the desired state, then
+    // Where mode enforce is desired or rehearsed: as this host needs them now, and as the kernel has them.
+    std::vector<Lifeline> lifelines;
     // Read back from the kernel:
     uint32_t generation = 0;       // 0: no data path
     kudo_mode mode = KUDO_OBSERVE; // as the programs judge now: past its deadline enforce is prioritise

@@ -11,27 +11,11 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t max_resolv_conf = 65536, max_resolvers = 16, max_gateways = 32;
+constexpr std::size_t max_resolv_conf = 65536;
 
-std::vector<Address> servers_in(const char* file) {
-    const auto content = read_file(file, max_resolv_conf);
-    return content ? name_servers(*content) : std::vector<Address>{};
-}
-
-// systemd-resolved's stub is in the one file, the servers that it asks are in the other: systemd-resolved.service(8).
-void read_resolvers(LifelineFacts& facts) {
-    const auto servers = servers_in("/etc/resolv.conf");
-    const auto add = [&](const std::vector<Address>& from) {
-        for (const Address& server : from)
-            if (!is_on_loopback(server) && facts.resolvers.size() < max_resolvers &&
-                std::ranges::find(facts.resolvers, server) == facts.resolvers.end())
-                facts.resolvers.push_back(server);
-    };
-    add(servers);
-    const bool has_stub = std::ranges::any_of(servers, is_on_loopback);
-    if (has_stub) add(servers_in("/run/systemd/resolve/resolv.conf"));
-    facts.only_stub = has_stub && facts.resolvers.empty();
-}
+constexpr const char* resolv_conf = "/etc/resolv.conf";
+// systemd-resolved's stub is in the first file, the servers that it asks are here: systemd-resolved.service(8).
+constexpr const char* behind_stub = "/run/systemd/resolve/resolv.conf";
 
 // Of every interface that has a default route: the neighbour by which the kernel would send to an address far away.
 // That is one of a root name server's (RFC 7720), which no private route leads to; nothing is sent to it.
@@ -44,12 +28,13 @@ Result<void> read_gateways(LifelineFacts& facts) {
         if (interface.loopback || !interface.up) continue;
         for (const Address& to : far_away) {
             const auto hop = routes.next_hop({.to = to, .out = interface.index});
-            if (hop && *hop && (*hop)->neighbour != to && facts.gateways.size() < max_gateways)
-                facts.gateways.push_back((*hop)->neighbour);
+            if (hop && *hop && (*hop)->neighbour != to) facts.gateways.push_back((*hop)->neighbour);
         }
     }
     std::ranges::sort(facts.gateways);
     facts.gateways.erase(std::unique(facts.gateways.begin(), facts.gateways.end()), facts.gateways.end());
+    if (facts.gateways.size() > max_gateways) facts.more_gateways = facts.gateways.size() - max_gateways;
+    facts.gateways.resize(facts.gateways.size() - facts.more_gateways);
     return {};
 }
 
@@ -70,10 +55,40 @@ std::vector<Address> name_servers(std::string_view resolv_conf) {
     return servers;
 }
 
-LifelineFacts read_lifeline_facts() {
+std::vector<std::filesystem::path> resolver_files() {
+    return {resolv_conf, behind_stub};
+}
+
+LifelineFacts read_resolvers() {
     LifelineFacts facts;
-    read_resolvers(facts);
-    [[maybe_unused]] const auto read = read_gateways(facts); // what cannot be asked for is not there
+    const auto add = [&](const std::vector<Address>& from) {
+        for (const Address& server : from)
+            if (!is_on_loopback(server) && std::ranges::find(facts.resolvers, server) == facts.resolvers.end())
+                facts.resolvers.push_back(server);
+    };
+    bool has_stub = false;
+    if (const auto content = read_file(resolv_conf, max_resolv_conf)) {
+        const auto servers = name_servers(*content);
+        add(servers);
+        has_stub = std::ranges::any_of(servers, is_on_loopback);
+    } else {
+        facts.resolvers_unread = content.error().message;
+    }
+    if (has_stub) {
+        if (const auto content = read_file(behind_stub, max_resolv_conf))
+            add(name_servers(*content));
+        else if (facts.resolvers.empty())
+            facts.resolvers_unread = content.error().message;
+    }
+    facts.only_stub = has_stub && facts.resolvers.empty();
+    if (facts.resolvers.size() > max_resolvers) facts.more_resolvers = facts.resolvers.size() - max_resolvers;
+    facts.resolvers.resize(facts.resolvers.size() - facts.more_resolvers);
+    return facts;
+}
+
+LifelineFacts read_lifeline_facts() {
+    LifelineFacts facts = read_resolvers();
+    if (const auto read = read_gateways(facts); !read) facts.gateways_unread = read.error().message;
     return facts;
 }
 

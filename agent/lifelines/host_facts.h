@@ -3,6 +3,7 @@
 // Invariant: nothing is sent to find out, and nobody is waited for.
 #pragma once
 
+#include <filesystem>
 #include <string_view>
 #include <vector>
 
@@ -10,8 +11,13 @@
 
 namespace kudo {
 
-// Resolvers and gateways of this host and network namespace as they are now. What cannot be read is not there.
+// Resolvers and gateways of this host and network namespace as they are now. What cannot be read is not there, and
+// said.
 LifelineFacts read_lifeline_facts();
+// Only the resolvers, and what is said of them.
+LifelineFacts read_resolvers();
+// The files that they are read from.
+std::vector<std::filesystem::path> resolver_files();
 
 // The name servers of a resolv.conf(5), those on loopback included; zones ("%eth0") are cut off.
 std::vector<Address> name_servers(std::string_view resolv_conf);

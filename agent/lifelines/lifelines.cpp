@@ -82,10 +82,16 @@ public:
         add("udp/53", of_port(IPPROTO_UDP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
         add("tcp/53", of_port(IPPROTO_TCP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
         add("tcp/853", of_port(IPPROTO_TCP, dns_over_tls_port, KUDO_ALLOW_TO), "to", resolvers);
-        if (facts_.only_stub)
+        if (!facts_.resolvers_unread.empty()) {
+            lifeline_.stale = !resolvers.empty();
+            lifeline_.note = (resolvers.empty() ? "which name servers there are is not known: "
+                                                : "the name servers of before are kept: ") +
+                             facts_.resolvers_unread;
+        } else if (facts_.only_stub)
             lifeline_.note = "the resolver is on this host, and which servers it asks is not known: --allow them";
         else if (resolvers.empty())
             lifeline_.note = "no resolver is configured";
+        note_reduced(facts_.more_resolvers, "name server", max_resolvers);
     }
     void ntp() { add("udp/123", of_port(IPPROTO_UDP, ntp_port, KUDO_ALLOW_TO), "to", any_prefixes()); }
     void ssh() {
@@ -100,7 +106,11 @@ public:
     void gateway() {
         const auto gateways = hosts(facts_.gateways);
         add("icmp", of_kind(KUDO_ALLOW_ECHO), "with", gateways);
-        if (gateways.empty()) lifeline_.note = "there is no default gateway";
+        if (!facts_.gateways_unread.empty())
+            lifeline_.note = "the default gateways are not known: " + facts_.gateways_unread;
+        else if (gateways.empty())
+            lifeline_.note = "there is no default gateway";
+        note_reduced(facts_.more_gateways, "gateway", max_gateways);
     }
     void map_sources() {
         if (!facts_.sources_known) {
@@ -116,6 +126,11 @@ public:
     }
 
 private:
+    void note_reduced(std::size_t more, std::string_view noun, std::size_t limit) {
+        if (more == 0) return;
+        lifeline_.reduced = true;
+        add_clause(lifeline_.note, fmt::format("{} beyond the first {} left out", counted(more, noun), limit));
+    }
     void add(std::string_view what, const kudo_allow& rule, std::string_view word, std::vector<Prefix> remotes) {
         if (!lifeline_.only.empty()) remotes = common(remotes, lifeline_.only);
         if (remotes.empty()) return;

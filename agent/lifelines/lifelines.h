@@ -33,11 +33,17 @@ struct MapSource {
     bool operator==(const MapSource&) const = default;
 };
 
+inline constexpr std::size_t max_resolvers = 16, max_gateways = 32;
+
 // What of the host they are made from.
 struct LifelineFacts {
     std::vector<Address> resolvers{}; // that queries leave this host for, in the order of resolv.conf(5)
     bool only_stub = false;           // the resolver is on this host, and whom that asks is not known
+    std::string resolvers_unread{};   // why they are those of before, or none; empty: they are those of now
+    std::size_t more_resolvers = 0;   // that are left out
     std::vector<Address> gateways{};  // of default routes; sorted, distinct
+    std::string gateways_unread{};    // why they are not known
+    std::size_t more_gateways = 0;    // that are left out
     std::string ssh{};                // Session::ssh of whoever enabled enforce
     std::vector<MapSource> sources{}; // as the service has told them
     bool sources_known = false;       // it has
@@ -47,8 +53,11 @@ struct Lifeline {
     std::string name;
     std::vector<AllowRule> rules{}; // with `lifeline` set; none where it is off, or there is nothing to admit
     bool off = false;
-    std::vector<Prefix> only{}; // as LifelineSetting
-    std::string note{};         // why it has no rules, or not all; a clause; may be empty
+    std::vector<Prefix> only{};           // as LifelineSetting
+    std::string note{};                   // why it has no rules, or not all; a clause; may be empty
+    bool stale = false;                   // the note says that they are those of before
+    bool reduced = false;                 // the note says that there are more than fit
+    std::vector<std::string> in_kernel{}; // as status has read them back; see agent/inspect/lifelines_there.h
 };
 
 // Their names, in the order in which they are listed.

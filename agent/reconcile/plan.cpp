@@ -110,6 +110,10 @@ Result<Plan> make_plan(const Instance& instance, const DesiredState& desired, As
     if (asked == Asked::Everything)
         for (const Interface& interface : plan.wanted.present)
             KUDO_TRY(check_queues(instance, interface, desired.queues));
+    if (desired.has_lifelines())
+        for (const Lifeline& lifeline : make_lifelines(desired.lifeline_facts(), desired.lifelines))
+            if (lifeline.stale || lifeline.reduced)
+                plan.wanted.warnings.push_back(fmt::format("lifeline {}: {}", lifeline.name, lifeline.note));
     if (!maps.lost.empty()) plan.wanted.warnings.push_back(maps.lost);
     std::ranges::move(maps.problems, std::back_inserter(plan.wanted.warnings));
     return plan;

@@ -15,6 +15,7 @@
 #include "agent/drops/tracing.h"
 #include "agent/firewall_sets/sets.h"
 #include "agent/lifelines/ancestry.h"
+#include "agent/lifelines/host_facts.h"
 #include "agent/queues/queues.h"
 #include "agent/reconcile/plan.h"
 #include "agent/reconcile/spoken_flows.h"
@@ -295,10 +296,20 @@ Result<void> go_back(const Instance& instance, const DesiredState& before, const
     return removed.left.empty() ? Result<void>{} : Result<void>(fail(removed.left.front()));
 }
 
+// What of the host has changed, by which lifelines are made, is no option.
 bool same_options(const DesiredState& before, const DesiredState& desired) {
-    DesiredState with_maps_of_before = desired;
-    with_maps_of_before.ranges = before.ranges;
-    return is_same(before, with_maps_of_before);
+    DesiredState as_before = desired;
+    as_before.ranges = before.ranges;
+    as_before.map_sources = before.map_sources;
+    as_before.resolvers = before.resolvers;
+    return is_same(before, as_before);
+}
+
+// For when the files that name them are gone: a host that loses them is not to lose its name servers too.
+void remember_resolvers(DesiredState& desired) {
+    if (!desired.has_lifelines()) return;
+    LifelineFacts facts = read_resolvers();
+    if (facts.resolvers_unread.empty()) desired.resolvers = std::move(facts.resolvers);
 }
 
 // Makes the kernel equal to the state on disk, which could not be replaced.
@@ -317,6 +328,7 @@ Result<ReconcileReport> change_locked(const Instance& instance,
     auto before = KUDO_TRY(load_desired_state(instance));
     DesiredState desired = before;
     KUDO_TRY(change(desired));
+    remember_resolvers(desired);
     const bool changed = !is_same(before, desired);
     if (!changed && asked == Asked::Delivery) return ReconcileReport{};
     std::optional<Plan> plan;

@@ -16,7 +16,9 @@
 
 #include "agent/diagnosis/snapshots.h"
 #include "agent/firewall_sets/events.h"
+#include "agent/lifelines/host_facts.h"
 #include "agent/lifelines/map_sources.h"
+#include "agent/lifelines/resolver_events.h"
 #include "agent/netlink/link_events.h"
 #include "agent/service/alarms.h"
 #include "agent/service/deliveries.h"
@@ -31,8 +33,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds settle_time{200};  // after a change of interfaces: they come in bursts
-constexpr std::chrono::seconds max_between_ticks{1};   // for what links do
+constexpr std::chrono::milliseconds settle_time{200}; // after a change of interfaces: they come in bursts
+constexpr std::chrono::seconds max_between_ticks{1};  // for what links do
 constexpr int rest_of_ticks = 5; // so many times as long as the last one took, at most that: a fifth of a CPU
 constexpr std::chrono::milliseconds lock_retry{1000};  // if another process has the instance's lock
 constexpr std::chrono::milliseconds second_look{1000}; // at what a command or an event may just be changing
@@ -129,6 +131,7 @@ private:
             retries_.try_all();
             tick_soon();
         }));
+        watch_resolvers();
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
         return {};
@@ -140,11 +143,21 @@ private:
         return deadline;
     }
 
-    // But where containers come and go all the time not for each of them.
+    // Where containers come and go all the time not for each of them.
     void tick_soon() {
-        // Where containers come and go all the time not for each of them.
         const auto rest = std::min<Clock::duration>(rest_of_ticks * tick_took_, max_between_ticks);
         next_tick_ = std::min(next_tick_, std::max(Clock::now() + settle_time, last_tick_ + rest));
+    }
+
+    // Of the lifeline dns, within a second. Without this they are only found in the next round.
+    void watch_resolvers() {
+        auto events = ResolverEvents::open(resolver_files());
+        if (!events) return alarms_.warn_once(events.error().message);
+        resolvers_.emplace(std::move(*events));
+        const auto watched = loop_->watch(resolvers_->fd(), [this] {
+            if (resolvers_->take()) next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
+        });
+        if (!watched) alarms_.warn_once(watched.error().message);
     }
 
     // Once there are sets to be kept: whoever flushes the ruleset, as a reload of nftables.service does, is not to cut
@@ -340,6 +353,7 @@ private:
     std::mt19937_64 random_;
     std::optional<EventLoop> loop_;
     std::optional<LinkEvents> links_;
+    std::optional<ResolverEvents> resolvers_;
     std::optional<FirewallEvents> firewall_; // once there are sets to be kept
     Fd signals_, clock_;
     bool ended_ = false;

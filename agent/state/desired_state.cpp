@@ -233,6 +233,7 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("enforcement", state.enforcement);
     visit("rehearsal", state.rehearsal);
     visit("map_sources", state.map_sources);
+    visit("resolvers", state.resolvers);
     visit("firewall_sync", state.firewall);
     visit("ranges", state.ranges);
 }
@@ -248,8 +249,8 @@ DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
-        constexpr std::string_view later[] = {"nat64",       "disabling", "ingress",     "allow",        "lifelines",
-                                              "enforcement", "rehearsal", "map_sources", "firewall_sync"};
+        constexpr std::string_view later[] = {"nat64",       "disabling", "ingress",     "allow",     "lifelines",
+                                              "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"};
         // A file of before there were these.
         if (std::ranges::find(later, name) != std::end(later) && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
@@ -285,6 +286,7 @@ Result<CompileOptions> DesiredState::compile_options(const LifelineFacts& facts)
 
 LifelineFacts DesiredState::lifeline_facts() const {
     LifelineFacts facts = read_lifeline_facts();
+    if (!facts.resolvers_unread.empty() && !resolvers.empty()) facts.resolvers = resolvers;
     facts.ssh = enforcement.ssh;
     facts.sources_known = map_sources.has_value();
     if (map_sources) facts.sources = *map_sources;

@@ -44,6 +44,7 @@ struct DesiredState {
     Enforcement enforcement;                           // of mode enforce
     std::optional<Rehearsal> rehearsal;                // of other modes; also after its end
     std::optional<std::vector<MapSource>> map_sources; // as the service has told them; nothing: it has not yet
+    std::vector<Address> resolvers;                    // as they were last read; for when they cannot be
     FirewallSync firewall = FirewallSync::Off;
     RangeLedger ranges;
 
@@ -55,7 +56,9 @@ struct DesiredState {
     [[nodiscard]] CompileOptions compile_options() const;
     // With admission, if packets are put to its rules now: the administrator's, then the lifelines.
     [[nodiscard]] Result<CompileOptions> compile_options(const LifelineFacts& facts) const;
-    // What of the host the lifelines are made from now.
+    // Are there lifelines: is mode enforce desired or rehearsed?
+    [[nodiscard]] bool has_lifelines() const { return enabled && (mode == KUDO_ENFORCE || rehearsal); }
+    // What of the host the lifelines are made from now, or were made from before where it cannot be read.
     [[nodiscard]] LifelineFacts lifeline_facts() const;
     [[nodiscard]] AttachOptions attach_options() const {
         return {.tc_hook = tc_hook,

@@ -14,6 +14,7 @@
 #include "agent/netlink/interfaces.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/sockets/sockets.h"
+#include "agent/state/range_store.h"
 #include "cli/arguments/options.h"
 #include "cli/terminal/output.h"
 #include "maps/base/abi_names.h"
@@ -64,6 +65,13 @@ Result<std::string> check_origin(const DesiredState& state, const Origin& origin
     return std::move(arrival.by);
 }
 
+// What is in effect cannot be published again, without its deadline: another map's rules would take its place untried.
+Result<void> check_map(const Instance& instance, const DesiredState& state) {
+    const auto maps = KUDO_TRY(load_honoured_maps(instance, state));
+    if (maps.lost.empty()) return {};
+    return fail(Error{ErrorKind::Degraded, "not confirmed: " + maps.lost, 0});
+}
+
 // A login proves nothing where nothing is judged.
 Result<void> check_in_effect(const Status& status) {
     if (status.admission != KUDO_ADMISSION_ENFORCE)
@@ -91,6 +99,7 @@ Result<int> run_confirm(const GlobalOptions& global) {
         if (confirmed_before) return {};
         KUDO_TRY(check_state(state));
         KUDO_TRY(check_in_effect(status));
+        KUDO_TRY(check_map(global.instance, state));
         by = KUDO_TRY(check_origin(state, origin));
         state.enforcement.confirmed = true;
         state.enforcement.deadline = 0;

@@ -104,6 +104,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     const auto change = [&](DesiredState& state) -> Result<void> {
         if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
         desired.map_sources = state.map_sources;
+        desired.resolvers = state.resolvers;
         begin_admission(options, state, desired);
         desired.ranges = std::move(state.ranges);
         advance(desired.ranges, global.acceptance.grace, current_time_point());
@@ -119,7 +120,8 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     // Another command may have been given meanwhile.
     desired.enforcement.published = status.desired.enforcement.published; // noted by whoever has published it
     desired.enforcement.last_login = status.desired.enforcement.last_login;
-    desired.map_sources = status.desired.map_sources;                     // told by the service
+    desired.map_sources = status.desired.map_sources; // told by the service
+    desired.resolvers = status.desired.resolvers;     // read meanwhile
     const bool still_desired = is_same(status.desired, desired);
     if (still_desired) add_drift(report, status);
     add_xdp_costs(report);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/views/enforcement_view.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -38,13 +39,14 @@ std::vector<std::string> rule_texts(const Lifeline& lifeline) {
     return texts;
 }
 
+// As the kernel has it.
 std::string lifeline_line(const Lifeline& lifeline) {
-    if (lifeline.off) return "off";
-    std::string text = fmt::format("{}", fmt::join(rule_texts(lifeline), "; "));
+    if (lifeline.off && lifeline.in_kernel.empty()) return "off";
+    std::string text = fmt::format("{}", fmt::join(lifeline.in_kernel, "; "));
     if (!lifeline.only.empty())
         text += fmt::format("{}restricted to {}", text.empty() ? "" : " ", fmt::join(prefix_texts(lifeline.only), ","));
     if (!lifeline.note.empty()) text += fmt::format("{}{}", text.empty() ? "nothing: " : "; ", lifeline.note);
-    return text;
+    return text.empty() ? "not in the kernel now" : text;
 }
 
 } // namespace
@@ -90,6 +92,9 @@ std::string admission_text(const Status& status) {
     for (const std::string& rule : status.desired.allow)
         text += fmt::format("  {:<11} {}\n", text.empty() ? "allow" : "", one_line(rule));
     const char* title = "lifelines";
+    const auto has_some = [](const Lifeline& lifeline) { return !lifeline.in_kernel.empty(); };
+    if (status.admission == KUDO_ADMISSION_NONE && std::ranges::none_of(status.lifelines, has_some))
+        return text + fmt::format("  {:<11} none in the kernel: nothing is dropped\n", title);
     for (const Lifeline& lifeline : status.lifelines)
         text += fmt::format("  {:<11} {}: {}\n", std::exchange(title, ""), lifeline.name, lifeline_line(lifeline));
     return text;
@@ -101,7 +106,8 @@ OrderedJson lifelines_json(const Status& status) {
         list.push_back({{"name", lifeline.name},
                         {"off", lifeline.off},
                         {"only", prefix_texts(lifeline.only)},
-                        {"rules", rule_texts(lifeline)},
+                        {"rules", lifeline.in_kernel},
+                        {"desired", rule_texts(lifeline)},
                         {"note", text_or_null(lifeline.note)}});
     return list;
 }

@@ -54,6 +54,7 @@ DesiredState unusual() {
                          .ssh = "t"};
     state.rehearsal = {.begin = Time(std::chrono::seconds(1)), .end = Time(std::chrono::seconds(2))};
     state.map_sources = {{"ranges.example.com:443", 443, {Address::parse("198.51.100.80").value()}}};
+    state.resolvers = {Address::parse("10.0.0.53").value()};
     state.firewall = FirewallSync::On;
     state.ranges.highest_serial = 9;
     return state;
@@ -84,12 +85,13 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "last_login": 6, "within": 60, "boot": "b", "ssh": "t",
                         "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
         "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
+        "resolvers": ["10.0.0.53"],
         "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"]}]})"));
 }
 
 // Files of older versions lack them.
-constexpr std::string_view later_fields[] = {"nat64",       "disabling", "ingress",     "allow",        "lifelines",
-                                             "enforcement", "rehearsal", "map_sources", "firewall_sync"};
+constexpr std::string_view later_fields[] = {"nat64",       "disabling", "ingress",     "allow",     "lifelines",
+                                             "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"};
 
 TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
@@ -108,7 +110,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
     }
     for (const char* name : {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64",
-                             "lifelines", "enforcement", "rehearsal", "map_sources", "firewall_sync"}) {
+                             "lifelines", "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);

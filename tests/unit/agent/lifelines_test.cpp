@@ -70,6 +70,31 @@ TEST(Lifelines, DnsGoesToTheResolversOnly) {
     EXPECT_NE(lifeline("dns", {.only_stub = true}).note.find("which servers it asks is not known"), std::string::npos);
 }
 
+TEST(Lifelines, OfNameServersThatCannotBeReadThoseOfBeforeAreKept) {
+    LifelineFacts of = facts();
+    of.resolvers_unread = "/etc/resolv.conf: cannot open";
+    const Lifeline kept = lifeline("dns", of);
+    EXPECT_EQ(rules(kept).size(), 3U);
+    EXPECT_EQ(kept.note, "the name servers of before are kept: /etc/resolv.conf: cannot open");
+    EXPECT_TRUE(kept.stale);
+    of.resolvers.clear();
+    const Lifeline none = lifeline("dns", of);
+    EXPECT_EQ(none.note, "which name servers there are is not known: /etc/resolv.conf: cannot open");
+    EXPECT_FALSE(none.stale);
+}
+
+TEST(Lifelines, MoreThanFitAreNamed) {
+    LifelineFacts of = facts();
+    of.more_resolvers = 2;
+    of.more_gateways = 1;
+    EXPECT_EQ(lifeline("dns", of).note, "2 name servers beyond the first 16 left out");
+    EXPECT_EQ(lifeline("gateway", of).note, "1 gateway beyond the first 32 left out");
+    EXPECT_TRUE(lifeline("dns", of).reduced);
+    EXPECT_FALSE(lifeline("dns", facts()).reduced);
+    of.gateways_unread = "no netlink";
+    EXPECT_NE(lifeline("gateway", of).note.find("are not known: no netlink; 1 gateway"), std::string::npos);
+}
+
 TEST(Lifelines, SshLetsTheClientOfTheSessionInAgain) {
     const Lifeline ssh = lifeline("ssh", facts());
     EXPECT_EQ(rules(ssh), Texts{"tcp/2222 from 203.0.113.9"});

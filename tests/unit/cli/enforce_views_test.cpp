@@ -24,6 +24,9 @@ Status enforcing() {
     status.read_at = {.since_boot = 119 * second - 1, .boot = "b"};
     status.effect = status.desired.in_effect(status.read_at);
     status.lifelines = make_lifelines({}, parse_lifelines({"dns=off", "ntp=10.0.0.0/8"}).value());
+    for (Lifeline& lifeline : status.lifelines) // as the kernel has them
+        for (const AllowRule& rule : lifeline.rules)
+            lifeline.in_kernel.push_back(rule.text);
     status.generation = 1;
     status.mode = KUDO_ENFORCE;
     status.admission = KUDO_ADMISSION_ENFORCE;
@@ -70,6 +73,19 @@ TEST(StatusOfEnforce, ListsRulesAndLifelines) {
     EXPECT_EQ(lifelines[4]["name"], "dns");
     EXPECT_EQ(lifelines[4]["off"], true);
     EXPECT_EQ(lifelines[5]["only"], OrderedJson({"10.0.0.0/8"}));
+}
+
+TEST(StatusOfEnforce, ListsLifelinesAsTheKernelHasThem) {
+    Status status = enforcing();
+    status.lifelines[0].in_kernel.clear();
+    status.lifelines[4].in_kernel = {"udp/53 to 10.0.0.53"};
+    const std::string text = status_text(status, false);
+    for (const char* line : {"  lifelines   arp: not in the kernel now\n", " dns: udp/53 to 10.0.0.53\n"})
+        EXPECT_TRUE(has(text, line)) << line << text;
+    const OrderedJson lifelines = status_json(status)["lifelines"];
+    EXPECT_EQ(lifelines[0]["rules"], OrderedJson::array());
+    EXPECT_EQ(lifelines[0]["desired"], OrderedJson({"arp with any"}));
+    EXPECT_EQ(lifelines[4]["rules"], OrderedJson({"udp/53 to 10.0.0.53"}));
 }
 
 Diagnosis denying(kudo_admission admission) {
