@@ -154,6 +154,7 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
                              bool links_may_be_read, Status& status) {
     auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
     status.routes = std::move(wanted.routes);
+    if (status.admission == KUDO_ADMISSION_ENFORCE) status.not_enforced = std::move(wanted.beside);
     if (!links_may_be_read) status.unknown = unknown_programs(instance, wanted.present);
     for (const Interface& interface : wanted.present) {
         InterfaceStatus line;

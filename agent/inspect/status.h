@@ -66,6 +66,8 @@ struct Status {
     std::vector<Prefix> routed;       // the addresses to which a change of routes matters
     std::vector<ServiceRoute> routes; // by which interfaces the kernel sends to each service now
     std::vector<InterfaceStatus> interfaces;
+    // In mode enforce: interfaces that are up and by which everything passes, since none of them leads to KUDO.
+    std::vector<std::string> not_enforced;
     std::vector<Difference> drift; // empty: healthy
     Drift stale; // what says that the map may be stale: no difference between desired and actual, so not in `drift`
     // Programs on the watched interfaces of which this process, without CAP_SYS_ADMIN, may not know whose they are.

@@ -233,6 +233,7 @@ private:
             }
         } else {
             note(*report, look);
+            note_interfaces(report->interfaces);
             look.report = std::move(*report);
         }
         report_status(look);
@@ -286,6 +287,21 @@ private:
         for (const Problem& problem : report.problems)
             look.wrong.insert(problem.text());
         if (report.changed) spdlog::info("reconciled: generation {}", report.generation);
+    }
+
+    // Which interfaces' packets are judged, as that changes.
+    void note_interfaces(const std::vector<InterfaceReport>& interfaces) {
+        std::set<std::string> judged;
+        for (const InterfaceReport& interface : interfaces) {
+            if (interface.ingress.empty() || interface.egress.empty()) continue; // a problem, which is told
+            judged.insert(interface.name);
+            if (!judged_.contains(interface.name))
+                spdlog::info("{}: packets are judged (ingress {}, egress {})", interface.name, interface.ingress,
+                             interface.egress);
+        }
+        for (const std::string& name : judged_)
+            if (!judged.contains(name)) spdlog::info("{}: packets are not judged any more", name);
+        judged_ = std::move(judged);
     }
 
     void report_status(Look& look) {
@@ -357,7 +373,8 @@ private:
     std::optional<FirewallEvents> firewall_; // once there are sets to be kept
     Fd signals_, clock_;
     bool ended_ = false;
-    std::set<std::string> drift_; // of the last look; by numberless()
+    std::set<std::string> judged_; // interfaces
+    std::set<std::string> drift_;  // of the last look; by numberless()
     Clock::time_point last_tick_{}, next_tick_{}, next_reread_{}, next_snapshot_{};
     Clock::duration tick_took_{};
     std::string snapshot_problem_; // that was logged and stands

@@ -224,6 +224,9 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, con
     const Layers layers = KUDO_TRY(Layers::read(routes, all, wanted.present, sample(used)));
     describe_routes(all, layers, groups, wanted);
     wanted.notes = layers.notes();
+    for (const Interface& interface : all) // ports are told by what they are ports of
+        if (interface.up && !interface.loopback && interface.master == 0 && !layers.is_seen(interface))
+            wanted.beside.push_back(interface.name);
     return wanted;
 }
 

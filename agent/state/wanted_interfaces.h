@@ -19,6 +19,7 @@ struct WantedInterfaces {
     std::vector<std::string> warnings;     // about those that are left out, or have another name now
     std::vector<ServiceRoute> routes;      // to each chosen service that has ranges
     std::vector<std::string> unwatched;    // whole sentences: what is sent through interfaces that are not in `present`
+    std::vector<std::string> beside;       // those that are up, and whose packets pass none of `present`
     std::map<uint32_t, std::string> notes; // of some of `present`, by ifindex: see layers.h
     std::map<std::string, uint32_t> named; // which interface (ifindex) each name of the desired state means
 };

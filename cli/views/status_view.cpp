@@ -226,6 +226,7 @@ OrderedJson status_json(const Status& status, const Losses& losses) {
         {"drift", texts_of(status.drift)},
         {"leftovers", status.leftovers},
         {"not_checked", status.unknown},
+        {"not_enforced", status.not_enforced},
         {"stale_map",
          {{"suspected", !status.stale.empty()}, {"remotes", status.stale.strays}, {"names", status.stale.moved_names}}},
         {"content_hash", text_or_null(status.content_hash)}};
@@ -266,6 +267,9 @@ std::string status_text(const Status& status, bool colour, const Losses& losses)
     for (const std::string& alarm : status.alarms)
         text += fmt::format("  {}\n", one_line(alarm));
     text += stale_map_text(status, colour);
+    if (!status.not_enforced.empty())
+        text += fmt::format("not enforced: {}: no route to KUDO leads by it, or another was named with --interface\n",
+                            fmt::join(status.not_enforced, ", "));
     for (const std::string& program : status.unknown)
         text += fmt::format("not checked: {} (its name takes CAP_SYS_ADMIN to read)\n", program);
     if (!status.drift.empty()) text += "\nDrift:\n";
