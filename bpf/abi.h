@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stddef.h>
 
+#include "names.h"
 #include "reasons.h"
 
 #ifdef __cplusplus
@@ -19,7 +20,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 10
+#define KUDO_LAYOUT_VERSION 11
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -172,10 +173,6 @@ KUDO_ASSERT(sizeof(struct kudo_mark) == 8, "mark");
 #define KUDO_PREFILTER_FINE_BITS 262144
 #define KUDO_PREFILTER_FINE_WORDS (KUDO_PREFILTER_FINE_BITS / 64)
 
-/* The same for names: a clear bit says that a name certainly ends in no domain of the policy's services. See dns.h. */
-#define KUDO_DOMAIN_BLOOM_BITS 4096
-#define KUDO_DOMAIN_BLOOM_WORDS (KUDO_DOMAIN_BLOOM_BITS / 64)
-
 kudo_inline int kudo_bit_is_set(const __u64 *words, __u32 bit)
 {
 	return (int)((words[bit >> 6] >> (bit & 63)) & 1);
@@ -202,6 +199,8 @@ struct kudo_policy {
 	__u64 prefilter4_fine[KUDO_PREFILTER_FINE_WORDS];
 	__u64 prefilter6_fine[KUDO_PREFILTER_FINE_WORDS];
 	__u64 domain_bloom[KUDO_DOMAIN_BLOOM_WORDS];
+	__u64 domain_multiplier; /* odd: see kudo_domain_bucket() */
+	struct kudo_domain domains[KUDO_DOMAIN_BUCKETS][KUDO_DOMAIN_WAYS];
 	struct kudo_allow allow[KUDO_MAX_ALLOW];
 	__u64 allow_remote_ports[KUDO_ALLOW_PORT_WORDS];
 	__u64 allow_local_ports[KUDO_ALLOW_PORT_WORDS];
@@ -210,7 +209,7 @@ KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 48, "policy hash");
 KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 80, "policy marks");
 KUDO_ASSERT(offsetof(struct kudo_policy, services) == 112, "policy services");
 KUDO_ASSERT(sizeof(struct kudo_policy) ==
-		    112 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512 + 8 * KUDO_MAX_ALLOW + 2 * 512,
+		    112 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512 + 8 + 16384 + 8 * KUDO_MAX_ALLOW + 2 * 512,
 	    "policy");
 
 /* What was decided for a packet. Eight bytes, stored and loaded as one word, so it is never seen torn. */
@@ -219,7 +218,7 @@ struct kudo_judgement {
 	__u8 verdict_and_class; /* enum kudo_verdict in the low nibble, enum kudo_class in the high one */
 	__u8 reason;            /* enum kudo_reason */
 	__u8 service;           /* slot; 0: none */
-	__u8 prefix_length;     /* of the range that decided; the range is the remote's address cut to it */
+	__u8 prefix_length;     /* of the range that decided; the range is the remote's address cut to it; or KUDO_BY_DNS_NAME */
 };
 KUDO_ASSERT(sizeof(struct kudo_judgement) == 8, "judgement");
 
@@ -305,8 +304,10 @@ struct kudo_counters {
 	/* whose flow could not be entered into the flow table; counted everywhere else */
 	__u64 untracked_packets;
 	__u64 denied_untracked; /* packets that are in `would_drop` or dropped, and not in the table of denied flows */
+	__u64 dns[KUDO_MAX_DNS_OUTCOMES]; /* enum kudo_dns_outcome */
 };
-KUDO_ASSERT(sizeof(struct kudo_counters) == 2 * 1024 + 16384 + 16, "counters");
+KUDO_ASSERT(sizeof(struct kudo_counters) == 2 * 1024 + 16384 + 16 + 128, "counters");
+KUDO_ASSERT(KUDO_ANSWER_END <= KUDO_MAX_DNS_OUTCOMES, "DNS outcomes fit their table");
 
 /* One slot of a CPU's flow cache: a flow's judgement, and what this CPU has counted for it since it last wrote back to
  * the flow table. States and invariants F1 to F8: flow_cache.h. What an IPv4 packet touches is one cache line. */
@@ -604,34 +605,11 @@ KUDO_ASSERT(sizeof(struct kudo_mapped_address) == 20, "mapped address");
 KUDO_ASSERT(sizeof(struct kudo_stun_transaction) == 24, "stun transaction");
 KUDO_ASSERT(sizeof(struct kudo_stun_probe) == 152 + 24 * KUDO_STUN_PENDING + 4 * KUDO_RTT_BUCKETS, "stun probe");
 
-/* A DNS query of this host for a name that may be one of the policy's. A response must repeat the identifier and come
- * from that server to that port. */
-struct kudo_query_key {
-	__u8 server[16]; /* IPv4: the first 4 bytes */
-	__u32 family;    /* 4 or 6 */
-	__u16 local_port;
-	__u16 id; /* host order, as the port */
-};
-struct kudo_query {
-	__u64 hash;      /* of the name in lower case and the type */
-	__u64 sent;      /* CLOCK_MONOTONIC, in ns */
-	__u32 interface; /* ifindex where it went out */
-	__u32 pad;
-};
-#define KUDO_QUERY_LIFETIME 10000000000ull /* ns for which it is waited for: longer than resolvers do */
-#define KUDO_QUERY_LIFETIME_TICKS 12000    /* jiffies that are at least as long, with up to 1000 a second */
+KUDO_ASSERT(sizeof(struct kudo_domain) == 16, "domain");
+KUDO_ASSERT(sizeof(struct kudo_learned) == 24 * KUDO_LEARNED_NAMES, "learned");
 KUDO_ASSERT(sizeof(struct kudo_query_key) == 24, "query key");
-KUDO_ASSERT(sizeof(struct kudo_query) == 24, "query");
-
-/* The last response to such a query that had any records; the key is the query's hash. Longer ones are not kept. */
-#define KUDO_RESPONSE_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
-struct kudo_response {
-	__u64 received;  /* jiffies64 */
-	__u32 interface; /* of the query */
-	__u32 length;    /* of the message */
-	__u8 message[KUDO_RESPONSE_BYTES];
-};
-KUDO_ASSERT(sizeof(struct kudo_response) == 1248, "response");
+KUDO_ASSERT(sizeof(struct kudo_query) == 32, "query");
+KUDO_ASSERT(sizeof(struct kudo_response) == 1272, "response");
 
 /* Which service a slot counts for. A name keeps its slot across generations; what an older generation than `since`
  * judged was for another name. */

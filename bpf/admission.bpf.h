@@ -227,9 +227,9 @@ kudo_inline int kudo_put_to_map(__u32 generation, __u32 quoted)
 		return KUDO_REASON_STRANGER;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 
-	if (!kudo_prefilter_maybe(&kudo_policies[generation & 1], kudo_scratch_packet(scratch, quoted)))
+	if (!kudo_has_flow(generation, kudo_scratch_packet(scratch, quoted)))
 		return KUDO_REASON_STRANGER;
-	kudo_judge_packet(generation, quoted);
+	kudo_judge_scratch(scratch, generation, quoted);
 	return scratch->judged.judgement.reason;
 }
 
@@ -364,7 +364,7 @@ kudo_noinline int kudo_admit_quoted(__u32 direction, __u32 generation)
 
 		if (reason == KUDO_REASON_ICMP && ours)
 			return (int)scratch->if_related;
-	} else if (kudo_ask_spoken(1) && reason == KUDO_REASON_RULE) {
+	} else if (kudo_ask_spoken(1) && kudo_is_of_map((__u32)reason)) {
 		return (int)scratch->if_related;
 	}
 	reason = kudo_put_to_rules(generation & 1, 1);
@@ -394,11 +394,11 @@ kudo_noinline int kudo_admit_packet(__u32 direction, __u32 generation)
 	if (kudo_has_ports(subject->protocol) && incoming) {
 		int spoken = kudo_ask_spoken(0);
 
-		if (reason == KUDO_REASON_RULE && (subject->opens || !spoken))
+		if (kudo_is_of_map(reason) && (subject->opens || !spoken))
 			return KUDO_REASON_UNSOLICITED;
 	}
-	if (reason == KUDO_REASON_RULE)
-		return KUDO_REASON_RULE;
+	if (kudo_is_of_map(reason))
+		return (int)reason;
 	if (subject->kind == KUDO_ALLOW_ICMP_ERROR) {
 		__u32 rules = (__u32)kudo_put_to_rules(generation & 1, 0);
 
@@ -420,7 +420,7 @@ kudo_noinline int kudo_admit_packet(__u32 direction, __u32 generation)
 /* The reasons that a flow's own judgement has, and so the packets that are counted as its. */
 #define KUDO_FLOWS_REASONS                                                                                             \
 	(1u << KUDO_REASON_RULE | 1u << KUDO_REASON_ICMP | 1u << KUDO_REASON_LATER_FRAGMENT |                          \
-	 1u << KUDO_REASON_PORT_NOT_LISTED | 1u << KUDO_REASON_OTHER_PROTOCOL)
+	 1u << KUDO_REASON_PORT_NOT_LISTED | 1u << KUDO_REASON_OTHER_PROTOCOL | 1u << KUDO_REASON_NAME)
 
 kudo_inline int kudo_is_admitted(__u32 reason)
 {
@@ -481,7 +481,7 @@ kudo_noinline int kudo_note_admitted(__u32 direction, __u32 generation)
 
 	/* What opens a flow may be another rule's than what follows; a rehearsal counts what is no flow of KUDO's otherwise. */
 	if (packet->opens ||
-	    (scratch->admitted != KUDO_REASON_RULE &&
+	    (!kudo_is_of_map(scratch->admitted) &&
 	     (port == KUDO_STUN_PORT || port == KUDO_DNS_PORT ||
 	      kudo_policies[generation & 1].admission != KUDO_ADMISSION_ENFORCE)))
 		return 0;
@@ -511,7 +511,7 @@ kudo_noinline int kudo_finish_admission(__u32 direction, __u32 generation, __u32
 	scratch->admitted = reason;
 	if (!kudo_is_admitted(reason) || packet->non_first_fragment)
 		return 0;
-	int is_answer = reason != KUDO_REASON_RULE && scratch->is_answer;
+	int is_answer = !kudo_is_of_map(reason) && scratch->is_answer;
 
 	/* What anybody may send without having been asked does not fill the tables. */
 	if (kudo_more_fragments(packet) && !(is_answer && reason == KUDO_REASON_LIFELINE))
@@ -652,7 +652,7 @@ kudo_inline enum kudo_at_once kudo_admit_at_once(struct kudo_cpu *cpu, __u32 gen
 		return KUDO_AT_ONCE_UNKNOWN;
 	if (!kudo_is_plain(network, end, packet, tally->direction, is_gso))
 		return KUDO_AT_ONCE_UNKNOWN;
-	if (admitted->reason == KUDO_REASON_RULE)
+	if (kudo_is_of_map(admitted->reason))
 		return KUDO_AT_ONCE_FLOW;
 	kudo_handle_untracked(cpu, generation, admitted->reason, tally);
 	return KUDO_AT_ONCE_PASS;

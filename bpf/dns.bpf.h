@@ -24,13 +24,13 @@ kudo_inline struct kudo_query_key kudo_query_key_of(const struct kudo_packet *pa
 	return key;
 }
 
-/* kudo_add_dns_label() of the payload in kudo_scratch. */
+/* kudo_add_query_label() of the payload in kudo_scratch. */
 kudo_noinline int kudo_add_scratch_label(__u32 at, __u32 available)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
-	return cpu ? (int)kudo_add_dns_label(kudo_scratch_of(cpu)->payload, at, available,
-					     &kudo_scratch_of(cpu)->dns_name)
+	return cpu ? (int)kudo_add_query_label(kudo_scratch_of(cpu)->payload, at, available,
+					       &kudo_scratch_of(cpu)->dns_name)
 		   : 0;
 }
 
@@ -38,6 +38,29 @@ kudo_inline __u32 kudo_add_label(const __u8 *payload, __u32 at, __u32 available,
 {
 	(void)payload, (void)name;
 	return (__u32)kudo_add_scratch_label(at, available);
+}
+
+/* kudo_search_domain_step() for the name in kudo_scratch. */
+kudo_noinline int kudo_search_scratch_step(__u32 generation, __u32 back)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	return cpu ? kudo_search_domain_step(&kudo_policies[generation & 1], &kudo_scratch_of(cpu)->dns_name, back,
+					     &kudo_scratch_of(cpu)->search)
+		   : 0;
+}
+
+kudo_inline int kudo_search_next(const struct kudo_policy *policy, const struct kudo_dns_name *name, __u32 back,
+				 struct kudo_domain_search *search)
+{
+	(void)name, (void)search;
+	return kudo_search_scratch_step(policy->generation, back);
+}
+
+/* The key of the policy's domain that the name in kudo_scratch is under; 0: none. */
+kudo_inline __u64 kudo_domain_of_scratch(struct kudo_scratch *scratch, __u32 generation)
+{
+	return kudo_domain_of_name(kudo_search_next, &kudo_policies[generation & 1], &scratch->dns_name, &scratch->search);
 }
 
 /* Notes the outgoing datagram in kudo_scratch, of whose payload `available` bytes are there, if it is such a query. */
@@ -58,6 +81,7 @@ kudo_noinline int kudo_note_query(__u32 available, __u32 generation)
 	struct kudo_query_key key = kudo_query_key_of(packet, query.id);
 	struct kudo_query entry = {
 		.hash = query.hash,
+		.domain = kudo_domain_of_scratch(scratch, generation),
 		.sent = bpf_ktime_get_ns(),
 		.interface = packet->family == 4 ? packet->key4.interface : packet->key6.interface,
 	};
@@ -73,36 +97,34 @@ kudo_inline int kudo_awaits_response(void)
 	return bpf_jiffies64() - *(volatile __u64 *)&kudo_last_query < KUDO_QUERY_LIFETIME_TICKS;
 }
 
-/* Is the incoming datagram in kudo_scratch, of which the DNS header is there, the response to an outstanding query?
- * Then that query is done, and where to put the message is returned. */
-kudo_inline struct kudo_response *kudo_begin_response(const struct kudo_scratch *scratch, __u32 length, __u64 *hash)
+/* May the incoming datagram in kudo_scratch, of which the DNS header is there, be a response to one of the queries? Then
+ * where to put its message is returned: kudo_learn_response() looks at it. */
+kudo_inline struct kudo_response *kudo_begin_response(struct kudo_cpu *cpu, __u32 length)
 {
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	__u32 zero = 0;
 
-	if (length > KUDO_RESPONSE_BYTES || !kudo_is_dns_response(scratch->payload))
+	if (!kudo_is_dns_response(scratch->payload))
 		return 0;
-	struct kudo_query_key key = kudo_query_key_of(&scratch->packet, kudo_load16(scratch->payload));
-	struct kudo_query *query = bpf_map_lookup_elem(&kudo_queries, &key);
-	struct kudo_response *response = bpf_map_lookup_elem(&kudo_response_scratch, &zero);
+	if (length > KUDO_RESPONSE_BYTES) {
+		struct kudo_query_key key = kudo_query_key_of(&scratch->packet, kudo_load16(scratch->payload));
 
-	if (!query || !response || bpf_ktime_get_ns() - query->sent > KUDO_QUERY_LIFETIME)
+		if (bpf_map_lookup_elem(&kudo_queries, &key))
+			cpu->counters.dns[KUDO_ANSWER_TOO_LARGE]++;
 		return 0;
-	*hash = query->hash;
-	response->interface = query->interface;
-	response->received = bpf_jiffies64();
-	bpf_map_delete_elem(&kudo_queries, &key);
-	return response;
+	}
+	return bpf_map_lookup_elem(&kudo_response_scratch, &zero);
 }
 
-/* `offset`: of the payload, which is `length` long and whose header is in kudo_scratch. */
+/* Puts the message into kudo_response_scratch. `offset`: of the payload, which is `length` long and whose header is in
+ * kudo_scratch. 1: it is there. */
 kudo_noinline int kudo_keep_frame_response(struct xdp_md *context, __u32 offset, __u32 length)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	__u64 hash = 0;
 
 	if (!cpu)
 		return 0;
-	struct kudo_response *response = kudo_begin_response(kudo_scratch_of(cpu), length, &hash);
+	struct kudo_response *response = kudo_begin_response(cpu, length);
 	if (!response)
 		return 0;
 	if (kudo_xdp_frags) {
@@ -125,18 +147,16 @@ kudo_noinline int kudo_keep_frame_response(struct xdp_md *context, __u32 offset,
 		}
 	}
 	response->length = length;
-	bpf_map_update_elem(&kudo_responses, &hash, response, BPF_ANY);
-	return 0;
+	return 1;
 }
 
 kudo_noinline int kudo_keep_skb_response(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
-	__u64 hash = 0;
 
 	if (!cpu)
 		return 0;
-	struct kudo_response *response = kudo_begin_response(kudo_scratch_of(cpu), length, &hash);
+	struct kudo_response *response = kudo_begin_response(cpu, length);
 	if (!response)
 		return 0;
 	__u32 size = length;
@@ -146,8 +166,7 @@ kudo_noinline int kudo_keep_skb_response(struct __sk_buff *skb, __u32 offset, __
 	    bpf_skb_load_bytes(skb, offset, response->message, size) != 0)
 		return 0;
 	response->length = length;
-	bpf_map_update_elem(&kudo_responses, &hash, response, BPF_ANY);
-	return 0;
+	return 1;
 }
 
 #endif /* KUDO_DNS_BPF_H */

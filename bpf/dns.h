@@ -6,7 +6,7 @@
 #ifndef KUDO_DNS_H
 #define KUDO_DNS_H
 
-#include "wire.h"
+#include "domains.h"
 
 #define KUDO_DNS_PORT 53
 #define KUDO_DNS_HEADER 12    /* identifier, flags, four counts */
@@ -18,6 +18,7 @@
 #define KUDO_DNS_TRUNCATED 0x0200
 #define KUDO_DNS_CODE 0x000f /* of a response; 0: no error */
 #define KUDO_DNS_TYPE_A 1
+#define KUDO_DNS_TYPE_CNAME 5
 #define KUDO_DNS_TYPE_AAAA 28 /* RFC 3596 */
 #define KUDO_DNS_CLASS_IN 1
 
@@ -27,80 +28,52 @@ struct kudo_dns_query {
 	__u16 id;
 };
 
-/* FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv */
-#define KUDO_FNV_BASIS 14695981039346656037ull
-#define KUDO_FNV_PRIME 1099511628211ull
-kudo_inline __u64 kudo_fnv(__u64 hash, __u8 byte)
-{
-	return (hash ^ byte) * KUDO_FNV_PRIME;
-}
-
-/* What the last two labels' hashes come to; each is over its length and its bytes in lower case. */
-kudo_inline __u64 kudo_name_ending(__u64 last_but_one, __u64 last)
-{
-	__u64 both = (last_but_one * 31 + last) * KUDO_FNV_PRIME;
-
-	return both ^ both >> 32;
-}
-
-/* An ending's bits in the Bloom filter: with ten domains one other name of 10^8 passes. */
-#define KUDO_DOMAIN_BLOOM_HASHES 4
-kudo_inline __u32 kudo_domain_bloom_bit(__u64 ending, __u32 hash)
-{
-	return (__u32)(ending >> hash * 12) & (KUDO_DOMAIN_BLOOM_BITS - 1);
-}
-
-/* 0: no service of the policy has a domain that such a name could be under. */
-kudo_inline int kudo_domain_maybe(const struct kudo_policy *policy, __u64 ending)
-{
-	__u32 hash;
-
-	for (hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++)
-		if (!kudo_bit_is_set(policy->domain_bloom, kudo_domain_bloom_bit(ending, hash)))
-			return 0;
-	return 1;
-}
-
 kudo_inline __u8 kudo_dns_lower(__u8 byte)
 {
 	return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
 }
 
-/* What the labels of a name come to so far. */
-struct kudo_dns_name {
-	__u64 hash;               /* of all */
-	__u64 last, last_but_one; /* of these labels alone */
-};
-
-/* Adds the label at `at` to the name. Where the next one begins; 0: there is no label. `bytes` and `available` as in
- * kudo_read_dns_name(). */
-kudo_inline __u32 kudo_add_dns_label(const __u8 *bytes, __u32 at, __u32 available, struct kudo_dns_name *name)
+/* Adds the label at `at` to the name. Where the next one begins; 0: there is no label, or not all of it. `bytes`: `window`
+ * bytes of memory, of which the first `available` are the message. */
+kudo_inline __u32 kudo_add_dns_label(const __u8 *bytes, __u32 window, __u32 at, __u32 available,
+				     struct kudo_dns_name *name)
 {
-	if (at >= KUDO_DNS_WINDOW || at >= available)
+	if (at >= window || at >= available)
 		return 0;
 	__u32 length = bytes[at], i;
 
-	/* Nor a pointer: compression (RFC 1035 section 4.1.4) has nothing to point at yet. */
 	if (length == 0 || length > KUDO_DNS_MAX_LABEL || at + length >= available)
 		return 0;
 	__u64 hash = kudo_fnv(name->hash, (__u8)length), label = kudo_fnv(KUDO_FNV_BASIS, (__u8)length);
 
 	for (i = 1; i <= KUDO_DNS_MAX_LABEL && i <= length; i++) {
-		if (at + i >= KUDO_DNS_WINDOW) /* never: for the verifier */
+		__u32 index = at + i;
+
+		kudo_opaque(index);
+		if (index >= window) /* never: for the verifier */
 			return 0;
-		__u8 byte = kudo_dns_lower(bytes[at + i]);
+		__u8 byte = kudo_dns_lower(bytes[index]);
 
 		label = kudo_fnv(label, byte);
 		hash = kudo_fnv(hash, byte);
 	}
+	__u32 element = name->count;
+
+	kudo_opaque(element);
 	name->hash = hash;
-	name->last_but_one = name->last;
-	name->last = label;
+	name->labels[element & (KUDO_DOMAIN_LABELS - 1)] = label;
+	name->count++;
 	return at + length + 1;
 }
 
+/* The same of a query's beginning. */
+kudo_inline __u32 kudo_add_query_label(const __u8 *bytes, __u32 at, __u32 available, struct kudo_dns_name *name)
+{
+	return kudo_add_dns_label(bytes, KUDO_DNS_WINDOW, at, available, name);
+}
+
 /* 1: the header is followed by a question for addresses; `query` is what. `bytes`: KUDO_DNS_WINDOW bytes of memory, of
- * which the first `available` are the beginning of a datagram's payload. `add_label`: kudo_add_dns_label(), or what calls
+ * which the first `available` are the beginning of a datagram's payload. `add_label`: kudo_add_query_label(), or what calls
  * it: so that a verifier can look at that alone. */
 kudo_inline int kudo_read_dns_name_by(__u32 (*add_label)(const __u8 *, __u32, __u32, struct kudo_dns_name *),
 				      const __u8 *bytes, __u32 available, struct kudo_dns_name *name,
@@ -108,7 +81,7 @@ kudo_inline int kudo_read_dns_name_by(__u32 (*add_label)(const __u8 *, __u32, __
 {
 	__u32 at = KUDO_DNS_HEADER, i;
 
-	name->hash = name->last = name->last_but_one = KUDO_FNV_BASIS;
+	kudo_begin_dns_name(name);
 	for (i = 0; i <= KUDO_DNS_MAX_NAME / 2; i++) {
 		kudo_opaque(at);
 		if (at >= KUDO_DNS_HEADER + KUDO_DNS_MAX_NAME || at + 5 > available || available > KUDO_DNS_WINDOW)
@@ -129,7 +102,7 @@ kudo_inline int kudo_read_dns_name_by(__u32 (*add_label)(const __u8 *, __u32, __
 	    kudo_load16(bytes + at + 3) != KUDO_DNS_CLASS_IN)
 		return 0;
 	query->hash = kudo_fnv(name->hash, (__u8)type);
-	query->ending = kudo_name_ending(name->last_but_one, name->last);
+	query->ending = kudo_name_ending(name);
 	query->id = kudo_load16(bytes);
 	return 1;
 }
@@ -138,7 +111,7 @@ kudo_inline int kudo_read_dns_name(const __u8 *bytes, __u32 available, struct ku
 {
 	struct kudo_dns_name name;
 
-	return kudo_read_dns_name_by(kudo_add_dns_label, bytes, available, &name, query);
+	return kudo_read_dns_name_by(kudo_add_query_label, bytes, available, &name, query);
 }
 
 /* 1: the header, which is there, is that of a standard query with one question: QDCOUNT 1, ANCOUNT 0; the other counts do
@@ -155,15 +128,18 @@ kudo_inline int kudo_read_dns_query(const __u8 *bytes, __u32 available, struct k
 	return available >= KUDO_DNS_HEADER && kudo_is_dns_query(bytes) && kudo_read_dns_name(bytes, available, query);
 }
 
-/* 1: the header says that this is a response to one question, not truncated, without error, with records. `bytes`:
- * KUDO_DNS_HEADER bytes of a datagram's payload. */
+/* 1: the header says that this is a response to one question of a standard query. `bytes`: KUDO_DNS_HEADER bytes of a
+ * datagram's payload. */
 kudo_inline int kudo_is_dns_response(const __u8 *bytes)
 {
-	__u16 flags = kudo_load16(bytes + 2);
+	return (kudo_load16(bytes + 2) & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE)) == KUDO_DNS_RESPONSE &&
+	       kudo_load16(bytes + 4) == 1;
+}
 
-	return (flags & (KUDO_DNS_RESPONSE | KUDO_DNS_OPCODE | KUDO_DNS_TRUNCATED | KUDO_DNS_CODE)) ==
-		       KUDO_DNS_RESPONSE &&
-	       kudo_load16(bytes + 4) == 1 && kudo_load16(bytes + 6) != 0;
+/* 1: of such a response, that it is whole, without error, and has records. */
+kudo_inline int kudo_has_dns_answers(const __u8 *bytes)
+{
+	return (kudo_load16(bytes + 2) & (KUDO_DNS_TRUNCATED | KUDO_DNS_CODE)) == 0 && kudo_load16(bytes + 6) != 0;
 }
 
 #endif /* KUDO_DNS_H */

@@ -7,9 +7,10 @@
 #define KUDO_FLOW_BPF_H
 
 #include "admit.h"
-#include "dns.h"
+#include "dns_answer.h"
 #include "flow_cache.h"
 #include "judge.h"
+#include "learned.h"
 #include "maps.bpf.h"
 #include "on_the_wire.h"
 #include "parse.h"
@@ -37,7 +38,13 @@ struct kudo_scratch {
 	union kudo_judgement_word judged;
 	union {
 		struct kudo_rtp_packet rtp;
-		struct kudo_dns_name dns_name;
+		struct { /* of DNS messages: see dns.bpf.h and learn.bpf.h */
+			struct kudo_dns_name dns_name;
+			struct kudo_domain_search search;
+			struct kudo_dns_walk walk;
+			struct kudo_learned learned;
+			__u64 domain; /* of the query */
+		};
 	};
 	__u32 way; /* of the RTP stream's bucket; which one of a few, wherever else that is looked for */
 	__u32 row; /* of kudo_qualities: the RTP stream's */
@@ -102,6 +109,35 @@ kudo_inline struct kudo_flow *kudo_find_flow(const void *key, int ipv6)
 	if (ipv6)
 		return bpf_map_lookup_elem(&kudo_flows6, key);
 	return bpf_map_lookup_elem(&kudo_flows4, key);
+}
+
+kudo_inline int kudo_is_learned_byte_set(__u32 byte)
+{
+	return ((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)];
+}
+
+/* 0: no response has ever given the packet's remote address. */
+kudo_inline int kudo_is_learned4_maybe(const struct kudo_packet *packet)
+{
+	return kudo_is_learned_byte_set(kudo_learned_byte4(packet->key4.remote));
+}
+kudo_inline int kudo_is_learned6_maybe(const struct kudo_packet *packet)
+{
+	__be32 words[4];
+
+	__builtin_memcpy(words, packet->key6.remote, 16);
+	return kudo_is_learned_byte_set(kudo_learned_byte6(words));
+}
+kudo_inline int kudo_is_learned_maybe(const struct kudo_packet *packet)
+{
+	return packet->family == 4 ? kudo_is_learned4_maybe(packet) : kudo_is_learned6_maybe(packet);
+}
+
+kudo_inline const struct kudo_learned *kudo_learned_of(const struct kudo_packet *packet)
+{
+	if (packet->family == 4)
+		return bpf_map_lookup_elem(&kudo_learned4, &packet->key4.remote);
+	return bpf_map_lookup_elem(&kudo_learned6, packet->key6.remote);
 }
 
 /* A new flow, or the one that another CPU has just entered. Null: the table gave no room. */
@@ -200,7 +236,70 @@ kudo_inline struct kudo_packet *kudo_scratch_packet(struct kudo_scratch *scratch
 	return quoted ? &scratch->quoted : &scratch->packet;
 }
 
-/* Judges a packet in kudo_scratch by this generation's policy: scratch.judged. */
+/* The judgement of an earlier generation by a name stays with its flow. 1: it does, in scratch.judged. */
+kudo_inline int kudo_keep_name(struct kudo_scratch *scratch, const struct kudo_policy *policy,
+			       const struct kudo_packet *packet, __u8 protocol, __u16 port)
+{
+	const struct kudo_flow *flow = kudo_find_flow(&packet->key6, packet->family == 6);
+
+	if (!flow)
+		return 0;
+	union kudo_judgement_word before = {.word = *(volatile const __u64 *)&flow->judgement};
+	struct kudo_candidate candidate = {before.judgement.service, before.judgement.prefix_length};
+	const struct kudo_service *service = &policy->services[kudo_index(candidate.service, KUDO_MAX_SERVICES - 1)];
+
+	if (before.judgement.reason != KUDO_REASON_NAME ||
+	    kudo_class_of_port(service, protocol, port) == KUDO_CLASS_NONE)
+		return 0;
+	scratch->judged.judgement = kudo_judgement_of(policy, KUDO_REASON_NAME, candidate, KUDO_CLASS_CONTROL);
+	return 1;
+}
+
+/* One of the names in scratch.learned, for a packet in kudo_scratch. 1: it judges it, in scratch.judged. */
+kudo_noinline int kudo_judge_by_one_name(__u32 generation, __u32 quoted, __u32 index)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
+	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
+	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+	const struct kudo_learned_name *name = &scratch->learned.names[kudo_index(index, KUDO_LEARNED_NAMES - 1)];
+	struct kudo_judgement judgement = kudo_judge_learned_name(&kudo_policies[generation & 1], name,
+								  bpf_ktime_get_boot_ns(), protocol, port);
+
+	if (judgement.reason != KUDO_REASON_NAME)
+		return 0;
+	scratch->judged.judgement = judgement;
+	return 1;
+}
+
+/* Of a packet in kudo_scratch whose remote address is in no range, but was given by DNS. What made its flow one of KUDO's
+ * judges it: scratch.judged. Else 1: the address's names are in scratch.learned. */
+kudo_noinline int kudo_has_names(__u32 generation, __u32 quoted)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
+	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
+	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+
+	if (packet->non_first_fragment ||
+	    kudo_keep_name(scratch, &kudo_policies[generation & 1], packet, protocol, port))
+		return 0;
+	const struct kudo_learned *learned = kudo_learned_of(packet);
+	if (!learned)
+		return 0;
+	scratch->learned = *learned;
+	return 1;
+}
+
+/* Judges a packet in kudo_scratch by the ranges of this generation's policy: scratch.judged. */
 kudo_noinline int kudo_judge_packet(__u32 generation, __u32 quoted)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
@@ -215,6 +314,18 @@ kudo_noinline int kudo_judge_packet(__u32 generation, __u32 quoted)
 	scratch->judged.judgement = kudo_judge(&kudo_policies[generation & 1], kudo_longest_match(packet, generation & 1),
 					       protocol, port, packet->non_first_fragment);
 	return 0;
+}
+
+/* By its range, else by its name. Inline, since the stacks of functions that call each other have 512 bytes together. */
+kudo_inline void kudo_judge_scratch(struct kudo_scratch *scratch, __u32 generation, __u32 quoted)
+{
+	kudo_judge_packet(generation, quoted);
+	if (scratch->judged.judgement.reason != KUDO_REASON_STRANGER ||
+	    !kudo_is_learned_maybe(kudo_scratch_packet(scratch, quoted)) || !kudo_has_names(generation, quoted))
+		return;
+	for (__u32 i = 0; i < KUDO_LEARNED_NAMES; i++)
+		if (kudo_judge_by_one_name(generation, quoted, i))
+			break;
 }
 
 /* The current packet's flow is not in its slot, or was judged by an older generation there. */
@@ -234,7 +345,7 @@ kudo_noinline int kudo_judge_flow(__u32 generation)
 	if (flow)
 		judged.word = *(volatile __u64 *)&flow->judgement;
 	if (!flow || judged.judgement.generation != generation) {
-		kudo_judge_packet(generation, 0);
+		kudo_judge_scratch(scratch, generation, 0);
 		judged = scratch->judged;
 	}
 	scratch->judged = judged;
@@ -351,9 +462,30 @@ kudo_inline struct kudo_judgement kudo_handle_tracked(struct kudo_cpu *cpu, __u3
 	return judged.judgement;
 }
 
+/* May the packet's remote address be one of KUDO's, by the prefilter or by a name? Two bits of each and one branch between
+ * them: every packet of the host pays for it, and the verifier for each branch. */
 kudo_inline int kudo_has_flow(__u32 generation, const struct kudo_packet *packet)
 {
-	return generation != 0 && kudo_prefilter_maybe(&kudo_policies[generation & 1], packet);
+	const struct kudo_policy *policy = &kudo_policies[generation & 1];
+
+	if (generation == 0)
+		return 0;
+	if (packet->family == 4) {
+		__u32 high = kudo_swap32(packet->key4.remote);
+		int learned = kudo_is_learned4_maybe(packet);
+
+		if (!(kudo_bit_is_set(policy->prefilter4, kudo_prefilter4_bit(high)) | learned))
+			return 0;
+		return kudo_bit_is_set(policy->prefilter4_fine, kudo_prefilter4_fine_bit(high)) | learned;
+	}
+	int learned = kudo_is_learned6_maybe(packet);
+	__be64 first;
+
+	__builtin_memcpy(&first, packet->key6.remote, 8);
+	first = kudo_swap64(first);
+	if (!(kudo_bit_is_set(policy->prefilter6, kudo_prefilter6_bit((__u32)(first >> 32))) | learned))
+		return 0;
+	return kudo_bit_is_set(policy->prefilter6_fine, kudo_prefilter6_fine_bit(first)) | learned;
 }
 
 /* Judges a packet, parsed with this `reason`, and counts it. */

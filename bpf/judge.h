@@ -5,6 +5,7 @@
 #define KUDO_JUDGE_H
 
 #include "abi.h"
+#include "domains.h"
 #include "parse.h"
 #include "wire.h"
 
@@ -12,11 +13,17 @@
 #define KUDO_REASON_DROP_BIT(NAME, name, enforcement, text) | ((__u32)(enforcement) << KUDO_REASON_##NAME)
 #define KUDO_DROPPED_REASONS (0u KUDO_REASONS(KUDO_REASON_DROP_BIT))
 
+/* Is it a packet of a service of the map, by its range or by its name? */
+kudo_inline int kudo_is_of_map(__u32 reason)
+{
+	return reason == KUDO_REASON_RULE || reason == KUDO_REASON_NAME;
+}
+
 kudo_inline enum kudo_verdict kudo_verdict_for(__u32 mode, __u32 reason)
 {
 	if (mode == KUDO_ENFORCE && (KUDO_DROPPED_REASONS >> (reason & (KUDO_MAX_REASONS - 1)) & 1))
 		return KUDO_DROP;
-	if (mode != KUDO_OBSERVE && reason == KUDO_REASON_RULE)
+	if (mode != KUDO_OBSERVE && kudo_is_of_map(reason))
 		return KUDO_PRIORITISED;
 	return KUDO_PASS;
 }
@@ -85,6 +92,33 @@ kudo_inline struct kudo_judgement kudo_judge(const struct kudo_policy *policy, c
 			return kudo_judgement_of(policy, KUDO_REASON_RULE, candidate, class_);
 	}
 	return kudo_judgement_of(policy, KUDO_REASON_PORT_NOT_LISTED, match->candidates[0], KUDO_CLASS_NONE);
+}
+
+/* Judges a packet of TCP or UDP whose remote address is in no range, but was learned for this name: the first of its domain's
+ * services that lists the port decides, and the class is control at most. Where none does, or the name is no longer valid,
+ * it stays a stranger's. `now`: ns of CLOCK_BOOTTIME. */
+kudo_inline struct kudo_judgement kudo_judge_learned_name(const struct kudo_policy *policy,
+							  const struct kudo_learned_name *name, __u64 now, __u8 protocol,
+							  __u16 remote_port)
+{
+	struct kudo_candidate candidate = {0, 0};
+	const struct kudo_domain *domain = 0;
+	__u32 reason = KUDO_REASON_STRANGER;
+
+	if (name->domain != 0 && name->until > now)
+		domain = kudo_find_domain(policy, name->domain);
+	for (int i = KUDO_DOMAIN_SERVICES - 1; domain && i >= 0; i--) {
+		__u8 service = domain->services[i];
+		__u8 class_ = kudo_class_of_port(&policy->services[service & (KUDO_MAX_SERVICES - 1)], protocol, remote_port);
+
+		if (service != 0 && class_ != KUDO_CLASS_NONE) {
+			candidate.service = service;
+			candidate.prefix_length = KUDO_BY_DNS_NAME;
+			reason = KUDO_REASON_NAME;
+		}
+	}
+	return kudo_judgement_of(policy, reason, candidate,
+				 reason == KUDO_REASON_NAME ? KUDO_CLASS_CONTROL : KUDO_CLASS_NONE);
 }
 
 /* Judges a frame that kudo_parse() gave a reason for. */

@@ -12,6 +12,7 @@
 #include "flow.bpf.h"
 #include "frame.bpf.h"
 #include "handover.bpf.h"
+#include "learn.bpf.h"
 #include "mark.h"
 #include "outgoing.bpf.h"
 #include "rtp.bpf.h"
@@ -50,7 +51,11 @@ kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct ku
 /* Looks into the datagram whose packet is in kudo_scratch. */
 kudo_noinline int kudo_inspect_frame(struct xdp_md *context, __u32 may_be_rtp)
 {
-	return may_be_rtp ? kudo_follow_frame(context) : kudo_note_frame(context);
+	if (may_be_rtp)
+		return kudo_follow_frame(context);
+	if (kudo_note_frame(context))
+		kudo_learn_response(kudo_read_generation());
+	return 0;
 }
 
 kudo_inline void kudo_judge_frame(struct xdp_md *context, __u32 generation, __u32 reason, const struct kudo_tally *tally)
@@ -204,6 +209,13 @@ kudo_noinline int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 	return reason ? (int)reason : kudo_parse_skb_network(skb, direction, ethertype);
 }
 
+/* Inspects the stranger's datagram whose packet is in kudo_scratch. */
+kudo_inline void kudo_inspect_skb(struct __sk_buff *skb, __u32 direction, __u32 generation)
+{
+	if (kudo_note_skb(skb, direction, generation) && direction == KUDO_INGRESS)
+		kudo_learn_response(generation);
+}
+
 /* Judges and counts any skb: the packet and its judgement are in kudo_scratch then. */
 kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
 {
@@ -234,7 +246,7 @@ kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __
 	}
 	scratch->judged.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
 	if (counting && kudo_is_watched(scratch->judged.judgement, &scratch->packet))
-		kudo_note_skb(skb, direction, scratch->judged.judgement.generation);
+		kudo_inspect_skb(skb, direction, scratch->judged.judgement.generation);
 	return 0;
 }
 
@@ -328,7 +340,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 				outcome.treatment = (__u8)treatment & (KUDO_TREATMENTS - 1);
 			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
 				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-				kudo_note_skb(skb, direction, outcome.judgement.generation);
+				kudo_inspect_skb(skb, direction, outcome.judgement.generation);
 			}
 			return outcome;
 		} else if (!counting || !kudo_is_watched_port(datagram_port, direction)) {

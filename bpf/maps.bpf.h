@@ -55,6 +55,14 @@ __u64 kudo_last_query SEC(".data.last_query") = 0;
 KUDO_LRU_MAP(kudo_queries, struct kudo_query_key, struct kudo_query, 1024);
 KUDO_LRU_MAP(kudo_responses, __u64, struct kudo_response, 512);
 
+/* Addresses that DNS has given for the policy's names, and the filter in front of them. */
+KUDO_LRU_MAP(kudo_learned4, __be32, struct kudo_learned, KUDO_LEARNED4);
+struct kudo_learned6_key {
+	__u8 address[16];
+};
+KUDO_LRU_MAP(kudo_learned6, struct kudo_learned6_key, struct kudo_learned, KUDO_LEARNED6);
+__u8 kudo_learned_filter[KUDO_LEARNED_FILTER] SEC(".data.learned_filter") = {};
+
 /* Where a response is put together: too large for the stack. Each loaded object has its own; only it reads that.
  */
 struct {

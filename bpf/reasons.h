@@ -47,7 +47,8 @@ enum kudo_enforcement {
 	X(ICMP_UNRELATED, icmp_unrelated, KUDO_ENFORCE_DROP, "an ICMP error about a packet that is not admitted")      \
 	X(NOT_IP_DENIED, not_ip_denied, KUDO_ENFORCE_DROP, "neither IP nor of the link, and no rule admits it")        \
 	X(ICMP_DENIED, icmp_denied, KUDO_ENFORCE_DROP,                                                                 \
-	  "ICMP with a known range that is neither an error nor this host's echo")
+	  "ICMP with a known range that is neither an error nor this host's echo")                                      \
+	X(NAME, name, KUDO_ENFORCE_PASS, "DNS gave the address for a name of the map, and a port of the map allows it")
 
 enum kudo_reason {
 #define KUDO_REASON_ENUM(NAME, name, enforcement, text) KUDO_REASON_##NAME,

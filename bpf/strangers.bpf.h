@@ -29,7 +29,7 @@ kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
 
 /* What a packet with no range of the map is. */
 #define KUDO_WATCHED_REASONS                                                                                           \
-	(1u << KUDO_REASON_STRANGER | 1u << KUDO_REASON_ALLOWED | 1u << KUDO_REASON_LIFELINE)
+	(1u << KUDO_REASON_STRANGER | 1u << KUDO_REASON_ALLOWED | 1u << KUDO_REASON_LIFELINE | 1u << KUDO_REASON_NAME)
 
 /* Is this judged packet one? */
 kudo_inline int kudo_is_watched(struct kudo_judgement judgement, const struct kudo_packet *packet)
@@ -58,7 +58,7 @@ kudo_inline __u32 kudo_stranger_payload(const struct kudo_packet *packet, __u32 
 	return offset;
 }
 
-/* Inspects the datagram whose packet is in kudo_scratch. */
+/* Inspects the datagram whose packet is in kudo_scratch. 1: kudo_learn_response() has work. */
 kudo_noinline int kudo_note_frame(struct xdp_md *context)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
@@ -85,7 +85,7 @@ kudo_noinline int kudo_note_frame(struct xdp_md *context)
 	return kudo_note_stun(KUDO_INGRESS, length);
 }
 
-/* `generation`: that the packet was judged by. */
+/* Likewise. `generation`: that the packet was judged by. */
 kudo_noinline int kudo_note_skb(struct __sk_buff *skb, __u32 direction, __u32 generation)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();

@@ -39,6 +39,13 @@ std::string_view rtp_kind_name(uint8_t kind) {
     return name_at(names, kind);
 }
 
+std::string_view dns_outcome_name(kudo_dns_outcome outcome) {
+#define KUDO_DNS_OUTCOME_NAME(NAME, name, text) #name,
+    static constexpr std::string_view names[] = {KUDO_DNS_OUTCOMES(KUDO_DNS_OUTCOME_NAME)};
+#undef KUDO_DNS_OUTCOME_NAME
+    return name_at(names, outcome);
+}
+
 std::string_view reason_name(kudo_reason reason) {
 #define KUDO_REASON_NAME(NAME, name, enforcement, text) #name,
     static constexpr std::string_view names[] = {KUDO_REASONS(KUDO_REASON_NAME)};

@@ -11,10 +11,10 @@
 #include "maps/base/text.h"
 #include "maps/compile/allow_entries.h"
 #include "maps/compile/combine.h"
+#include "maps/compile/domains.h"
 #include "maps/compile/fill_prefilter.h"
 #include "maps/compile/service_slots.h"
 #include "maps/compile/trie_entries.h"
-#include "maps/document/domain.h"
 #include "maps/net/nat64.h"
 
 namespace kudo {
@@ -99,18 +99,6 @@ void set_options(kudo_policy& policy, const CompileOptions& options) {
     std::ranges::copy(options.marks, policy.marks);
 }
 
-void fill_domain_bloom(kudo_policy& policy, const std::vector<const Service*>& services) {
-    for (const Service* service : services) {
-        for (const std::string& domain : service->domains) {
-            const uint64_t ending = name_ending(domain);
-            for (uint32_t hash = 0; hash < KUDO_DOMAIN_BLOOM_HASHES; hash++) {
-                const uint32_t bit = kudo_domain_bloom_bit(ending, hash);
-                policy.domain_bloom[bit / 64] |= 1ull << bit % 64;
-            }
-        }
-    }
-}
-
 } // namespace
 
 Marks default_marks() {
@@ -179,7 +167,7 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     const auto entries = KUDO_TRY(trie_entries(services, options.nat64_prefixes()));
     add_entries(compiled, entries);
     fill_prefilters(policy, entries);
-    fill_domain_bloom(policy, chosen);
+    KUDO_TRY(add_domains(policy, services));
     if (options.admission != KUDO_ADMISSION_NONE) KUDO_TRY(add_allow_rules(options.allow, compiled));
     std::ranges::copy(policy_hash(compiled), policy.content_hash);
     return compiled;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <fmt/format.h>
+
 #include "bpf/dns.h"
 #include "maps/base/text.h"
 
@@ -21,6 +23,14 @@ uint64_t label_hash(std::string_view label) {
     return hash;
 }
 
+kudo_dns_name labels_of(std::string_view name) {
+    kudo_dns_name result{};
+    kudo_begin_dns_name(&result);
+    for (const std::string_view label : split(name, '.'))
+        result.labels[result.count++ % KUDO_DOMAIN_LABELS] = label_hash(label);
+    return result;
+}
+
 } // namespace
 
 std::size_t domain_fit(std::string_view domain, std::string_view name) {
@@ -30,9 +40,17 @@ std::size_t domain_fit(std::string_view domain, std::string_view name) {
 }
 
 uint64_t name_ending(std::string_view domain) {
-    const std::size_t last = domain.rfind('.');
-    const std::size_t begin = domain.rfind('.', last - 1) + 1; // 0 if there are only two
-    return kudo_name_ending(label_hash(domain.substr(begin, last - begin)), label_hash(domain.substr(last + 1)));
+    const kudo_dns_name name = labels_of(domain);
+    return kudo_name_ending(&name);
+}
+
+uint64_t domain_key(std::string_view domain) {
+    const bool exact = !domain.starts_with("*.");
+    const kudo_dns_name name = labels_of(exact ? domain : domain.substr(2));
+    uint64_t ending = KUDO_FNV_BASIS;
+    for (uint32_t back = 0; back < name.count; back++)
+        ending = kudo_add_to_ending(ending, kudo_label_from_end(&name, back));
+    return kudo_domain_key(ending, exact);
 }
 
 Result<void> check_domain(std::string_view text) {
@@ -48,6 +66,8 @@ Result<void> check_domain(std::string_view text) {
     const std::vector<std::string_view> labels = split(rest, '.');
     if (!std::ranges::all_of(labels, is_label))
         return refuse("each label is 1 to 63 letters, digits and inner hyphens");
+    if (labels.size() > KUDO_DOMAIN_LABELS)
+        return refuse(fmt::format("it has more than {} labels", KUDO_DOMAIN_LABELS));
     if (labels.size() < 2) return refuse("it needs at least two labels, as in example.com");
     if (labels.back().find_first_not_of("0123456789") == std::string_view::npos)
         return refuse("its last label is a number; addresses belong in \"ipv4\" or \"ipv6\"");

@@ -21,4 +21,7 @@ std::size_t domain_fit(std::string_view domain, std::string_view name);
 // The last two labels' hash as the kernel's programs have it (bpf/dns.h): the same for a domain and all its names.
 uint64_t name_ending(std::string_view domain);
 
+// What the kernel's programs find a domain by: kudo_domain_key() of bpf/domains.h.
+uint64_t domain_key(std::string_view domain);
+
 } // namespace kudo

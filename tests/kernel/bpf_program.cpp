@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tests/kernel/bpf_program.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -198,6 +200,31 @@ void Datapath::age_queries(uint64_t nanoseconds) const {
         require(bpf_map_update_elem(fd, &key, &question, BPF_EXIST) == 0, "cannot change a question");
     };
     got(for_each_entry<kudo_query_key, kudo_query>(fd, "questions", age));
+}
+
+std::map<std::string, kudo_learned> Datapath::learned() const {
+    std::map<std::string, kudo_learned> addresses;
+    got(for_each_entry<std::array<uint8_t, 4>, kudo_learned>(
+        state_->maps.learned4.get(), "learned addresses", [&](const auto& key, const kudo_learned& learned) {
+            addresses[Address::from_bytes(Family::IPv4, &key).text()] = learned;
+        }));
+    got(for_each_entry<std::array<uint8_t, 16>, kudo_learned>(
+        state_->maps.learned6.get(), "learned addresses", [&](const auto& key, const kudo_learned& learned) {
+            addresses[Address::from_bytes(Family::IPv6, &key).text()] = learned;
+        }));
+    return addresses;
+}
+
+void Datapath::age_learned(uint64_t nanoseconds) const {
+    for (const auto& [text, row] : learned()) {
+        kudo_learned learned = row;
+        for (kudo_learned_name& name : learned.names)
+            name.until -= std::min<uint64_t>(name.until, nanoseconds);
+        const Address address = Address::parse(text).value();
+        const Fd& table = address.family == Family::IPv4 ? state_->maps.learned4 : state_->maps.learned6;
+        require(bpf_map_update_elem(table.get(), address.bytes.data(), &learned, BPF_EXIST) == 0,
+                "cannot change a learned address");
+    }
 }
 
 std::size_t Datapath::open_queries() const {

@@ -75,6 +75,9 @@ public:
     [[nodiscard]] std::vector<kudo_response> answers() const;
     [[nodiscard]] std::size_t open_queries() const;
     void age_queries(uint64_t nanoseconds) const; // as if they had been asked so much earlier
+    // The addresses that were learned from responses, as text; and as if all had been learned so much earlier.
+    [[nodiscard]] std::map<std::string, kudo_learned> learned() const;
+    void age_learned(uint64_t nanoseconds) const;
     [[nodiscard]] uint64_t jiffies() const;       // jiffies64, as kudo_clock tells it
 
 private:

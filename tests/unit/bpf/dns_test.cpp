@@ -116,15 +116,21 @@ TEST(DnsQuery, TheEndOfAnyNameIsTheSameForDomainAndQuestion) {
     }
 }
 
-TEST(DnsAnswer, IsAWholeResponseThatGivesSomething) {
+TEST(DnsAnswer, IsAResponseToOneQuestion) {
     EXPECT_TRUE(kudo_is_dns_response(dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "203.0.113.9"}}).data()));
-    EXPECT_FALSE(kudo_is_dns_response(dns_answer("live.kudoway.ca", {}).data()));
+    EXPECT_TRUE(kudo_is_dns_response(dns_header(1, 0x8380, 1, 1).data())); // cut short
     EXPECT_FALSE(kudo_is_dns_response(dns_question("live.kudoway.ca").data()));
     EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8180, 0, 1).data()));
+    EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8180, 2, 1).data()));
     EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0xa980, 1, 1).data())); // of an update
-    EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8380, 1, 1).data())); // cut short
+}
+
+TEST(DnsAnswer, HasRecordsIfItIsWholeAndThereIsNoError) {
+    EXPECT_TRUE(kudo_has_dns_answers(dns_header(1, 0x8180, 1, 1).data()));
+    EXPECT_FALSE(kudo_has_dns_answers(dns_header(1, 0x8180, 1, 0).data()));
+    EXPECT_FALSE(kudo_has_dns_answers(dns_header(1, 0x8380, 1, 1).data())); // cut short
     for (unsigned code = 1; code < 16; ++code)
-        EXPECT_FALSE(kudo_is_dns_response(dns_header(1, 0x8180 + code, 1, 1).data())) << code;
+        EXPECT_FALSE(kudo_has_dns_answers(dns_header(1, 0x8180 + code, 1, 1).data())) << code;
 }
 
 TEST(NameFilter, LetsHardlyAnyOtherNamePass) {

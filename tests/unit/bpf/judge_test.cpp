@@ -102,13 +102,14 @@ TEST_F(Judge, ALaterFragmentIsJudgedByItsAddressWhateverItsProtocol) {
     }
 }
 
-TEST_F(Judge, OnlyEnforceDropsAndOnlyARuleIsPrioritised) {
+TEST_F(Judge, OnlyEnforceDropsAndOnlyARuleOrANameIsPrioritised) {
     for (const kudo_mode mode : {KUDO_OBSERVE, KUDO_PRIORITISE, KUDO_ENFORCE}) {
 #define CHECK(NAME, name, enforcement, text)                                                                           \
     {                                                                                                                  \
         const kudo_verdict verdict = kudo_verdict_for(mode, KUDO_REASON_##NAME);                                       \
         const bool drops = mode == KUDO_ENFORCE && (enforcement) == KUDO_ENFORCE_DROP;                                 \
-        const bool marks = mode != KUDO_OBSERVE && KUDO_REASON_##NAME == KUDO_REASON_RULE;                             \
+        const bool is_of_map = KUDO_REASON_##NAME == KUDO_REASON_RULE || KUDO_REASON_##NAME == KUDO_REASON_NAME;       \
+        const bool marks = mode != KUDO_OBSERVE && is_of_map;                                                          \
         EXPECT_EQ(verdict, drops ? KUDO_DROP : marks ? KUDO_PRIORITISED : KUDO_PASS) << #name << " in mode " << mode;  \
     }
         KUDO_REASONS(CHECK)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* DNS names, as the kernel's programs and the agent share them: the policy's domains, this host's queries for names under
+ * them, the responses, and the addresses that the programs have learned from those. Included by abi.h, whose rules hold
+ * here as well.
+ * Addresses and ports are as in the flow keys: network order, host order. */
+#ifndef KUDO_NAMES_H
+#define KUDO_NAMES_H
+
+#include <linux/types.h>
+
+/* A bitmap in which a clear bit says that a name certainly ends in no domain of the policy's services. See dns.h. */
+#define KUDO_DOMAIN_BLOOM_BITS 4096
+#define KUDO_DOMAIN_BLOOM_WORDS (KUDO_DOMAIN_BLOOM_BITS / 64)
+
+/* The policy's domains, in buckets of a hash: see domains.h. The validator refuses what would exceed this. */
+#define KUDO_MAX_DOMAINS 256
+#define KUDO_DOMAIN_BUCKETS 256
+#define KUDO_DOMAIN_WAYS 4
+#define KUDO_DOMAIN_LABELS 8   /* of one domain: "*.tokbox.com" has two */
+#define KUDO_DOMAIN_SERVICES 4 /* services that have the domain, or one that covers it */
+
+/* A domain as the range map writes it: a name, or what is below one ("*."). */
+struct kudo_domain {
+	__u64 key;                          /* kudo_domain_key(); 0: empty */
+	__u8 services[KUDO_DOMAIN_SERVICES]; /* slots, of the most specific domain first; 0 ends the list */
+	__u8 pad[4];
+};
+
+/* An address that a response gave for a name under a domain. The services are asked of the current policy. */
+#define KUDO_LEARNED_NAMES 4 /* of one address */
+struct kudo_learned_name {
+	__u64 domain; /* kudo_domain.key; 0: none */
+	__u64 query;  /* the query's hash: the key of its response */
+	__u64 until;  /* ns of CLOCK_BOOTTIME */
+};
+struct kudo_learned {
+	struct kudo_learned_name names[KUDO_LEARNED_NAMES];
+};
+#define KUDO_LEARNED4 16384 /* addresses at once; the least recently used go */
+#define KUDO_LEARNED6 4096
+
+/* How long an address is the name's: its TTL, RFC 2181 section 8 (the highest bit set: 0), within these. In seconds. */
+#define KUDO_LEARNED_LEAST 300
+#define KUDO_LEARNED_MOST 86400
+
+/* In front of both tables, a byte by a hash of the address: 0 says that no response has ever given it. A program sets
+ * them, and none is cleared while the tables live. */
+#define KUDO_LEARNED_FILTER 16384
+
+/* kudo_judgement.prefix_length of what was judged by a name and not by a range. */
+#define KUDO_BY_DNS_NAME 255
+
+/* A DNS query of this host for a name that may be one of the policy's. A response must repeat the identifier and come
+ * from that server to that port. */
+struct kudo_query_key {
+	__u8 server[16]; /* IPv4: the first 4 bytes */
+	__u32 family;    /* 4 or 6 */
+	__u16 local_port;
+	__u16 id; /* host order, as the port */
+};
+struct kudo_query {
+	__u64 hash;      /* of the name in lower case and the type */
+	__u64 domain;    /* kudo_domain.key of the most specific one that it is under; 0: none */
+	__u64 sent;      /* CLOCK_MONOTONIC, in ns */
+	__u32 interface; /* ifindex where it went out */
+	__u32 pad;
+};
+#define KUDO_QUERY_LIFETIME 10000000000ull /* ns for which it is waited for: longer than resolvers do */
+#define KUDO_QUERY_LIFETIME_TICKS 12000    /* jiffies that are at least as long, with up to 1000 a second */
+
+/* The last response to such a query that had any records; the key is the query's hash. Longer ones are not kept. */
+#define KUDO_RESPONSE_BYTES 1232 /* what DNS keeps to over UDP: www.dnsflagday.net/2020 */
+struct kudo_response {
+	__u64 received;  /* jiffies64 */
+	__u32 interface; /* of the query */
+	__u32 length;    /* of the message */
+	__u8 server[16]; /* IPv4: the first 4 bytes */
+	__u32 family;    /* 4 or 6 */
+	__u32 pad;
+	__u8 message[KUDO_RESPONSE_BYTES];
+};
+
+/* What became of a datagram from UDP port 53 that was looked at because it may answer a query for a name under the policy's
+ * domains. X(NAME, name, what a person reads); a message counts once, but for the last three, which count records. */
+#define KUDO_DNS_OUTCOMES(X)                                                                                           \
+	X(LEARNED, learned, "responses whose addresses were learned")                                                  \
+	X(NO_ADDRESS, no_address, "responses without an address of the queried type, or of a name under no domain")    \
+	X(UNSOLICITED, unsolicited, "messages about a name of the range map that answer no query of this host")         \
+	X(LATE, late, "responses to a query of more than 10 s ago")                                                    \
+	X(WRONG_NAME, wrong_name, "messages that answer a query by its identifier, but for another name or type")       \
+	X(TRUNCATED, truncated, "responses that end inside a record")                                                  \
+	X(BAD_NAME, bad_name, "responses with an impossible name: a pointer forward or to itself, too long")            \
+	X(LONG_CHAIN, long_chain, "responses with more than 16 aliases, 80 records, or more work than 512 labels")       \
+	X(TOO_LARGE, too_large, "responses of more than 1232 bytes")                                                   \
+	X(UNRELATED, unrelated, "records of names that were not asked for")                                            \
+	X(SPECIAL, special, "addresses that no service can have: private, special, this host's own")                    \
+	X(ENTERED, entered, "addresses that no name had before")
+
+enum kudo_dns_outcome {
+#define KUDO_DNS_OUTCOME_ENUM(NAME, name, text) KUDO_ANSWER_##NAME,
+	KUDO_DNS_OUTCOMES(KUDO_DNS_OUTCOME_ENUM)
+#undef KUDO_DNS_OUTCOME_ENUM
+		KUDO_ANSWER_END
+};
+#define KUDO_MAX_DNS_OUTCOMES 16
+
+#endif /* KUDO_NAMES_H */

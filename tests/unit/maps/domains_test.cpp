@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// The policy's domains as the programs look names up in them, against domain_fit().
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "bpf/dns.h"
+#include "maps/compile/compile.h"
+#include "maps/document/domain.h"
+#include "tests/support/dns_message.h"
+
+namespace kudo::test {
+namespace {
+
+Service with_domains(std::string name, std::vector<std::string> domains) {
+    Service service;
+    service.name = std::move(name);
+    service.class_ = KUDO_CLASS_CONTROL;
+    service.regions = {"*"};
+    service.ports = {PortRule::parse("tcp/443").value()};
+    service.domains = std::move(domains);
+    return service;
+}
+
+Result<CompiledPolicy> policy_of(std::vector<Service> services) {
+    RangeMap map;
+    map.serial = 1;
+    map.services = std::move(services);
+    return compile(map, {});
+}
+
+// The services of a name, as the programs find them.
+std::vector<std::string> services_of(const CompiledPolicy& compiled, std::string_view name) {
+    const Bytes message = dns_question(name);
+    std::array<uint8_t, KUDO_DNS_WINDOW> window{};
+    std::ranges::copy(message, window.begin());
+    kudo_dns_query query{};
+    kudo_dns_name labels{};
+    EXPECT_TRUE(kudo_read_dns_name_by(kudo_add_query_label, window.data(), static_cast<uint32_t>(message.size()),
+                                      &labels, &query));
+    kudo_domain_search search{};
+    const uint64_t key = kudo_domain_of_name(kudo_search_domain_step, compiled.policy.get(), &labels, &search);
+    std::vector<std::string> services;
+    const kudo_domain* domain = key != 0 ? kudo_find_domain(compiled.policy.get(), key) : nullptr;
+    if (domain) {
+        EXPECT_TRUE(kudo_domain_maybe(compiled.policy.get(), query.ending)) << name;
+        for (const uint8_t slot : domain->services)
+            for (const auto& [service, its_slot] : compiled.slots)
+                if (slot != 0 && its_slot == slot) services.push_back(service);
+    }
+    return services;
+}
+
+using Names = std::vector<std::string>;
+
+TEST(PolicyDomains, AWildcardIsAnyDepthBelowAndNotTheNameItself) {
+    const auto compiled = policy_of({with_domains("a", {"*.tokbox.com"}), with_domains("b", {"live.kudoway.ca"})});
+    ASSERT_TRUE(compiled);
+    EXPECT_EQ(services_of(*compiled, "anvil.tokbox.com"), Names{"a"});
+    EXPECT_EQ(services_of(*compiled, "a.b.c.d.e.f.g.h.i.j.tokbox.com"), Names{"a"});
+    EXPECT_EQ(services_of(*compiled, "AnViL.ToKbOx.CoM"), Names{"a"});
+    for (const char* other : {"tokbox.com", "xtokbox.com", "tokbox.com.example.com", "anvil.tokbox.org", "com"})
+        EXPECT_EQ(services_of(*compiled, other), Names{}) << other;
+    EXPECT_EQ(services_of(*compiled, "live.kudoway.ca"), Names{"b"});
+    EXPECT_EQ(services_of(*compiled, "x.live.kudoway.ca"), Names{});
+    EXPECT_EQ(services_of(*compiled, "kudoway.ca"), Names{});
+}
+
+TEST(PolicyDomains, TheMostSpecificServiceIsFirstAndThoseThatCoverItFollow) {
+    const auto compiled = policy_of({with_domains("wide", {"*.kudoway.ca"}), with_domains("exact", {"live.kudoway.ca"}),
+                                     with_domains("near", {"*.eu.kudoway.ca"})});
+    ASSERT_TRUE(compiled);
+    EXPECT_EQ(services_of(*compiled, "live.kudoway.ca"), (Names{"exact", "wide"}));
+    EXPECT_EQ(services_of(*compiled, "x.eu.kudoway.ca"), (Names{"near", "wide"}));
+    EXPECT_EQ(services_of(*compiled, "eu.kudoway.ca"), Names{"wide"});
+}
+
+TEST(PolicyDomains, AreFoundAmongAsManyAsThereMayBe) {
+    std::mt19937 random(3);
+    std::vector<std::string> domains;
+    for (int i = 0; i < KUDO_MAX_DOMAINS; i++)
+        domains.push_back((i % 2 ? "*." : "") + std::string("d") + std::to_string(i) + ".example.com");
+    const auto compiled = policy_of({with_domains("all", domains)});
+    ASSERT_TRUE(compiled) << compiled.error().message;
+    for (int i = 0; i < 2 * KUDO_MAX_DOMAINS; i++) {
+        for (const std::string& prefix : {std::string(), std::string("x.")}) {
+            const std::string name = prefix + "d" + std::to_string(i) + ".example.com";
+            const bool fits =
+                std::ranges::any_of(domains, [&](const std::string& domain) { return domain_fit(domain, name) != 0; });
+            EXPECT_EQ(services_of(*compiled, name), fits ? Names{"all"} : Names{}) << name;
+        }
+    }
+    domains.emplace_back("one.too.many.example.com");
+    const auto refused = policy_of({with_domains("all", domains)});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "the services that are enabled have 257 domains, more than 256");
+}
+
+TEST(PolicyDomains, OfMoreServicesThanThereIsRoomForAreRefused) {
+    std::vector<Service> services;
+    for (const char* name : {"a", "b", "c", "d", "e"})
+        services.push_back(with_domains(name, {"*.kudoway.ca"}));
+    const auto refused = policy_of(services);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "domain \"*.kudoway.ca\": more than 4 services have it, or one that covers it");
+}
+
+} // namespace
+} // namespace kudo::test
