@@ -2,22 +2,16 @@
 #include "agent/inspect/drift.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <functional>
 #include <map>
 #include <optional>
-#include <span>
 #include <tuple>
 
-#include "agent/confined/process.h"
 #include "agent/datapath/bpf_object.h"
 #include "agent/datapath/clock.h"
 #include "agent/datapath/generation.h"
 #include "agent/inspect/dns_message.h"
+#include "agent/inspect/dns_responses.h"
 #include "agent/netlink/interfaces.h"
-#include "bpf/dns.h"
-#include "maps/base/text.h"
 #include "maps/document/domain.h"
 #include "maps/net/special_addresses.h"
 
@@ -29,58 +23,6 @@ template <typename Key> Result<void> read_rows(int fd, Family family, std::map<A
         if (stray.responses == 0) return;
         rows[Address::from_bytes(family, &key.remote)] = stray;
     });
-}
-
-constexpr std::size_t max_answers = 128; // read at a time
-
-// By the hash of the question, which the message must have as well.
-bool answers_question(uint64_t hash, const kudo_response& row) {
-    std::array<uint8_t, KUDO_DNS_WINDOW> window{};
-    const uint32_t seen = std::min<uint32_t>(row.length, KUDO_DNS_WINDOW);
-    std::copy_n(row.message, seen, window.begin());
-    kudo_dns_query query{};
-    return kudo_read_dns_name(window.data(), seen, &query) && query.hash == hash;
-}
-
-Result<std::vector<kudo_response>> read_answers(int fd) {
-    std::vector<kudo_response> answers;
-    const auto take = [&answers](uint64_t hash, const kudo_response& row) {
-        if (row.length <= sizeof row.message && answers_question(hash, row)) answers.push_back(row);
-    };
-    KUDO_TRY(for_each_entry<uint64_t, kudo_response>(fd, "the answers of name servers", take));
-    // The newest. An attacker with a name server that this host asks may have filled the table.
-    std::ranges::sort(answers, std::greater{}, &kudo_response::received);
-    if (answers.size() > max_answers) answers.resize(max_answers);
-    return answers;
-}
-
-// What others wrote is parsed in a process that can do nothing else. From there a line comes for each answer: the name
-// and its addresses, or nothing.
-Result<std::vector<std::optional<DnsAnswer>>> parse_confined(const std::vector<kudo_response>& rows) {
-    std::vector<std::optional<DnsAnswer>> answers(rows.size());
-    if (rows.empty()) return answers;
-    const std::string text = KUDO_TRY(compute_confined([&rows] {
-        std::string lines;
-        for (const kudo_response& row : rows) {
-            if (const auto answer = read_dns_answer({row.message, row.length})) {
-                lines += answer->name;
-                for (const Address& address : answer->addresses)
-                    lines += ' ' + address.text();
-            }
-            lines += '\n';
-        }
-        return lines;
-    }));
-    const auto lines = split(text, '\n');
-    if (lines.size() != rows.size() + 1) return fail("the answers of name servers could not be parsed");
-    for (std::size_t row = 0; row < rows.size(); row++) {
-        if (lines[row].empty()) continue;
-        const auto words = split(lines[row], ' ');
-        DnsAnswer& answer = answers[row].emplace(DnsAnswer{escaped(words.front(), 255), {}});
-        for (const std::string_view word : std::span(words).subspan(1))
-            answer.addresses.push_back(KUDO_TRY(Address::parse(word)));
-    }
-    return answers;
 }
 
 bool is_known(const CompiledPolicy& policy, const Address& address) {
@@ -165,14 +107,13 @@ Result<Drift> read_drift(DataPath& data_path) {
     std::map<Address, kudo_stray> rows;
     KUDO_TRY(read_rows<kudo_stray4_key>(data_path.maps().strays4.get(), Family::IPv4, rows));
     KUDO_TRY(read_rows<kudo_stray6_key>(data_path.maps().strays6.get(), Family::IPv6, rows));
-    auto answers = KUDO_TRY(read_answers(data_path.maps().responses.get()));
+    const auto answers = KUDO_TRY(read_responses(data_path));
     Drift drift;
     if (rows.empty() && answers.empty()) return drift; // mostly so; the rest takes its time
 
     auto reader = KUDO_TRY(Reader::make(data_path));
-    const auto parsed = KUDO_TRY(parse_confined(answers));
-    for (std::size_t row = 0; row < answers.size(); row++)
-        if (parsed[row]) reader.add_names(answers[row], *parsed[row], drift.moved_names);
+    for (const NamedResponse& response : answers)
+        if (response.answer) reader.add_names(response.row, *response.answer, drift.moved_names);
     std::ranges::sort(drift.moved_names, [](const NamedAddress& a, const NamedAddress& b) {
         return std::tie(b.last_seen, a.name, a.address) < std::tie(a.last_seen, b.name, b.address);
     });

@@ -4,9 +4,12 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <netinet/in.h>
 
+#include "agent/system/uptime.h"
 #include "bpf/judge.h"
+#include "maps/base/text.h"
 #include "maps/compile/combine.h"
 #include "maps/net/nat64.h"
 
@@ -20,6 +23,7 @@ struct Judge {
     const Address& address;
     const kudo_match* match;
     const std::vector<Prefix>& nat64;
+    const std::vector<LearnedName>& names;
 
     [[nodiscard]] std::string service_name(uint8_t slot) const {
         const auto found = std::ranges::find(compiled.slots, slot, [](const auto& entry) { return entry.second; });
@@ -28,14 +32,18 @@ struct Judge {
 
     [[nodiscard]] Explanation::Rule rule(std::string packet, uint8_t protocol, uint16_t port) const {
         const kudo_policy& policy = *compiled.policy;
-        const kudo_judgement judgement = kudo_judge(&policy, match, protocol, port, 0);
+        kudo_judgement judgement = kudo_judge(&policy, match, protocol, port, 0);
+        for (const LearnedName& name : names)
+            if (judgement.reason == KUDO_REASON_STRANGER)
+                judgement = kudo_judge_learned_name(&policy, &name.row, kernel_boot_time(), protocol, port);
         Explanation::Rule result;
         result.packet = std::move(packet);
         result.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
         result.reason = static_cast<kudo_reason>(judgement.reason);
         result.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
         result.service = service_name(judgement.service);
-        if (!result.service.empty()) name_range(result, prefix_of(address, judgement.prefix_length));
+        if (!result.service.empty() && result.reason != KUDO_REASON_NAME)
+            name_range(result, prefix_of(address, judgement.prefix_length));
         if (result.verdict == KUDO_PRIORITISED) {
             result.mark = policy.marks[result.class_]; // a class is its own treatment, see kudo_treatment
             if (result.class_ == KUDO_CLASS_MEDIA && protocol == IPPROTO_UDP)
@@ -61,12 +69,21 @@ private:
 
 // One rule for each port that a service around the address lists, and the rest.
 std::vector<Explanation::Rule> all_rules(const Judge& judge) {
-    if (!judge.match) return {judge.rule("any packet", IPPROTO_TCP, 0)};
+    std::vector<uint8_t> services;
+    if (judge.match)
+        for (const kudo_candidate& candidate : judge.match->candidates)
+            services.push_back(candidate.service);
+    else
+        for (const LearnedName& name : judge.names)
+            for (const std::string& service : name.services)
+                if (const auto slot = judge.compiled.slots.find(service); slot != judge.compiled.slots.end())
+                    services.push_back(slot->second);
+    if (services.empty()) return {judge.rule("any packet", IPPROTO_TCP, 0)};
     std::vector<Explanation::Rule> rules;
     std::vector<PortRule> seen;
-    for (const kudo_candidate& candidate : judge.match->candidates) {
-        if (candidate.service == 0) break;
-        for (const kudo_port_rule& port : judge.compiled.policy->services[candidate.service].ports) {
+    for (const uint8_t service : services) {
+        if (service == 0) break;
+        for (const kudo_port_rule& port : judge.compiled.policy->services[service].ports) {
             const PortRule named{port.protocol, port.port};
             if (port.protocol == 0 || std::ranges::find(seen, named) != seen.end()) continue;
             seen.push_back(named);
@@ -106,10 +123,10 @@ std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const Compil
 } // namespace
 
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
-                            std::optional<PortRule> port) {
+                            std::optional<PortRule> port, const std::vector<LearnedName>& names) {
     const auto compiled = KUDO_TRY(compile(map, options));
     const auto nat64 = options.nat64_prefixes();
-    const Judge judge{map, compiled, address, longest_match(compiled, address), nat64};
+    const Judge judge{map, compiled, address, longest_match(compiled, address), nat64, names};
     Explanation result;
     result.address = address;
     result.ipv4 = extract(address, nat64);
@@ -122,9 +139,17 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
     result.not_chosen = not_chosen(map, options, result.ipv4.value_or(address));
     if (result.ipv4)
         result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));
-    if (!judge.match)
-        result.notes.emplace_back("Whether one of the map's domains resolves to the address cannot be told from here: "
-                                  "addresses learned from names are not in the map.");
+    for (const LearnedName& name : names)
+        result.notes.push_back(fmt::format("DNS gave the address for {}{}, of {}; that counts until {}{}.",
+                                           name.name.empty() ? "a name under one of the map's domains" : name.name,
+                                           name.server ? " (by " + name.server->text() + ")" : "",
+                                           fmt::join(name.services, ", "),
+                                           rfc3339(std::chrono::floor<std::chrono::seconds>(name.until)),
+                                           judge.match ? ", where no range has the address" : ""));
+    if (!judge.match && names.empty())
+        result.notes.emplace_back(
+            "No range of the map has the address, and this host has not seen DNS give it for a name "
+            "under one of the map's domains.");
     return result;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/inspect/admission_cases.h"
+#include "agent/inspect/learned_names.h"
 #include "maps/compile/compile.h"
 
 namespace kudo {
@@ -44,7 +45,8 @@ struct Explanation {
     std::vector<std::string> notes; // whole sentences
 };
 
+// `names`: what DNS has given the address for (learned_names.h); it counts only where no range does.
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
-                            std::optional<PortRule> port);
+                            std::optional<PortRule> port, const std::vector<LearnedName>& names = {});
 
 } // namespace kudo

@@ -27,6 +27,7 @@ void add(kudo_counter& sum, const kudo_counter& counter) {
 
 void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Statistics& statistics) {
     statistics.unrecorded_flow_packets = counters.untracked_packets;
+    std::copy_n(std::begin(counters.dns), KUDO_ANSWER_END, statistics.dns.begin());
     for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
         for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++) {
             add(statistics.reasons[reason][direction], counters.reasons[reason][direction]);
@@ -43,7 +44,7 @@ void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Sta
 uint64_t evicted_packets(const Statistics& statistics) {
     uint64_t judged = 0, in_flows = statistics.unrecorded_flow_packets;
     for (const kudo_reason reason : {KUDO_REASON_RULE, KUDO_REASON_PORT_NOT_LISTED, KUDO_REASON_ICMP,
-                                     KUDO_REASON_OTHER_PROTOCOL, KUDO_REASON_LATER_FRAGMENT})
+                                     KUDO_REASON_OTHER_PROTOCOL, KUDO_REASON_LATER_FRAGMENT, KUDO_REASON_NAME})
         for (const kudo_counter& counter : statistics.reasons[reason])
             judged += counter.packets;
     for (const FlowRecord& flow : statistics.flows)
@@ -81,7 +82,8 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
         record.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
         record.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
         record.reason = static_cast<kudo_reason>(judgement.reason);
-        record.range = prefix_of(record.remote, judgement.prefix_length);
+        record.range = judgement.reason == KUDO_REASON_NAME ? prefix_of(record.remote, record.remote.bits())
+                                                            : prefix_of(record.remote, judgement.prefix_length);
         record.generation = judgement.generation;
         std::copy(std::begin(flow.directions), std::end(flow.directions), record.counters.begin());
         record.first_seen = clock.wall_time(flow.first_seen);

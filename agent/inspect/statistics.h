@@ -34,7 +34,7 @@ struct FlowRecord {
     kudo_class class_ = KUDO_CLASS_NONE;
     kudo_verdict verdict = KUDO_PASS;
     kudo_reason reason = KUDO_REASON_NO_POLICY;
-    Prefix range;            // that decided
+    Prefix range;            // that decided; the address alone, if a name did
     uint32_t generation = 0; // that judged it last
     Directions counters{};
     std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
@@ -47,6 +47,7 @@ struct Statistics {
     std::chrono::system_clock::time_point read_at;
     Directions totals{};
     std::array<Directions, KUDO_REASON_END> reasons{};
+    std::array<uint64_t, KUDO_ANSWER_END> dns{}; // by kudo_dns_outcome
     struct ServiceCounters {
         std::array<Directions, KUDO_CLASSES> classes{}; // by kudo_class; NONE: known range, no rule
         [[nodiscard]] Directions total() const;

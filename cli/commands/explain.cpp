@@ -57,7 +57,15 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     const RangeMap honoured = rules.maps.combined();
     const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
     KUDO_TRY(check_regions(honoured, options.regions));
-    auto explanation = KUDO_TRY(explain(honoured, options, address, given.port));
+    // Without the right to read the kernel's tables, or without a data path, nothing is known of names.
+    std::vector<LearnedName> names;
+    if (auto data_path = DataPath::open(global.instance)) {
+        if (auto learned = read_learned_names(*data_path, address)) names = std::move(*learned);
+    } else {
+        notes.push_back(
+            "What DNS has given for the map's domains could not be looked at: " + data_path.error().message + ".");
+    }
+    auto explanation = KUDO_TRY(explain(honoured, options, address, given.port, names));
     explanation.source = rules.maps.active.source;
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
     KUDO_TRY(print_either(global.json, explanation_json(explanation), explanation_text(explanation, colour_wanted())));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `kudo-agent ranges show`: the range map in use.
-// Invariant: reading only; needs no capability.
+// Invariant: reading only; needs no capability, but for --domains.
 #include "cli/commands/ranges_show.h"
 
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/datapath/datapath.h"
+#include "agent/inspect/learned_names.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
@@ -19,9 +21,37 @@
 namespace kudo {
 namespace {
 
+std::string or_dash(const std::vector<std::string>& words) {
+    return words.empty() ? "-" : fmt::format("{}", fmt::join(words, " "));
+}
+
 struct ShowOptions {
     std::vector<std::string> regions;
+    bool domains = false;
 };
+
+// The addresses that DNS has given for names of the map.
+Result<int> show_domains(const GlobalOptions& global) {
+    const DataPath data_path = KUDO_TRY(DataPath::open(global.instance));
+    const auto names = KUDO_TRY(read_learned_names(data_path));
+    OrderedJson json = OrderedJson::array();
+    Table table({{"NAME"}, {"ADDRESS"}, {"SERVICES"}, {"BY"}, {"UNTIL"}});
+    for (const LearnedName& name : names) {
+        const std::string until = rfc3339(std::chrono::floor<std::chrono::seconds>(name.until));
+        const std::string server = name.server ? name.server->text() : "";
+        table.add({text_or_dash(name.name), name.address.text(), or_dash(name.services), text_or_dash(server), until});
+        json.push_back({{"name", text_or_null(name.name)},
+                        {"address", name.address.text()},
+                        {"services", name.services},
+                        {"server", text_or_null(server)},
+                        {"until", until}});
+    }
+    const std::string text =
+        names.empty() ? "DNS has given no address for a name of the map since enable, or none is valid now.\n"
+                      : table.text(colour_wanted());
+    KUDO_TRY(print_either(global.json, json, text));
+    return exit_done;
+}
 
 void keep_regions(RangeMap& map, const std::vector<std::string>& regions) {
     std::erase_if(map.services, [&](const Service& service) {
@@ -29,10 +59,6 @@ void keep_regions(RangeMap& map, const std::vector<std::string>& regions) {
             return region == "*" || std::ranges::find(regions, region) != regions.end();
         });
     });
-}
-
-std::string or_dash(const std::vector<std::string>& words) {
-    return words.empty() ? "-" : fmt::format("{}", fmt::join(words, " "));
 }
 
 std::string services_text(const RangeMap& map, bool colour) {
@@ -81,8 +107,12 @@ Run setup_ranges_show(CLI::App& app) {
         ->type_name("REGION[,REGION]")
         ->delimiter(',')
         ->allow_extra_args(false);
-    app.footer("With --json: the map's document, ready for ranges check, diff and apply.");
-    return [options](const GlobalOptions& global) { return show(*options, global); };
+    app.add_flag("--domains", options->domains,
+                 "The addresses that DNS has given for names of the map, with until when");
+    app.footer("With --json: the map's document, ready for ranges check, diff and apply; with --domains a list.");
+    return [options](const GlobalOptions& global) {
+        return options->domains ? show_domains(global) : show(*options, global);
+    };
 }
 
 } // namespace kudo

@@ -107,10 +107,11 @@ public:
                        R"("ingress":{},"egress":{},"first_seen":"{}","last_seen":"{}","rtp":{},{},"generation":{}}})",
                        protocol_name(flow.protocol), flow.local.text(), port(flow.local_port), flow.remote.text(),
                        port(flow.remote_port), quoted(flow.service), class_name(flow.class_),
-                       flow.service.empty() ? "null" : '"' + flow.range.text() + '"', quoted(flow.interface),
-                       verdict_name(flow.verdict), reason_name(flow.reason), counter(flow.counters[KUDO_INGRESS]),
-                       counter(flow.counters[KUDO_EGRESS]), time(flow.first_seen), time(flow.last_seen), rtp,
-                       std::string_view(details).substr(1, details.size() - 2), flow.generation);
+                       flow.service.empty() || flow.reason == KUDO_REASON_NAME ? "null" : '"' + flow.range.text() + '"',
+                       quoted(flow.interface), verdict_name(flow.verdict), reason_name(flow.reason),
+                       counter(flow.counters[KUDO_INGRESS]), counter(flow.counters[KUDO_EGRESS]), time(flow.first_seen),
+                       time(flow.last_seen), rtp, std::string_view(details).substr(1, details.size() - 2),
+                       flow.generation);
     }
 
 private:
@@ -182,6 +183,9 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
             services[name]["classes"][std::string(class_name(static_cast<kudo_class>(i)))] =
                 counters_json(service.classes[i]);
     }
+    OrderedJson dns;
+    for (std::size_t i = 0; i < statistics.dns.size(); ++i)
+        dns[std::string(dns_outcome_name(static_cast<kudo_dns_outcome>(i)))] = statistics.dns[i];
     OrderedJson result = {
         {"verdict", verdict_json(diagnosis.verdict)},
         {"generation", statistics.generation},
@@ -191,6 +195,7 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
         {"totals", counters_json(statistics.totals)},
         {"reasons", std::move(reasons)},
         {"services", std::move(services)},
+        {"dns", std::move(dns)},
         {"flows", OrderedJson::array()},
         {"flow_table", {{"entries", statistics.flow_entries}, {"capacity", statistics.flow_capacity}}},
         {"unrecorded_flow_packets", statistics.unrecorded_flow_packets},

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// Names of the range map: DNS gives their addresses, and the first packet to one is already counted by the name, with
+// the service running, killed and stopped. KUDO_LOOKUPS of them (default 300) for each.
+#include "tests/e2e/link_fixture.h"
+
+#include <csignal>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/dns_message.h"
+#include "tests/support/running_service.h"
+
+namespace kudo::test {
+namespace {
+
+class Names : public LineTest {
+protected:
+    void SetUp() override {
+        LineTest::SetUp();
+        if (IsSkipped()) return;
+        quieten();
+        near_ = udp_socket(test_->host, {host_address, 41000});
+        far_ = udp_socket(test_->far, server_);
+        sender_.emplace(test_->host, "eth0");
+    }
+    // A lookup on the wire; returns once this host has the response.
+    void look_up(const std::string& name, const std::vector<std::string>& addresses) {
+        std::vector<DnsRecord> records;
+        for (const std::string& address : addresses)
+            records.push_back({name, address});
+        send_datagram(near_.get(), server_, dns_question(name, ++id_));
+        receive_datagram(far_.get());
+        send_datagram(far_.get(), {host_address, 41000}, dns_answer(name, records, id_));
+        receive_datagram(near_.get());
+    }
+    void send_syn(const std::string& address, uint16_t port, uint16_t from = 50000) const {
+        const Packet packet = Ethernet{} / IPv4{.source = host_address, .destination = address} /
+                              Tcp{.source_port = from, .destination_port = port, .flags = 0x02};
+        sender_->send(packet.bytes());
+    }
+    [[nodiscard]] nlohmann::json stats(const std::vector<std::string>& more = {}) const {
+        std::vector<std::string> words{"stats", "--json"};
+        words.insert(words.end(), more.begin(), more.end());
+        return nlohmann::json::parse(test_->agent(words).out);
+    }
+    [[nodiscard]] uint64_t counted(const char* reason) const {
+        return stats().at("reasons").at(reason).at("egress").at("packets");
+    }
+    static std::string address_of_number(unsigned i) { return fmt::format("18.156.{}.{}", i >> 8 & 255, i & 255); }
+
+    const Endpoint server_{stranger_address, KUDO_DNS_PORT};
+    Fd near_, far_;
+    std::optional<FrameSender> sender_;
+    uint16_t id_ = 0;
+};
+
+TEST_F(Names, TheFirstPacketIsCountedByTheNameWhateverTheServiceDoes) {
+    enable();
+    const char* given = std::getenv("KUDO_LOOKUPS");
+    const unsigned each = given ? static_cast<unsigned>(std::atoi(given)) : 300;
+    unsigned total = 0;
+    const auto look_up_many = [&] {
+        for (unsigned i = 0; i < each; i++) {
+            const std::string address = address_of_number(total);
+            look_up(fmt::format("anvil{}.tokbox.com", total % 500), {address});
+            send_syn(address, 443, static_cast<uint16_t>(20000 + total % 40000));
+            total++;
+        }
+        EXPECT_EQ(counted("name"), total);
+    };
+    {
+        RunningService service(*test_, {});
+        look_up_many();
+        service.signal(SIGSTOP);
+        look_up_many();
+        service.signal(SIGKILL);
+        look_up_many();
+    }
+    look_up_many(); // none runs
+    const auto json = stats({"--flows"});
+    EXPECT_EQ(json.at("dns").at("learned"), total);
+    EXPECT_EQ(json.at("services").at("opentok").at("classes").at("control").at("egress").at("packets"), total);
+    printf("%u lookups, each followed by a SYN: %u first packets judged by the name\n", total, total);
+}
+
+TEST_F(Names, AreShownWithWhoSaidSoAndUntilWhen) {
+    enable({"--teams"});
+    look_up("anvil.tokbox.com", {"18.156.200.9"});
+    look_up("teams-bot.kudoway.com", {"18.156.200.10"});
+    look_up("www.example.com", {"18.156.200.11"});
+    send_syn("18.156.200.9", 443);
+    send_syn("18.156.200.9", 8445);
+    send_syn("18.156.200.10", 8445);
+    EXPECT_EQ(counted("name"), 2u);
+
+    const auto domains = nlohmann::json::parse(test_->agent({"ranges", "show", "--domains", "--json"}).out);
+    ASSERT_EQ(domains.size(), 2u);
+    EXPECT_EQ(domains[0].at("name"), "anvil.tokbox.com");
+    EXPECT_EQ(domains[0].at("address"), "18.156.200.9");
+    EXPECT_EQ(domains[0].at("services"), nlohmann::json::array({"opentok"}));
+    EXPECT_EQ(domains[0].at("server"), stranger_address);
+    EXPECT_EQ(domains[1].at("name"), "teams-bot.kudoway.com");
+    EXPECT_EQ(domains[1].at("services"), nlohmann::json::array({"teams"}));
+
+    const auto explained = nlohmann::json::parse(test_->agent({"explain", "18.156.200.9", "tcp/443", "--json"}).out);
+    EXPECT_EQ(explained.at("rules").at(0).at("egress").at("reason"), "name");
+    EXPECT_EQ(explained.at("rules").at(0).at("service"), "opentok");
+    EXPECT_EQ(explained.at("rules").at(0).at("range"), nullptr);
+    const std::string text = test_->agent({"explain", "18.156.200.9"}).out;
+    EXPECT_NE(text.find("DNS gave the address for anvil.tokbox.com (by 198.51.100.7), of opentok"), std::string::npos)
+        << text;
+
+    const auto flows = stats({"--flows"}).at("flows");
+    ASSERT_EQ(flows.size(), 2u);
+    for (const auto& flow : flows) {
+        EXPECT_EQ(flow.at("reason"), "name");
+        EXPECT_EQ(flow.at("range"), nullptr);
+        EXPECT_EQ(flow.at("class"), "control");
+        EXPECT_EQ(flow.at("verdict"), "prioritise");
+    }
+}
+
+TEST_F(Names, ALiveFlowKeepsItsJudgementOverARotationAndASwap) {
+    enable();
+    look_up("a.opentok.com", {address_of_number(0)});
+    send_syn(address_of_number(0), 443);
+    for (unsigned i = 1; i < 600; i++)
+        look_up("a.opentok.com", {address_of_number(i)});
+    enable({"--mark", "control=dscp:CS3"}); // another generation
+    send_syn(address_of_number(0), 443);
+    EXPECT_EQ(counted("name"), 2u);
+}
+
+TEST_F(Names, NothingIsLeftAfterDisable) {
+    enable();
+    look_up("a.opentok.com", {address_of_number(0)});
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    enable();
+    send_syn(address_of_number(0), 443);
+    EXPECT_EQ(counted("name"), 0u);
+}
+
+} // namespace
+} // namespace kudo::test
