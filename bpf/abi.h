@@ -209,7 +209,7 @@ KUDO_ASSERT(offsetof(struct kudo_policy, content_hash) == 48, "policy hash");
 KUDO_ASSERT(offsetof(struct kudo_policy, marks) == 80, "policy marks");
 KUDO_ASSERT(offsetof(struct kudo_policy, services) == 112, "policy services");
 KUDO_ASSERT(sizeof(struct kudo_policy) ==
-		    112 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512 + 8 + 16384 + 8 * KUDO_MAX_ALLOW + 2 * 512,
+		    112 + 32 * KUDO_MAX_SERVICES + 2 * 8192 + 2 * 32768 + 512 + 8 + 81920 + 8 * KUDO_MAX_ALLOW + 2 * 512,
 	    "policy");
 
 /* What was decided for a packet. Eight bytes, stored and loaded as one word, so it is never seen torn. */
@@ -605,7 +605,7 @@ KUDO_ASSERT(sizeof(struct kudo_mapped_address) == 20, "mapped address");
 KUDO_ASSERT(sizeof(struct kudo_stun_transaction) == 24, "stun transaction");
 KUDO_ASSERT(sizeof(struct kudo_stun_probe) == 152 + 24 * KUDO_STUN_PENDING + 4 * KUDO_RTT_BUCKETS, "stun probe");
 
-KUDO_ASSERT(sizeof(struct kudo_domain) == 16, "domain");
+KUDO_ASSERT(sizeof(struct kudo_domain) == 80, "domain");
 KUDO_ASSERT(sizeof(struct kudo_learned) == 24 * KUDO_LEARNED_NAMES, "learned");
 KUDO_ASSERT(sizeof(struct kudo_query_key) == 24, "query key");
 KUDO_ASSERT(sizeof(struct kudo_query) == 32, "query");

@@ -357,6 +357,8 @@ kudo_noinline int kudo_admit_quoted(__u32 direction, __u32 generation)
 	    !kudo_read_quoted(scratch->payload + KUDO_AT_TRANSPORT + KUDO_ICMP_HEADER, &scratch->packet, direction,
 			      &scratch->quoted, subject))
 		return KUDO_REASON_ICMP_UNRELATED;
+	kudo_set_interface(&scratch->quoted,
+			   scratch->packet.family == 4 ? scratch->packet.key4.interface : scratch->packet.key6.interface);
 	int reason = kudo_put_to_map(generation, 1);
 
 	if (subject->kind == KUDO_ALLOW_ECHO) {

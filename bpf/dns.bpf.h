@@ -40,27 +40,43 @@ kudo_inline __u32 kudo_add_label(const __u8 *payload, __u32 at, __u32 available,
 	return (__u32)kudo_add_scratch_label(at, available);
 }
 
-/* kudo_search_domain_step() for the name in kudo_scratch. */
-kudo_noinline int kudo_search_scratch_step(__u32 generation, __u32 back)
+/* kudo_extend_search() and kudo_is_candidate() for the name in kudo_scratch. */
+kudo_noinline int kudo_extend_scratch_search(__u32 generation, __u32 back)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
 
-	return cpu ? kudo_search_domain_step(&kudo_policies[generation & 1], &kudo_scratch_of(cpu)->dns_name, back,
-					     &kudo_scratch_of(cpu)->search)
+	return cpu ? kudo_extend_search(&kudo_policies[generation & 1], &kudo_scratch_of(cpu)->dns_name, back,
+					&kudo_scratch_of(cpu)->search)
 		   : 0;
 }
 
-kudo_inline int kudo_search_next(const struct kudo_policy *policy, const struct kudo_dns_name *name, __u32 back,
-				 struct kudo_domain_search *search)
+kudo_noinline int kudo_is_scratch_candidate(__u32 generation)
 {
-	(void)name, (void)search;
-	return kudo_search_scratch_step(policy->generation, back);
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	return cpu ? kudo_is_candidate(&kudo_policies[generation & 1], kudo_scratch_of(cpu)->payload, KUDO_DNS_WINDOW,
+				       &kudo_scratch_of(cpu)->search)
+		   : 0;
+}
+
+kudo_inline int kudo_search_next(const struct kudo_policy *policy, const __u8 *bytes, __u32 window,
+				 const struct kudo_dns_name *name, __u32 back, struct kudo_domain_search *search)
+{
+	__u32 generation = policy->generation;
+
+	(void)bytes, (void)window, (void)name;
+	if (!kudo_extend_scratch_search(generation, back))
+		return 0;
+	if (search->candidate && kudo_is_scratch_candidate(generation))
+		search->found = search->candidate;
+	return 1;
 }
 
 /* The key of the policy's domain that the name in kudo_scratch is under; 0: none. */
 kudo_inline __u64 kudo_domain_of_scratch(struct kudo_scratch *scratch, __u32 generation)
 {
-	return kudo_domain_of_name(kudo_search_next, &kudo_policies[generation & 1], &scratch->dns_name, &scratch->search);
+	return kudo_domain_of_name(kudo_search_next, &kudo_policies[generation & 1], scratch->payload, KUDO_DNS_WINDOW,
+				   &scratch->dns_name, &scratch->search);
 }
 
 /* Notes the outgoing datagram in kudo_scratch, of whose payload `available` bytes are there, if it is such a query. */
@@ -98,19 +114,22 @@ kudo_inline int kudo_awaits_response(void)
 }
 
 /* May the incoming datagram in kudo_scratch, of which the DNS header is there, be a response to one of the queries? Then
- * where to put its message is returned: kudo_learn_response() looks at it. */
-kudo_inline struct kudo_response *kudo_begin_response(struct kudo_cpu *cpu, __u32 length)
+ * where to put its message is returned: kudo_learn_response() looks at it. `length`: of what answers no query no more than its
+ * question is wanted. */
+kudo_inline struct kudo_response *kudo_begin_response(struct kudo_cpu *cpu, __u32 *length)
 {
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	__u32 zero = 0;
 
 	if (!kudo_is_dns_response(scratch->payload))
 		return 0;
-	if (length > KUDO_RESPONSE_BYTES) {
-		struct kudo_query_key key = kudo_query_key_of(&scratch->packet, kudo_load16(scratch->payload));
+	struct kudo_query_key key = kudo_query_key_of(&scratch->packet, kudo_load16(scratch->payload));
 
-		if (bpf_map_lookup_elem(&kudo_queries, &key))
-			cpu->counters.dns[KUDO_ANSWER_TOO_LARGE]++;
+	if (!bpf_map_lookup_elem(&kudo_queries, &key)) {
+		if (*length > KUDO_DNS_WINDOW)
+			*length = KUDO_DNS_WINDOW;
+	} else if (*length > KUDO_RESPONSE_BYTES) {
+		cpu->counters.dns[KUDO_ANSWER_TOO_LARGE]++;
 		return 0;
 	}
 	return bpf_map_lookup_elem(&kudo_response_scratch, &zero);
@@ -124,7 +143,7 @@ kudo_noinline int kudo_keep_frame_response(struct xdp_md *context, __u32 offset,
 
 	if (!cpu)
 		return 0;
-	struct kudo_response *response = kudo_begin_response(cpu, length);
+	struct kudo_response *response = kudo_begin_response(cpu, &length);
 	if (!response)
 		return 0;
 	if (kudo_xdp_frags) {
@@ -156,7 +175,7 @@ kudo_noinline int kudo_keep_skb_response(struct __sk_buff *skb, __u32 offset, __
 
 	if (!cpu)
 		return 0;
-	struct kudo_response *response = kudo_begin_response(cpu, length);
+	struct kudo_response *response = kudo_begin_response(cpu, &length);
 	if (!response)
 		return 0;
 	__u32 size = length;

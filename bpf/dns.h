@@ -62,6 +62,7 @@ kudo_inline __u32 kudo_add_dns_label(const __u8 *bytes, __u32 window, __u32 at, 
 	kudo_opaque(element);
 	name->hash = hash;
 	name->labels[element & (KUDO_DOMAIN_LABELS - 1)] = label;
+	name->begins[element & (KUDO_DOMAIN_LABELS - 1)] = (__u16)at;
 	name->count++;
 	return at + length + 1;
 }

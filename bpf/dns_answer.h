@@ -136,7 +136,9 @@ kudo_inline int kudo_read_question_by(kudo_dns_read_name *read_name, const __u8 
 	if (at > KUDO_RESPONSE_BYTES - 4)
 		return 0;
 	walk->type = kudo_load16(bytes + at);
-	walk->query = kudo_load16(bytes + at + 2) == KUDO_DNS_CLASS_IN ? kudo_fnv(name->hash, (__u8)walk->type) : 0;
+	if ((walk->type == KUDO_DNS_TYPE_A || walk->type == KUDO_DNS_TYPE_AAAA) &&
+	    kudo_load16(bytes + at + 2) == KUDO_DNS_CLASS_IN)
+		walk->query = kudo_fnv(name->hash, (__u8)walk->type);
 	walk->wanted = name->hash;
 	walk->at = at + 4;
 	walk->left = kudo_load16(bytes + 6);

@@ -324,7 +324,7 @@ kudo_inline void kudo_judge_scratch(struct kudo_scratch *scratch, __u32 generati
 	    !kudo_is_learned_maybe(kudo_scratch_packet(scratch, quoted)) || !kudo_has_names(generation, quoted))
 		return;
 	for (__u32 i = 0; i < KUDO_LEARNED_NAMES; i++)
-		if (kudo_judge_by_one_name(generation, quoted, i))
+		if (scratch->learned.names[i].domain == 0 || kudo_judge_by_one_name(generation, quoted, i))
 			break;
 }
 

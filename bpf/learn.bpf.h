@@ -102,23 +102,22 @@ kudo_noinline int kudo_learn_address(void)
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)] = 1;
-	/* Twice: another CPU may have entered another name of the address meanwhile, and been overwritten. */
-	for (__u32 i = 0; i < 2; i++) {
-		const struct kudo_learned *known = v4 ? bpf_map_lookup_elem(&kudo_learned4, walk->found)
-						      : bpf_map_lookup_elem(&kudo_learned6, walk->found);
+	const struct kudo_learned *known =
+		v4 ? bpf_map_lookup_elem(&kudo_learned4, walk->found) : bpf_map_lookup_elem(&kudo_learned6, walk->found);
 
-		if (known)
-			scratch->learned = *known;
-		else
-			__builtin_memset(&scratch->learned, 0, sizeof(scratch->learned));
-		if (!known)
-			cpu->counters.dns[KUDO_ANSWER_ENTERED]++;
-		kudo_add_learned(&scratch->learned, scratch->domain, walk->query, now, walk->found_ttl);
-		if (v4)
-			bpf_map_update_elem(&kudo_learned4, walk->found, &scratch->learned, BPF_ANY);
-		else
-			bpf_map_update_elem(&kudo_learned6, walk->found, &scratch->learned, BPF_ANY);
-	}
+	if (known)
+		scratch->learned = *known;
+	else
+		__builtin_memset(&scratch->learned, 0, sizeof(scratch->learned));
+	/* Another name that another CPU enters for the address at this moment may be lost until its next response. */
+	kudo_add_learned(&scratch->learned, scratch->domain, walk->query, now, walk->found_ttl);
+	long error = v4 ? bpf_map_update_elem(&kudo_learned4, walk->found, &scratch->learned, BPF_ANY)
+			: bpf_map_update_elem(&kudo_learned6, walk->found, &scratch->learned, BPF_ANY);
+
+	if (error)
+		return 0;
+	if (!known)
+		cpu->counters.dns[KUDO_ANSWER_ENTERED]++;
 	return 1;
 }
 
@@ -137,11 +136,12 @@ kudo_noinline int kudo_take_query(__u32 generation, __u32 is_read)
 	struct kudo_query_key key = kudo_query_key_of(&scratch->packet, kudo_load16(scratch->payload));
 	const struct kudo_query *query = bpf_map_lookup_elem(&kudo_queries, &key);
 
-	if (!query)
-		return is_read && kudo_domain_maybe(policy, kudo_name_ending(&scratch->dns_name)) &&
-				       kudo_domain_of_scratch(scratch, generation)
-			       ? KUDO_ANSWER_UNSOLICITED
-			       : KUDO_ANSWER_NOT_OURS;
+	if (!query) {
+		if (!is_read || !kudo_domain_maybe(policy, kudo_name_ending(&scratch->dns_name)))
+			return KUDO_ANSWER_NOT_OURS;
+		__builtin_memcpy(scratch->payload, response->message, KUDO_DNS_WINDOW); /* where a query's name would be */
+		return kudo_domain_of_scratch(scratch, generation) ? KUDO_ANSWER_UNSOLICITED : KUDO_ANSWER_NOT_OURS;
+	}
 	if (!is_read)
 		return (int)scratch->walk.failed;
 	if (query->hash != scratch->walk.query)

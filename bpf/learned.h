@@ -10,15 +10,15 @@
 /* An address's byte in the filter: Fibonacci hashing. `words`: in network order. */
 kudo_inline __u32 kudo_learned_byte4(__be32 address)
 {
-	return (__u32)(address * 2654435769u) >> 18;
+	return (__u32)(address * 2654435769u) >> 16;
 }
 kudo_inline __u32 kudo_learned_byte6(const __be32 *words)
 {
 	__u32 folded = (words[0] * 31 + words[1]) * 31 + words[2];
 
-	return (__u32)((folded * 31 + words[3]) * 2654435769u) >> 18;
+	return (__u32)((folded * 31 + words[3]) * 2654435769u) >> 16;
 }
-KUDO_ASSERT(KUDO_LEARNED_FILTER == 1 << (32 - 18), "learned filter");
+KUDO_ASSERT(KUDO_LEARNED_FILTER == 1 << (32 - 16), "learned filter");
 
 /* From a TTL in seconds, as kudo_dns_walk has it, to ns. */
 kudo_inline __u64 kudo_learned_time(__u32 ttl)

@@ -19,11 +19,14 @@
 #define KUDO_DOMAIN_LABELS 8   /* of one domain: "*.tokbox.com" has two */
 #define KUDO_DOMAIN_SERVICES 4 /* services that have the domain, or one that covers it */
 
-/* A domain as the range map writes it: a name, or what is below one ("*."). */
+/* A domain as the range map writes it: a name, or what is below one ("*."). The hash only finds it: anybody can make names
+ * of any hash, so the name itself is compared. */
+#define KUDO_DOMAIN_BYTES 64
 struct kudo_domain {
 	__u64 key;                          /* kudo_domain_key(); 0: empty */
 	__u8 services[KUDO_DOMAIN_SERVICES]; /* slots, of the most specific domain first; 0 ends the list */
 	__u8 pad[4];
+	__u8 name[KUDO_DOMAIN_BYTES]; /* without "*.", as RFC 1035 section 3.1 writes it: with the zero that ends it */
 };
 
 /* An address that a response gave for a name under a domain. The services are asked of the current policy. */
@@ -45,7 +48,7 @@ struct kudo_learned {
 
 /* In front of both tables, a byte by a hash of the address: 0 says that no response has ever given it. A program sets
  * them, and none is cleared while the tables live. */
-#define KUDO_LEARNED_FILTER 16384
+#define KUDO_LEARNED_FILTER 65536
 
 /* kudo_judgement.prefix_length of what was judged by a name and not by a range. */
 #define KUDO_BY_DNS_NAME 255
@@ -90,10 +93,10 @@ struct kudo_response {
 	X(WRONG_NAME, wrong_name, "messages that answer a query by its identifier, but for another name or type")       \
 	X(TRUNCATED, truncated, "responses that end inside a record")                                                  \
 	X(BAD_NAME, bad_name, "responses with an impossible name: a pointer forward or to itself, too long")            \
-	X(LONG_CHAIN, long_chain, "responses with more than 16 aliases, 80 records, or more work than 512 labels")       \
+	X(LONG_CHAIN, long_chain, "responses with more than 16 aliases, 80 records, or 1024 labels in all")       \
 	X(TOO_LARGE, too_large, "responses of more than 1232 bytes")                                                   \
 	X(UNRELATED, unrelated, "records of names that were not asked for")                                            \
-	X(SPECIAL, special, "addresses that no service can have: private, special, this host's own")                    \
+	X(SPECIAL, special, "addresses that no service can have: private, special, the one that the response came to")                    \
 	X(ENTERED, entered, "addresses that no name had before")
 
 enum kudo_dns_outcome {

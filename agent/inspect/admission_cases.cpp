@@ -27,8 +27,9 @@ bool is_dropped(kudo_reason reason) {
 // Steps 5 and 6 of docs/enforce.md.
 class Admission {
 public:
-    Admission(const kudo_policy& policy, const kudo_match* match, std::vector<const AllowRule*> rules)
-        : policy_(policy), match_(match), rules_(std::move(rules)) {}
+    Admission(const kudo_policy& policy, const kudo_match* match, const std::vector<LearnedName>& names,
+              std::vector<const AllowRule*> rules)
+        : policy_(policy), match_(match), names_(names), rules_(std::move(rules)) {}
 
     [[nodiscard]] AdmissionCase judge(std::string packet, const kudo_subject& subject) const {
         AdmissionCase result{.packet = std::move(packet), .reason = by_map(subject)};
@@ -54,9 +55,9 @@ public:
 private:
     [[nodiscard]] kudo_reason by_map(const kudo_subject& subject) const {
         const bool incoming = subject.direction == KUDO_INGRESS;
-        const kudo_judgement judgement = kudo_judge(&policy_, match_, subject.protocol, subject.remote_port, 0);
+        const kudo_judgement judgement = judge_packet(policy_, match_, names_, subject.protocol, subject.remote_port);
         const auto reason = static_cast<kudo_reason>(judgement.reason);
-        if (reason == KUDO_REASON_RULE && incoming && (subject.opens || !subject.spoken))
+        if (kudo_is_of_map(judgement.reason) && incoming && (subject.opens || !subject.spoken))
             return KUDO_REASON_UNSOLICITED;
         if (reason != KUDO_REASON_ICMP) return reason;
         return incoming == (subject.is_request != 0) ? KUDO_REASON_ICMP_DENIED : KUDO_REASON_ICMP;
@@ -64,13 +65,15 @@ private:
 
     const kudo_policy& policy_;
     const kudo_match* match_;
+    const std::vector<LearnedName>& names_;
     std::vector<const AllowRule*> rules_;
 };
 
 } // namespace
 
 AdmissionCases admission_cases(const kudo_policy& policy, const kudo_match* match, const std::vector<AllowRule>& allow,
-                               const Address& remote, const std::optional<PortRule>& port) {
+                               const Address& remote, const std::optional<PortRule>& port,
+                               const std::vector<LearnedName>& names) {
     AdmissionCases result;
     std::vector<const AllowRule*> rules;
     for (const AllowRule& rule : allow) {
@@ -78,7 +81,7 @@ AdmissionCases admission_cases(const kudo_policy& policy, const kudo_match* matc
         rules.push_back(&rule);
         result.rules.push_back(rule_name(rule));
     }
-    const Admission admission(policy, match, std::move(rules));
+    const Admission admission(policy, match, names, std::move(rules));
     const bool v4 = remote.family == Family::IPv4;
     kudo_subject subject{};
     subject.family = v4 ? 4 : 6;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/inspect/learned_names.h"
 #include "maps/compile/compile.h"
 
 namespace kudo {
@@ -26,8 +27,10 @@ struct AdmissionCases {
     std::vector<std::string> rules; // all whose prefix holds the address, in their order, as `by`
 };
 
-// `policy`, `match`: as kudo_judge() takes them. `port`: the remote's; nothing: echo.
+// `policy`, `match`: as kudo_judge() takes them. `port`: the remote's; nothing: echo. `names`: what DNS
+// has given the address for.
 AdmissionCases admission_cases(const kudo_policy& policy, const kudo_match* match, const std::vector<AllowRule>& allow,
-                               const Address& remote, const std::optional<PortRule>& port);
+                               const Address& remote, const std::optional<PortRule>& port,
+                               const std::vector<LearnedName>& names = {});
 
 } // namespace kudo

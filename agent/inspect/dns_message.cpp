@@ -13,7 +13,7 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
-constexpr std::size_t max_records = 64; // more answer no question that matters here
+constexpr std::size_t max_records = 80; // as the programs look at: bpf/dns_answer.h
 constexpr std::size_t dns_header_size = 12, answer_count_at = 6, other_counts_at = 8; // RFC 1035 section 4.1.1
 
 // The header and the answers alone, so that nothing else has to be parsed. Nothing: not worth it.

@@ -7,7 +7,6 @@
 #include <fmt/ranges.h>
 #include <netinet/in.h>
 
-#include "agent/system/uptime.h"
 #include "bpf/judge.h"
 #include "maps/base/text.h"
 #include "maps/compile/combine.h"
@@ -32,10 +31,7 @@ struct Judge {
 
     [[nodiscard]] Explanation::Rule rule(std::string packet, uint8_t protocol, uint16_t port) const {
         const kudo_policy& policy = *compiled.policy;
-        kudo_judgement judgement = kudo_judge(&policy, match, protocol, port, 0);
-        for (const LearnedName& name : names)
-            if (judgement.reason == KUDO_REASON_STRANGER)
-                judgement = kudo_judge_learned_name(&policy, &name.row, kernel_boot_time(), protocol, port);
+        const kudo_judgement judgement = judge_packet(policy, match, names, protocol, port);
         Explanation::Rule result;
         result.packet = std::move(packet);
         result.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
@@ -135,7 +131,7 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
     result.options = options;
     result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
     if (options.admission != KUDO_ADMISSION_NONE)
-        result.admission = admission_cases(*compiled.policy, judge.match, options.allow, address, port);
+        result.admission = admission_cases(*compiled.policy, judge.match, options.allow, address, port, names);
     result.not_chosen = not_chosen(map, options, result.ipv4.value_or(address));
     if (result.ipv4)
         result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));

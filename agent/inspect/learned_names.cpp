@@ -11,7 +11,7 @@
 #include "agent/datapath/slot_names.h"
 #include "agent/inspect/dns_responses.h"
 #include "agent/system/uptime.h"
-#include "bpf/domains.h"
+#include "bpf/judge.h"
 
 namespace kudo {
 namespace {
@@ -60,14 +60,25 @@ Result<std::vector<LearnedName>> read_learned_names(const DataPath& data_path, c
             const auto response = std::ranges::find(responses, row.query, &NamedResponse::query);
             if (response == responses.end() || !response->answer) continue;
             name.name = response->answer->name;
-            name.server =
-                Address::from_bytes(response->row.family == 4 ? Family::IPv4 : Family::IPv6, response->row.server);
+            if (std::ranges::find(response->answer->addresses, address) != response->answer->addresses.end())
+                name.server =
+                    Address::from_bytes(response->row.family == 4 ? Family::IPv4 : Family::IPv6, response->row.server);
         }
     }
+    if (only) return names;
     std::ranges::sort(names, [](const LearnedName& a, const LearnedName& b) {
         return std::tie(a.name, a.address) < std::tie(b.name, b.address);
     });
     return names;
+}
+
+kudo_judgement judge_packet(const kudo_policy& policy, const kudo_match* match, const std::vector<LearnedName>& names,
+                            uint8_t protocol, uint16_t port) {
+    kudo_judgement judgement = kudo_judge(&policy, match, protocol, port, 0);
+    for (const LearnedName& name : names)
+        if (judgement.reason == KUDO_REASON_STRANGER)
+            judgement = kudo_judge_learned_name(&policy, &name.row, kernel_boot_time(), protocol, port);
+    return judgement;
 }
 
 } // namespace kudo

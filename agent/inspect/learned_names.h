@@ -17,14 +17,18 @@ namespace kudo {
 
 struct LearnedName {
     Address address;
-    std::string name;                  // that was asked for; "": its response is no longer kept
-    std::optional<Address> server;     // that gave the address, likewise
+    std::string name;                  // that was asked for; "": its response is not among the newest that are kept
+    std::optional<Address> server;     // whose response is kept, if that gave the address
     std::vector<std::string> services; // the most specific first
     std::chrono::system_clock::time_point until;
     kudo_learned_name row{};
 };
 
-// By name, then address. Those of `only`, if that is given.
+// By name, then address. Those of `only`, if that is given, in the order in which the programs ask them.
 Result<std::vector<LearnedName>> read_learned_names(const DataPath& data_path, const std::optional<Address>& only = {});
+
+// How a packet of TCP, UDP or ICMP is judged: by its range, else by what DNS has given the address for.
+kudo_judgement judge_packet(const kudo_policy& policy, const kudo_match* match, const std::vector<LearnedName>& names,
+                            uint8_t protocol, uint16_t port);
 
 } // namespace kudo

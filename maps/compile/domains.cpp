@@ -30,6 +30,16 @@ Result<kudo_domain> compile_domain(const std::string& domain, const std::vector<
     std::ranges::stable_sort(fits, [](const auto& a, const auto& b) { return a.first > b.first; });
     kudo_domain result{};
     result.key = domain_key(domain);
+    std::size_t size = 0;
+    for (const std::string_view label :
+         split(domain.starts_with("*.") ? std::string_view(domain).substr(2) : domain, '.')) {
+        if (size + 1 + label.size() + 1 > KUDO_DOMAIN_BYTES)
+            return bad_input(
+                fmt::format("domain {}: longer than {} characters", quoted_text(domain), KUDO_DOMAIN_BYTES - 2));
+        result.name[size] = static_cast<uint8_t>(label.size());
+        std::ranges::copy(label, result.name + size + 1);
+        size += 1 + label.size();
+    }
     std::ranges::transform(fits, result.services, &std::pair<std::size_t, uint8_t>::second);
     return result;
 }
@@ -72,7 +82,7 @@ Result<void> add_domains(kudo_policy& policy, const std::vector<SlottedService>&
     std::vector<kudo_domain> entries;
     for (const auto& [name, entry] : domains)
         entries.push_back(entry);
-    // Of 256 domains in 256 buckets of four one in two multipliers overflows none; the first that does is always the
+    // Of 256 domains in 256 buckets of four one in three multipliers overflows none; the first that does is always the
     // same.
     policy.domain_multiplier = KUDO_FNV_PRIME;
     while (!fill_buckets(policy, entries))

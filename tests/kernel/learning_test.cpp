@@ -143,7 +143,16 @@ TEST_F(LearningTest, EnforceAdmitsOnlyTheServicesPorts) {
                        .remotes = {Prefix::parse("198.51.100.7/32").value()},
                        .text = "",
                        .lifeline = {}};
-    options.allow = {resolver};
+    AllowRule errors{.rule = {.first_port = 0,
+                              .last_port = 65535,
+                              .protocol = 0,
+                              .kind = KUDO_ALLOW_ICMP_ERROR,
+                              .flags = KUDO_ALLOW_FROM | KUDO_ALLOW_TO,
+                              .pad = 0},
+                     .remotes = {Prefix::parse("0.0.0.0/0").value()},
+                     .text = "",
+                     .lifeline = {}};
+    options.allow = {resolver, errors};
     datapath_->publish(compile(map_here(), options, {}).value(), 2);
     EXPECT_EQ(reason(remote, 443), KUDO_REASON_STRANGER);
     const auto arrives = [&](uint16_t port) {
@@ -158,6 +167,21 @@ TEST_F(LearningTest, EnforceAdmitsOnlyTheServicesPorts) {
     EXPECT_TRUE(arrives(443));
     EXPECT_EQ(reason(remote, 8443), KUDO_REASON_STRANGER);
     EXPECT_FALSE(arrives(8443));
+    // Its flow is known longer than the name is valid, and so are errors about it: else a smaller path MTU would stop
+    // it.
+    datapath_->age_learned(301 * 1000000000ull);
+    EXPECT_EQ(reason(remote, 443), KUDO_REASON_NAME);
+    EXPECT_TRUE(arrives(443));
+    const auto too_big = [&](uint16_t port) {
+        const Bytes sent = (Ethernet{} / IPv4{.source = local4, .destination = remote} /
+                            Tcp{.source_port = 50000, .destination_port = port})
+                               .bytes();
+        const Packet packet = Ethernet{} / IPv4{.source = "198.51.100.1", .destination = local4} /
+                              Icmp{.type = 3, .code = 4} / Raw{.bytes = Bytes(sent.begin() + 14, sent.begin() + 42)};
+        return datapath_->run_tc(KUDO_INGRESS, packet.bytes()).returned != tc_drop;
+    };
+    EXPECT_FALSE(too_big(8443));
+    EXPECT_TRUE(too_big(443));
 }
 
 TEST_F(LearningTest, ForgedAndUnwantedMessagesAreRefusedAndCounted) {

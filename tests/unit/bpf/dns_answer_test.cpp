@@ -105,6 +105,12 @@ TEST(DnsAnswers, ToAnotherQuestionAreRefused) {
               uint32_t{KUDO_ANSWER_WRONG_NAME});
 }
 
+TEST(DnsAnswers, ToAQuestionOfAnotherTypeAreRefusedThoughItsLowByteIsTheSame) {
+    Bytes message = response(1, asked, 256 + KUDO_DNS_TYPE_A);
+    add_record(message, pointer(12), 256 + KUDO_DNS_TYPE_A, 60, Bytes(16, 0x2a));
+    EXPECT_EQ(walk(message).outcome, uint32_t{KUDO_ANSWER_WRONG_NAME});
+}
+
 TEST(DnsAnswers, WithPointersForwardOrInCirclesAreRefused) {
     const auto outcome_of = [](const Bytes& owner) {
         Bytes message = response(1);

@@ -39,7 +39,8 @@ std::vector<std::string> services_of(const CompiledPolicy& compiled, std::string
     EXPECT_TRUE(kudo_read_dns_name_by(kudo_add_query_label, window.data(), static_cast<uint32_t>(message.size()),
                                       &labels, &query));
     kudo_domain_search search{};
-    const uint64_t key = kudo_domain_of_name(kudo_search_domain_step, compiled.policy.get(), &labels, &search);
+    const uint64_t key = kudo_domain_of_name(kudo_search_domain_step, compiled.policy.get(), window.data(),
+                                             KUDO_DNS_WINDOW, &labels, &search);
     std::vector<std::string> services;
     const kudo_domain* domain = key != 0 ? kudo_find_domain(compiled.policy.get(), key) : nullptr;
     if (domain) {
@@ -94,6 +95,25 @@ TEST(PolicyDomains, AreFoundAmongAsManyAsThereMayBe) {
     const auto refused = policy_of({with_domains("all", domains)});
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "the services that are enabled have 257 domains, more than 256");
+}
+
+TEST(PolicyDomains, AreToldByTheirNameAndNotByItsHash) {
+    auto compiled = policy_of({with_domains("a", {"*.tokbox.com"})});
+    ASSERT_TRUE(compiled);
+    ASSERT_EQ(services_of(*compiled, "anvil.tokbox.com"), Names{"a"});
+    // As if another name had the same hash: the hash finds it, its bytes do not.
+    for (auto& bucket : compiled->policy->domains)
+        for (kudo_domain& domain : bucket)
+            if (domain.key != 0) domain.name[1] = 'x';
+    EXPECT_EQ(services_of(*compiled, "anvil.tokbox.com"), Names{});
+}
+
+TEST(PolicyDomains, MayHave62Characters) {
+    const std::string label(50, 'a');
+    EXPECT_TRUE(policy_of({with_domains("a", {"*." + label + ".example.com"})})); // 62 without "*."
+    const auto refused = policy_of({with_domains("a", {"*.x" + label + ".example.com"})});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "domain \"*.x" + label + ".example.com\": longer than 62 characters");
 }
 
 TEST(PolicyDomains, OfMoreServicesThanThereIsRoomForAreRefused) {
