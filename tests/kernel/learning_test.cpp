@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Addresses that are learned from DNS responses, and how packets are judged by them, on every hook and in every
-// wrapping. Invariant: expectations are written out by hand; what the programs make of a message is compared with the
-// same code run natively.
+// Learning addresses from DNS responses, and judging packets by them, on each hook and in each wrapping.
+// Invariant: expectations are written by hand; what programs make of a message is compared with the native code.
 #include <random>
 #include <set>
+
+#include <fmt/format.h>
 
 #include "tests/kernel/stranger_frames.h"
 #include "tests/support/dns_message.h"
