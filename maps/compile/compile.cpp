@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
-#include "bpf/dns.h"
 #include "maps/base/text.h"
 #include "maps/compile/allow_entries.h"
 #include "maps/compile/combine.h"
