@@ -20,7 +20,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 11
+#define KUDO_LAYOUT_VERSION 12
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {
@@ -218,7 +218,7 @@ struct kudo_judgement {
 	__u8 verdict_and_class; /* enum kudo_verdict in the low nibble, enum kudo_class in the high one */
 	__u8 reason;            /* enum kudo_reason */
 	__u8 service;           /* slot; 0: none */
-	__u8 prefix_length;     /* of the range that decided; the range is the remote's address cut to it; or KUDO_BY_DNS_NAME */
+	__u8 prefix_length;     /* of the range that decided; the range is the remote's address cut to it; or KUDO_BY_*_NAME */
 };
 KUDO_ASSERT(sizeof(struct kudo_judgement) == 8, "judgement");
 
@@ -305,9 +305,11 @@ struct kudo_counters {
 	__u64 untracked_packets;
 	__u64 denied_untracked; /* packets that are in `would_drop` or dropped, and not in the table of denied flows */
 	__u64 dns[KUDO_MAX_DNS_OUTCOMES]; /* enum kudo_dns_outcome */
+	__u64 tls[KUDO_MAX_TLS_OUTCOMES]; /* enum kudo_tls_outcome */
 };
-KUDO_ASSERT(sizeof(struct kudo_counters) == 2 * 1024 + 16384 + 16 + 128, "counters");
+KUDO_ASSERT(sizeof(struct kudo_counters) == 2 * 1024 + 16384 + 16 + 2 * 128, "counters");
 KUDO_ASSERT(KUDO_ANSWER_END <= KUDO_MAX_DNS_OUTCOMES, "DNS outcomes fit their table");
+KUDO_ASSERT(KUDO_TLS_END <= KUDO_MAX_TLS_OUTCOMES, "TLS outcomes fit their table");
 
 /* One slot of a CPU's flow cache: a flow's judgement, and what this CPU has counted for it since it last wrote back to
  * the flow table. States and invariants F1 to F8: flow_cache.h. What an IPv4 packet touches is one cache line. */

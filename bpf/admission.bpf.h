@@ -32,12 +32,6 @@ kudo_inline __u32 kudo_admission_of(const struct kudo_policy *policy)
 	return admission == KUDO_ADMISSION_ENFORCE && !kudo_may_drop_now(policy) ? KUDO_ADMISSION_NONE : admission;
 }
 
-/* Does the policy put packets to the rules at all? */
-kudo_inline int kudo_asks_admission(__u32 generation)
-{
-	return kudo_policies[generation & 1].admission != KUDO_ADMISSION_NONE;
-}
-
 kudo_noinline int kudo_may_drop(__u32 generation)
 {
 	return kudo_may_drop_now(&kudo_policies[generation & 1]);

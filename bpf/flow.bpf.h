@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "parse_fast.h"
 #include "rtp.h"
+#include "tls.h"
 
 union kudo_judgement_word {
 	struct kudo_judgement judgement;
@@ -38,12 +39,13 @@ struct kudo_scratch {
 	union kudo_judgement_word judged;
 	union {
 		struct kudo_rtp_packet rtp;
-		struct { /* of DNS messages: see dns.bpf.h and learn.bpf.h */
+		struct { /* of names: see dns.bpf.h, learn.bpf.h and tls.bpf.h */
 			struct kudo_dns_name dns_name;
 			struct kudo_domain_search search;
 			struct kudo_dns_walk walk;
 			struct kudo_learned learned;
 			__u64 domain; /* of the query */
+			struct kudo_hello_walk hello;
 		};
 	};
 	__u32 way; /* of the RTP stream's bucket; which one of a few, wherever else that is looked for */
@@ -249,6 +251,7 @@ kudo_inline int kudo_keep_name(struct kudo_scratch *scratch, const struct kudo_p
 	const struct kudo_service *service = &policy->services[kudo_index(candidate.service, KUDO_MAX_SERVICES - 1)];
 
 	if (before.judgement.reason != KUDO_REASON_NAME ||
+	    (before.judgement.prefix_length == KUDO_BY_TLS_NAME && policy->admission != KUDO_ADMISSION_NONE) ||
 	    kudo_class_of_port(service, protocol, port) == KUDO_CLASS_NONE)
 		return 0;
 	scratch->judged.judgement = kudo_judgement_of(policy, KUDO_REASON_NAME, candidate, KUDO_CLASS_CONTROL);

@@ -115,11 +115,11 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 	const void *data = (const void *)(long)context->data, *end = (const void *)(long)context->data_end;
 	const struct kudo_frame frame = kudo_frame_of_xdp(data, end);
 	struct kudo_packet packet;
-	__u32 datagram_port;
+	__u32 remote_port;
 
 	if (!cpu)
 		return XDP_PASS;
-	if (kudo_ingress_counts && kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
+	if (kudo_ingress_counts && kudo_parse_fast_head(data, end, &frame, &packet, &remote_port)) {
 		const struct kudo_tally tally = {
 			.wire = {1, packet.l3_length}, .direction = KUDO_INGRESS, .counting = 1};
 		__u32 generation = kudo_read_generation();
@@ -154,7 +154,7 @@ kudo_inline int kudo_run_xdp(struct xdp_md *context)
 				kudo_inspect_frame(context, (__u32)may_be_rtp);
 			}
 			return kudo_xdp_action(judgement);
-		} else if (!kudo_is_watched_port(datagram_port, KUDO_INGRESS))
+		} else if (!kudo_is_watched_in(remote_port))
 			return kudo_xdp_action(kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally));
 	}
 	kudo_handle_any_frame(context);
@@ -209,13 +209,6 @@ kudo_noinline int kudo_parse_any_skb(struct __sk_buff *skb, __u32 direction)
 	return reason ? (int)reason : kudo_parse_skb_network(skb, direction, ethertype);
 }
 
-/* Inspects the stranger's datagram whose packet is in kudo_scratch. */
-kudo_inline void kudo_inspect_skb(struct __sk_buff *skb, __u32 direction, __u32 generation)
-{
-	if (kudo_note_skb(skb, direction, generation) && direction == KUDO_INGRESS)
-		kudo_learn_response(generation);
-}
-
 /* Judges and counts any skb: the packet and its judgement are in kudo_scratch then. */
 kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __u32 counting)
 {
@@ -245,8 +238,6 @@ kudo_noinline int kudo_handle_any_skb(struct __sk_buff *skb, __u32 direction, __
 		reason = (__u32)kudo_settle_admission(reason, admission);
 	}
 	scratch->judged.judgement = kudo_handle(cpu, generation, &scratch->packet, reason, &tally);
-	if (counting && kudo_is_watched(scratch->judged.judgement, &scratch->packet))
-		kudo_inspect_skb(skb, direction, scratch->judged.judgement.generation);
 	return 0;
 }
 
@@ -286,6 +277,52 @@ kudo_inline int kudo_follows_outgoing(struct kudo_judgement judgement)
 	       kudo_policies[judgement.generation & 1].firewall_mark_mask != 0;
 }
 
+/* Does the packet carry what kudo_inspect_skb() reads? */
+kudo_inline int kudo_is_inspected(struct kudo_judgement judgement, const struct kudo_packet *packet, __u32 direction)
+{
+	return kudo_is_watched(judgement, packet) || (direction == KUDO_EGRESS && kudo_is_unnamed(judgement, packet));
+}
+
+kudo_noinline int kudo_inspect_outgoing(struct __sk_buff *skb)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	struct kudo_judgement judgement = scratch->judged.judgement;
+
+	if (kudo_is_watched(judgement, &scratch->packet))
+		return kudo_note_outgoing(skb, judgement.generation);
+	if (kudo_is_unnamed(judgement, &scratch->packet))
+		return kudo_note_name(skb, cpu, judgement.generation);
+	return 0;
+}
+
+kudo_noinline int kudo_inspect_incoming(struct __sk_buff *skb)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+	struct kudo_judgement judgement = scratch->judged.judgement;
+
+	if (kudo_is_watched(judgement, &scratch->packet) && kudo_note_incoming(skb))
+		return kudo_learn_response(judgement.generation);
+	return 0;
+}
+
+/* Inspects what the packet carries that is in kudo_scratch with its judgement. `direction` is known when this is compiled, so
+ * that no program has the functions of the other one. */
+kudo_inline void kudo_inspect_skb(struct __sk_buff *skb, __u32 direction)
+{
+	if (direction == KUDO_EGRESS)
+		kudo_inspect_outgoing(skb);
+	else
+		kudo_inspect_incoming(skb);
+}
+
 /* `treats`: look into media datagrams. `was_counted`: by XDP; such packets are few and take the slow path. */
 kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 direction, __u32 counting, int treats,
 						int was_counted)
@@ -294,12 +331,12 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	const struct kudo_frame frame = kudo_frame_of(skb, direction);
 	struct kudo_outcome outcome = {};
 	struct kudo_packet packet;
-	__u32 datagram_port;
+	__u32 remote_port;
 
 	if (!cpu)
 		return outcome;
 	const void *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
-	if (!was_counted && kudo_parse_fast_head(data, end, &frame, &packet, &datagram_port)) {
+	if (!was_counted && kudo_parse_fast_head(data, end, &frame, &packet, &remote_port)) {
 		const struct kudo_tally tally = {.wire = kudo_on_the_wire(&packet, skb->gso_size, skb->gso_segs),
 					       .direction = direction,
 					       .counting = counting};
@@ -338,12 +375,16 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 					treatment = kudo_treat_datagrams(skb, direction, counting);
 				}
 				outcome.treatment = (__u8)treatment & (KUDO_TREATMENTS - 1);
-			} else if (counting && kudo_is_watched(outcome.judgement, &packet)) {
-				kudo_put_datagram(&kudo_scratch_of(cpu)->packet, &packet);
-				kudo_inspect_skb(skb, direction, outcome.judgement.generation);
+			} else if (counting && kudo_is_inspected(outcome.judgement, &packet, direction)) {
+				struct kudo_scratch *scratch = kudo_scratch_of(cpu);
+
+				kudo_put_datagram(&scratch->packet, &packet);
+				scratch->judged.judgement = outcome.judgement;
+				kudo_inspect_skb(skb, direction);
 			}
 			return outcome;
-		} else if (!counting || !kudo_is_watched_port(datagram_port, direction)) {
+		} else if (!counting || !(direction == KUDO_EGRESS ? kudo_is_watched_out(skb, remote_port, generation, &packet)
+								   : kudo_is_watched_in(remote_port))) {
 			outcome.judgement = kudo_handle_untracked(cpu, generation, KUDO_REASON_STRANGER, &tally);
 			return outcome;
 		}
@@ -351,6 +392,8 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 	kudo_handle_any_skb(skb, direction, counting && !was_counted);
 	const struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	outcome = kudo_outcome_of(scratch->judged.judgement, &scratch->packet);
+	if (counting && !was_counted)
+		kudo_inspect_skb(skb, direction);
 	if (kudo_follows_outgoing(outcome.judgement))
 		outcome.is_answer = (__u8)kudo_follow_outgoing(skb, direction);
 	if (treats && kudo_may_be_rtp(outcome.judgement, &scratch->packet))
@@ -434,6 +477,25 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 	}
 }
 
+/* Marks a prioritised packet, of which `what` is: its treatment, DS field and family, a byte each. */
+kudo_noinline int kudo_mark_skb(struct __sk_buff *skb, __u32 generation, __u32 what, __u32 l3_offset)
+{
+	const struct kudo_outcome outcome = {
+		.l3_offset = l3_offset, .family = (__u8)(what >> 16), .dsfield = (__u8)(what >> 8)};
+	__u32 treatment = kudo_index(what, KUDO_TREATMENTS - 1);
+	struct kudo_mark mark = kudo_policies[generation & 1].marks[treatment];
+	const struct kudo_interface *interface = kudo_interface_of(skb);
+	__u32 queues = interface ? interface->egress[treatment] : 0;
+	__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
+
+	skb->priority = kudo_marked_priority(skb->priority, mark, queues);
+	if (kudo_is_user_priority(queues) && (mark.flags & KUDO_MARK_PRIORITY))
+		skb->tc_index = (__u16)(KUDO_TC_INDEX + treatment);
+	if (dsfield != outcome.dsfield)
+		kudo_set_dsfield(skb, &outcome, dsfield);
+	return 0;
+}
+
 kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 {
 	kudo_answer_run(skb->ifindex, KUDO_EGRESS);
@@ -444,19 +506,9 @@ kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 
 	if (kudo_is_dropped(judgement))
 		return kudo_drop_skb(skb);
-	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED) {
-		__u32 treatment = kudo_index(outcome.treatment, KUDO_TREATMENTS - 1);
-		struct kudo_mark mark = kudo_policies[judgement.generation & 1].marks[treatment];
-		const struct kudo_interface *interface = kudo_interface_of(skb);
-		__u32 queues = interface ? interface->egress[treatment] : 0;
-		__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
-
-		skb->priority = kudo_marked_priority(skb->priority, mark, queues);
-		if (kudo_is_user_priority(queues) && (mark.flags & KUDO_MARK_PRIORITY))
-			skb->tc_index = (__u16)(KUDO_TC_INDEX + treatment);
-		if (dsfield != outcome.dsfield)
-			kudo_set_dsfield(skb, &outcome, dsfield);
-	}
+	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED)
+		kudo_mark_skb(skb, judgement.generation,
+			      outcome.treatment | outcome.dsfield << 8 | outcome.family << 16, outcome.l3_offset);
 	return KUDO_TC_NEXT;
 }
 

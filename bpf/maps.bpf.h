@@ -72,6 +72,24 @@ struct {
 	__type(value, struct kudo_response);
 } kudo_response_scratch SEC(".maps");
 
+/* ClientHellos of this host that are not whole yet, and when the last one was entered, in jiffies64; 0: never. */
+KUDO_LRU_MAP(kudo_hellos4, struct kudo_flow4_key, struct kudo_hello, 256);
+KUDO_LRU_MAP(kudo_hellos6, struct kudo_flow6_key, struct kudo_hello, 128);
+__u64 kudo_last_hello SEC(".data.last_hello") = 0;
+
+/* Where one is put together, with room behind it: the verifier knows of two numbers only how large each can be. Each loaded
+ * object has its own. */
+struct kudo_hello_scratch {
+	struct kudo_hello hello;
+	__u8 room[KUDO_HELLO_BYTES];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kudo_hello_scratch);
+} kudo_hello_scratches SEC(".maps");
+
 /* When this host has last sent a packet of a flow, in ns of CLOCK_MONOTONIC. The key's interface is 0: the answer may
  * come by another. Only with a firewall mark or admission, see outgoing.bpf.h; incoming packets enter nothing here. */
 KUDO_LRU_MAP(kudo_outgoing4, struct kudo_flow4_key, __u64, 65536);

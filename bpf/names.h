@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* DNS names, as the kernel's programs and the agent share them: the policy's domains, this host's queries for names under
- * them, the responses, and the addresses that the programs have learned from those. Included by abi.h, whose rules hold
+/* Names, as the kernel's programs and the agent share them: the policy's domains, this host's DNS queries for names under
+ * them, the responses, the addresses that the programs have learned from those, and TLS's server names. Included by abi.h, whose rules hold
  * here as well.
  * Addresses and ports are as in the flow keys: network order, host order. */
 #ifndef KUDO_NAMES_H
@@ -52,6 +52,7 @@ struct kudo_learned {
 
 /* kudo_judgement.prefix_length of what was judged by a name and not by a range. */
 #define KUDO_BY_DNS_NAME 255
+#define KUDO_BY_TLS_NAME 254 /* of the connection alone: never while packets are put to the rules of admission */
 
 /* A DNS query of this host for a name that may be one of the policy's. A response must repeat the identifier and come
  * from that server to that port. */
@@ -106,5 +107,34 @@ enum kudo_dns_outcome {
 		KUDO_ANSWER_END
 };
 #define KUDO_MAX_DNS_OUTCOMES 16
+
+/* A ClientHello of this host that is not whole yet: its first bytes. The key is the flow's. */
+#define KUDO_HELLO_BYTES 4096 /* a post-quantum one of a browser has some 1,800 */
+struct kudo_hello {
+	__u32 length;
+	__u32 next; /* the sequence number of the next byte */
+	__u8 bytes[KUDO_HELLO_BYTES];
+};
+#define KUDO_HELLO_LIFETIME_TICKS 3000 /* jiffies, 3 s or more, for which its rest is waited for */
+
+/* How this host's connections to strangers begin that DNS shows nothing of. X(NAME, name, what a person reads); those over
+ * TCP count once each, under the first that fits. */
+#define KUDO_TLS_OUTCOMES(X)                                                                                           \
+	X(NAMED, named, "TLS connections that became KUDO's by the server name in their ClientHello")                  \
+	X(DOH, doh, "TLS and QUIC connections to public DNS resolvers: DNS over HTTPS")                                \
+	X(DOT, dot, "connections to port 853: DNS over TLS or QUIC")                                                   \
+	X(OTHER, other, "TLS connections to another name")                                                             \
+	X(ECH, ech, "TLS connections to another name, with an encrypted ClientHello: the true name may be another")    \
+	X(NO_NAME, no_name, "TLS connections without a server name")                                                   \
+	X(UNREADABLE, unreadable, "ClientHellos that are malformed, in several records, or longer than 4096 bytes")    \
+	X(QUIC, quic, "QUIC connections: their first packets to UDP port 443")
+
+enum kudo_tls_outcome {
+#define KUDO_TLS_OUTCOME_ENUM(NAME, name, text) KUDO_TLS_##NAME,
+	KUDO_TLS_OUTCOMES(KUDO_TLS_OUTCOME_ENUM)
+#undef KUDO_TLS_OUTCOME_ENUM
+		KUDO_TLS_END
+};
+#define KUDO_MAX_TLS_OUTCOMES 16
 
 #endif /* KUDO_NAMES_H */

@@ -31,10 +31,11 @@ kudo_inline __u32 kudo_fast_offset(const struct kudo_frame *frame)
 
 /* The shape that nearly all packets have, in one step: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
- * remote address, enough for the prefilter; `datagram_port` is UDP's remote port as on the wire, of TCP 0. 0: only
+ * remote address, enough for the prefilter; `remote_port` is as on the wire, with KUDO_FAST_TCP if it is TCP's. 0: only
  * kudo_parse() can tell. */
+#define KUDO_FAST_TCP 0x10000u
 kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_end, const struct kudo_frame *frame,
-				       struct kudo_packet *packet, __u32 *datagram_port)
+				       struct kudo_packet *packet, __u32 *remote_port)
 {
 	const __u8 *data = (const __u8 *)data_start, *end = (const __u8 *)data_end;
 	__u32 offset = kudo_fast_offset(frame);
@@ -50,7 +51,7 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 	packet->non_first_fragment = 0;
 	kudo_clear_flags(packet);
 	packet->l3_offset = (__u16)offset;
-	*datagram_port = 0;
+	*remote_port = 0;
 	if (ip4->version_and_ihl == 0x45 &&
 	    (frame->link == KUDO_LINK_NONE || type == kudo_swap16(KUDO_ETHERTYPE_IPV4))) {
 		const struct kudo_tcp_header *tcp = (const struct kudo_tcp_header *)(ip4 + 1);
@@ -59,9 +60,10 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 
 		if (ip4->protocol == KUDO_PROTOCOL_TCP) {
 			size = (__u32)(tcp->data_offset >> 4) * 4;
+			*remote_port = KUDO_FAST_TCP | (ingress ? tcp->source : tcp->destination);
 		} else if (ip4->protocol == KUDO_PROTOCOL_UDP) {
 			size = sizeof(*udp);
-			*datagram_port = ingress ? udp->source : udp->destination;
+			*remote_port = ingress ? udp->source : udp->destination;
 		} else {
 			return 0;
 		}
@@ -87,11 +89,12 @@ kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_en
 			size = (__u32)(tcp->data_offset >> 4) * 4;
 			if (size < sizeof(*tcp))
 				return 0;
+			*remote_port = KUDO_FAST_TCP | (ingress ? tcp->source : tcp->destination);
 		} else if (ip6->next_header == KUDO_PROTOCOL_UDP) {
 			if ((const __u8 *)(udp + 1) > end)
 				return 0;
 			size = sizeof(*udp);
-			*datagram_port = ingress ? udp->source : udp->destination;
+			*remote_port = ingress ? udp->source : udp->destination;
 		} else {
 			return 0;
 		}
@@ -140,9 +143,9 @@ kudo_inline void kudo_parse_fast_key(const void *data_start, const void *data_en
 kudo_inline int kudo_parse_fast(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				  struct kudo_packet *packet)
 {
-	__u32 datagram_port;
+	__u32 remote_port;
 
-	if (!kudo_parse_fast_head(data_start, data_end, frame, packet, &datagram_port))
+	if (!kudo_parse_fast_head(data_start, data_end, frame, packet, &remote_port))
 		return 0;
 	kudo_parse_fast_key(data_start, data_end, frame, packet);
 	return 1;

@@ -27,6 +27,12 @@ __u32 kudo_active SEC(".data.active") = 0;
  * be reading this one (G2, G3). */
 struct kudo_policy kudo_policies[2] SEC(".data.policies") = {};
 
+/* Does the policy put packets to the rules at all? */
+kudo_inline int kudo_asks_admission(__u32 generation)
+{
+	return kudo_policies[generation & 1].admission != KUDO_ADMISSION_NONE;
+}
+
 /* The tries, in the same two slots. Not maps in a map: a slot is refilled in place while no program reads it, which
  * saves every packet the outer lookup. */
 #define KUDO_LPM_MAP(NAME, KEY, VALUE, SIZE)                                                                           \

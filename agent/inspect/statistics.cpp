@@ -28,6 +28,7 @@ void add(kudo_counter& sum, const kudo_counter& counter) {
 void take_counters(const kudo_counters& counters, const ServiceSlots& slots, Statistics& statistics) {
     statistics.unrecorded_flow_packets = counters.untracked_packets;
     std::copy_n(std::begin(counters.dns), KUDO_ANSWER_END, statistics.dns.begin());
+    std::copy_n(std::begin(counters.tls), KUDO_TLS_END, statistics.tls.begin());
     for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
         for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++) {
             add(statistics.reasons[reason][direction], counters.reasons[reason][direction]);
@@ -82,6 +83,7 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
         record.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
         record.verdict = static_cast<kudo_verdict>(kudo_verdict_of(judgement));
         record.reason = static_cast<kudo_reason>(judgement.reason);
+        record.named_by_tls = record.reason == KUDO_REASON_NAME && judgement.prefix_length == KUDO_BY_TLS_NAME;
         record.range = judgement.reason == KUDO_REASON_NAME ? prefix_of(record.remote, record.remote.bits())
                                                             : prefix_of(record.remote, judgement.prefix_length);
         record.generation = judgement.generation;

@@ -34,8 +34,9 @@ struct FlowRecord {
     kudo_class class_ = KUDO_CLASS_NONE;
     kudo_verdict verdict = KUDO_PASS;
     kudo_reason reason = KUDO_REASON_NO_POLICY;
-    Prefix range;            // that decided; the address alone, if a name did
-    uint32_t generation = 0; // that judged it last
+    bool named_by_tls = false; // of reason NAME: by its ClientHello, not by DNS
+    Prefix range;              // that decided; the address alone, if a name did
+    uint32_t generation = 0;   // that judged it last
     Directions counters{};
     std::chrono::system_clock::time_point first_seen, last_seen; // resolution of the kernel's tick
     std::vector<RtpStream> streams;                              // class media over UDP, both directions
@@ -48,6 +49,7 @@ struct Statistics {
     Directions totals{};
     std::array<Directions, KUDO_REASON_END> reasons{};
     std::array<uint64_t, KUDO_ANSWER_END> dns{}; // by kudo_dns_outcome
+    std::array<uint64_t, KUDO_TLS_END> tls{};    // by kudo_tls_outcome
     struct ServiceCounters {
         std::array<Directions, KUDO_CLASSES> classes{}; // by kudo_class; NONE: known range, no rule
         [[nodiscard]] Directions total() const;

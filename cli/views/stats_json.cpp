@@ -101,17 +101,20 @@ public:
         const std::string rtp = flow.class_ == KUDO_CLASS_MEDIA ? OrderedJson(flow.streams).dump() : "null";
         const bool has_details = detail || !flow.streams.empty() || flow.probe;
         const std::string details = has_details ? flow_details_json(flow, detail).dump() : no_details_;
-        fmt::format_to(std::back_inserter(text),
-                       R"({{"protocol":"{}","local":"{}","local_port":{},"remote":"{}","remote_port":{},)"
-                       R"("service":{},"class":"{}","range":{},"interface":{},"verdict":"{}","reason":"{}",)"
-                       R"("ingress":{},"egress":{},"first_seen":"{}","last_seen":"{}","rtp":{},{},"generation":{}}})",
-                       protocol_name(flow.protocol), flow.local.text(), port(flow.local_port), flow.remote.text(),
-                       port(flow.remote_port), quoted(flow.service), class_name(flow.class_),
-                       flow.service.empty() || flow.reason == KUDO_REASON_NAME ? "null" : '"' + flow.range.text() + '"',
-                       quoted(flow.interface), verdict_name(flow.verdict), reason_name(flow.reason),
-                       counter(flow.counters[KUDO_INGRESS]), counter(flow.counters[KUDO_EGRESS]), time(flow.first_seen),
-                       time(flow.last_seen), rtp, std::string_view(details).substr(1, details.size() - 2),
-                       flow.generation);
+        fmt::format_to(
+            std::back_inserter(text),
+            R"({{"protocol":"{}","local":"{}","local_port":{},"remote":"{}","remote_port":{},)"
+            R"("service":{},"class":"{}","range":{},"interface":{},"verdict":"{}","reason":"{}","named_by":{},)"
+            R"("ingress":{},"egress":{},"first_seen":"{}","last_seen":"{}","rtp":{},{},"generation":{}}})",
+            protocol_name(flow.protocol), flow.local.text(), port(flow.local_port), flow.remote.text(),
+            port(flow.remote_port), quoted(flow.service), class_name(flow.class_),
+            flow.service.empty() || flow.reason == KUDO_REASON_NAME ? "null" : '"' + flow.range.text() + '"',
+            quoted(flow.interface), verdict_name(flow.verdict), reason_name(flow.reason),
+            flow.reason != KUDO_REASON_NAME ? "null"
+            : flow.named_by_tls             ? R"("tls")"
+                                            : R"("dns")",
+            counter(flow.counters[KUDO_INGRESS]), counter(flow.counters[KUDO_EGRESS]), time(flow.first_seen),
+            time(flow.last_seen), rtp, std::string_view(details).substr(1, details.size() - 2), flow.generation);
     }
 
 private:
@@ -186,6 +189,9 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
     OrderedJson dns;
     for (std::size_t i = 0; i < statistics.dns.size(); ++i)
         dns[std::string(dns_outcome_name(static_cast<kudo_dns_outcome>(i)))] = statistics.dns[i];
+    OrderedJson tls;
+    for (std::size_t i = 0; i < statistics.tls.size(); ++i)
+        tls[std::string(tls_outcome_name(static_cast<kudo_tls_outcome>(i)))] = statistics.tls[i];
     OrderedJson result = {
         {"verdict", verdict_json(diagnosis.verdict)},
         {"generation", statistics.generation},
@@ -196,6 +202,7 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
         {"reasons", std::move(reasons)},
         {"services", std::move(services)},
         {"dns", std::move(dns)},
+        {"tls", std::move(tls)},
         {"flows", OrderedJson::array()},
         {"flow_table", {{"entries", statistics.flow_entries}, {"capacity", statistics.flow_capacity}}},
         {"unrecorded_flow_packets", statistics.unrecorded_flow_packets},

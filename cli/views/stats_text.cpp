@@ -113,6 +113,25 @@ std::string moved_names_text(const Statistics& statistics, const StatsView& view
                    "DNS resolved these names to addresses that the range map lacks; see kudo-agent status.");
 }
 
+// Why names may be missing.
+std::string hidden_names_text(const Statistics& statistics, const StatsView& view) {
+    const auto& counts = statistics.tls;
+    std::vector<std::string> parts;
+    const auto add = [&](uint64_t count, std::string_view one, std::string_view many, std::string_view what) {
+        if (count > 0) parts.push_back(fmt::format("{} {}{}", count_text(count), count == 1 ? one : many, what));
+    };
+    add(counts[KUDO_TLS_DOH] + counts[KUDO_TLS_DOT], "connection", "connections",
+        " to DNS resolvers over HTTPS, TLS or QUIC, whose answers cannot be read");
+    add(counts[KUDO_TLS_ECH], "TLS connection", "TLS connections",
+        " with an encrypted ClientHello (browsers also send one that hides nothing)");
+    add(counts[KUDO_TLS_QUIC], "first packet", "first packets", " of QUIC connections");
+    add(counts[KUDO_TLS_UNREADABLE], "ClientHello", "ClientHellos", " in a shape that is not read");
+    if (parts.empty()) return "";
+    return "\n" +
+           wrapped(fmt::format("Names that cannot be seen here, since enable: {}.", fmt::join(parts, "; ")), view.width) +
+           "\n";
+}
+
 std::string strays_text(const Statistics& statistics, const StatsView& view) {
     Table table({{"STRAY"},
                  {"NAME"},
@@ -312,7 +331,7 @@ std::string stats_text(const Diagnosis& diagnosis, const StatsView& view) {
     text += services_text(statistics, view) + reasons_text(statistics, view) +
             denied_text(diagnosis, view, view.flows ? view.flow_limit : denied_of_an_overview) +
             queues_text(statistics, view) + strays_text(statistics, view) + moved_names_text(statistics, view) +
-            flows_text(diagnosis, view);
+            hidden_names_text(statistics, view) + flows_text(diagnosis, view);
     if (statistics.unrecorded_flow_packets > 0)
         text += wrapped(fmt::format("The flow table was full: {} packets are in all counters except those of flows.",
                                     count_text(statistics.unrecorded_flow_packets)),

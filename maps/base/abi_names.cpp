@@ -46,6 +46,13 @@ std::string_view dns_outcome_name(kudo_dns_outcome outcome) {
     return name_at(names, outcome);
 }
 
+std::string_view tls_outcome_name(kudo_tls_outcome outcome) {
+#define KUDO_TLS_OUTCOME_NAME(NAME, name, text) #name,
+    static constexpr std::string_view names[] = {KUDO_TLS_OUTCOMES(KUDO_TLS_OUTCOME_NAME)};
+#undef KUDO_TLS_OUTCOME_NAME
+    return name_at(names, outcome);
+}
+
 std::string_view reason_name(kudo_reason reason) {
 #define KUDO_REASON_NAME(NAME, name, enforcement, text) #name,
     static constexpr std::string_view names[] = {KUDO_REASONS(KUDO_REASON_NAME)};

@@ -15,6 +15,7 @@ std::string_view mode_name(kudo_mode mode);                  // "observe", "prio
 std::string_view verdict_name(kudo_verdict verdict);         // "pass", "prioritise", "drop"
 std::string_view reason_name(kudo_reason reason);            // as bpf/reasons.h lists them
 std::string_view dns_outcome_name(kudo_dns_outcome outcome); // as bpf/names.h lists them
+std::string_view tls_outcome_name(kudo_tls_outcome outcome); // likewise
 std::string_view reason_text(kudo_reason reason);            // what a person reads
 std::string_view rtp_kind_name(uint8_t kind);                // "unknown", "audio", "video"
 

@@ -185,7 +185,7 @@ void write(const Tcp& layer, const Around& around, Bytes& bytes) {
     const auto words = static_cast<uint8_t>((sizeof(kudo_tcp_header) + options.size()) / 4);
     kudo_tcp_header header{.source = wire16(layer.source_port),
                            .destination = wire16(layer.destination_port),
-                           .sequence = kudo_swap32(1),
+                           .sequence = kudo_swap32(layer.sequence),
                            .acknowledgement = kudo_swap32(2),
                            .data_offset = static_cast<uint8_t>(layer.data_offset.value_or(words) << 4),
                            .flags = layer.flags,

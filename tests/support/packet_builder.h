@@ -81,6 +81,7 @@ struct Fragment {
 struct Tcp {
     uint16_t source_port = 443;
     uint16_t destination_port = 443;
+    uint32_t sequence = 1;
     std::optional<uint8_t> data_offset{}; // in 4-byte units
     uint8_t flags = KUDO_TCP_ACK;
     std::optional<uint16_t> checksum{};

@@ -201,10 +201,10 @@ TEST(StatsJson, HasEachMovedNameAndTheListEvenWhereThereAreNone) {
 TEST(FlowJson, HasTheNamesOfTheContract) {
     const OrderedJson json = OrderedJson::parse(flow_json(media_flow()));
     EXPECT_EQ(keys(json),
-              (std::vector<std::string>{"protocol", "local", "local_port", "remote", "remote_port", "service", "class",
-                                        "range", "interface", "verdict", "reason", "ingress", "egress", "first_seen",
-                                        "last_seen", "rtp", "network", "host", "process", "processes", "diagnosis",
-                                        "generation"}));
+              (std::vector<std::string>{"protocol", "local",   "local_port", "remote",    "remote_port", "service",
+                                        "class",    "range",   "interface",  "verdict",   "reason",      "named_by",
+                                        "ingress",  "egress",  "first_seen", "last_seen", "rtp",         "network",
+                                        "host",     "process", "processes",  "diagnosis", "generation"}));
     EXPECT_EQ(json["protocol"], "udp");
     EXPECT_EQ(json["rtp"], OrderedJson::array());
     EXPECT_EQ(json["remote_port"], 3478);
