@@ -48,6 +48,7 @@ struct kudo_scratch {
 			struct kudo_hello_walk hello;
 		};
 	};
+	__u64 forgotten; /* kudo_forgotten() */
 	__u32 way; /* of the RTP stream's bucket; which one of a few, wherever else that is looked for */
 	__u32 row; /* of kudo_qualities: the RTP stream's */
 	/* Of admission: see admission.bpf.h. */

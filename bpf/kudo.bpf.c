@@ -477,13 +477,26 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 	}
 }
 
-/* Marks a prioritised packet, of which `what` is: its treatment, DS field and family, a byte each. */
-kudo_noinline int kudo_mark_skb(struct __sk_buff *skb, __u32 generation, __u32 what, __u32 l3_offset)
+/* The number, of which the verifier knows nothing then: it goes on with one path instead of one for each value. */
+kudo_inline __u64 kudo_forgotten(__u64 number)
 {
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	*(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten = number;
+	return *(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten;
+}
+
+/* Marks a prioritised packet. */
+kudo_inline void kudo_mark_skb(struct __sk_buff *skb, struct kudo_outcome all)
+{
+	__u64 what = kudo_forgotten((__u64)all.judgement.generation << 32 | (__u64)all.l3_offset << 20 |
+				    (__u32)all.treatment << 12 | (__u32)all.family << 8 | all.dsfield);
 	const struct kudo_outcome outcome = {
-		.l3_offset = l3_offset, .family = (__u8)(what >> 16), .dsfield = (__u8)(what >> 8)};
-	__u32 treatment = kudo_index(what, KUDO_TREATMENTS - 1);
-	struct kudo_mark mark = kudo_policies[generation & 1].marks[treatment];
+		.l3_offset = (__u32)(what >> 20) & 0xfff, .family = (what >> 8) & 15, .dsfield = (__u8)what};
+	__u32 treatment = kudo_index((__u32)what >> 12, KUDO_TREATMENTS - 1);
+	struct kudo_mark mark = kudo_policies[what >> 32 & 1].marks[treatment];
 	const struct kudo_interface *interface = kudo_interface_of(skb);
 	__u32 queues = interface ? interface->egress[treatment] : 0;
 	__u8 dsfield = kudo_marked_dsfield(outcome.dsfield, mark);
@@ -493,7 +506,6 @@ kudo_noinline int kudo_mark_skb(struct __sk_buff *skb, __u32 generation, __u32 w
 		skb->tc_index = (__u16)(KUDO_TC_INDEX + treatment);
 	if (dsfield != outcome.dsfield)
 		kudo_set_dsfield(skb, &outcome, dsfield);
-	return 0;
 }
 
 kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
@@ -507,8 +519,7 @@ kudo_inline int kudo_run_tc_egress(struct __sk_buff *skb)
 	if (kudo_is_dropped(judgement))
 		return kudo_drop_skb(skb);
 	if (kudo_verdict_of(judgement) == KUDO_PRIORITISED)
-		kudo_mark_skb(skb, judgement.generation,
-			      outcome.treatment | outcome.dsfield << 8 | outcome.family << 16, outcome.l3_offset);
+		kudo_mark_skb(skb, outcome);
 	return KUDO_TC_NEXT;
 }
 

@@ -30,7 +30,9 @@ kudo_inline int kudo_is_watched_out(struct __sk_buff *skb, __u32 remote_port, __
 	__u32 is_tcp = remote_port >> 16, port = kudo_swap16((__u16)remote_port) | (remote_port & KUDO_FAST_TCP);
 	__u32 watched = kudo_equal(port, KUDO_STUN_PORT) | kudo_equal(port, KUDO_DNS_PORT);
 
-	if (kudo_is_named_port(is_tcp, port & 0xffff))
+	/* Most of a client's packets there have nothing but an acknowledgement. */
+	if (kudo_is_named_port(is_tcp, port & 0xffff) &&
+	    (packet->header_length < packet->l3_length || (port & 0xffff) == KUDO_DOT_PORT))
 		watched = (__u32)kudo_may_show_name(skb, packet->l3_offset + packet->header_length,
 						    packet->l3_offset + packet->l3_length, port, generation);
 	kudo_opaque(watched);

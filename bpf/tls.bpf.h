@@ -45,7 +45,15 @@ kudo_noinline int kudo_may_show_name(struct __sk_buff *skb, __u32 offset, __u32 
 		return 0;
 	if ((__u16)port == KUDO_DOT_PORT)
 		return 1;
-	if (offset + sizeof(first) > end || bpf_skb_load_bytes(skb, offset, first, sizeof(first)) != 0)
+	if (offset + sizeof(first) > end)
+		return 0;
+	const __u8 *data = (const __u8 *)(long)skb->data;
+	__u32 begin = offset;
+
+	kudo_bound_offset(begin);
+	if (data + begin + sizeof(first) <= (const __u8 *)(long)skb->data_end)
+		__builtin_memcpy(first, data + begin, sizeof(first));
+	else if (bpf_skb_load_bytes(skb, offset, first, sizeof(first)) != 0)
 		return 0;
 	if (!(port & KUDO_FAST_TCP))
 		return (first[0] & 0xc0) == 0xc0; /* a long header: RFC 9000 section 17.2 */
