@@ -30,6 +30,19 @@ bool is_known(const CompiledPolicy& policy, const Address& address) {
     return match && match->candidates[0].service != 0;
 }
 
+// Is it in a range of a service of class media?
+bool is_media(const CompiledPolicy& policy, const Address& address) {
+    const kudo_match* match = longest_match(policy, address);
+    if (!match) return false;
+    return std::ranges::any_of(match->candidates, [&](const kudo_candidate& candidate) -> bool {
+        if (candidate.service == 0) return false;
+        const kudo_service& service = policy.policy->services[candidate.service % KUDO_MAX_SERVICES];
+        return std::ranges::any_of(service.ports, [](const kudo_port_rule& rule) {
+            return rule.protocol != 0 && rule.class_ == KUDO_CLASS_MEDIA;
+        });
+    });
+}
+
 bool has(const RangeMap& map, const Address& address) {
     return std::ranges::any_of(map.services, [&](const Service& service) {
         return std::ranges::any_of(service.ranges, [&](const Range& range) { return range.prefix.contains(address); });
@@ -65,13 +78,14 @@ public:
         const auto last_seen = clock_.wall_time(row.received);
         if (last_seen < oldest_) return;
         for (const Address& address : answer.addresses)
-            if (!is_known(active_.compiled, address))
+            if (!is_known(active_.compiled, address) || is_media(active_.compiled, address))
                 names.push_back({answer.name, address, last_seen, interface_name(row.interface), {}});
     }
 
 private:
     Reader(ActivePolicy active, TickClock clock) : active_(std::move(active)), clock_(clock) {}
     [[nodiscard]] std::string interface_name(uint32_t index) const {
+        if (index == 0) return ""; // no program has seen it
         const auto name = interfaces_.find(index);
         return name != interfaces_.end() ? name->second : "#" + std::to_string(index);
     }
@@ -82,12 +96,26 @@ private:
     std::chrono::system_clock::time_point oldest_ = std::chrono::system_clock::now() - drift_is_kept;
 };
 
-// The chosen service that has this very name, if the map also says where it is. Of the names below a wildcard it does
-// not.
+bool has_name(const Service& service, const std::string& name) {
+    return std::ranges::find(service.domains, name) != service.domains.end();
+}
+
+// The chosen service that has this very name; of several one that has ranges. Of the names below a wildcard the map
+// does not say where they are.
 const Service* service_of(const std::string& name, const RangeMap& map, const CompileOptions& options) {
+    const Service* found = nullptr;
+    for (const Service& service : map.services)
+        if (is_chosen(service, options) && has_name(service, name) && (!found || found->ranges.empty()))
+            found = &service;
+    return found;
+}
+
+// The chosen service of class media without this name, in whose range it is.
+const Service* media_around(const NamedAddress& named, const RangeMap& map, const CompileOptions& options) {
     const auto found = std::ranges::find_if(map.services, [&](const Service& service) {
-        return !service.ranges.empty() && is_chosen(service, options) &&
-               std::ranges::find(service.domains, name) != service.domains.end();
+        return service.class_ == KUDO_CLASS_MEDIA && is_chosen(service, options) && !has_name(service, named.name) &&
+               std::ranges::any_of(service.ranges,
+                                   [&](const Range& range) { return range.prefix.contains(named.address); });
     });
     return found == map.services.end() ? nullptr : &*found;
 }
@@ -139,13 +167,18 @@ void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& optio
         if (std::ranges::none_of(map.services, names_it)) stray.name.clear();
         return has(map, stray.remote);
     });
-    std::erase_if(drift.moved_names, [&](NamedAddress& named) {
+    std::erase_if(drift.moved_names, [&](NamedAddress& named) -> bool {
         const Service* service = service_of(named.name, map, options);
-        if (!service || has(map, named.address)) return true;
-        if (special_block_at(prefix_of(named.address, named.address.bits()))) return true;
-        if (const auto ipv4 = embedded_ipv4(named.address); ipv4 && has(map, *ipv4)) return true;
+        if (!service) return true;
         named.service = service->name;
-        return false;
+        if (const Service* media = media_around(named, map, options)) {
+            named.within = media->name;
+            return false;
+        }
+        if (service->ranges.empty() || has(map, named.address)) return true;
+        if (special_block_at(prefix_of(named.address, named.address.bits()))) return true;
+        const auto ipv4 = embedded_ipv4(named.address);
+        return ipv4 && has(map, *ipv4);
     });
 }
 

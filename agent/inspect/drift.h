@@ -2,7 +2,7 @@
 // Drift: what says that the range map may be stale. Media servers that answer this host at addresses outside of the
 // map, and names of the map that DNS now has at such addresses.
 // Invariant: what is listed has answered a request of this host's (bpf/stun.bpf.h, bpf/dns.bpf.h), and the active
-// policy does not have the address.
+// policy does not have the address, or has it for media.
 #pragma once
 
 #include <chrono>
@@ -31,8 +31,9 @@ struct NamedAddress {
     std::string name;
     Address address;
     std::chrono::system_clock::time_point last_seen; // the answer; resolution of the kernel's tick
-    std::string interface;                           // where the question went out, as above
-    std::string service;                             // of the map, which has this name
+    std::string interface; // where the question went out, as above; "": by one that is not watched, or loopback
+    std::string service;   // of the map, which has this name
+    std::string within{};  // another service of the map, whose media range has the address; empty: no range has it
 };
 
 struct Drift {
@@ -52,7 +53,8 @@ Result<Drift> read_drift(DataPath& data_path);
 // Leaves what speaks against the map itself. Strays: not what the map has for a region or as an optional service that
 // was not chosen. Names: those that the map itself has, not by a wildcard, for a chosen service with ranges, since it
 // says of no others where they are; and not at special-purpose addresses (RFC 6890), which are a filter's answer, nor
-// at those that embed an address of the map (DNS64).
+// at those that embed an address of the map (DNS64). And names of any chosen service, not by a wildcard, that are in
+// another service's media ranges: what goes there is judged as media's, by its ports.
 void judge_by_map(Drift& drift, const RangeMap& map, const CompileOptions& options);
 // Where the map cannot be read: strays without names are left.
 void judge_without_map(Drift& drift);

@@ -53,12 +53,17 @@ void to_json(OrderedJson& json, const StrayRemote& stray) {
             {"interface", stray.interface}};
 }
 
+std::string where_text(const NamedAddress& named) {
+    return named.address.text() + (named.within.empty() ? "" : " (in " + named.within + ")");
+}
+
 void to_json(OrderedJson& json, const NamedAddress& named) {
     json = {{"name", named.name},
             {"address", named.address.text()},
             {"service", named.service},
+            {"within", text_or_null(named.within)},
             {"last_seen", rfc3339_milliseconds(named.last_seen)},
-            {"interface", named.interface}};
+            {"interface", text_or_null(named.interface)}};
 }
 
 namespace {

@@ -19,6 +19,8 @@ Result<void> write_stats_json(const Diagnosis& diagnosis, const StatsView& view,
 
 void to_json(OrderedJson& json, const StrayRemote& stray);
 void to_json(OrderedJson& json, const NamedAddress& named);
+// "18.156.200.9", "3.123.12.129 (in media)"
+std::string where_text(const NamedAddress& named);
 // One line. `detail`: null where nothing more is known of it.
 std::string flow_json(const FlowRecord& flow, const FlowDiagnosis* detail = nullptr);
 

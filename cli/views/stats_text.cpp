@@ -107,10 +107,11 @@ std::string queues_text(const Statistics& statistics, const StatsView& view) {
 std::string moved_names_text(const Statistics& statistics, const StatsView& view) {
     Table table({{"NAME"}, {"NOW AT"}, {"SERVICE"}, {"INTERFACE"}, {"LAST ANSWER", Align::Right}});
     for (const NamedAddress& named : statistics.stale.moved_names)
-        table.add({named.name, named.address.text(), named.service, named.interface,
+        table.add({named.name, where_text(named), named.service, text_or_dash(named.interface),
                    age_text(statistics.read_at - named.last_seen)});
     return section(table, view,
-                   "DNS resolved these names to addresses that the range map lacks; see kudo-agent status.");
+                   "DNS resolved these names to addresses that the range map lacks, or has for media; see kudo-agent "
+                   "status.");
 }
 
 // Why names may be missing.

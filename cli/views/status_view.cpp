@@ -163,13 +163,14 @@ std::string moved_names_text(const Status& status, bool colour) {
     if (status.stale.moved_names.empty()) return "";
     Table table({{"NAME"}, {"NOW AT"}, {"SERVICE"}, {"LAST"}});
     for (const NamedAddress& named : status.stale.moved_names)
-        table.add({named.name, named.address.text(), named.service, seconds_text(named.last_seen)});
+        table.add({named.name, where_text(named), named.service, seconds_text(named.last_seen)});
     return "\n" +
            paint("The range map may be stale: DNS has names of its services at addresses that it lacks.", Style::Yellow,
                  colour) +
            "\n" + table.text(colour) +
-           "This host has queried them. Traffic to them is not recognised, and a firewall that follows the same list\n"
-           "of ranges may block it.\n";
+           "This host has queried them. Traffic to them is recognised by the name alone, or by media's ports where it "
+           "is\n"
+           "in media's ranges, and a firewall that follows the same list of ranges may block it.\n";
 }
 
 std::string stale_map_text(const Status& status, bool colour) {

@@ -86,6 +86,20 @@ TEST(Drift, ANameWhereTheMapSaysIsNotMoved) {
         << "the map has it for another service";
 }
 
+TEST(Drift, ANameInTheMediaRangesIsTold) {
+    RangeMap map = some_map();
+    map.services.back().optional = false; // teams
+    Drift drift{.strays = {},
+                .moved_names = {named("live.kudoway.ca", "3.123.12.129"),
+                                named("teams-bot.kudoway.com", "3.123.12.130"),
+                                named("anvil.tokbox.com", "3.123.12.131")}};
+    judge_by_map(drift, map, options({"ca"}));
+    ASSERT_EQ(drift.moved_names.size(), 2U) << "of a wildcard's names nobody knows where they are";
+    EXPECT_EQ(drift.moved_names[0].within, "media");
+    EXPECT_EQ(drift.moved_names[1].service, "teams");
+    EXPECT_EQ(drift.moved_names[1].within, "media");
+}
+
 TEST(Drift, OfServicesWithoutRangesNobodyKnowsWhereTheyAre) {
     EXPECT_EQ(names_left({named("api.opentok.com", "18.156.200.9")}), std::vector<std::string>{});
 }
