@@ -242,8 +242,7 @@ Result<Status> read_once(const Instance& instance) {
         status.map_source = maps->active.source;
         status.effective = active.effective;
         status.alarms = maps->problems;
-        if (maps->retiring.size() == status.desired.ranges.retiring.size())
-            status.retiring_ranges = maps->ranges_that_retire();
+        if (maps->retiring.size() == status.desired.ranges.retiring.size()) status.what_retires = maps->what_retires();
         if (!maps->lost.empty()) status.alarms.push_back(maps->lost);
         if (active.expires && *active.expires <= wall_time())
             status.alarms.push_back(

@@ -58,9 +58,9 @@ struct Status {
     std::string map_source;
     std::optional<Time> effective;        // nothing if the desired map cannot be read
     std::optional<MapDiff> staged_change; // what the next staged map will change
-    // Of each retiring map of the desired state, how many ranges are honoured for it alone: 0 where a newer map has
-    // only added. Nothing: a document cannot be read.
-    std::optional<std::vector<std::size_t>> retiring_ranges;
+    // Of each retiring map of the desired state, how many ranges and domains are honoured for it alone: none where a
+    // newer map has only added. Nothing: a document cannot be read.
+    std::optional<std::vector<HonouredMaps::Retiring>> what_retires;
     // What needs attention although packets are judged as desired: refused documents, an expired map.
     std::vector<std::string> alarms;
     std::vector<Prefix> routed;       // the addresses to which a change of routes matters

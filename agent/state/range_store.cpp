@@ -64,16 +64,20 @@ RangeMap HonouredMaps::combined() const {
     return combine(active.map, staged, retiring);
 }
 
-std::vector<std::size_t> HonouredMaps::ranges_that_retire() const {
-    std::vector<std::size_t> counts;
-    const auto ranges_with = [&](std::size_t maps) {
-        std::size_t count = 0;
-        for (const Service& service : combine(active.map, staged, std::span(retiring).first(maps)).services)
-            count += service.ranges.size();
+std::vector<HonouredMaps::Retiring> HonouredMaps::what_retires() const {
+    std::vector<Retiring> counts;
+    const auto honoured_with = [&](std::size_t maps) {
+        Retiring count;
+        for (const Service& service : combine(active.map, staged, std::span(retiring).first(maps)).services) {
+            count.ranges += service.ranges.size();
+            count.domains += service.domains.size();
+        }
         return count;
     };
-    for (std::size_t map = 0; map < retiring.size(); map++)
-        counts.push_back(ranges_with(map + 1) - ranges_with(map));
+    for (std::size_t map = 0; map < retiring.size(); map++) {
+        const Retiring with = honoured_with(map + 1), without = honoured_with(map);
+        counts.push_back({with.ranges - without.ranges, with.domains - without.domains});
+    }
     return counts;
 }
 

@@ -35,8 +35,11 @@ struct HonouredMaps {
     std::string lost;
 
     [[nodiscard]] RangeMap combined() const;
-    // How many ranges each of `retiring` adds to what is honoured without it: 0 where nothing has been withdrawn.
-    [[nodiscard]] std::vector<std::size_t> ranges_that_retire() const;
+    // How much each of `retiring` adds to what is honoured without it: nothing where nothing has been withdrawn.
+    struct Retiring {
+        std::size_t ranges = 0, domains = 0;
+    };
+    [[nodiscard]] std::vector<Retiring> what_retires() const;
 };
 // Errors: NotPermitted.
 Result<HonouredMaps> load_honoured_maps(const Instance& instance, const DesiredState& state,

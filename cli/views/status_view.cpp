@@ -52,11 +52,13 @@ OrderedJson staged_json(const Status& status) {
 OrderedJson retiring_json(const Status& status) {
     OrderedJson list = OrderedJson::array();
     const auto& retiring = status.desired.ranges.retiring;
-    for (std::size_t at = 0; at < retiring.size(); at++)
-        list.push_back(
-            {{"serial", retiring[at].serial},
-             {"remaining_seconds", retiring[at].remaining.count()},
-             {"ranges", status.retiring_ranges ? OrderedJson(status.retiring_ranges->at(at)) : OrderedJson()}});
+    for (std::size_t at = 0; at < retiring.size(); at++) {
+        const auto& what = status.what_retires;
+        list.push_back({{"serial", retiring[at].serial},
+                        {"remaining_seconds", retiring[at].remaining.count()},
+                        {"ranges", what ? OrderedJson(what->at(at).ranges) : OrderedJson()},
+                        {"domains", what ? OrderedJson(what->at(at).domains) : OrderedJson()}});
+    }
     return list;
 }
 
@@ -68,10 +70,15 @@ std::string ledger_text(const Status& status) {
                             rfc3339(map.effective), map.early ? ", its additions apply already" : "");
     for (std::size_t at = 0; at < ledger.retiring.size(); at++) {
         const RetiringMap& map = ledger.retiring[at];
-        if (status.retiring_ranges && status.retiring_ranges->at(at) == 0) continue; // newer maps have only added
+        std::string what = "ranges and domains";
+        if (status.what_retires) {
+            const auto [ranges, domains] = status.what_retires->at(at);
+            if (ranges == 0 && domains == 0) continue; // newer maps have only added
+            what = ranges == 0 ? "" : counted(ranges, "range");
+            if (domains != 0) what += (what.empty() ? "" : " and ") + counted(domains, "domain");
+        }
         text +=
-            fmt::format("  retiring    {} of {} that the map in effect lacks, for another {} of running time\n",
-                        status.retiring_ranges ? counted(status.retiring_ranges->at(at), "range") : "ranges",
+            fmt::format("  retiring    {} of {} that the map in effect lacks, for another {} of running time\n", what,
                         map.serial == 0 ? "the built-in map" : fmt::format("{}", map.serial), age_text(map.remaining));
     }
     if (ledger.rolled_back_from != 0)
@@ -165,8 +172,9 @@ std::string moved_names_text(const Status& status, bool colour) {
     for (const NamedAddress& named : status.stale.moved_names)
         table.add({named.name, where_text(named), named.service, seconds_text(named.last_seen)});
     return "\n" +
-           paint("The range map may be stale: DNS has names of its services at addresses that it lacks.", Style::Yellow,
-                 colour) +
+           paint("The range map may be stale: DNS has names of its services at addresses that it lacks, or has for "
+                 "media.",
+                 Style::Yellow, colour) +
            "\n" + table.text(colour) +
            "This host has queried them. Traffic to them is recognised by the name alone, or by media's ports where it "
            "is\n"

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "maps/document/coverage.h"
+#include "maps/document/domain.h"
 
 namespace kudo {
 namespace {
@@ -29,6 +30,20 @@ bool is_alike(const Service& service, const Service& other) {
     return allows_as_much(service, other) && allows_as_much(other, service);
 }
 
+// Those that are under none of `cover`. A name that only a wildcard covers counts as its own: `--exact-domains` has no
+// wildcards.
+std::vector<std::string> uncovered_domains(const std::vector<std::string>& domains,
+                                           const std::vector<std::string>& cover) {
+    std::vector<std::string> result;
+    std::ranges::copy_if(domains, std::back_inserter(result), [&](const std::string& domain) {
+        const bool wildcard = domain.starts_with("*.");
+        return std::ranges::none_of(cover, [&](const std::string& other) {
+            return other == domain || (wildcard && domain_fit(other, domain) != 0);
+        });
+    });
+    return result;
+}
+
 class Combination {
 public:
     explicit Combination(const RangeMap& active) : map_(active) {}
@@ -42,17 +57,21 @@ public:
 private:
     void append(const Service& service, std::string_view suffix) {
         std::vector<Range> cover;
+        std::vector<std::string> domain_cover;
         for (const Service& present : map_.services) {
-            if (parts_of(present.name).service == service.name && allows_as_much(present, service))
-                cover.insert(cover.end(), present.ranges.begin(), present.ranges.end());
+            if (parts_of(present.name).service != service.name || !allows_as_much(present, service)) continue;
+            cover.insert(cover.end(), present.ranges.begin(), present.ranges.end());
+            domain_cover.insert(domain_cover.end(), present.domains.begin(), present.domains.end());
         }
         const std::vector<Range> ranges = uncovered(service.ranges, cover);
-        if (ranges.empty()) return;
+        const std::vector<std::string> domains = uncovered_domains(service.domains, domain_cover);
+        if (ranges.empty() && domains.empty()) return;
         Service* target = target_for(service, suffix);
         if (!target) return;
         target->ranges.insert(target->ranges.end(), ranges.begin(), ranges.end());
         std::stable_partition(target->ranges.begin(), target->ranges.end(),
                               [](const Range& range) { return range.prefix.address.family == Family::IPv4; });
+        target->domains.insert(target->domains.end(), domains.begin(), domains.end());
     }
 
     // The appended service that is like this one, else a new one; nullptr: no more services fit.

@@ -22,9 +22,10 @@ inline constexpr std::string_view early_suffix = "~early";
 // ports and regions and are not optional where it is not. So a service that has other ports in `active` comes with all
 // its ranges, and one that only lacks some of the ports that `active` has, with none.
 // Appended ranges of the same name, state, class, ports, regions and optional flag make one service; "~early2" is
-// another one of these, of the same name. Domains of appended services are left out. The ranges keep their paths, of
-// the map that they come from. What does not fit into the number of services that a range map may have is left out: the
-// last of `retiring` first. (compile() may still refuse the result, where too many services lie over one address.)
+// another one of these, of the same name. Domains are appended in the same way: those that no such service has, nor, of
+// a wildcard, a wider one. The ranges keep their paths, of the map that they come from. What does not fit into the
+// number of services that a range map may have is left out: the last of `retiring` first. (compile() may still refuse
+// the result, where too many services lie over one address or have one domain.)
 RangeMap combine(const RangeMap& active, std::span<const RangeMap> staged, std::span<const RangeMap> retiring);
 
 // Those of `prefixes` of which `cover` does not hold every part, each unchanged.

@@ -119,14 +119,33 @@ TEST(Combine, NewRegionClassOrUnconditionalServiceComesWithAllItsRanges) {
     EXPECT_EQ(appended(old_map, {optional}, {}), Lines{}); // always on is more than on where asked for
 }
 
-TEST(Combine, ServiceThatIsGoneRetiresWholeWithoutItsDomains) {
+TEST(Combine, ServiceThatIsGoneRetiresWholeWithItsDomains) {
     RangeMap older = old_map;
     older.services.push_back(service("relay", ranges({"9.0.0.0/24"})));
     older.services.back().domains = {"relay.kudoway.ca"};
     older.services.push_back(service("names", {}));
     older.services.back().domains = {"names.kudoway.ca"};
-    EXPECT_EQ(appended(old_map, {}, {older}), (Lines{"relay~retiring 9.0.0.0/24"}));
-    EXPECT_TRUE(combine(old_map, {}, std::vector{older}).services.back().domains.empty());
+    EXPECT_EQ(appended(old_map, {}, {older}), (Lines{"relay~retiring 9.0.0.0/24", "names~retiring"}));
+    const auto combined = combine(old_map, {}, std::vector{older});
+    EXPECT_EQ((combined.services.end() - 2)->domains, Lines{"relay.kudoway.ca"});
+    EXPECT_EQ(combined.services.back().domains, Lines{"names.kudoway.ca"});
+}
+
+TEST(Combine, DomainsThatOnlyOthersHaveAreEarlyOrRetiring) {
+    const auto with = [](Lines domains) {
+        RangeMap map = old_map;
+        map.services[0].domains = std::move(domains);
+        return map;
+    };
+    const auto domains_appended = [&](const RangeMap& active, const RangeMap& older) {
+        const auto services = combine(active, {}, std::vector{older}).services;
+        return services.size() == active.services.size() ? Lines{} : services.back().domains;
+    };
+    EXPECT_EQ(domains_appended(with({"a.kudoway.ca"}), with({"a.kudoway.ca", "b.kudoway.ca"})), Lines{"b.kudoway.ca"});
+    EXPECT_EQ(domains_appended(with({"*.kudoway.ca"}), with({"*.eu.kudoway.ca", "*.kudoway.ca"})), Lines{});
+    EXPECT_EQ(domains_appended(with({"*.eu.kudoway.ca"}), with({"*.kudoway.ca"})), Lines{"*.kudoway.ca"});
+    EXPECT_EQ(domains_appended(with({"*.kudoway.ca"}), with({"live.kudoway.ca"})), Lines{"live.kudoway.ca"});
+    EXPECT_EQ(combine(with({}), std::vector{with({"a.kudoway.ca"})}, {}).services.back().name, "media~early");
 }
 
 TEST(Combine, SameRangeElsewhereDoesNotCount) {
