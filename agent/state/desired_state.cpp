@@ -224,6 +224,7 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("firewall_mark", state.firewall_mark);
     visit("firewall_mark_mask", state.firewall_mark_mask);
     visit("nat64", state.nat64);
+    visit("exact_domains", state.exact_domains);
     visit("uplink", state.queues.uplink);
     visit("downlink", state.queues.downlink);
     visit("queue", state.queues.kind);
@@ -249,8 +250,9 @@ DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
-        constexpr std::string_view later[] = {"nat64",       "disabling", "ingress",     "allow",     "lifelines",
-                                              "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"};
+        constexpr std::string_view later[] = {"nat64",     "disabling",     "ingress",      "allow",
+                                              "lifelines", "enforcement",   "rehearsal",    "map_sources",
+                                              "resolvers", "firewall_sync", "exact_domains"};
         // A file of before there were these.
         if (std::ranges::find(later, name) != std::end(later) && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
@@ -267,7 +269,8 @@ CompileOptions DesiredState::compile_options() const {
             .marks = marks,
             .firewall_mark = firewall_mark,
             .firewall_mark_mask = firewall_mark_mask,
-            .nat64 = nat64};
+            .nat64 = nat64,
+            .exact_domains = exact_domains};
 }
 
 Result<CompileOptions> DesiredState::compile_options(const LifelineFacts& facts) const {
@@ -316,8 +319,8 @@ bool is_same(const DesiredState& a, const DesiredState& b) {
 
 bool enforce_the_same(const DesiredState& a, const DesiredState& b) {
     const auto rules = [](const DesiredState& state) {
-        return std::tie(state.enabled, state.mode, state.regions, state.teams, state.nat64, state.interfaces,
-                        state.allow, state.lifelines);
+        return std::tie(state.enabled, state.mode, state.regions, state.teams, state.nat64, state.exact_domains,
+                        state.interfaces, state.allow, state.lifelines);
     };
     return rules(a) == rules(b);
 }

@@ -37,7 +37,8 @@ struct DesiredState {
     TcHook tc_hook = TcHook::Auto;
     Marks marks = default_marks();
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
-    std::vector<Prefix> nat64; // besides 64:ff9b::/96
+    std::vector<Prefix> nat64;  // besides 64:ff9b::/96
+    bool exact_domains = false; // CompileOptions::exact_domains
     QueueSpec queues;
     std::vector<std::string> allow;                    // the administrator's rules as they were written, in their order
     std::vector<LifelineSetting> lifelines;            // those that are off or restricted

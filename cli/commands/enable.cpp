@@ -178,6 +178,8 @@ Run setup_enable(CLI::App& app) {
                       "Prefix of a NAT64 besides 64:ff9b::/96, repeatable; IPv4 ranges also count behind it")
         ->type_name("PREFIX")
         ->allow_extra_args(false);
+    app.add_flag("--exact-domains", desired->exact_domains,
+                 "Of the range map's domains count only exact names, no wildcards (*.tokbox.com)");
     add_option(app, "--ingress", desired->ingress, parse_ingress,
                "Hook that judges incoming packets: auto, tc or xdp; see below")
         ->type_name("HOOK")

@@ -216,6 +216,7 @@ OrderedJson status_json(const Status& status, const Losses& losses) {
         {"lifelines", lifelines_json(status)},
         {"regions", status.desired.regions},
         {"teams", status.desired.teams},
+        {"exact_domains", status.desired.exact_domains},
         {"ingress", ingress_hook_name(status.desired.ingress)},
         {"generation", status.generation},
         {"map",
@@ -250,6 +251,7 @@ std::string status_text(const Status& status, bool colour, const Losses& losses)
         text += fmt::format("  mode        {}\n", mode_text(status));
         text += fmt::format("  regions     {}{}\n", fmt::join(status.desired.regions, ", "),
                             status.desired.teams ? ", with teams" : "");
+        if (status.desired.exact_domains) text += "  domains     exact names only, no wildcards\n";
     }
     if (status.desired.enabled)
         text += fmt::format("  ingress     {}{}\n", ingress_hook_name(status.desired.ingress),

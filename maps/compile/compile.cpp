@@ -166,7 +166,7 @@ Result<CompiledPolicy> compile(const RangeMap& map, const CompileOptions& option
     const auto entries = KUDO_TRY(trie_entries(services, options.nat64_prefixes()));
     add_entries(compiled, entries);
     fill_prefilters(policy, entries);
-    KUDO_TRY(add_domains(policy, services));
+    KUDO_TRY(add_domains(policy, services, options.exact_domains));
     if (options.admission != KUDO_ADMISSION_NONE) KUDO_TRY(add_allow_rules(options.allow, compiled));
     std::ranges::copy(policy_hash(compiled), policy.content_hash);
     return compiled;

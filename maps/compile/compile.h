@@ -38,6 +38,7 @@ struct CompileOptions {
     kudo_admission admission = KUDO_ADMISSION_NONE;
     uint64_t deadline = 0;          // see kudo_policy
     std::vector<AllowRule> allow{}; // only where admission is not none
+    bool exact_domains = false;     // of the services' domains only those that are names themselves, no wildcards
 
     // Behind which IPv4 ranges are found: 64:ff9b::/96, and those of `nat64`.
     [[nodiscard]] std::vector<Prefix> nat64_prefixes() const;

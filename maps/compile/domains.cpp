@@ -15,13 +15,17 @@
 namespace kudo {
 namespace {
 
+bool is_wildcard(const std::string& domain) {
+    return domain.starts_with("*.");
+}
+
 // The services of a domain: of the domains that are it or cover it, the most specific first.
-Result<kudo_domain> compile_domain(const std::string& domain, const std::vector<SlottedService>& services) {
+Result<kudo_domain> compile_domain(const std::string& domain, const std::vector<SlottedService>& services, bool exact) {
     std::vector<std::pair<std::size_t, uint8_t>> fits;
     for (const SlottedService& service : services) {
         std::size_t best = 0;
         for (const std::string& other : service.service->domains)
-            best = std::max(best, domain_fit(other, domain));
+            if (!exact || !is_wildcard(other)) best = std::max(best, domain_fit(other, domain));
         if (best != 0) fits.emplace_back(best, service.slot);
     }
     if (fits.size() > KUDO_DOMAIN_SERVICES)
@@ -31,8 +35,7 @@ Result<kudo_domain> compile_domain(const std::string& domain, const std::vector<
     kudo_domain result{};
     result.key = domain_key(domain);
     std::size_t size = 0;
-    for (const std::string_view label :
-         split(domain.starts_with("*.") ? std::string_view(domain).substr(2) : domain, '.')) {
+    for (const std::string_view label : split(is_wildcard(domain) ? std::string_view(domain).substr(2) : domain, '.')) {
         if (size + 1 + label.size() + 1 > KUDO_DOMAIN_BYTES)
             return bad_input(
                 fmt::format("domain {}: longer than {} characters", quoted_text(domain), KUDO_DOMAIN_BYTES - 2));
@@ -65,14 +68,40 @@ void add_to_bloom(kudo_policy& policy, const std::string& domain) {
     }
 }
 
+std::string name_of(const kudo_domain& domain) {
+    std::string name;
+    for (std::size_t at = 0; at < KUDO_DOMAIN_BYTES && domain.name[at] != 0;) {
+        const std::size_t size = std::min<std::size_t>(domain.name[at], KUDO_DOMAIN_BYTES - 1 - at);
+        if (!name.empty()) name += '.';
+        name.append(reinterpret_cast<const char*>(domain.name) + at + 1, size);
+        at += 1 + size;
+    }
+    return name;
+}
+
 } // namespace
 
-Result<void> add_domains(kudo_policy& policy, const std::vector<SlottedService>& services) {
+std::string domain_text(const kudo_domain& domain) {
+    std::string name = name_of(domain);
+    return domain_key(name) == domain.key ? name : "*." + name;
+}
+
+std::vector<std::string> exact_names(const kudo_policy& policy) {
+    std::vector<std::string> names;
+    for (const auto& bucket : policy.domains)
+        for (const kudo_domain& domain : bucket)
+            if (domain.key != 0)
+                if (std::string text = domain_text(domain); !text.starts_with("*.")) names.push_back(std::move(text));
+    std::ranges::sort(names);
+    return names;
+}
+
+Result<void> add_domains(kudo_policy& policy, const std::vector<SlottedService>& services, bool exact) {
     std::map<std::string, kudo_domain> domains;
     for (const SlottedService& service : services) {
         for (const std::string& domain : service.service->domains) {
-            if (domains.contains(domain)) continue;
-            domains.emplace(domain, KUDO_TRY(compile_domain(domain, services)));
+            if (domains.contains(domain) || (exact && is_wildcard(domain))) continue;
+            domains.emplace(domain, KUDO_TRY(compile_domain(domain, services, exact)));
             add_to_bloom(policy, domain);
         }
     }

@@ -4,6 +4,7 @@
 // lookup tells all.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "bpf/abi.h"
@@ -13,7 +14,12 @@
 namespace kudo {
 
 // Fills the policy's `domains`, `domain_multiplier` and `domain_bloom`. Bad input: more domains, or services of one,
-// than there is room for.
-Result<void> add_domains(kudo_policy& policy, const std::vector<SlottedService>& services);
+// than there is room for. `exact`: without wildcards.
+Result<void> add_domains(kudo_policy& policy, const std::vector<SlottedService>& services, bool exact = false);
+
+// As range maps write it: "live.kudoway.ca", "*.tokbox.com".
+std::string domain_text(const kudo_domain& domain);
+// The policy's domains that are names themselves, no wildcards; sorted.
+std::vector<std::string> exact_names(const kudo_policy& policy);
 
 } // namespace kudo

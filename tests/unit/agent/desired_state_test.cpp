@@ -37,6 +37,7 @@ DesiredState unusual() {
     state.marks[KUDO_TREATMENT_CONTROL] = {};
     state.firewall_mark = 0x10;
     state.firewall_mark_mask = 0xf0;
+    state.exact_domains = true;
     state.nat64 = {Prefix::parse("2001:db8:122::/48").value()};
     state.queues.uplink = parse_line("20mbit").value();
     state.queues.downlink = parse_line("off").value();

@@ -6,6 +6,7 @@
 
 #include "bpf/dns.h"
 #include "maps/compile/compile.h"
+#include "maps/compile/domains.h"
 #include "maps/document/domain.h"
 #include "tests/support/dns_message.h"
 
@@ -22,11 +23,13 @@ Service with_domains(std::string name, std::vector<std::string> domains) {
     return service;
 }
 
-Result<CompiledPolicy> policy_of(std::vector<Service> services) {
+Result<CompiledPolicy> policy_of(std::vector<Service> services, bool exact_domains = false) {
     RangeMap map;
     map.serial = 1;
     map.services = std::move(services);
-    return compile(map, {});
+    CompileOptions options;
+    options.exact_domains = exact_domains;
+    return compile(map, options);
 }
 
 // The services of a name, as the programs find them.
@@ -74,6 +77,23 @@ TEST(PolicyDomains, TheMostSpecificServiceIsFirstAndThoseThatCoverItFollow) {
     EXPECT_EQ(services_of(*compiled, "live.kudoway.ca"), (Names{"exact", "wide"}));
     EXPECT_EQ(services_of(*compiled, "x.eu.kudoway.ca"), (Names{"near", "wide"}));
     EXPECT_EQ(services_of(*compiled, "eu.kudoway.ca"), Names{"wide"});
+}
+
+TEST(PolicyDomains, WithoutWildcardsOnlyTheNamesThemselvesAreThere) {
+    const auto compiled = policy_of(
+        {with_domains("wide", {"*.kudoway.ca", "*.tokbox.com"}), with_domains("exact", {"live.kudoway.ca"})}, true);
+    ASSERT_TRUE(compiled);
+    EXPECT_EQ(services_of(*compiled, "live.kudoway.ca"), Names{"exact"});
+    EXPECT_EQ(services_of(*compiled, "x.kudoway.ca"), Names{});
+    EXPECT_EQ(services_of(*compiled, "anvil.tokbox.com"), Names{});
+    EXPECT_EQ(exact_names(*compiled->policy), Names{"live.kudoway.ca"});
+}
+
+TEST(PolicyDomains, AreWrittenAsInTheMap) {
+    const auto compiled = policy_of({with_domains("a", {"*.tokbox.com", "live.kudoway.ca"})});
+    ASSERT_TRUE(compiled);
+    for (const char* text : {"*.tokbox.com", "live.kudoway.ca"})
+        EXPECT_EQ(domain_text(*kudo_find_domain(compiled->policy.get(), domain_key(text))), text);
 }
 
 TEST(PolicyDomains, AreFoundAmongAsManyAsThereMayBe) {
