@@ -13,6 +13,7 @@ namespace kudo {
 class TickClock {
 public:
     static Result<TickClock> read(DataPath& data_path);
+    [[nodiscard]] uint64_t now() const { return jiffies_; } // when it was read
     // Resolution: one tick (1 to 10 ms). Steps of the wall clock since then are not known to the kernel's ticks: the
     // time is what the clock would have shown had it been set as it is now.
     [[nodiscard]] std::chrono::system_clock::time_point wall_time(uint64_t jiffies) const;

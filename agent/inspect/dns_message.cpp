@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -13,11 +14,10 @@ namespace kudo {
 namespace {
 
 constexpr std::size_t max_aliases = 16; // one behind the other; also ends a circle
-constexpr std::size_t max_records = 80; // as the programs look at: bpf/dns_answer.h
 constexpr std::size_t dns_header_size = 12, answer_count_at = 6, other_counts_at = 8; // RFC 1035 section 4.1.1
 
 // The header and the answers alone, so that nothing else has to be parsed. Nothing: not worth it.
-std::vector<uint8_t> without_other_sections(std::span<const uint8_t> message) {
+std::vector<uint8_t> without_other_sections(std::span<const uint8_t> message, std::size_t max_records) {
     if (message.size() < dns_header_size ||
         (std::size_t{message[answer_count_at]} << 8 | message[answer_count_at + 1]) > max_records)
         return {};
@@ -49,6 +49,11 @@ std::optional<std::string> name_text(const ldns_rdf* name) {
     return text;
 }
 
+uint32_t ttl_of(const ldns_rr* record) {
+    const uint32_t ttl = ldns_rr_ttl(record);
+    return ttl >> 31 ? 0 : ttl;
+}
+
 std::optional<Address> address_of(const ldns_rr* record) {
     Address address;
     const ldns_rdf* data = ldns_rr_rdf(record, 0);
@@ -61,8 +66,8 @@ std::optional<Address> address_of(const ldns_rr* record) {
 
 } // namespace
 
-std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
-    const auto bytes = without_other_sections(message);
+std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message, std::size_t max_records) {
+    const auto bytes = without_other_sections(message, max_records);
     ldns_pkt* made = nullptr;
     if (bytes.empty() || ldns_wire2pkt(&made, bytes.data(), bytes.size()) != LDNS_STATUS_OK) return std::nullopt;
     const std::unique_ptr<ldns_pkt, decltype(&ldns_pkt_free)> packet(made, ldns_pkt_free);
@@ -72,7 +77,7 @@ std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
     if (ldns_rr_get_class(question) != LDNS_RR_CLASS_IN) return std::nullopt;
     auto name = name_text(ldns_rr_owner(question));
     if (!name || name->empty()) return std::nullopt;
-    DnsAnswer answer{std::move(*name), {}};
+    DnsAnswer answer{std::move(*name), {}, {}};
 
     const ldns_rr_list* records = ldns_pkt_answer(packet.get());
     const std::size_t count = ldns_rr_list_rr_count(records);
@@ -80,20 +85,27 @@ std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message) {
     for (std::size_t i = 0; i < count; ++i)
         owners.push_back(comparable(ldns_rr_owner(ldns_rr_list_rr(records, i))));
     std::string owner = comparable(ldns_rr_owner(question));
+    uint32_t ttl = std::numeric_limits<uint32_t>::max(); // the least of the aliases'
     for (std::size_t alias = 0; !owner.empty() && alias < max_aliases; ++alias) {
         std::string next;
+        uint32_t next_ttl = ttl;
         for (std::size_t i = 0; i < count; ++i) {
             const ldns_rr* record = ldns_rr_list_rr(records, i);
             const ldns_rr_type type = ldns_rr_get_type(record);
             if (ldns_rr_get_class(record) != LDNS_RR_CLASS_IN || owners[i] != owner) continue;
-            if (type == LDNS_RR_TYPE_CNAME) next = comparable(ldns_rr_rdf(record, 0));
+            if (type == LDNS_RR_TYPE_CNAME) {
+                next = comparable(ldns_rr_rdf(record, 0));
+                next_ttl = std::min(ttl, ttl_of(record));
+            }
             if (type != LDNS_RR_TYPE_A && type != LDNS_RR_TYPE_AAAA) continue;
             const auto address = address_of(record);
-            if (address && std::ranges::find(answer.addresses, *address) == answer.addresses.end())
-                answer.addresses.push_back(*address);
+            if (!address || std::ranges::find(answer.addresses, *address) != answer.addresses.end()) continue;
+            answer.addresses.push_back(*address);
+            answer.ttls.push_back(std::min(ttl, ttl_of(record)));
         }
         if (next == owner) break;
         owner = std::move(next);
+        ttl = next_ttl;
     }
     return answer;
 }

@@ -17,10 +17,13 @@ namespace kudo {
 struct DnsAnswer {
     std::string name;               // that was asked for: lower case, no final dot
     std::vector<Address> addresses; // its own, or of what it is an alias for (CNAME); in the message's order
+    std::vector<uint32_t> ttls{};   // of each of them, or of an alias that has less; in seconds, as RFC 2181 section 8
 };
 
-// Nothing: no whole message, more than 64 answers, or not one question in class IN whose name is made of letters,
-// digits, hyphens and underscores.
-std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message);
+inline constexpr std::size_t max_dns_records = 80; // as the programs look at: bpf/dns_answer.h
+
+// Nothing: no whole message, more answers than `max_records`, or not one question in class IN whose name is made of
+// letters, digits, hyphens and underscores.
+std::optional<DnsAnswer> read_dns_answer(std::span<const uint8_t> message, std::size_t max_records = max_dns_records);
 
 } // namespace kudo

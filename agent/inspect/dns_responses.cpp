@@ -46,7 +46,7 @@ Result<void> parse_confined(std::vector<NamedResponse>& responses) {
     for (std::size_t row = 0; row < responses.size(); row++) {
         if (lines[row].empty()) continue;
         const auto words = split(lines[row], ' ');
-        DnsAnswer& answer = responses[row].answer.emplace(DnsAnswer{escaped(words.front(), 255), {}});
+        DnsAnswer& answer = responses[row].answer.emplace(DnsAnswer{escaped(words.front(), 255), {}, {}});
         for (const std::string_view word : std::span(words).subspan(1))
             answer.addresses.push_back(KUDO_TRY(Address::parse(word)));
     }

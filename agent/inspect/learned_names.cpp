@@ -12,6 +12,7 @@
 #include "agent/inspect/dns_responses.h"
 #include "agent/system/uptime.h"
 #include "bpf/judge.h"
+#include "maps/compile/domains.h"
 
 namespace kudo {
 namespace {
@@ -58,7 +59,9 @@ Result<std::vector<LearnedName>> read_learned_names(const DataPath& data_path, c
                 std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(
                                                        std::chrono::nanoseconds(row.until - now));
             const auto response = std::ranges::find(responses, row.query, &NamedResponse::query);
+            if (std::string text = domain_text(*domain); !text.starts_with("*.")) name.name = std::move(text);
             if (response == responses.end() || !response->answer) continue;
+            name.by_service = response->row.interface == 0;
             name.name = response->answer->name;
             if (std::ranges::find(response->answer->addresses, address) != response->answer->addresses.end())
                 name.server =

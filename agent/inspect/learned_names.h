@@ -17,7 +17,9 @@ namespace kudo {
 
 struct LearnedName {
     Address address;
-    std::string name;                  // that was asked for; "": its response is not among the newest that are kept
+    std::string name; // that was asked for; "": its response is not among the newest that are kept, and its domain is
+                      // a wildcard
+    bool by_service = false;           // the service has asked and entered it: no program saw the response
     std::optional<Address> server;     // whose response is kept, if that gave the address
     std::vector<std::string> services; // the most specific first
     std::chrono::system_clock::time_point until;

@@ -19,6 +19,7 @@
 #include "agent/lifelines/host_facts.h"
 #include "agent/lifelines/map_sources.h"
 #include "agent/lifelines/resolver_events.h"
+#include "agent/names/resolver.h"
 #include "agent/netlink/link_events.h"
 #include "agent/service/alarms.h"
 #include "agent/service/deliveries.h"
@@ -132,6 +133,7 @@ private:
             tick_soon();
         }));
         watch_resolvers();
+        resolve_names();
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
         return {};
@@ -155,9 +157,31 @@ private:
         if (!events) return alarms_.warn_once(events.error().message);
         resolvers_.emplace(std::move(*events));
         const auto watched = loop_->watch(resolvers_->fd(), [this] {
-            if (resolvers_->take()) next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
+            if (!resolvers_->take()) return;
+            next_tick_ = std::min(next_tick_, Clock::now() + settle_time);
+            if (names_) names_->name_servers_changed();
         });
         if (!watched) alarms_.warn_once(watched.error().message);
+    }
+
+    void resolve_names() {
+        if (!settings_.resolve_names) return;
+        auto names = NameResolver::open(instance_);
+        if (!names) return alarms_.warn_once("the map's names are not looked up: " + names.error().message);
+        names_.emplace(std::move(*names));
+        const auto watched = loop_->watch(names_->fd(), [this] { names_->on_ready(); });
+        if (!watched) alarms_.warn_once("the map's names are not looked up: " + watched.error().message);
+    }
+
+    // What lasts is an alarm, and so in the status.
+    void note_names(Look& look) {
+        if (!names_) return;
+        names_->follow_policy();
+        for (const auto& [name, why, lasts] : names_->problems()) {
+            const std::string text = fmt::format("{} of the range map cannot be resolved: {}", name, why);
+            look.wrong.insert(text);
+            if (lasts) alarms_.raise("name " + name, text);
+        }
     }
 
     // Once there are sets to be kept: whoever flushes the ruleset, as a reload of nftables.service does, is not to cut
@@ -236,6 +260,7 @@ private:
             note_interfaces(report->interfaces);
             look.report = std::move(*report);
         }
+        note_names(look);
         report_status(look);
         alarms_.found(look.wrong, look.whole);
         tick_took_ = Clock::now() - last_tick_;
@@ -370,6 +395,7 @@ private:
     std::optional<EventLoop> loop_;
     std::optional<LinkEvents> links_;
     std::optional<ResolverEvents> resolvers_;
+    std::optional<NameResolver> names_;      // unless turned off
     std::optional<FirewallEvents> firewall_; // once there are sets to be kept
     Fd signals_, clock_;
     bool ended_ = false;

@@ -23,6 +23,7 @@ struct ServiceSettings {
     std::vector<MapSource> map_sources; // the servers among them: what the lifeline of that name keeps reachable
     std::chrono::milliseconds reconcile_every = std::chrono::seconds(30);
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
+    bool resolve_names = true; // look the map's exact names up: agent/names/resolver.h
     // Called after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
 };

@@ -39,16 +39,21 @@ Result<int> show_domains(const GlobalOptions& global) {
     for (const LearnedName& name : names) {
         const std::string until = rfc3339(std::chrono::floor<std::chrono::seconds>(name.until));
         const std::string server = name.server ? name.server->text() : "";
-        table.add({text_or_dash(name.name), name.address.text(), or_dash(name.services), text_or_dash(server), until});
+        table.add({text_or_dash(name.name), name.address.text(), or_dash(name.services),
+                   text_or_dash(server) + (name.by_service ? " (asked by the service)" : ""), until});
         json.push_back({{"name", text_or_null(name.name)},
                         {"address", name.address.text()},
                         {"services", name.services},
                         {"server", text_or_null(server)},
+                        {"source", name.by_service ? "service" : "kernel"},
                         {"until", until}});
     }
+    const auto state = load_desired_state(global.instance);
+    const bool exact = state && state->exact_domains;
     const std::string text =
-        names.empty() ? "DNS has given no address for a name of the map since enable, or none is valid now.\n"
-                      : table.text(colour_wanted());
+        (exact ? "enabled with --exact-domains: wildcards of the map do not count\n" : std::string()) +
+        (names.empty() ? "DNS has given no address for a name of the map since enable, or none is valid now.\n"
+                       : table.text(colour_wanted()));
     KUDO_TRY(print_either(global.json, json, text));
     return exit_done;
 }

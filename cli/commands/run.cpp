@@ -38,7 +38,7 @@ struct RunOptions {
     std::string https_ca;
     std::string user;
     std::string reconcile_every = "30s", reread_every = "5m";
-    bool check = false, prepare = false, restore = false;
+    bool check = false, prepare = false, restore = false, no_resolve_names = false;
 #ifdef KUDO_NATS
     NatsOptions nats;
     NatsWaitTexts nats_waits;
@@ -133,6 +133,7 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     settings.acceptance = global.acceptance;
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
+    settings.resolve_names = !options.no_resolve_names;
     for (const std::string& folder : options.drop_folders)
         KUDO_TRY(add_source(settings, "--drop-folder", false, [folder] { return DropFolder::open(folder); }));
 #ifdef KUDO_HTTPS
@@ -234,6 +235,8 @@ Run setup_run(CLI::App& app) {
                    "Compare the kernel with the desired state this often")
         ->type_name("TIME")
         ->capture_default_str();
+    app.add_flag("--no-resolve-names", options->no_resolve_names,
+                 "Do not look up the range map's exact names (live.kudoway.ca) with this host's name servers");
 #ifdef KUDO_NATS
     add_nats_options(app, options->nats);
     add_nats_waits(app, options->nats_waits);

@@ -40,6 +40,28 @@ TEST(DnsAnswer, FollowsAliasesInWhateverOrderTheyStand) {
               "live.kudoway.ca: 203.0.113.9");
 }
 
+TEST(DnsAnswer, AnAddressHasTheLeastTtlOfItsChain) {
+    Bytes message = dns_answer("live.kudoway.ca", {{"live.kudoway.ca", "alias.example.net"},
+                                                   {"alias.example.net", "203.0.113.9"},
+                                                   {"alias.example.net", "203.0.113.10"}});
+    EXPECT_EQ(read_dns_answer(message)->ttls, (std::vector<uint32_t>{60, 60}));
+    const std::size_t alias_ttl = dns_question("live.kudoway.ca").size() + dns_name("live.kudoway.ca").size() + 4;
+    message[alias_ttl + 3] = 7;
+    EXPECT_EQ(read_dns_answer(message)->ttls, (std::vector<uint32_t>{7, 7}));
+    message[alias_ttl] = 0x80; // RFC 2181 section 8
+    EXPECT_EQ(read_dns_answer(message)->ttls, (std::vector<uint32_t>{0, 0}));
+}
+
+TEST(DnsAnswer, MoreRecordsAreReadWhereThatIsAsked) {
+    std::vector<DnsRecord> records;
+    for (int i = 0; i < 200; i++)
+        records.push_back({"live.kudoway.ca", "203.0.113." + std::to_string(i)});
+    const Bytes message = dns_answer("live.kudoway.ca", records);
+    EXPECT_FALSE(read_dns_answer(message));
+    ASSERT_TRUE(read_dns_answer(message, 200));
+    EXPECT_EQ(read_dns_answer(message, 200)->addresses.size(), 200U);
+}
+
 TEST(DnsAnswer, TakesNothingOfOtherNames) {
     EXPECT_EQ(
         read(dns_answer("live.kudoway.ca", {{"other.example.net", "203.0.113.9"}, {"kudoway.ca", "203.0.113.10"}})),

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Looks the map's exact names up with this host's own name servers, so that also what these have in a cache is known.
+// The queries leave as those of any program: what a program in the kernel sees of them it learns by itself, and what it
+// cannot have seen (a resolver on loopback, TCP) is entered here.
+// Invariant: never waits: queries are sent, and responses read, in a process without any capability, which ends when it
+// has asked all names that are due. What comes from there is believed no more than what a name server says. A name that
+// cannot be resolved is a problem of its own.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/confined/process.h"
+#include "agent/datapath/datapath.h"
+#include "agent/names/lookup.h"
+#include "agent/names/schedule.h"
+#include "agent/system/event_loop.h"
+#include "agent/system/instance.h"
+
+namespace kudo {
+
+class NameResolver {
+public:
+    static Result<NameResolver> open(const Instance& instance);
+    [[nodiscard]] int fd() const { return epoll_.fd(); } // readable: call on_ready()
+    void on_ready();
+    // The active policy may be another one: looks which names it has.
+    void follow_policy();
+    // The name servers may be others.
+    void name_servers_changed();
+    [[nodiscard]] std::vector<NameSchedule::Problem> problems() const {
+        return schedule_.problems(NameSchedule::Clock::now());
+    }
+
+private:
+    using Clock = NameSchedule::Clock;
+    NameResolver(const Instance& instance, Epoll epoll, Timer timer);
+    void set_timer();
+    Result<void> start(const std::vector<std::string>& names);
+    void read_answers();
+    void end(const std::string& why);
+    void take(std::string_view line);
+    void enter(const Lookup& lookup);
+
+    const Instance& instance_;
+    Epoll epoll_;
+    Timer timer_; // when the next name is due, or the process has had its time
+    NameSchedule schedule_;
+    uint32_t generation_ = 0; // whose names are in the schedule
+    std::optional<ConfinedProcess> process_;
+    Clock::time_point deadline_{}; // of the process
+    std::vector<std::string> asked_;
+    std::vector<Lookup> answers_;
+    std::string received_; // a line that is not whole yet
+    std::string entering_; // the last problem of entering, which was logged
+};
+
+} // namespace kudo
