@@ -91,7 +91,8 @@ std::vector<Explanation::Rule> all_rules(const Judge& judge) {
     return rules;
 }
 
-// The options of `enable` that a service needs besides those given; empty: none makes it chosen.
+} // namespace
+
 std::string missing_options(const Service& service, CompileOptions options) {
     std::string missing;
     if (service.optional) {
@@ -102,6 +103,8 @@ std::string missing_options(const Service& service, CompileOptions options) {
     if (is_chosen(service, options)) return missing;
     return fmt::format("--region {}{}{}", service.regions.front(), missing.empty() ? "" : " ", missing);
 }
+
+namespace {
 
 std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const CompileOptions& options,
                                                const Address& address) {
@@ -120,7 +123,12 @@ std::vector<Explanation::NotChosen> not_chosen(const RangeMap& map, const Compil
 
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
                             std::optional<PortRule> port, const std::vector<LearnedName>& names) {
-    const auto compiled = KUDO_TRY(compile(map, options));
+    return explain(map, KUDO_TRY(compile(map, options)), options, address, port, names);
+}
+
+Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled, const CompileOptions& options,
+                            const Address& address, std::optional<PortRule> port,
+                            const std::vector<LearnedName>& names) {
     const auto nat64 = options.nat64_prefixes();
     const Judge judge{map, compiled, address, longest_match(compiled, address), nat64, names};
     Explanation result;
@@ -136,12 +144,12 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
     if (result.ipv4)
         result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));
     for (const LearnedName& name : names)
-        result.notes.push_back(fmt::format("DNS gave the address for {}{}, of {}; that counts until {}{}.",
-                                           name.name.empty() ? "a name under one of the map's domains" : name.name,
-                                           name.server ? " (by " + name.server->text() + ")" : "",
-                                           fmt::join(name.services, ", "),
-                                           rfc3339(std::chrono::floor<std::chrono::seconds>(name.until)),
-                                           judge.match ? ", where no range has the address" : ""));
+        result.notes.push_back(fmt::format(
+            "DNS gave the address for {}{}, of {}; that counts until {}{}.",
+            name.name.empty() ? "a name under one of the map's domains" : name.name,
+            name.server ? " (by " + name.server->text() + (name.by_service ? ", asked by the service)" : ")") : "",
+            fmt::join(name.services, ", "), rfc3339(std::chrono::floor<std::chrono::seconds>(name.until)),
+            judge.match ? ", where no range has the address" : ""));
     if (!judge.match && names.empty())
         result.notes.emplace_back(
             "No range of the map has the address, and this host has not seen DNS give it for a name "

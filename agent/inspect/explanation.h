@@ -49,4 +49,12 @@ struct Explanation {
 Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, const Address& address,
                             std::optional<PortRule> port, const std::vector<LearnedName>& names = {});
 
+// `compiled`: `map` with these options.
+Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled, const CompileOptions& options,
+                            const Address& address, std::optional<PortRule> port,
+                            const std::vector<LearnedName>& names = {});
+
+// The options of `enable` that a service needs besides those given; empty: none makes it chosen.
+std::string missing_options(const Service& service, CompileOptions options);
+
 } // namespace kudo

@@ -9,15 +9,28 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/inspect/explanation.h"
+#include "agent/inspect/name_explanation.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/views/explanation_view.h"
+#include "cli/views/name_explanation_view.h"
 
 namespace kudo {
 namespace {
 
+// An address or a name.
+struct Remote {
+    std::optional<Address> address{};
+    std::string name{};
+};
+
+Result<Remote> parse_remote(const std::string& text) {
+    if (const auto address = Address::parse(text)) return Remote{.address = *address};
+    return Remote{.name = KUDO_TRY(parse_host_name(text))};
+}
+
 struct ExplainOptions {
-    Address address;
+    Remote remote;
     std::optional<PortRule> port;
     std::vector<std::string> regions;
     bool teams = false;
@@ -48,23 +61,44 @@ Result<CompileOptions> options_for(const CurrentRules& rules, const RangeMap& ho
     return options;
 }
 
-Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global) {
-    const Address address = ipv4_of_mapped(given.address).value_or(given.address);
-    std::vector<std::string> notes;
-    if (address != given.address)
-        notes.push_back(fmt::format("On the wire {} is {}.", given.address.text(), address.text()));
-    const auto rules = KUDO_TRY(current_rules(global.instance));
-    const RangeMap honoured = rules.maps.combined();
-    const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
-    KUDO_TRY(check_regions(honoured, options.regions));
-    // Without the right to read the kernel's tables, or without a data path, nothing is known of names.
-    std::vector<LearnedName> names;
+// What DNS has given: for names, or for one address. Without the right to read the kernel's tables, or without a data
+// path, nothing is known of that.
+std::vector<LearnedName> learned_names(const GlobalOptions& global, const std::optional<Address>& only,
+                                       std::vector<std::string>& notes) {
     if (auto data_path = DataPath::open(global.instance)) {
-        if (auto learned = read_learned_names(*data_path, address)) names = std::move(*learned);
+        if (auto learned = read_learned_names(*data_path, only)) return std::move(*learned);
     } else {
         notes.push_back(
             "What DNS has given for the map's domains could not be looked at: " + data_path.error().message + ".");
     }
+    return {};
+}
+
+Result<int> run_explain_name(const ExplainOptions& given, const GlobalOptions& global) {
+    std::vector<std::string> notes;
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const RangeMap honoured = rules.maps.combined();
+    const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
+    KUDO_TRY(check_regions(honoured, options.regions));
+    const auto names = learned_names(global, {}, notes);
+    auto explanation = KUDO_TRY(explain_name(honoured, options, given.remote.name, given.port, names));
+    explanation.source = rules.maps.active.source;
+    explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
+    KUDO_TRY(print_either(global.json, name_explanation_json(explanation),
+                          name_explanation_text(explanation, colour_wanted())));
+    return exit_done;
+}
+
+Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global) {
+    if (!given.remote.address) return run_explain_name(given, global);
+    const Address as_given = *given.remote.address, address = ipv4_of_mapped(as_given).value_or(as_given);
+    std::vector<std::string> notes;
+    if (address != as_given) notes.push_back(fmt::format("On the wire {} is {}.", as_given.text(), address.text()));
+    const auto rules = KUDO_TRY(current_rules(global.instance));
+    const RangeMap honoured = rules.maps.combined();
+    const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
+    KUDO_TRY(check_regions(honoured, options.regions));
+    const auto names = learned_names(global, address, notes);
     auto explanation = KUDO_TRY(explain(honoured, options, address, given.port, names));
     explanation.source = rules.maps.active.source;
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
@@ -76,7 +110,7 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
 
 Run setup_explain(CLI::App& app) {
     const auto options = std::make_shared<ExplainOptions>();
-    add_option(app, "ADDRESS", options->address, Address::parse, "Remote address, IPv4 or IPv6")
+    add_option(app, "ADDRESS", options->remote, parse_remote, "Remote address, IPv4 or IPv6, or a name")
         ->required()
         ->type_name("");
     add_option(app, "PORT", options->port, PortRule::parse, "Remote port: udp/3478, tcp/443; default: every rule")
@@ -86,7 +120,8 @@ Run setup_explain(CLI::App& app) {
         ->delimiter(',')
         ->allow_extra_args(false);
     app.add_flag("--teams", options->teams, "As if enabled with --teams");
-    app.footer("Example: kudo-agent explain 168.100.64.1 udp/3478");
+    app.footer("Examples: kudo-agent explain 168.100.64.1 udp/3478; kudo-agent explain live.kudoway.ca tcp/443\n"
+               "Of a name: by which domain of the map it counts, and which addresses DNS has given this host for it.");
     return [options](const GlobalOptions& global) { return run_explain(*options, global); };
 }
 

@@ -57,16 +57,24 @@ std::string one_rule(const Explanation& explanation, const Rule& rule) {
     return text;
 }
 
-std::string every_rule(const Explanation& explanation, bool colour) {
+} // namespace
+
+std::string rules_text(const std::vector<Explanation::Rule>& rules, bool colour) {
     Table table(
         {{"PACKET"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}, {"REASON"}, {"INGRESS"}, {"EGRESS"}, {"LINE OF THE MAP"}});
-    for (const Rule& rule : explanation.rules) {
+    for (const Rule& rule : rules) {
         table.add({rule.packet, text_or_dash(rule.service), std::string(class_name(rule.class_)),
                    std::string(verdict_name(rule.verdict)), std::string(reason_name(rule.reason)), ingress_action(rule),
                    egress_action(rule), rule.path.empty() ? "-" : fmt::format("{} {}", rule.path, rule.range)});
     }
-    return table.text(colour) + fmt::format("by range map {} ({}), in mode {}\n", explanation.serial,
-                                            explanation.source, mode_name(explanation.options.mode));
+    return table.text(colour);
+}
+
+namespace {
+
+std::string every_rule(const Explanation& explanation, bool colour) {
+    return rules_text(explanation.rules, colour) + fmt::format("by range map {} ({}), in mode {}\n", explanation.serial,
+                                                               explanation.source, mode_name(explanation.options.mode));
 }
 
 std::string admission_text(const Explanation& explanation, bool colour) {
@@ -93,7 +101,7 @@ static void to_json(OrderedJson& json, const AdmissionCase& each) {
             {"by", text_or_null(each.by)}};
 }
 
-static void to_json(OrderedJson& json, const Rule& rule) {
+void to_json(OrderedJson& json, const Explanation::Rule& rule) {
     const OrderedJson decision = {{"verdict", verdict_name(rule.verdict)}, {"reason", reason_name(rule.reason)}};
     json = {{"packet", rule.packet},
             {"service", text_or_null(rule.service)},

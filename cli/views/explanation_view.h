@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/inspect/explanation.h"
 #include "cli/terminal/json.h"
@@ -11,5 +12,9 @@ namespace kudo {
 
 OrderedJson explanation_json(const Explanation& explanation);
 std::string explanation_text(const Explanation& explanation, bool colour);
+
+// Of rules, as the above shows them.
+void to_json(OrderedJson& json, const Explanation::Rule& rule);
+std::string rules_text(const std::vector<Explanation::Rule>& rules, bool colour);
 
 } // namespace kudo
