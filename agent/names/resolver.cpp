@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/datapath/bpf_object.h"
 #include "agent/datapath/generation.h"
 #include "agent/lifelines/host_facts.h"
 #include "agent/names/learned_tables.h"
@@ -51,7 +52,9 @@ void NameResolver::set_timer() {
 void NameResolver::follow_policy() {
     const auto data_path = DataPath::open(instance_);
     const auto generation = data_path ? active_generation(data_path->maps()) : 0;
-    if (generation && *generation != 0 && *generation == generation_) return;
+    const uint32_t table = data_path ? map_id(data_path->maps().learned4.get()) : 0;
+    const bool same_table = std::exchange(table_, table) == table;
+    if (generation && *generation != 0 && *generation == generation_ && same_table) return;
     std::vector<std::string> names;
     generation_ = 0;
     if (generation && *generation != 0) {
@@ -61,6 +64,12 @@ void NameResolver::follow_policy() {
         generation_ = policy->generation;
     }
     schedule_.set_names(names, Clock::now());
+    if (!same_table) schedule_.retry_all(Clock::now());
+    set_timer();
+}
+
+void NameResolver::clock_changed() {
+    schedule_.retry_all(Clock::now());
     set_timer();
 }
 
@@ -70,7 +79,9 @@ void NameResolver::name_servers_changed() {
 }
 
 Result<void> NameResolver::start(const std::vector<std::string>& names) {
-    const auto servers = name_servers_of(KUDO_TRY(read_file(resolver_files().front(), max_resolv_conf)));
+    auto file = read_file(resolver_files().front(), max_resolv_conf);
+    if (!file && file.error().number == ENOENT) file = ""; // resolv.conf(5): this host is asked
+    const auto servers = name_servers_of(KUDO_TRY(std::move(file)));
     process_.emplace(
         KUDO_TRY(ConfinedProcess::start(Confinement::Network, [&](int socket) { ask_all(socket, names, servers); })));
     asked_ = names;

@@ -29,6 +29,8 @@ public:
     void follow_policy();
     // The name servers may be others.
     void name_servers_changed();
+    // The system's clock was set, as after a suspension, for whose time addresses have aged.
+    void clock_changed();
     [[nodiscard]] std::vector<NameSchedule::Problem> problems() const {
         return schedule_.problems(NameSchedule::Clock::now());
     }
@@ -47,6 +49,7 @@ private:
     Epoll epoll_;
     Timer timer_; // when the next name is due, or the process has had its time
     NameSchedule schedule_;
+    uint32_t table_ = 0;      // of learned addresses: its id in the kernel
     uint32_t generation_ = 0; // whose names are in the schedule
     std::optional<ConfinedProcess> process_;
     Clock::time_point deadline_{}; // of the process

@@ -64,6 +64,11 @@ void NameSchedule::retry_failed(Clock::time_point now) {
     }
 }
 
+void NameSchedule::retry_all(Clock::time_point now) {
+    for (auto& [name, state] : names_)
+        state.due = now;
+}
+
 std::vector<NameSchedule::Problem> NameSchedule::problems(Clock::time_point now) const {
     std::vector<Problem> result;
     for (const auto& [name, state] : names_)

@@ -32,6 +32,8 @@ public:
     void failed(const std::string& name, const std::string& why, Clock::time_point now);
     // Name servers may have changed: those that have failed are due now.
     void retry_failed(Clock::time_point now);
+    // What was known may be lost: all are due now.
+    void retry_all(Clock::time_point now);
 
     struct Problem {
         std::string name, why;

@@ -210,7 +210,8 @@ private:
     // A staged map's date has come, or the clock was set (ECANCELED).
     void on_clock() {
         uint64_t expirations = 0;
-        [[maybe_unused]] const ssize_t got = read(clock_.get(), &expirations, sizeof expirations);
+        const ssize_t got = read(clock_.get(), &expirations, sizeof expirations);
+        if (got < 0 && errno == ECANCELED && names_) names_->clock_changed();
         next_tick_ = Clock::now();
     }
 

@@ -33,6 +33,7 @@ RunningService::RunningService(const TestHost& test, std::vector<std::string> ar
     std::filesystem::permissions(folder_, std::filesystem::perms(0711));
     std::filesystem::permissions(path, std::filesystem::perms(0777));
 
+    if (std::erase(arguments, resolves_names) == 0) arguments.emplace_back("--no-resolve-names");
     arguments.insert(arguments.begin(), "run");
     std::vector<std::string> argv = {"env", "NOTIFY_SOCKET=" + path};
     if (std::getenv("KUDO_TEST_VERBOSE")) arguments.push_back("-v");

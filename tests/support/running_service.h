@@ -17,9 +17,11 @@ namespace kudo::test {
 class RunningService {
 public:
     // Starts it in the test's host with these arguments behind "run", and waits until it says READY=1 (at most 20 s;
-    // throws with its log if it does not). `environment`: "NAME=value". `wrapper`: what the program is run by.
+    // throws with its log if it does not). It sends no queries of its own unless `resolves_names` is among them.
+    // `environment`: "NAME=value". `wrapper`: what the program is run by.
     RunningService(const TestHost& test, std::vector<std::string> arguments, std::vector<std::string> environment = {},
                    const std::vector<std::string>& wrapper = {});
+    static constexpr const char* resolves_names = "resolves names";
     RunningService(const RunningService&) = delete;
     RunningService& operator=(const RunningService&) = delete;
     ~RunningService(); // kill -9

@@ -86,13 +86,14 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "last_login": 6, "within": 60, "boot": "b", "ssh": "t",
                         "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
         "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
-        "resolvers": ["10.0.0.53"],
+        "resolvers": ["10.0.0.53"], "exact_domains": true,
         "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"]}]})"));
 }
 
 // Files of older versions lack them.
-constexpr std::string_view later_fields[] = {"nat64",       "disabling", "ingress",     "allow",     "lifelines",
-                                             "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"};
+constexpr std::string_view later_fields[] = {"nat64",     "disabling",     "ingress",      "allow",
+                                             "lifelines", "enforcement",   "rehearsal",    "map_sources",
+                                             "resolvers", "firewall_sync", "exact_domains"};
 
 TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
@@ -110,8 +111,9 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
         write(damaged);
         EXPECT_FALSE(load_desired_state(instance_)) << "ranges without " << name;
     }
-    for (const char* name : {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64",
-                             "lifelines", "enforcement", "rehearsal", "map_sources", "resolvers", "firewall_sync"}) {
+    for (const char* name :
+         {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64", "lifelines", "enforcement",
+          "rehearsal", "map_sources", "resolvers", "firewall_sync", "exact_domains"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);

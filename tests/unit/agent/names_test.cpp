@@ -76,6 +76,13 @@ TEST_F(Schedule, OtherNameServersMeanThatWhatFailedIsDueNow) {
     EXPECT_EQ(schedule_.due(start_), Names{"live.kudoway.ca"});
 }
 
+TEST_F(Schedule, WhereWhatWasKnownIsLostAllAreDueNow) {
+    schedule_.resolved("api.opentok.com", 3600s, start_);
+    schedule_.resolved("live.kudoway.ca", 3600s, start_);
+    schedule_.retry_all(start_ + 1s);
+    EXPECT_EQ(schedule_.due(start_ + 1s).size(), 2U);
+}
+
 TEST_F(Schedule, AnotherMapKeepsWhatIsKnownOfItsNames) {
     schedule_.resolved("live.kudoway.ca", 3600s, start_);
     schedule_.failed("api.opentok.com", "no", start_);
