@@ -23,6 +23,7 @@ namespace {
 constexpr const char* nsd_address = "25.9.9.9"; // authoritative; unbound asks it
 constexpr const char* tls_address = "25.1.1.1"; // of all names, in no range of the map
 constexpr const char* far_resolver = "10.77.0.1";
+const std::vector<std::string> resolving{"--reconcile-every", "1s", RunningService::resolves_names};
 constexpr const char* zones[] = {"kudoway.ca", "tokbox.com", "opentok.com", "kudoway.com"};
 
 class NameServers : public HostTest {
@@ -209,7 +210,7 @@ TEST_P(ResolverOnThisHost, WhatItHasInItsCacheIsEnteredByTheService) {
     enable();
     EXPECT_TRUE(known("live.kudoway.ca").empty());
     far_servers_.front().reset(); // nobody else can answer
-    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    const RunningService service(*test_, resolving);
     ASSERT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
     const auto row = known("live.kudoway.ca").at(0);
     EXPECT_EQ(row.at("address"), tls_address);
@@ -245,7 +246,7 @@ TEST_F(NameServers, ATruncatedAnswerIsFetchedOverTcpByTheService) {
     start_nsd(records);
     name_server(nsd_address);
     enable();
-    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    const RunningService service(*test_, resolving);
     ASSERT_TRUE(eventually([&] { return known("live.kudoway.ca").size() == 300; }))
         << known("live.kudoway.ca").size() << service.log();
     EXPECT_EQ(known("live.kudoway.ca").at(0).at("source"), "service");
@@ -256,7 +257,7 @@ TEST_F(NameServers, WhatTheKernelHasSeenTheServiceDoesNotEnter) {
     start_nsd({fmt::format("live 3600 IN A {}", tls_address)});
     name_server(nsd_address);
     enable();
-    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    const RunningService service(*test_, resolving);
     ASSERT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
     EXPECT_EQ(known("live.kudoway.ca").at(0).at("source"), "kernel");
 }
@@ -265,7 +266,7 @@ TEST_F(NameServers, ANameThatCannotBeResolvedIsNamedAndIsAskedOnceThereIsAServer
     start_nsd({fmt::format("live 3600 IN A {}", tls_address)});
     name_server("10.77.0.99"); // nobody
     enable();
-    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    const RunningService service(*test_, resolving);
     ASSERT_TRUE(eventually([&] {
         return service.log().find("live.kudoway.ca of the range map cannot be resolved: 10.77.0.99") !=
                std::string::npos;
@@ -285,11 +286,21 @@ TEST_F(NameServers, NothingIsAskedWhereThatIsTurnedOff) {
     enable();
     test_->in_host({"nft", "add table ip t; add chain ip t o { type filter hook output priority 0; }; "
                            "add rule ip t o udp dport 53 counter"});
-    RunningService service(*test_, {"--no-resolve-names", "--reconcile-every", "1s"},
-                           {RunningService::tells_of_its_rounds});
+    RunningService service(*test_, {"--reconcile-every", "1s"}, {RunningService::tells_of_its_rounds});
     ASSERT_TRUE(service.has_looked(3));
     EXPECT_EQ(sent(), 0u);
     EXPECT_TRUE(known("live.kudoway.ca").empty());
+}
+
+TEST_F(NameServers, AfterDisableAndEnableTheyAreAskedAgain) {
+    start_nsd({fmt::format("live 86400 IN A {}", tls_address)});
+    name_server(nsd_address);
+    enable();
+    const RunningService service(*test_, resolving);
+    ASSERT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    enable();
+    EXPECT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
 }
 
 TEST_F(NameServers, OfExactDomainsAloneOnlyTheExactNamesCount) {
