@@ -126,10 +126,14 @@ std::vector<std::string> choice_warnings(const RangeMap& map, const CompileOptio
         // Only what was asked for by name: opentok and its like are always there and not expected to be known by
         // address.
         if (!service.optional || !is_chosen(service, options) || !service.ranges.empty()) continue;
-        warnings.push_back(fmt::format(
-            "{} has no IP ranges in range map {}: its packets cannot be distinguished from others by address, "
-            "so they are neither counted nor prioritised yet",
-            service.name, map.serial));
+        const bool named = std::ranges::any_of(service.domains, [&](const std::string& domain) {
+            return !options.exact_domains || !domain.starts_with("*.");
+        });
+        warnings.push_back(
+            fmt::format("{} has no IP ranges in range map {}: {}", service.name, map.serial,
+                        named ? "its packets are recognised by the addresses that DNS gives this host for its names"
+                              : "its packets cannot be distinguished from others, so they are neither counted nor "
+                                "prioritised"));
     }
     return warnings;
 }

@@ -21,11 +21,7 @@ class ManyAddresses : public Names {
 protected:
     static constexpr unsigned flows = 20, in_response = 36; // that fit into 1232 bytes
 
-    // In no range of the map.
-    static std::string address(unsigned number) {
-        return fmt::format("25.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255);
-    }
-    std::string next_address() { return address(next_++); }
+    std::string next_address() { return address_of_number(next_++); }
 
     void begin_flows() {
         for (unsigned i = 0; i < flows; i++) {
@@ -84,7 +80,7 @@ TEST_F(ManyAddresses, AFloodOfResponsesEvictsTheOldestAndNoLiveFlow) {
     EXPECT_EQ(entered, flows + flood);
     EXPECT_LE(left, KUDO_LEARNED4);
     // The newest are there.
-    send_syn(address(next_ - 1), 443, 52000);
+    send_syn(address_of_number(next_ - 1), 443, 52000);
     EXPECT_EQ(counted("name"), sent_ + 1);
     printf("%u responses: %lu addresses entered, %zu known, %lu evicted\n", flood, entered, left, entered - left);
 }

@@ -175,6 +175,27 @@ TEST_F(NameServers, EveryPacketOfAConnectionIsJudgedByItsNameFromTheFirstOn) {
     test_->in_host({"nft", "flush chain ip t o"});
 }
 
+TEST_F(NameServers, PortsOfTeamsCountWithTeamsAlone) {
+    start_nsd({fmt::format("teams-bot 60 IN A {}", tls_address)});
+    start_tls();
+    name_server(nsd_address);
+    wait_for("teams-bot.kudoway.com");
+    const auto reasons = [&] {
+        std::string all;
+        const auto stats = test_->stats();
+        for (const auto& flow : stats.at("flows"))
+            all += fmt::format("{} {} {} ", flow.at("remote_port").get<int>(), flow.at("reason").get<std::string>(),
+                               flow.at("verdict").get<std::string>());
+        return all;
+    };
+    enable();
+    ASSERT_EQ(curl("https://teams-bot.kudoway.com:8445/").status, 0);
+    EXPECT_EQ(reasons(), "") << "a stranger";
+    enable({"--teams"});
+    ASSERT_EQ(curl("https://teams-bot.kudoway.com:8445/").status, 0);
+    EXPECT_EQ(reasons(), "8445 name prioritise ");
+}
+
 TEST_F(NameServers, AnAnswerFromAResolversCacheRenews) {
     start_nsd({fmt::format("anvil 86400 IN A {}", tls_address)});
     start_far(unbound(far_resolver));

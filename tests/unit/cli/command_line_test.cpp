@@ -330,7 +330,7 @@ TEST(Warnings, TellThatTeamsHasNoAddresses) {
     options.optional_services = {"teams"};
     ASSERT_EQ(choice_warnings(built_in_range_map(), options).size(), 1U);
     EXPECT_TRUE(choice_warnings(built_in_range_map(), options)[0].starts_with(
-        "teams has no IP ranges in range map 2022030100"));
+        "teams has no IP ranges in range map 2022030100: its packets are recognised by"));
 }
 
 } // namespace

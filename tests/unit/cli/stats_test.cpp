@@ -194,8 +194,11 @@ TEST(StatsJson, HasEachMovedNameAndTheListEvenWhereThereAreNone) {
     EXPECT_EQ(stats_json(statistics, {})["moved_names"][0], (OrderedJson{{"name", "live.kudoway.ca"},
                                                                          {"address", "18.156.200.9"},
                                                                          {"service", "region-ca"},
+                                                                         {"within", nullptr},
                                                                          {"last_seen", "2022-03-01T12:00:00.250Z"},
                                                                          {"interface", "eth0"}}));
+    statistics.stale.moved_names[0].within = "media";
+    EXPECT_EQ(stats_json(statistics, {})["moved_names"][0]["within"], "media");
 }
 
 TEST(FlowJson, HasTheNamesOfTheContract) {
