@@ -68,7 +68,7 @@ std::vector<LearnedName> as_if_learned(const std::vector<NameExplanation::Domain
 
 Result<std::string> parse_host_name(std::string_view text) {
     const auto refuse = [&](std::string_view why) {
-        return bad_input(fmt::format("{} is neither an address nor a name: {}", quoted_text(text), why));
+        return bad_input(fmt::format("{} is not an IP address, and no name: {}", quoted_text(text), why));
     };
     std::string name(text);
     if (name.ends_with('.')) name.pop_back();

@@ -44,6 +44,11 @@ const WrongLine wrong_lines[] = {
     {{"ranges", "show", "--region", "zz"}, {"--region", "\"zz\"", "ca (Canada)"}},
     {{"explain"}, {"ADDRESS", "required"}},
     {{"explain", "1.2.3"}, {"\"1.2.3\"", "not an IP address"}},
+    {{"explain", "*.tokbox.com"}, {"\"*.tokbox.com\"", "wildcard"}},
+    {{"explain", "live..kudoway.ca"}, {"\"live..kudoway.ca\"", "label"}},
+    {{"explain", "b\xc3\xbc"
+                 "cher.example"},
+     {"ASCII form"}},
     {{"explain", "3.7.161.1", "udp/0"}, {"\"udp/0\"", "1 to 65535"}},
     {{"--config", "/nonexistent.toml", "status"}, {"--config", "/nonexistent.toml"}},
 };
