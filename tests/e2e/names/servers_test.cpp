@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -322,6 +323,49 @@ TEST_F(NameServers, AfterDisableAndEnableTheyAreAskedAgain) {
     ASSERT_EQ(test_->agent({"disable"}).status, 0);
     enable();
     EXPECT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
+}
+
+TEST_F(NameServers, TheServiceAsksUnderTheUnitsRestrictionsToo) {
+    std::filesystem::create_directory(test_->instance.state_dir);
+    const std::vector<std::string> as_unit{KUDO_AS_UNIT, KUDO_UNIT,
+                                           test_->instance.state_dir.string() + ":" + test_->instance.bpffs.string()};
+    const Outcome tried = inside<Outcome>(test_->host, [&] {
+        std::vector<std::string> argv = as_unit;
+        argv.emplace_back("true");
+        return run_program(argv);
+    });
+    if (tried.status != 0) GTEST_SKIP() << "the unit's restrictions cannot be had here: " << tried.err;
+    std::vector<std::string> records;
+    for (int i = 0; i < 100; i++) // more than UDP takes
+        records.push_back(fmt::format("live 3600 IN A 25.2.0.{}", i + 1));
+    start_nsd(records);
+    name_server(nsd_address);
+    enable();
+    const RunningService service(*test_, resolving, {}, as_unit);
+    ASSERT_TRUE(eventually([&] { return known("live.kudoway.ca").size() == 100; })) << service.log();
+    EXPECT_EQ(known("live.kudoway.ca").at(0).at("source"), "service");
+}
+
+TEST_F(NameServers, ADomainThatANewerMapWithdrawsIsHonouredAsRetiring) {
+    start_nsd({fmt::format("anvil 60 IN A {}", tls_address)});
+    start_tls();
+    name_server(nsd_address);
+    enable();
+    auto map = nlohmann::json::parse(test_->agent({"ranges", "show", "--json"}).out);
+    map["serial"] = map.at("serial").get<uint64_t>() + 1;
+    for (auto& service : map["services"])
+        if (service.at("name") == "opentok") service["domains"] = {"*.opentok.com"};
+    const Outcome applied =
+        test_->agent({"ranges", "apply", test_->write_file("map.json", map.dump()), "--allow-unsigned"});
+    ASSERT_EQ(applied.status, 0) << applied.err;
+    EXPECT_EQ(test_->status().at("retiring").at(0).at("domains"), 1);
+    wait_for("anvil.tokbox.com");
+    count_sent();
+    ASSERT_EQ(curl("https://anvil.tokbox.com/").status, 0);
+    expect_all_by_name("opentok~retiring");
+    EXPECT_EQ(known("anvil.tokbox.com").at(0).at("services"), nlohmann::json::array({"opentok~retiring"}));
+    const auto explained = nlohmann::json::parse(test_->agent({"explain", "anvil.tokbox.com", "--json"}).out);
+    EXPECT_EQ(explained.at("domains").at(0).at("state"), "retiring");
 }
 
 TEST_F(NameServers, OfExactDomainsAloneOnlyTheExactNamesCount) {
