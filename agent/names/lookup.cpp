@@ -77,13 +77,13 @@ SocketAddress socket_address(const NameServer& server) {
     if (server.address.family == Family::IPv4) {
         auto& address = reinterpret_cast<sockaddr_in&>(result.storage);
         address.sin_family = AF_INET;
-        address.sin_port = htons(KUDO_DNS_PORT);
+        address.sin_port = htons(server.port);
         std::memcpy(&address.sin_addr, server.address.bytes.data(), 4);
         result.size = sizeof address;
     } else {
         auto& address = reinterpret_cast<sockaddr_in6&>(result.storage);
         address.sin6_family = AF_INET6;
-        address.sin6_port = htons(KUDO_DNS_PORT);
+        address.sin6_port = htons(server.port);
         std::memcpy(&address.sin6_addr, server.address.bytes.data(), 16);
         address.sin6_scope_id = server.zone;
         result.size = sizeof address;

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 
 #include "agent/inspect/dns_message.h"
+#include "bpf/dns.h"
 #include "maps/base/result.h"
 
 namespace kudo {
@@ -21,6 +22,7 @@ namespace kudo {
 struct NameServer {
     Address address;
     uint32_t zone = 0; // of a link-local address: the interface's index
+    uint16_t port = KUDO_DNS_PORT;
     bool operator==(const NameServer&) const = default;
 };
 // Those of a resolv.conf(5) that are asked: the first three, or this host where there are none.

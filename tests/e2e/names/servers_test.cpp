@@ -225,15 +225,23 @@ protected:
 };
 
 TEST_P(ResolverOnThisHost, WhatItHasInItsCacheIsEnteredByTheService) {
-    start_nsd({fmt::format("live 3600 IN A {}", tls_address)});
+    start_nsd({fmt::format("live 3600 IN A {}\nlive 3600 IN AAAA 2a00:1450::7", tls_address)});
     start_tls();
     start_resolver();
     wait_for("live.kudoway.ca"); // it is in the cache
+    ASSERT_TRUE(eventually([&] {
+        return inside<Outcome>(test_->host, [] {
+                   return run_program({"getent", "ahostsv6", "live.kudoway.ca"});
+               }).out.find("2a00:1450::7") != std::string::npos;
+    }));
     enable();
     EXPECT_TRUE(known("live.kudoway.ca").empty());
     far_servers_.front().reset(); // nobody else can answer
     const RunningService service(*test_, resolving);
     ASSERT_TRUE(eventually([&] { return !known("live.kudoway.ca").empty(); })) << service.log();
+    EXPECT_TRUE(eventually([&] { return known("live.kudoway.ca").size() == 2; })) << service.log();
+    EXPECT_EQ(known("live.kudoway.ca").at(1).at("address"), "2a00:1450::7");
+    EXPECT_EQ(known("live.kudoway.ca").at(1).at("source"), "service");
     const auto row = known("live.kudoway.ca").at(0);
     EXPECT_EQ(row.at("address"), tls_address);
     EXPECT_EQ(row.at("server"), "127.0.0.1");
