@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Looks names up with a name server, as a stub resolver does (RFC 1035, RFC 7766): over UDP, and over TCP what is
+// Looks names up with a name server, as the C library does (RFC 1035, RFC 7766): over UDP, and over TCP what is
 // truncated. Blocks: for a process of its own.
 // Invariant: a response counts only if it comes from the server that was asked, with the query's identifier and
 // question; whatever it is, nothing is read beyond it.
