@@ -5,6 +5,8 @@
 
 #include <ctime>
 
+#include "agent/system/uptime.h"
+
 namespace kudo {
 
 uint64_t ticks_per_second() {
@@ -34,10 +36,7 @@ std::chrono::system_clock::time_point TickClock::wall_time(uint64_t jiffies) con
 }
 
 MonotonicClock MonotonicClock::read() {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC, &time); // cannot fail
-    return {static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec),
-            std::chrono::system_clock::now()};
+    return {kernel_monotonic_time(), std::chrono::system_clock::now()};
 }
 
 std::chrono::system_clock::time_point MonotonicClock::wall_time(uint64_t monotonic) const {

@@ -3,20 +3,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "agent/datapath/bpf_object.h"
 #include "agent/netlink/counters.h"
+#include "agent/system/uptime.h"
 
 namespace kudo {
 namespace {
-
-uint64_t monotonic_ns() {
-    return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
-}
 
 uint64_t packets_of(const InterfaceCounters& counters, int direction) {
     return direction == KUDO_INGRESS ? counters.received : counters.sent;
@@ -38,7 +34,7 @@ void ask(kudo_run& run, uint32_t interface, int direction) {
     const uint32_t number = std::atomic_ref(run.asked).fetch_add(1, std::memory_order_acq_rel) + 1;
     // Behind the question: what comes before it answers nothing. Of an interface that is gone nothing has come.
     run.packets = packets_of(read_counters(interface).value_or(InterfaceCounters{}), direction);
-    run.asked_at = monotonic_ns();
+    run.asked_at = kernel_monotonic_time();
     run.interface = interface;
     std::atomic_ref(run.noted).store(number, std::memory_order_release);
 }
@@ -56,7 +52,7 @@ std::optional<uint64_t> check_run(kudo_run& run, uint32_t interface, int directi
         ask(run, interface, direction);
         return std::nullopt;
     }
-    const uint64_t unseen = now - run.packets, waited = monotonic_ns() - run.asked_at;
+    const uint64_t unseen = now - run.packets, waited = kernel_monotonic_time() - run.asked_at;
     if (unseen >= run_min_packets && waited >= run_min_ns && unseen >= run_min_rate * (waited / 1'000'000'000))
         return unseen;
     if (waited >= run_window_ns) ask(run, interface, direction);

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string>
 
+#include "maps/base/result.h"
+
 namespace kudo {
 
 struct Uptime {
@@ -22,6 +24,10 @@ Uptime read_uptime();
 // /proc shows: in a time namespace these are shifted (time_namespaces(7)).
 uint64_t kernel_boot_time();
 uint64_t kernel_boot_time(uint64_t shown);
+// The same of CLOCK_MONOTONIC.
+uint64_t kernel_monotonic_time();
+// Is it known by how much they are shifted? If not, they are taken as not shifted at all.
+Result<void> check_kernel_times();
 // The system's clock, in whole seconds.
 std::chrono::sys_seconds wall_time();
 

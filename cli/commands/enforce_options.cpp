@@ -78,6 +78,13 @@ Result<void> check_enforcement(const EnableOptions& options) {
                          "--mode prioritise, then --mode enforce without it");
     if (enforce && std::ranges::find(options.desired.interfaces, "lo") != options.desired.interfaces.end())
         return bad_input("--interface lo: mode enforce leaves what this host says to itself alone");
+    if (enforce && !options.no_confirm) {
+        KUDO_TRY(
+            check_kernel_times().in("cannot tell when an unconfirmed mode enforce is to end (--no-confirm: never)"));
+        if (read_uptime().boot.empty())
+            return fail("/proc/sys/kernel/random/boot_id cannot be read: an unconfirmed mode enforce could not be told "
+                        "from one of before a reboot (--no-confirm: never ends)");
+    }
     return {};
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Mode enforce as its administrator meets it: what passes, the way back by itself, the confirmation.
 // Invariant: what passes is told by real traffic, whatever the commands say.
+#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -189,6 +190,25 @@ TEST_F(EnforceDeadline, HoldsWhereTheCommandsClocksAreShifted) {
     EXPECT_TRUE(left.is_number() && left <= 3) << left;
     while (!strangers_pass())
         ASSERT_LT(steady_clock::now() - begun, patient(std::chrono::seconds(5))) << "locked out";
+}
+
+// What is entered as spoken has the kernel's time: an answer is one for 300 s.
+TEST_F(EnforceRules, AUdpFlowOfBeforeGoesOnWhereTheCommandsClocksAreBehind) {
+    std::vector<std::string> argv = {"unshare", "--time", "--monotonic", "-400", "--fork"};
+    std::vector<std::string> tried = argv;
+    tried.emplace_back("true");
+    if (run_program(tried).status != 0) GTEST_SKIP() << "no time namespaces, or booted less than 400 s ago";
+    const Endpoint near_end{host_address, 7001}, far_end{stranger_address, 7000};
+    const Fd near = udp_socket(test_->host, near_end), far = udp_socket(test_->far, far_end);
+    sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(far_end.port), .sin_addr = {}, .sin_zero = {}};
+    inet_pton(AF_INET, stranger_address, &to.sin_addr);
+    ASSERT_EQ(connect(near.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+    for (const std::string& word : test_->agent_argv(
+             {"enable", "--region", "ca", "--mode", "enforce", "--no-confirm", "--allow", "udp/7000 to 198.51.100.7"}))
+        argv.push_back(word);
+    const Outcome enabled = inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    ASSERT_EQ(enabled.status, 0) << enabled.err;
+    send_datagrams(far.get(), near_end, near.get(), 3, 100); // the host says nothing; throws if one is lost
 }
 
 TEST_F(EnforceRules, ALiveConnectionAndAStreamGoOnAsItBegins) {
