@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <memory>
 #include <vector>
@@ -141,6 +142,41 @@ const PinnedMap pinned_maps[] = {
 };
 #undef KUDO_PINNED
 
+// What this host has sent and what is under way go on over a change of layout: programs of both use the older one's map
+// while one is put in the other's place, and no answer is missed between them. `since`: the layout that has last
+// changed what is in it; to be raised with that.
+struct HandedOnMap {
+    const char* name;
+    bpf_map* (*map)(const kudo_bpf&);
+    unsigned since;
+};
+const HandedOnMap handed_on_maps[] = {
+    {"kudo_outgoing4", [](const kudo_bpf& skeleton) { return skeleton.maps.kudo_outgoing4; }, 10},
+    {"kudo_outgoing6", [](const kudo_bpf& skeleton) { return skeleton.maps.kudo_outgoing6; }, 10},
+    {"kudo_fragments", [](const kudo_bpf& skeleton) { return skeleton.maps.kudo_fragments; }, 10},
+};
+
+bool is_like(int fd, const bpf_map* map) {
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(map) &&
+           info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
+           info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
+}
+
+// Of the newest layout that has one. Where none fits the new layout begins with its own.
+void take_over_maps(const Instance& instance, const kudo_bpf& skeleton) {
+    auto layouts = pinned_layouts(instance);
+    std::ranges::reverse(layouts);
+    for (const HandedOnMap& handed : handed_on_maps)
+        for (const auto& [folder, version] : layouts) {
+            if (version < handed.since || version > KUDO_LAYOUT_VERSION) continue;
+            const auto older = open_pin(folder / "maps" / handed.name);
+            if (!older || !is_like(older->get(), handed.map(skeleton))) continue;
+            if (bpf_map__reuse_fd(handed.map(skeleton), older->get()) == 0) break;
+        }
+}
+
 Result<DataPath::Maps> open_maps(const std::filesystem::path& folder) {
     DataPath::Maps maps;
     for (const PinnedMap& pinned : pinned_maps) {
@@ -224,6 +260,7 @@ Result<DataPath> DataPath::create(const Instance& instance, uint32_t max_flows,
     bpf_map__set_max_entries(skeleton->maps.kudo_cpus, static_cast<uint32_t>(cpus));
     bpf_map__set_max_entries(skeleton->maps.kudo_flows4, max_flows);
     bpf_map__set_max_entries(skeleton->maps.kudo_flows6, max_flows / 4);
+    take_over_maps(instance, *skeleton);
     KUDO_TRY(load_skeleton(*skeleton));
 
     KUDO_TRY(make_folders(staging));

@@ -134,6 +134,7 @@ def set_up_network():
         run("nsenter", f"--net=/proc/{peer.pid}/ns/net", "ip", *words.split())
     run("ip", "route", "add", "default", "via", KUDO)
     run("ping", "-c", "1", "-W", "10", KUDO)
+    return peer.pid
 
 
 def check_installed(machine):
