@@ -193,4 +193,18 @@ bool EnforceTest::strangers_pass() const {
     return comes_in({stranger_address, 40000}, {host_address, 40001});
 }
 
+std::chrono::steady_clock::time_point
+EnforceTest::wait_until_reached(std::chrono::steady_clock::time_point latest) const {
+    using Clock = std::chrono::steady_clock;
+    const Endpoint to{host_address, 40001};
+    const Fd from = udp_socket(test_->far, {stranger_address, 40000}), at = udp_socket(test_->host, to);
+    constexpr std::array<uint8_t, 20> payload{};
+    while (Clock::now() < latest) {
+        send_datagram(from.get(), to, payload);
+        pollfd waiting{at.get(), POLLIN, 0};
+        if (poll(&waiting, 1, 10) == 1) return Clock::now();
+    }
+    return Clock::time_point::max();
+}
+
 } // namespace kudo::test

@@ -3,6 +3,7 @@
 // Invariant: whether a packet passes is told by its receiver, never by kudo-agent.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ protected:
     [[nodiscard]] Connection connect_in(const Endpoint& listener, const std::string& source) const;
     // A stranger's packets in mode prioritise pass, in mode enforce they do not.
     [[nodiscard]] bool strangers_pass() const;
+    // When they pass, a datagram every 10 ms from now on; the last of all times if not until `latest`.
+    [[nodiscard]] std::chrono::steady_clock::time_point
+    wait_until_reached(std::chrono::steady_clock::time_point latest) const;
 
     [[nodiscard]] std::string state_file() const { return test_->instance.state_dir.string() + "/state.json"; }
 };

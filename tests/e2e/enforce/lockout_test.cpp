@@ -61,18 +61,6 @@ protected:
     void empty_disk() const { std::filesystem::remove(filler_file()); }
     [[nodiscard]] std::string filler_file() const { return test_->instance.state_dir.string() + "/filler"; }
 
-    // From now on; a datagram every 10 ms.
-    Clock::time_point wait_until_reached(Clock::time_point latest) const {
-        const Endpoint to{host_address, 40001};
-        const Fd from = udp_socket(test_->far, {stranger_address, 40000}), at = udp_socket(test_->host, to);
-        constexpr std::array<uint8_t, 20> payload{};
-        while (Clock::now() < latest) {
-            send_datagram(from.get(), to, payload);
-            pollfd waiting{at.get(), POLLIN, 0};
-            if (poll(&waiting, 1, 10) == 1) return Clock::now();
-        }
-        return Clock::time_point::max();
-    }
     [[nodiscard]] static bool arrives(const Fd& from, const Fd& at, std::chrono::milliseconds within) {
         if (send(from.get(), "x", 1, MSG_NOSIGNAL) != 1) return false;
         pollfd waiting{at.get(), POLLIN, 0};
