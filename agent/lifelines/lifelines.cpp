@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <iterator>
+#include <map>
 
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::array<std::string_view, 9> names{
     "arp", "neighbour-discovery", "icmp-errors", "dhcp", "dns", "ntp", "ssh", "gateway", "map-sources"};
+constexpr std::size_t max_named = 4;                                       // of the addresses that are left out
 constexpr uint16_t dns_port = 53, dns_over_tls_port = 853, ntp_port = 123; // RFC 1035, RFC 7858, RFC 5905
 
 constexpr __u8 both_open = KUDO_ALLOW_FROM | KUDO_ALLOW_TO;
@@ -41,6 +44,22 @@ std::vector<Prefix> hosts(const std::vector<Address>& addresses) {
     std::ranges::sort(prefixes);
     prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
     return prefixes;
+}
+
+// The fewest prefixes that hold the same addresses and no others. `prefixes`: sorted, distinct, none within another.
+std::vector<Prefix> shortest(const std::vector<Prefix>& prefixes) {
+    std::vector<Prefix> result;
+    for (Prefix next : prefixes) {
+        while (!result.empty() && result.back().length == next.length && next.length > 0) {
+            const auto parent_length = static_cast<uint8_t>(next.length - 1);
+            const Prefix parent = prefix_of(result.back().address, parent_length);
+            if (parent != prefix_of(next.address, parent_length)) break;
+            next = parent;
+            result.pop_back();
+        }
+        result.push_back(next);
+    }
+    return result;
 }
 
 // What is in both.
@@ -118,11 +137,16 @@ public:
             return;
         }
         if (facts_.sources.empty()) lifeline_.note = "the service has no source in the network";
+        // One rule a port: several names often have the same address, and no more than 16 rules may be over one.
+        std::map<uint16_t, std::vector<Address>> by_port;
         for (const MapSource& source : facts_.sources) {
             if (source.addresses.empty()) add_clause(lifeline_.note, source.name + " could not be resolved yet");
-            add(fmt::format("tcp/{}", source.port), of_port(IPPROTO_TCP, source.port, KUDO_ALLOW_TO), "to",
-                hosts(source.addresses));
+            std::ranges::copy(source.addresses, std::back_inserter(by_port[source.port]));
+            note_left_out(source);
         }
+        for (const auto& [port, addresses] : by_port)
+            add(fmt::format("tcp/{}", port), of_port(IPPROTO_TCP, port, KUDO_ALLOW_TO), "to",
+                shortest(hosts(addresses)));
     }
 
 private:
@@ -130,6 +154,18 @@ private:
         if (more == 0) return;
         lifeline_.reduced = true;
         add_clause(lifeline_.note, fmt::format("{} beyond the first {} left out", counted(more, noun), limit));
+    }
+    void note_left_out(const MapSource& source) {
+        if (source.left_out.empty()) return;
+        lifeline_.reduced = true;
+        std::vector<std::string> named;
+        for (const Address& address : std::span(source.left_out).first(std::min(source.left_out.size(), max_named)))
+            named.push_back(address.text());
+        if (named.size() < source.left_out.size())
+            named.push_back(fmt::format("{} more", source.left_out.size() - named.size()));
+        add_clause(lifeline_.note,
+                   fmt::format("{} beyond the first {} addresses of {} left out: {}", source.left_out.size(),
+                               max_source_addresses, source.name, joined(named)));
     }
     void add(std::string_view what, const kudo_allow& rule, std::string_view word, std::vector<Prefix> remotes) {
         if (!lifeline_.only.empty()) remotes = common(remotes, lifeline_.only);

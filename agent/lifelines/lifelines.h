@@ -30,10 +30,11 @@ struct MapSource {
     std::string name;                 // "ranges.example.com:443"
     uint16_t port = 0;                // TCP, host order
     std::vector<Address> addresses{}; // sorted, distinct; empty: not resolved yet
+    std::vector<Address> left_out{};  // that its name has too, beyond max_source_addresses; sorted, distinct
     bool operator==(const MapSource&) const = default;
 };
 
-inline constexpr std::size_t max_resolvers = 16, max_gateways = 32;
+inline constexpr std::size_t max_resolvers = 16, max_gateways = 32, max_source_addresses = 64;
 
 // What of the host they are made from.
 struct LifelineFacts {

@@ -15,8 +15,6 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t max_addresses = 16;
-
 std::vector<Address> resolve(const std::string& host) {
     addrinfo hints{}, *found = nullptr;
     hints.ai_socktype = SOCK_STREAM;
@@ -64,6 +62,28 @@ std::optional<MapSource> source_of_url(std::string_view url) {
     return source;
 }
 
+MapSource with_addresses(MapSource source, const std::vector<Address>& now, const MapSource* before) {
+    const auto add = [&](const std::vector<Address>& addresses, std::vector<Address>* beyond) {
+        for (const Address& address : addresses)
+            if (std::ranges::find(source.addresses, address) != source.addresses.end())
+                continue;
+            else if (source.addresses.size() < max_source_addresses)
+                source.addresses.push_back(address);
+            else if (beyond)
+                beyond->push_back(address);
+    };
+    add(now, &source.left_out);
+    if (before) {
+        add(before->addresses, nullptr);
+        if (now.empty()) source.left_out = before->left_out;
+    }
+    for (auto* const list : {&source.addresses, &source.left_out}) {
+        std::ranges::sort(*list);
+        list->erase(std::unique(list->begin(), list->end()), list->end());
+    }
+    return source;
+}
+
 struct SourceResolver::Work {
     std::mutex mutex{};
     bool running = false;
@@ -92,22 +112,17 @@ void SourceResolver::start() {
 }
 
 std::vector<MapSource> SourceResolver::merged(const std::optional<std::vector<MapSource>>& before) const {
-    std::vector<MapSource> result = sources_;
+    std::vector<MapSource> result;
     const std::lock_guard guard(work_->mutex);
-    for (MapSource& source : result) {
-        const auto add = [&](const std::vector<Address>& addresses) {
-            for (const Address& address : addresses)
-                if (source.addresses.size() < max_addresses &&
-                    std::ranges::find(source.addresses, address) == source.addresses.end())
-                    source.addresses.push_back(address);
-        };
-        if (const auto found = work_->resolved.find(source.name); found != work_->resolved.end()) add(found->second);
-        if (!before) continue;
-        const auto known = std::ranges::find(*before, source.name, &MapSource::name);
-        if (known != before->end()) add(known->addresses);
+    for (const MapSource& source : sources_) {
+        const auto found = work_->resolved.find(source.name);
+        const MapSource* known = nullptr;
+        if (before)
+            for (const MapSource& each : *before)
+                if (each.name == source.name) known = &each;
+        result.push_back(
+            with_addresses(source, found != work_->resolved.end() ? found->second : std::vector<Address>{}, known));
     }
-    for (MapSource& source : result)
-        std::ranges::sort(source.addresses);
     return result;
 }
 

@@ -17,6 +17,11 @@ namespace kudo {
 // with the one that it names itself. Nothing: no host, or a scheme that has no port of its own and names none.
 std::optional<MapSource> source_of_url(std::string_view url);
 
+// The source with the addresses that its name has now, in the order in which they are tried, and where there is room
+// those of before as well: names change faster than connections do. At most max_source_addresses; which of `now` are
+// beyond that is in left_out. Without `now`, the name could not be resolved, all is as before.
+MapSource with_addresses(MapSource source, const std::vector<Address>& now, const MapSource* before);
+
 class SourceResolver {
 public:
     explicit SourceResolver(std::vector<MapSource> sources);
@@ -26,7 +31,7 @@ public:
 
     // Begins to resolve all names unless that is going on.
     void start();
-    // What is known now: `before`, and what has been resolved since. At most 16 addresses of each, the newest of them.
+    // What is known now: `before`, and what has been resolved since.
     [[nodiscard]] std::vector<MapSource> merged(const std::optional<std::vector<MapSource>>& before) const;
 
 private:

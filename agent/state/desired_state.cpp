@@ -126,11 +126,13 @@ namespace kudo {
 
 static void to_json(nlohmann::json& out, const MapSource& source) {
     out = {{"name", source.name}, {"port", source.port}, {"addresses", source.addresses}};
+    if (!source.left_out.empty()) out["left_out"] = source.left_out;
 }
 static void from_json(const nlohmann::json& from, MapSource& source) {
     from.at("name").get_to(source.name);
     from.at("port").get_to(source.port);
     from.at("addresses").get_to(source.addresses);
+    if (from.contains("left_out")) from.at("left_out").get_to(source.left_out);
 }
 
 static void to_json(nlohmann::json& out, const Session& session) {

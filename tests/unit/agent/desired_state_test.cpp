@@ -54,7 +54,10 @@ DesiredState unusual() {
                          .asked_by = {.ssh = "s", .leader = 7, .leader_started = 8, .login = 9},
                          .ssh = "t"};
     state.rehearsal = {.begin = Time(std::chrono::seconds(1)), .end = Time(std::chrono::seconds(2))};
-    state.map_sources = {{"ranges.example.com:443", 443, {Address::parse("198.51.100.80").value()}}};
+    state.map_sources = {{"ranges.example.com:443",
+                          443,
+                          {Address::parse("198.51.100.80").value()},
+                          {Address::parse("198.51.100.81").value()}}};
     state.resolvers = {Address::parse("10.0.0.53").value()};
     state.firewall = FirewallSync::On;
     state.ranges.highest_serial = 9;
@@ -87,7 +90,8 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
                         "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
         "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
         "resolvers": ["10.0.0.53"], "exact_domains": true,
-        "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"]}]})"));
+        "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"],
+                         "left_out": ["198.51.100.81"]}]})"));
 }
 
 // Files of older versions lack them.

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <random>
+#include <set>
+
 #include <fmt/format.h>
 
 #include "agent/lifelines/host_facts.h"
@@ -109,6 +112,52 @@ TEST(Lifelines, SourcesThatCouldNotBeResolvedAreNamed) {
     EXPECT_NE(lifeline("map-sources", {}).note.find("has not told"), std::string::npos);
 }
 
+TEST(Lifelines, SourcesOfOnePortAreOneRuleToldShort) {
+    LifelineFacts of = facts();
+    of.sources = {{"a:443", 443, {address("198.51.100.80"), address("198.51.100.83")}},
+                  {"b:443", 443, {address("198.51.100.80"), address("198.51.100.81"), address("198.51.100.82")}},
+                  {"c:443", 443, {address("198.51.100.84"), address("2001:db8::1"), address("2001:db8::2")}},
+                  {"d:80", 80, {address("198.51.100.80")}}};
+    EXPECT_EQ(rules(lifeline("map-sources", of)),
+              (Texts{"tcp/80 to 198.51.100.80", "tcp/443 to 198.51.100.80/30,198.51.100.84,2001:db8::1,2001:db8::2"}));
+    EXPECT_EQ(rules(lifeline("map-sources", of, {"map-sources=198.51.100.80/31"})),
+              (Texts{"tcp/80 to 198.51.100.80", "tcp/443 to 198.51.100.80/31"}));
+}
+
+// An address in each of many, not one more.
+TEST(Lifelines, ToldShortTheSameAddressesAreAdmitted) {
+    std::mt19937 random(16);
+    for (int round = 0; round < 200; ++round) {
+        LifelineFacts of = facts();
+        std::set<uint8_t> taken;
+        for (int i = 0; i < 40; ++i)
+            taken.insert(static_cast<uint8_t>(random() % 64));
+        of.sources = {{"a:443", 443, {}}};
+        for (const uint8_t each : taken)
+            of.sources[0].addresses.push_back(address(fmt::format("198.51.100.{}", each).c_str()));
+        const auto made = lifeline("map-sources", of);
+        ASSERT_EQ(made.rules.size(), 1U);
+        for (unsigned each = 0; each < 256; ++each) {
+            const Address asked = address(fmt::format("198.51.100.{}", each).c_str());
+            EXPECT_EQ(std::ranges::count_if(made.rules[0].remotes, [&](const Prefix& p) { return p.contains(asked); }),
+                      taken.contains(static_cast<uint8_t>(each)))
+                << each;
+        }
+    }
+}
+
+TEST(Lifelines, AddressesOfASourceBeyondTheMostAreNamed) {
+    LifelineFacts of = facts();
+    of.sources = {{"a:443", 443, {address("198.51.100.80")}, {address("192.0.2.1")}}};
+    EXPECT_EQ(lifeline("map-sources", of).note, "1 beyond the first 64 addresses of a:443 left out: 192.0.2.1");
+    EXPECT_TRUE(lifeline("map-sources", of).reduced);
+    for (const char* more : {"192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"})
+        of.sources[0].left_out.push_back(address(more));
+    EXPECT_EQ(lifeline("map-sources", of).note,
+              "6 beyond the first 64 addresses of a:443 left out: 192.0.2.1, 192.0.2.2, "
+              "192.0.2.3, 192.0.2.4, 2 more");
+}
+
 TEST(Lifelines, ARestrictionLeavesWhatIsInBoth) {
     EXPECT_EQ(rules(lifeline("ntp", facts(), {"ntp=10.0.0.0/8"})), Texts{"udp/123 to 10.0.0.0/8"});
     EXPECT_EQ(rules(lifeline("dns", facts(), {"dns=10.0.0.0/8"})).front(), "udp/53 to 10.0.0.53");
@@ -170,6 +219,30 @@ TEST(MapSources, KeepTheAddressesOfBefore) {
     EXPECT_EQ(merged[0].addresses, std::vector{address("198.51.100.80")});
     EXPECT_EQ(merged[1].addresses, std::vector{address("192.0.2.1")});
     EXPECT_TRUE(resolver.merged(std::nullopt)[1].addresses.empty());
+}
+
+TEST(MapSources, TheNewestAddressesStayAndWhatDoesNotFitIsTold) {
+    std::vector<Address> now, older;
+    for (unsigned i = 0; i < 70; ++i) {
+        now.push_back(address(fmt::format("198.51.100.{}", 200 - i).c_str()));
+        older.push_back(address(fmt::format("192.0.2.{}", i).c_str()));
+    }
+    const MapSource plain{"a:443", 443, {}};
+    const MapSource full = with_addresses(plain, now, nullptr);
+    EXPECT_EQ(full.addresses.size(), max_source_addresses);
+    EXPECT_TRUE(std::ranges::is_sorted(full.addresses));
+    EXPECT_EQ(full.left_out.size(), 6U);
+    EXPECT_EQ(full.left_out.front(), address("198.51.100.131")) << "the last in the order in which they are tried";
+    EXPECT_EQ(with_addresses(plain, {}, &full), full) << "not resolved: as before";
+
+    const MapSource before{"a:443", 443, {older.begin(), older.begin() + 64}, {older.back()}};
+    const MapSource changed = with_addresses(plain, {now.begin(), now.begin() + 60}, &before);
+    EXPECT_EQ(changed.addresses.size(), max_source_addresses);
+    EXPECT_TRUE(changed.left_out.empty()) << "all that the name has now is admitted";
+    for (unsigned i = 0; i < 60; ++i)
+        EXPECT_TRUE(std::ranges::binary_search(changed.addresses, now[i])) << i;
+    const MapSource twice = with_addresses(plain, {now[0], now[0]}, nullptr);
+    EXPECT_EQ(twice.addresses, std::vector{now[0]});
 }
 
 TEST(SshConnection, HasTwoAddressesAndTwoPorts) {
