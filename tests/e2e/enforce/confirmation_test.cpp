@@ -7,6 +7,8 @@
 
 #include <fstream>
 
+#include <fmt/format.h>
+
 #include "tests/e2e/enforce/enforce_fixture.h"
 
 namespace kudo::test {
@@ -49,12 +51,13 @@ TEST_F(EnforceConfirmation, IsRefusedFromTheSessionThatAsked) {
 }
 
 TEST_F(EnforceConfirmation, FromANewConnectionKeepsIt) {
-    enforce({"--confirm-within", "4s"});
+    const auto within = fmt::format("{}s", soon(4).count());
+    enforce({"--confirm-within", within});
     const LoginServer server(test_->host, login);
     const Outcome confirmed = confirm_by(server);
     ASSERT_EQ(confirmed.status, 0) << confirmed.err;
     EXPECT_NE(confirmed.out.find("confirmed by a connection from 198.51.100.7"), std::string::npos) << confirmed.out;
-    std::this_thread::sleep_for(std::chrono::seconds(5));
+    std::this_thread::sleep_for(soon(4) + std::chrono::seconds(1));
     EXPECT_FALSE(strangers_pass());
     EXPECT_TRUE(answers(here, media));
     const auto status = test_->status();
@@ -64,9 +67,9 @@ TEST_F(EnforceConfirmation, FromANewConnectionKeepsIt) {
     EXPECT_EQ(again.status, 0);
     EXPECT_NE(again.out.find("already confirmed"), std::string::npos);
 
-    EXPECT_NE(enforce({"--confirm-within", "4s"}).out.find("nothing changed"), std::string::npos);
+    EXPECT_NE(enforce({"--confirm-within", within}).out.find("nothing changed"), std::string::npos);
     EXPECT_EQ(test_->status().at("enforcement").at("confirmed"), true) << "the same rules";
-    enforce({"--confirm-within", "4s", "--allow", "icmp"});
+    enforce({"--confirm-within", within, "--allow", "icmp"});
     EXPECT_EQ(test_->status().at("enforcement").at("confirmed"), false) << "other rules";
 }
 
@@ -81,8 +84,9 @@ TEST_F(EnforceConfirmation, OfNothingIsSaid) {
 TEST_F(EnforceConfirmation, IsRefusedWhereHalfOfTheHostIsNotJudged) {
     // Somebody's ingress qdisc, beside which there is no egress filter.
     test_->in_host({"tc", "qdisc", "add", "dev", "eth0", "handle", "ffff:", "ingress"});
-    const Outcome enabled = test_->agent({"enable", "--region", "ca", "--mode", "enforce", "--tc-hook", "clsact"},
-                                         {"SSH_CONNECTION=" + std::string(asking_connection)});
+    const Outcome enabled =
+        test_->agent({"enable", "--region", "ca", "--mode", "enforce", "--tc-hook", "clsact", "--confirm-within", "1h"},
+                     {"SSH_CONNECTION=" + std::string(asking_connection)});
     EXPECT_EQ(enabled.status, 4) << enabled.err << enabled.out;
     EXPECT_NE((enabled.out + enabled.err).find("drops nothing here"), std::string::npos) << enabled.out << enabled.err;
     EXPECT_TRUE(strangers_pass()) << "the answers to what this host asks would be dropped";

@@ -37,6 +37,8 @@ class EnforceTest : public LineTest {
 protected:
     // `enable --region ca --mode enforce`, and more, by SSH_CONNECTION; throws if it fails.
     Outcome enforce(std::vector<std::string> more = {}, const std::string& ssh = asking_connection) const;
+    // A --confirm-within that tests wait for: `seconds`, or longer where a command takes that long (KUDO_PATIENCE).
+    [[nodiscard]] static std::chrono::seconds soon(int seconds);
     // `confirm` from a new session, with this SSH_CONNECTION, which nothing but the variable tells of.
     Outcome confirm(const std::string& ssh) const;
     // `confirm` by a new connection to this server.
@@ -62,9 +64,11 @@ protected:
     [[nodiscard]] Connection connect_in(const Endpoint& listener, const std::string& source) const;
     // A stranger's packets in mode prioritise pass, in mode enforce they do not.
     [[nodiscard]] bool strangers_pass() const;
-    // When they pass, a datagram every 10 ms from now on; the last of all times if not until `latest`.
+    // Of the datagrams of a stranger that are sent every 10 ms from now on, when the last before the first that arrives
+    // was sent: however long this process has to wait for a CPU, that one was still dropped. The first of all times if
+    // none is, the last of all times if none arrives until `latest`.
     [[nodiscard]] std::chrono::steady_clock::time_point
-    wait_until_reached(std::chrono::steady_clock::time_point latest) const;
+    blocked_until(std::chrono::steady_clock::time_point latest) const;
 
     [[nodiscard]] std::string state_file() const { return test_->instance.state_dir.string() + "/state.json"; }
 };
