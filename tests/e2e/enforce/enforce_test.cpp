@@ -139,7 +139,7 @@ TEST_F(EnforceDeadline, PassesWithoutAnyProcessAndTrafficIsBack) {
 
 TEST_F(EnforceDeadline, TheServiceSaysItAndPutsTheRestBack) {
     RunningService service(*test_, {"--reconcile-every", "2s"});
-    const auto within = soon(3).count();
+    const auto within = soon(6).count();
     enforce({"--confirm-within", fmt::format("{}s", within)});
     EXPECT_TRUE(eventually([&] { return test_->status().at("interfaces").at(0).at("ingress") == tc_hook_name(); }))
         << service.log();
@@ -186,7 +186,7 @@ TEST_F(EnforceDeadline, AConfirmedOneComesBackAfterAReboot) {
 TEST_F(EnforceDeadline, HoldsWhereTheCommandsClocksAreShifted) {
     std::vector<std::string> argv = {"unshare", "--time", "--boottime", "86400", "--fork"};
     if (run_program({"unshare", "--time", "--fork", "true"}).status != 0) GTEST_SKIP() << "no time namespaces";
-    const auto within = soon(3);
+    const auto within = soon(6);
     for (const std::string& word : test_->agent_argv(
              {"enable", "--region", "ca", "--mode", "enforce", "--confirm-within", fmt::format("{}s", within.count())}))
         argv.push_back(word);
