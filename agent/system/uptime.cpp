@@ -45,8 +45,9 @@ Result<Shifts> read_shifts() {
     }
     if (own.st_ino == initial) return Shifts{};
     if (stat("/proc/self/ns/time_for_children", &of_children) != 0 || of_children.st_ino != own.st_ino)
-        return fail("/proc/self/ns/time: this process's time namespace is not the one that /proc tells of (by how much "
-                    "its clocks are shifted is not known); start the command by another one: unshare --time --fork");
+        return fail(
+            "/proc/self/ns/time: this process has asked for another time namespace and is not in it, so by how much "
+            "its clocks are shifted is not known; let a child of it give the command");
     const auto offsets = read_file("/proc/self/timens_offsets", 1024);
     if (!offsets) return fail(Error(offsets.error()));
     return parse_shifts(*offsets);
