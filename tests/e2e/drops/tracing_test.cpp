@@ -8,7 +8,10 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <filesystem>
+
+#include <fmt/format.h>
 
 #include "agent/attach/in_kernel.h"
 #include "agent/datapath/generation.h"
@@ -180,22 +183,30 @@ TEST_F(DropTracing, ItsOwnDropsAreKnownAsSuch) {
     }
 }
 
-// TCP both ways, with data left unread at its end, datagrams to an application that closes, resets, pings.
+// TCP both ways, with data left unread at its end, datagrams to an application that closes, resets, pings. Once, or as
+// many seconds as KUDO_NORMAL_TRAFFIC says.
 TEST_F(DropTracing, NormalTrafficLosesNothing) {
-    for (uint16_t port = 40100; port < 40110; port++) {
-        transfer_tcp({test_->host, {host_address, port}, test_->far, {media_address, 443}}, 2 << 20, 2 << 20);
-        transfer_tcp({test_->far, {media_address, port}, test_->host, {host_address, 443}}, 1 << 20, 1 << 20);
-    }
-    for (unsigned i = 0; i < 20; i++) {
-        const Fd reader = udp_socket(test_->host, {host_address, 45000}),
-                 far = udp_socket(test_->far, {media_address, 3478});
-        send_datagrams(far.get(), {host_address, 45000}, reader.get(), 100, 1000);
-        flood(far.get(), {host_address, 45000}, 10, 1000); // which it closes without reading
-    }
-    test_->in_host({"ping", "-c", "3", "-i", "0.2", media_address});
-    test_->in_far({"ping", "-c", "3", "-i", "0.2", "-I", media_address, host_address});
-    const DropReport report = drops();
-    EXPECT_EQ(losses(report), DropSums{}) << text_of(report);
+    const char* const chosen = std::getenv("KUDO_NORMAL_TRAFFIC");
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(chosen ? std::atoi(chosen) : 0);
+    unsigned rounds = 0;
+    do {
+        for (uint16_t port = 40100; port < 40110; port++) {
+            transfer_tcp({test_->host, {host_address, port}, test_->far, {media_address, 443}}, 2 << 20, 2 << 20);
+            transfer_tcp({test_->far, {media_address, port}, test_->host, {host_address, 443}}, 1 << 20, 1 << 20);
+        }
+        for (unsigned i = 0; i < 20; i++) {
+            const Fd reader = udp_socket(test_->host, {host_address, 45000}),
+                     far = udp_socket(test_->far, {media_address, 3478});
+            send_datagrams(far.get(), {host_address, 45000}, reader.get(), 100, 1000);
+            flood(far.get(), {host_address, 45000}, 10, 1000); // which it closes without reading
+        }
+        test_->in_host({"ping", "-c", "3", "-i", "0.2", media_address});
+        test_->in_far({"ping", "-c", "3", "-i", "0.2", "-I", media_address, host_address});
+        const DropReport report = drops();
+        ASSERT_EQ(losses(report), DropSums{}) << "round " << rounds << "\n" << text_of(report);
+        ++rounds;
+    } while (std::chrono::steady_clock::now() < end);
+    if (chosen) fmt::print("{} rounds in {} s: none lost\n", rounds, chosen);
 }
 
 } // namespace
