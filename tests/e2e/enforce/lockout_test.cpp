@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <fstream>
 #include <random>
 

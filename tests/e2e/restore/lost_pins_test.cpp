@@ -208,6 +208,22 @@ TEST_P(LostPins, AnOlderLayoutIsTakenOverWithoutAGap) {
     expect_nothing_of_ours();
 }
 
+// Really older builds: tests/package/older.py.
+TEST_P(LostPins, AnOlderLayoutHandsOnWhatThisHostHasSaid) {
+    enable_by_hook({"--mode", "enforce", "--no-confirm"});
+    const Endpoint here{host_address, 50000}, media{media_address, 3478};
+    const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, media); // as browsers': not connected
+    send_datagrams(near.get(), media, far.get(), 1, 100);
+    send_datagrams(far.get(), here, near.get(), 1, 100);
+    const fs::path older = test_->instance.pins().string() + fmt::format("/v{}", KUDO_LAYOUT_VERSION - 1);
+    fs::rename(test_->instance.layout(), older);
+    EXPECT_EQ(test_->agent(enable_arguments({"--mode", "enforce", "--no-confirm"})).status, 0);
+    EXPECT_FALSE(fs::exists(older));
+    send_datagrams(far.get(), here, near.get(), 50, 100); // the host says nothing; throws if one is lost
+    EXPECT_EQ(test_->agent({"disable"}).status, 0);
+    expect_nothing_of_ours();
+}
+
 TEST_P(LostPins, ANewerLayoutIsLeftToItsVersionButDisableRemovesIt) {
     enable_by_hook();
     fs::rename(test_->instance.layout(), test_->instance.pins().string() + "/v99");
