@@ -57,21 +57,22 @@ TEST(ParseCommon, GivesWhatTheLongWayGives) {
     EXPECT_GT(common, 10'000);
 }
 
-TEST(ParseCommon, KnowsOnlyADatagramsRemotePortFromTheStart) {
+TEST(ParseCommon, KnowsTheRemotePortAndWhoseItIsFromTheStart) {
     const Udp udp{.source_port = 3478, .destination_port = 40000};
-    const Tcp tcp{.source_port = 3478, .destination_port = 3478};
+    const Tcp tcp{.source_port = 443, .destination_port = 40000};
     const auto port_of = [](const Packet& packet, kudo_direction direction) {
         const Bytes frame = packet.bytes();
         const kudo_frame as_seen = seen_as(frame, KUDO_LINK_ETHERNET, direction);
         kudo_packet result;
         uint32_t port = 1;
         EXPECT_TRUE(kudo_parse_fast_head(frame.data(), frame.data() + frame.size(), &as_seen, &result, &port));
-        return kudo_swap16(static_cast<uint16_t>(port));
+        return (port & KUDO_FAST_TCP ? "tcp/" : "udp/") + std::to_string(kudo_swap16(static_cast<uint16_t>(port)));
     };
     for (const Packet& ip : {Ethernet{} / IPv4{}, Ethernet{} / IPv6{}}) {
-        EXPECT_EQ(port_of(ip / udp / Payload(20), KUDO_INGRESS), 3478);
-        EXPECT_EQ(port_of(ip / udp / Payload(20), KUDO_EGRESS), 40000);
-        EXPECT_EQ(port_of(ip / tcp / Payload(20), KUDO_INGRESS), 0);
+        EXPECT_EQ(port_of(ip / udp / Payload(20), KUDO_INGRESS), "udp/3478");
+        EXPECT_EQ(port_of(ip / udp / Payload(20), KUDO_EGRESS), "udp/40000");
+        EXPECT_EQ(port_of(ip / tcp / Payload(20), KUDO_INGRESS), "tcp/443");
+        EXPECT_EQ(port_of(ip / tcp / Payload(20), KUDO_EGRESS), "tcp/40000");
     }
 }
 
