@@ -48,7 +48,7 @@ enum kudo_enforcement {
 	X(NOT_IP_DENIED, not_ip_denied, KUDO_ENFORCE_DROP, "neither IP nor of the link, and no rule admits it")        \
 	X(ICMP_DENIED, icmp_denied, KUDO_ENFORCE_DROP,                                                                 \
 	  "ICMP with a known range that is neither an error nor this host's echo")                                      \
-	X(NAME, name, KUDO_ENFORCE_PASS, "DNS gave the address for a name of the map, or TLS names one; a port of the map allows it")
+	X(NAME, name, KUDO_ENFORCE_PASS, "DNS or TLS tells a name of the map for it, and a port of the map allows it")
 
 enum kudo_reason {
 #define KUDO_REASON_ENUM(NAME, name, enforcement, text) KUDO_REASON_##NAME,

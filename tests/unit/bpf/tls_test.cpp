@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What is read of ClientHellos, and what is refused. Expectations are written out by hand.
+#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -26,6 +29,23 @@ TEST(ClientHellos, HaveTheServersNameWhereverItsExtensionIs) {
         EXPECT_EQ(walk.name, name);
         EXPECT_FALSE(walk.has_ech);
     }
+}
+
+TEST(ClientHellos, OfRealProgramsAreRead) {
+    const auto walk = [](const std::string& file) {
+        std::ifstream in(std::string(KUDO_HELLOS) + "/" + file, std::ios::binary);
+        const Bytes bytes{std::istreambuf_iterator<char>(in), {}};
+        EXPECT_GT(bytes.size(), 200u) << file;
+        return tls_walk_of(bytes);
+    };
+    EXPECT_EQ(walk("curl").name, "anvil.tokbox.com");
+    EXPECT_EQ(walk("openssl_tls12").name, "live.kudoway.ca");
+    EXPECT_EQ(walk("openssl_no_name").name, "");
+    EXPECT_EQ(walk("openssl_no_name").state, KUDO_HELLO_ENDS);
+    const TlsWalk chromium = walk("chromium"); // with post-quantum keys and what may be an encrypted ClientHello
+    EXPECT_EQ(chromium.state, KUDO_HELLO_ENDS);
+    EXPECT_EQ(chromium.name, "anvil.tokbox.com");
+    EXPECT_TRUE(chromium.has_ech);
 }
 
 TEST(ClientHellos, MayHaveNoName) {
