@@ -270,10 +270,11 @@ kudo_inline const struct kudo_interface *kudo_interface_of(const struct __sk_buf
 	return interface && interface->index == index ? interface : 0;
 }
 
-/* Does the packet's flow matter to the firewall mark? */
+/* Does the packet's flow matter to the firewall mark? Only by a range: who may send a DNS query or a ClientHello can make any
+ * address a name's. */
 kudo_inline int kudo_follows_outgoing(struct kudo_judgement judgement)
 {
-	return kudo_verdict_of(judgement) == KUDO_PRIORITISED &&
+	return kudo_verdict_of(judgement) == KUDO_PRIORITISED && judgement.reason == KUDO_REASON_RULE &&
 	       kudo_policies[judgement.generation & 1].firewall_mark_mask != 0;
 }
 
@@ -321,6 +322,17 @@ kudo_inline void kudo_inspect_skb(struct __sk_buff *skb, __u32 direction)
 		kudo_inspect_outgoing(skb);
 	else
 		kudo_inspect_incoming(skb);
+}
+
+/* The number, of which the verifier knows nothing then: it goes on with one path instead of one for each value. */
+kudo_inline __u64 kudo_forgotten(__u64 number)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+
+	if (!cpu)
+		return 0;
+	*(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten = number;
+	return *(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten;
 }
 
 /* `treats`: look into media datagrams. `was_counted`: by XDP; such packets are few and take the slow path. */
@@ -475,17 +487,6 @@ kudo_inline void kudo_set_dsfield(struct __sk_buff *skb, const struct kudo_outco
 		first[1] = (__u8)(dsfield << 4) | (header[1] & 0x0f);
 		bpf_skb_store_bytes(skb, packet->l3_offset, first, sizeof(first), BPF_F_RECOMPUTE_CSUM);
 	}
-}
-
-/* The number, of which the verifier knows nothing then: it goes on with one path instead of one for each value. */
-kudo_inline __u64 kudo_forgotten(__u64 number)
-{
-	struct kudo_cpu *cpu = kudo_this_cpu();
-
-	if (!cpu)
-		return 0;
-	*(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten = number;
-	return *(volatile __u64 *)&kudo_scratch_of(cpu)->forgotten;
 }
 
 /* Marks a prioritised packet. */

@@ -46,8 +46,8 @@ struct kudo_learned {
 #define KUDO_LEARNED_LEAST 300
 #define KUDO_LEARNED_MOST 86400
 
-/* In front of both tables, a byte by a hash of the address: 0 says that no response has ever given it. A program sets
- * them, and none is cleared while the tables live. */
+/* In front of both tables, a byte by a hash of the address: 0 says that no response and no ClientHello has ever made it a
+ * name's. A program sets them, and none is cleared while the tables live. */
 #define KUDO_LEARNED_FILTER 65536
 
 /* kudo_judgement.prefix_length of what was judged by a name and not by a range. */
@@ -117,17 +117,17 @@ struct kudo_hello {
 };
 #define KUDO_HELLO_LIFETIME_TICKS 3000 /* jiffies, 3 s or more, for which its rest is waited for */
 
-/* How this host's connections to strangers begin that DNS shows nothing of. X(NAME, name, what a person reads); those over
- * TCP count once each, under the first that fits. */
+/* How this host's connections to strangers begin that DNS shows nothing of, while no packets are put to the rules of
+ * admission. X(NAME, name, what a person reads); what is sent again counts again; each under the first that fits. */
 #define KUDO_TLS_OUTCOMES(X)                                                                                           \
-	X(NAMED, named, "TLS connections that became KUDO's by the server name in their ClientHello")                  \
-	X(DOH, doh, "TLS and QUIC connections to public DNS resolvers: DNS over HTTPS")                                \
-	X(DOT, dot, "connections to port 853: DNS over TLS or QUIC")                                                   \
-	X(OTHER, other, "TLS connections to another name")                                                             \
-	X(ECH, ech, "TLS connections to another name, with an encrypted ClientHello: the true name may be another")    \
-	X(NO_NAME, no_name, "TLS connections without a server name")                                                   \
+	X(NAMED, named, "ClientHellos that made their connection KUDO's")                  \
+	X(DOH, doh, "ClientHellos and first QUIC packets to public DNS resolvers: DNS over HTTPS")                                \
+	X(DOT, dot, "first packets to port 853: DNS over TLS or QUIC")                                                   \
+	X(OTHER, other, "ClientHellos with another name")                                                             \
+	X(ECH, ech, "ClientHellos with another name and an encrypted one inside: the true name may be another")    \
+	X(NO_NAME, no_name, "ClientHellos without a server name")                                                   \
 	X(UNREADABLE, unreadable, "ClientHellos that are malformed, in several records, or longer than 4096 bytes")    \
-	X(QUIC, quic, "QUIC connections: their first packets to UDP port 443")
+	X(QUIC, quic, "first packets of QUIC connections, to UDP port 443")
 
 enum kudo_tls_outcome {
 #define KUDO_TLS_OUTCOME_ENUM(NAME, name, text) KUDO_TLS_##NAME,

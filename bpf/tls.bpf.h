@@ -91,7 +91,7 @@ struct kudo_hello_part {
 	__u64 words[16];
 };
 
-/* Puts what the flow has sent of its ClientHello before, if a packet goes on from there, into the scratch. */
+/* Puts what the flow has sent of its ClientHello before, if a packet goes on from there, into the scratch. 0: it does not. */
 kudo_noinline int kudo_take_hello(__u32 sequence)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
@@ -106,13 +106,17 @@ kudo_noinline int kudo_take_hello(__u32 sequence)
 		return 0;
 	const struct kudo_hello_part *from = (const struct kudo_hello_part *)waiting->bytes;
 	struct kudo_hello_part *to = (struct kudo_hello_part *)scratch->hello.bytes;
+	__u32 length = waiting->length;
 
-	scratch->hello.length = waiting->length;
 	for (__u32 i = 0; i < KUDO_HELLO_BYTES / sizeof(*to); i++) {
-		if (i * sizeof(*to) >= waiting->length)
+		if (i * sizeof(*to) >= length)
 			break;
 		to[i] = from[i];
 	}
+	/* Another CPU may have given the element to another flow meanwhile. */
+	if (*(volatile const __u32 *)&waiting->next != sequence)
+		return 0;
+	scratch->hello.length = length;
 	return 1;
 }
 
@@ -312,7 +316,12 @@ kudo_noinline int kudo_gather_packet(struct __sk_buff *skb)
 		return 0;
 	__u32 sequence = kudo_swap32(tcp.sequence) + ((tcp.flags & KUDO_TCP_SYN) != 0);
 
-	kudo_take_hello(sequence);
+	__u8 first[2];
+
+	/* Of a flow that nothing waits of, and that begins nothing, no more is read. */
+	if (!kudo_take_hello(sequence) && (offset + sizeof(first) > end || bpf_skb_load_bytes(skb, offset, first, sizeof(first)) != 0 ||
+					   first[0] != 22 || first[1] != 3))
+		return 0;
 	gathered->hello.next = sequence + (end - offset);
 	return kudo_gather_hello(skb, offset, end - offset);
 }

@@ -110,14 +110,23 @@ const Service* service_of(const std::string& name, const RangeMap& map, const Co
     return found;
 }
 
-// The chosen service of class media without this name, in whose range it is.
+// The chosen service of class media without this name, in whose range it is, if no range that is more specific or as
+// specific is of another service.
 const Service* media_around(const NamedAddress& named, const RangeMap& map, const CompileOptions& options) {
-    const auto found = std::ranges::find_if(map.services, [&](const Service& service) {
-        return service.class_ == KUDO_CLASS_MEDIA && is_chosen(service, options) && !has_name(service, named.name) &&
-               std::ranges::any_of(service.ranges,
-                                   [&](const Range& range) { return range.prefix.contains(named.address); });
-    });
-    return found == map.services.end() ? nullptr : &*found;
+    const Service* found = nullptr;
+    unsigned longest = 0;
+    for (const Service& service : map.services)
+        for (const Range& range : service.ranges) {
+            if (!is_chosen(service, options) || !range.prefix.contains(named.address) || range.prefix.length < longest)
+                continue;
+            const bool is_media = service.class_ == KUDO_CLASS_MEDIA && !has_name(service, named.name);
+            if (range.prefix.length > longest)
+                found = is_media ? &service : nullptr;
+            else if (!is_media)
+                found = nullptr;
+            longest = range.prefix.length;
+        }
+    return found;
 }
 
 // A name server that gives IPv6-only hosts a way to IPv4 puts the address behind a prefix of 96 bits (DNS64: RFC 6147,

@@ -152,7 +152,7 @@ Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled,
             judge.match ? ", where no range has the address" : ""));
     if (!judge.match && names.empty())
         result.notes.emplace_back(
-            "No range of the map has the address, and this host has not seen DNS give it for a name "
+            "No range of the map has the address, and it is not known here that DNS has given it for a name "
             "under one of the map's domains.");
     return result;
 }

@@ -181,7 +181,12 @@ Result<void> ask(const NameServer& server, const Patience& patience, Lookup& loo
         const Bytes query = KUDO_TRY(make_query(lookup.name, lookup.ipv6, edns));
         message = KUDO_TRY(ask_by_datagram(server, query, patience));
         lookup.tcp = (kudo_load16(message.data() + 2) & KUDO_DNS_TRUNCATED) != 0;
-        if (lookup.tcp) message = KUDO_TRY(ask_by_stream(server, query, patience.timeout));
+        if (lookup.tcp) {
+            auto whole = ask_by_stream(server, query, patience.timeout);
+            // Also where nothing listens there: the server is not gone, it has just answered.
+            if (!whole) return fail(whole.error().message, whole.error().number == ETIMEDOUT ? ETIMEDOUT : 0);
+            message = std::move(*whole);
+        }
         const unsigned code = kudo_load16(message.data() + 2) & KUDO_DNS_CODE;
         if (code != LDNS_RCODE_FORMERR && code != LDNS_RCODE_NOTIMPL) break;
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -64,12 +65,18 @@ void NameResolver::follow_policy() {
         generation_ = policy->generation;
     }
     schedule_.set_names(names, Clock::now());
-    if (!same_table) schedule_.retry_all(Clock::now());
+    if (!same_table) retry_all();
     set_timer();
 }
 
-void NameResolver::clock_changed() {
+// What a round that is under way finds may be too late for them.
+void NameResolver::retry_all() {
     schedule_.retry_all(Clock::now());
+    again_ = process_.has_value();
+}
+
+void NameResolver::clock_changed() {
+    retry_all();
     set_timer();
 }
 
@@ -86,6 +93,10 @@ Result<void> NameResolver::start(const std::vector<std::string>& names) {
         KUDO_TRY(ConfinedProcess::start(Confinement::Network, [&](int socket) { ask_all(socket, names, servers); })));
     asked_ = names;
     answers_.clear();
+    failed_.clear();
+    refused_.clear();
+    usable_.clear();
+    again_ = false;
     received_.clear();
     deadline_ = Clock::now() + asks_within;
     return epoll_.watch(process_->socket(), EPOLLIN);
@@ -140,6 +151,13 @@ void NameResolver::enter(const Lookup& lookup) {
     const std::string problem = entered ? "" : entered.error().message;
     if (!problem.empty() && problem != entering_) spdlog::warn("addresses of {}: {}", lookup.name, problem);
     entering_ = problem;
+    if (!entered)
+        failed_[lookup.name] = "its addresses cannot be entered: " + problem;
+    else if (entered->special == lookup.addresses.size())
+        refused_.try_emplace(lookup.name, fmt::format("{} gives {}, which no service can have", lookup.server.text(),
+                                                      lookup.addresses.front().text()));
+    else
+        usable_.insert(lookup.name);
     if (entered && entered->addresses != 0)
         spdlog::debug("{}: {} addresses entered, by {}", lookup.name, entered->addresses, lookup.server.text());
 }
@@ -160,7 +178,11 @@ void NameResolver::end(const std::string& why) {
             for (const uint32_t each : lookup.ttls)
                 ttl = std::min(ttl.value_or(each), each);
         }
-        if (ttl)
+        if (const auto failed = failed_.find(name); failed != failed_.end())
+            schedule_.failed(name, failed->second, now);
+        else if (const auto refused = refused_.find(name); refused != refused_.end() && !usable_.contains(name))
+            schedule_.failed(name, refused->second, now);
+        else if (ttl)
             schedule_.resolved(name, std::chrono::seconds(*ttl), now);
         else if (!problem.empty())
             schedule_.failed(name, problem, now);
@@ -169,6 +191,7 @@ void NameResolver::end(const std::string& why) {
         else
             schedule_.failed(name, why.empty() ? "the process that asks the name servers " + how : why, now);
     }
+    if (std::exchange(again_, false)) schedule_.retry_all(now);
 }
 
 } // namespace kudo

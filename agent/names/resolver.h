@@ -7,7 +7,9 @@
 // cannot be resolved is a problem of its own.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,7 @@ private:
     void end(const std::string& why);
     void take(std::string_view line);
     void enter(const Lookup& lookup);
+    void retry_all();
 
     const Instance& instance_;
     Epoll epoll_;
@@ -55,6 +58,11 @@ private:
     Clock::time_point deadline_{}; // of the process
     std::vector<std::string> asked_;
     std::vector<Lookup> answers_;
+    // Of this round: names whose addresses could not be entered, or of which a server gave none that a service can
+    // have; and those that have one.
+    std::map<std::string, std::string> failed_, refused_;
+    std::set<std::string> usable_;
+    bool again_ = false;   // all are to be looked up again after this round
     std::string received_; // a line that is not whole yet
     std::string entering_; // the last problem of entering, which was logged
 };

@@ -173,15 +173,22 @@ private:
         if (!watched) alarms_.warn_once("the map's names are not looked up: " + watched.error().message);
     }
 
-    // What lasts is an alarm, and so in the status.
+    // What lasts is an alarm, and so in the status: one for all names.
     void note_names(Look& look) {
         if (!names_) return;
         names_->follow_policy();
+        std::vector<std::string> lasting;
         for (const auto& [name, why, lasts] : names_->problems()) {
-            const std::string text = fmt::format("{} of the range map cannot be resolved: {}", name, why);
-            look.wrong.insert(text);
-            if (lasts) alarms_.raise("name " + name, text);
+            look.wrong.insert(fmt::format("{} of the range map cannot be resolved: {}", name, why));
+            if (lasts) lasting.push_back(fmt::format("{} ({})", name, why));
         }
+        constexpr std::size_t shown = 4;
+        const std::size_t more = lasting.size() - std::min(lasting.size(), shown);
+        lasting.resize(std::min(lasting.size(), shown));
+        if (!lasting.empty())
+            alarms_.raise("names",
+                          fmt::format("names of the range map cannot be resolved: {}{}", fmt::join(lasting, ", "),
+                                      more == 0 ? "" : fmt::format(", and {} more", more)));
     }
 
     // Once there are sets to be kept: whoever flushes the ruleset, as a reload of nftables.service does, is not to cut

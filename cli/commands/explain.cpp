@@ -61,17 +61,17 @@ Result<CompileOptions> options_for(const CurrentRules& rules, const RangeMap& ho
     return options;
 }
 
-// What DNS has given: for names, or for one address. Without the right to read the kernel's tables, or without a data
-// path, nothing is known of that.
-std::vector<LearnedName> learned_names(const GlobalOptions& global, const std::optional<Address>& only,
-                                       std::vector<std::string>& notes) {
-    if (auto data_path = DataPath::open(global.instance)) {
-        if (auto learned = read_learned_names(*data_path, only)) return std::move(*learned);
-    } else {
-        notes.push_back(
-            "What DNS has given for the map's domains could not be looked at: " + data_path.error().message + ".");
-    }
-    return {};
+// What DNS has given: for names, or for one address. Nothing, and a note why: that could not be looked at.
+std::optional<std::vector<LearnedName>> learned_names(const GlobalOptions& global, const std::optional<Address>& only,
+                                                      std::vector<std::string>& notes) {
+    auto learned = [&]() -> Result<std::vector<LearnedName>> {
+        auto data_path = KUDO_TRY(DataPath::open(global.instance));
+        return read_learned_names(data_path, only);
+    }();
+    if (learned) return std::move(*learned);
+    notes.push_back("What DNS has given for the map's domains could not be looked at: " + learned.error().message +
+                    ".");
+    return std::nullopt;
 }
 
 Result<int> run_explain_name(const ExplainOptions& given, const GlobalOptions& global) {
@@ -81,7 +81,9 @@ Result<int> run_explain_name(const ExplainOptions& given, const GlobalOptions& g
     const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
     KUDO_TRY(check_regions(honoured, options.regions));
     const auto names = learned_names(global, {}, notes);
-    auto explanation = KUDO_TRY(explain_name(honoured, options, given.remote.name, given.port, names));
+    auto explanation = KUDO_TRY(
+        explain_name(honoured, options, given.remote.name, given.port, names.value_or(std::vector<LearnedName>{})));
+    explanation.looked_at_known = names.has_value();
     explanation.source = rules.maps.active.source;
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
     KUDO_TRY(print_either(global.json, name_explanation_json(explanation),
@@ -99,7 +101,8 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     const CompileOptions options = KUDO_TRY(options_for(rules, honoured, given, notes));
     KUDO_TRY(check_regions(honoured, options.regions));
     const auto names = learned_names(global, address, notes);
-    auto explanation = KUDO_TRY(explain(honoured, options, address, given.port, names));
+    auto explanation =
+        KUDO_TRY(explain(honoured, options, address, given.port, names.value_or(std::vector<LearnedName>{})));
     explanation.source = rules.maps.active.source;
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
     KUDO_TRY(print_either(global.json, explanation_json(explanation), explanation_text(explanation, colour_wanted())));

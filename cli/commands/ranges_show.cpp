@@ -45,7 +45,9 @@ Result<int> show_domains(const GlobalOptions& global) {
                         {"address", name.address.text()},
                         {"services", name.services},
                         {"server", text_or_null(server)},
-                        {"source", name.by_service ? "service" : "kernel"},
+                        {"source", text_or_null(server.empty()    ? ""
+                                                : name.by_service ? "service"
+                                                                  : "kernel")},
                         {"until", until}});
     }
     const auto state = load_desired_state(global.instance);

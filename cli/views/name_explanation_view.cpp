@@ -38,6 +38,7 @@ std::string domains_text(const NameExplanation& explanation, bool colour) {
 }
 
 std::string known_text(const NameExplanation& explanation, bool colour) {
+    if (!explanation.looked_at_known) return "Whether DNS has given this host addresses for it is not known.\n";
     if (explanation.known.empty()) return "DNS has given this host no address for it that counts now.\n";
     std::vector<Column> columns{{"ADDRESS"}, {"BY"}, {"UNTIL"}, {"RANGE"}};
     if (explanation.port) columns.insert(columns.end(), {{"VERDICT"}, {"REASON"}});
@@ -74,7 +75,9 @@ OrderedJson name_explanation_json(const NameExplanation& explanation) {
         known.push_back({{"address", learned.address.text()},
                          {"services", learned.services},
                          {"server", learned.server ? OrderedJson(learned.server->text()) : OrderedJson(nullptr)},
-                         {"source", learned.by_service ? "service" : "kernel"},
+                         {"source", !learned.server      ? OrderedJson(nullptr)
+                                    : learned.by_service ? OrderedJson("service")
+                                                         : OrderedJson("kernel")},
                          {"until", until_text(learned)},
                          {"range", text_or_null(each.range)},
                          {"rule", explanation.port ? OrderedJson(each.rule) : OrderedJson(nullptr)}});
@@ -87,7 +90,7 @@ OrderedJson name_explanation_json(const NameExplanation& explanation) {
             {"optional_services", explanation.options.optional_services},
             {"exact_domains", explanation.options.exact_domains},
             {"domains", domains},
-            {"addresses", known},
+            {"addresses", explanation.looked_at_known ? known : OrderedJson(nullptr)},
             {"rules", explanation.rules},
             {"notes", explanation.notes}};
 }

@@ -194,9 +194,10 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
     OrderedJson dns;
     for (std::size_t i = 0; i < statistics.dns.size(); ++i)
         dns[std::string(dns_outcome_name(static_cast<kudo_dns_outcome>(i)))] = statistics.dns[i];
-    OrderedJson tls;
-    for (std::size_t i = 0; i < statistics.tls.size(); ++i)
-        tls[std::string(tls_outcome_name(static_cast<kudo_tls_outcome>(i)))] = statistics.tls[i];
+    OrderedJson tls; // null: see docs/names.md
+    if (statistics.denied.admission == KUDO_ADMISSION_NONE)
+        for (std::size_t i = 0; i < statistics.tls.size(); ++i)
+            tls[std::string(tls_outcome_name(static_cast<kudo_tls_outcome>(i)))] = statistics.tls[i];
     OrderedJson result = {
         {"verdict", verdict_json(diagnosis.verdict)},
         {"generation", statistics.generation},

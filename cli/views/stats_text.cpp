@@ -116,20 +116,22 @@ std::string moved_names_text(const Statistics& statistics, const StatsView& view
 
 // Why names may be missing.
 std::string hidden_names_text(const Statistics& statistics, const StatsView& view) {
+    if (statistics.denied.admission != KUDO_ADMISSION_NONE) return ""; // then it is not looked at
     const auto& counts = statistics.tls;
     std::vector<std::string> parts;
     const auto add = [&](uint64_t count, std::string_view one, std::string_view many, std::string_view what) {
         if (count > 0) parts.push_back(fmt::format("{} {}{}", count_text(count), count == 1 ? one : many, what));
     };
-    add(counts[KUDO_TLS_DOH] + counts[KUDO_TLS_DOT], "connection", "connections",
-        " to DNS resolvers over HTTPS, TLS or QUIC, whose answers cannot be read");
-    add(counts[KUDO_TLS_ECH], "TLS connection", "TLS connections",
-        " with an encrypted ClientHello (browsers also send one that hides nothing)");
+    add(counts[KUDO_TLS_DOH] + counts[KUDO_TLS_DOT], "first packet", "first packets",
+        " of connections to DNS resolvers over HTTPS, TLS or QUIC, whose answers cannot be read");
+    add(counts[KUDO_TLS_ECH], "ClientHello", "ClientHellos",
+        " with an encrypted one inside (browsers also send one that hides nothing)");
     add(counts[KUDO_TLS_QUIC], "first packet", "first packets", " of QUIC connections");
     add(counts[KUDO_TLS_UNREADABLE], "ClientHello", "ClientHellos", " in a shape that is not read");
     if (parts.empty()) return "";
     return "\n" +
-           wrapped(fmt::format("Names that cannot be seen here, since enable: {}.", fmt::join(parts, "; ")), view.width) +
+           wrapped(fmt::format("Names that cannot be seen here, since enable: {}.", fmt::join(parts, "; ")),
+                   view.width) +
            "\n";
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -32,8 +33,8 @@ struct Behaviour {
 
 class BadServer {
 public:
-    explicit BadServer(Behaviour behaviour)
-        : behaviour_(std::move(behaviour)), udp_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)),
+    explicit BadServer(Behaviour behaviour, bool listens = true)
+        : behaviour_(std::move(behaviour)), listens_(listens), udp_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)),
           tcp_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         for (int attempt = 0; attempt < 20 && port_ == 0; attempt++) {
             const uint16_t port = free_port();
@@ -42,7 +43,7 @@ public:
                 bind(udp_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
                 port_ = port;
         }
-        if (port_ == 0 || listen(tcp_.get(), 8) != 0) throw std::runtime_error("no port");
+        if (port_ == 0 || (listens && listen(tcp_.get(), 8) != 0)) throw std::runtime_error("no port");
         thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
     }
     [[nodiscard]] NameServer where() const {
@@ -54,7 +55,7 @@ private:
     void serve(const std::stop_token& stop) {
         while (!stop.stop_requested()) {
             pollfd waits[] = {{udp_.get(), POLLIN, 0}, {tcp_.get(), POLLIN, 0}};
-            poll(waits, 2, 20);
+            poll(waits, listens_ ? 2 : 1, 20);
             if (waits[0].revents != 0) serve_udp();
             if (waits[1].revents != 0) serve_tcp();
         }
@@ -76,6 +77,7 @@ private:
     }
 
     Behaviour behaviour_;
+    bool listens_;
     Fd udp_, tcp_;
     uint16_t port_ = 0;
     std::jthread thread_;
@@ -87,6 +89,16 @@ Bytes good(uint16_t id, unsigned flags = 0x8180) {
 Bytes framed(Bytes message, std::size_t size) {
     message.insert(message.begin(), {static_cast<uint8_t>(size >> 8), static_cast<uint8_t>(size)});
     return message;
+}
+
+// What BadServer does for one name only; TCP is refused.
+Lookup after_a_refused_stream() {
+    bool truncated = true;
+    const BadServer server(
+        {[&](uint16_t id) { return Messages{good(id, std::exchange(truncated, false) ? 0x8380 : 0x8180)}; }}, false);
+    NameLookup lookup({server.where()}, 10s);
+    EXPECT_NE(lookup.look_up(name, false).problem, "");
+    return lookup.look_up(name, false);
 }
 
 // A server that says nothing is waited for so long twice: one that does has time enough on a busy machine.
@@ -101,6 +113,12 @@ TEST(NameLookup, TakesTheAnswer) {
     ASSERT_EQ(lookup.addresses.size(), 1U);
     EXPECT_EQ(lookup.addresses[0].text(), "25.1.1.1");
     EXPECT_FALSE(lookup.tcp);
+}
+
+TEST(NameLookup, AServerThatRefusesTcpIsStillAskedForOtherNames) {
+    const Lookup lookup = after_a_refused_stream();
+    EXPECT_EQ(lookup.problem, "");
+    EXPECT_EQ(lookup.addresses.size(), 1U);
 }
 
 TEST(NameLookup, WhatIsNotTheAnswerIsPassedOver) {

@@ -241,6 +241,22 @@ TEST_F(TlsNames, NeverTouchWhatARangeOrDnsHasJudged) {
     EXPECT_EQ(more(), "");
 }
 
+TEST_F(TlsNames, GetNoFirewallMark) {
+    CompileOptions options = options_for(KUDO_PRIORITISE);
+    options.firewall_mark = options.firewall_mark_mask = 0x40;
+    publish(options);
+    const auto answer = [&](const char* from) {
+        const Packet packet = Ethernet{} / IPv4{.source = from, .destination = local4} /
+                              Tcp{.source_port = 443, .destination_port = 50000};
+        return datapath_->run_tc(KUDO_INGRESS, packet.bytes()).skb.mark;
+    };
+    send({}, client_hello(name));
+    EXPECT_EQ(reason({}), KUDO_REASON_NAME);
+    EXPECT_EQ(answer(remote), 0u) << "any process can send a ClientHello";
+    EXPECT_EQ(reason({"3.123.12.129"}), KUDO_REASON_RULE);
+    EXPECT_EQ(answer("3.123.12.129"), 0x40u);
+}
+
 TEST_F(TlsNames, StayWithTheirFlowOverAChangeOfThePolicyButNotUnderAdmission) {
     const Connection connection{};
     send(connection, client_hello(name));

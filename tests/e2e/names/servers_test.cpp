@@ -292,6 +292,18 @@ TEST_F(NameServers, WhatTheKernelHasSeenTheServiceDoesNotEnter) {
     EXPECT_EQ(known("live.kudoway.ca").at(0).at("source"), "kernel");
 }
 
+TEST_F(NameServers, ANameThatAFilterAnswersIsNamed) {
+    start_nsd({"live 3600 IN A 0.0.0.0"});
+    name_server(nsd_address);
+    enable();
+    const RunningService service(*test_, resolving);
+    EXPECT_TRUE(eventually([&] {
+        return service.log().find("live.kudoway.ca of the range map cannot be resolved: ") != std::string::npos &&
+               service.log().find("gives 0.0.0.0, which no service can have") != std::string::npos;
+    })) << service.log();
+    EXPECT_TRUE(known("live.kudoway.ca").empty());
+}
+
 TEST_F(NameServers, ANameThatCannotBeResolvedIsNamedAndIsAskedOnceThereIsAServer) {
     start_nsd({fmt::format("live 3600 IN A {}", tls_address)});
     name_server("10.77.0.99"); // nobody

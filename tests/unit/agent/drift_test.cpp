@@ -98,6 +98,13 @@ TEST(Drift, ANameInTheMediaRangesIsTold) {
     EXPECT_EQ(drift.moved_names[0].within, "media");
     EXPECT_EQ(drift.moved_names[1].service, "teams");
     EXPECT_EQ(drift.moved_names[1].within, "media");
+
+    // Its service has a range within media's, which decides.
+    Service& region = *std::ranges::find(map.services, "region-ca", &Service::name);
+    region.ranges.push_back({Prefix::parse("3.123.12.129").value(), ""});
+    drift = {.strays = {}, .moved_names = {named("live.kudoway.ca", "3.123.12.129")}};
+    judge_by_map(drift, map, options({"ca"}));
+    EXPECT_EQ(drift.moved_names.size(), 0U);
 }
 
 TEST(Drift, OfServicesWithoutRangesNobodyKnowsWhereTheyAre) {
