@@ -10,6 +10,7 @@
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 #include "cli/views/diagnosis_text.h"
+#include "cli/views/stats_json.h"
 #include "maps/base/abi_names.h"
 #include "maps/base/text.h"
 

@@ -19,8 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     const kudo::test::TlsWalk walk = kudo::test::tls_walk_of({data, size});
     require(walk.state >= KUDO_HELLO_GOES_ON && walk.state <= KUDO_HELLO_BAD);
     if (walk.name.empty()) return 0;
-    const auto* begin = std::search(data, data + size, walk.name.begin(), walk.name.end());
-    require(begin != data + size && begin - data >= 5);
+    const auto is_same = [](uint8_t byte, char letter) { return byte == static_cast<uint8_t>(letter); };
+    require(std::search(data, data + size, walk.name.begin(), walk.name.end(), is_same) != data + size);
     require(walk.name.size() < KUDO_DNS_MAX_NAME);
     require(walk.question_length == KUDO_DNS_HEADER + walk.name.size() + 6);
     // What becomes of it as a question: dots, and nothing else, are lengths.
