@@ -30,14 +30,13 @@ struct kudo_hello_walk {
 	__u32 has_ech;
 };
 
-/* Does a ClientHello begin here, in a record that has no less of it than the record's length says? `bytes`:
- * KUDO_HELLO_LEAST of them. */
+/* Does a ClientHello begin here? `bytes`: KUDO_HELLO_LEAST of them. */
 kudo_inline int kudo_begins_hello(const __u8 *bytes)
 {
 	return bytes[0] == 22 && bytes[1] == 3 && bytes[5] == 1 && bytes[6] == 0 && bytes[9] == 3;
 }
 
-/* The byte at `at`, which is less than KUDO_HELLO_BYTES if the caller has asked kudo_hello_has(). */
+/* The byte at `at`. The caller has compared that with how many are there: beyond KUDO_HELLO_BYTES it is some other one. */
 kudo_inline __u32 kudo_hello_byte(const __u8 *bytes, __u32 at)
 {
 	return bytes[kudo_index(at, KUDO_HELLO_BYTES - 1)];
