@@ -115,8 +115,9 @@ Result<NameExplanation> explain_name(const RangeMap& map, const CompileOptions& 
     // Of an address that no range can have.
     result.rules = KUDO_TRY(explain(map, compiled, options, Address::parse("0.0.0.0").value(), port, as_if)).rules;
 
+    const uint64_t query4 = query_hash(name, false), query6 = query_hash(name, true);
     for (const LearnedName& each : learned) {
-        if (each.row.query != query_hash(name, false) && each.row.query != query_hash(name, true)) continue;
+        if (each.row.query != query4 && each.row.query != query6) continue;
         NameExplanation::Known known{.learned = each, .range = {}, .rule = {}};
         auto explained = KUDO_TRY(explain(map, compiled, options, each.address, port, {each}));
         const auto by_range =

@@ -9,6 +9,7 @@
 
 #include "agent/datapath/clock.h"
 #include "agent/datapath/generation.h"
+#include "agent/inspect/name_explanation.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/system/uptime.h"
 #include "bpf/dns.h"
@@ -113,12 +114,7 @@ Result<LearnedTables::Entered> LearnedTables::enter(const Lookup& lookup) {
     Entered entered;
     const uint64_t domain = domain_key(lookup.name);
     if (!kudo_find_domain(&policy_, domain)) return entered; // another range map has come meanwhile
-    const auto bytes = response_of(lookup);
-    std::array<uint8_t, KUDO_DNS_WINDOW> window{};
-    const auto seen = std::min(bytes.size(), window.size());
-    std::copy_n(bytes.begin(), seen, window.begin());
-    kudo_dns_query query{};
-    if (!kudo_read_dns_name(window.data(), static_cast<uint32_t>(seen), &query)) return entered;
+    const uint64_t query = query_hash(lookup.name, lookup.ipv6);
     const auto& maps = data_path_.maps();
     for (std::size_t at = 0; at < lookup.addresses.size(); at++) {
         const Address& address = lookup.addresses[at];
@@ -131,11 +127,11 @@ Result<LearnedTables::Entered> LearnedTables::enter(const Lookup& lookup) {
         std::copy_n(address.bytes.begin(), key4.size(), key4.begin());
         std::copy_n(address.bytes.begin(), key6.size(), key6.begin());
         const bool is_new = address.family == Family::IPv4
-                                ? KUDO_TRY(enter_one(maps.learned4.get(), key4, domain, query.hash, lookup.ttls[at]))
-                                : KUDO_TRY(enter_one(maps.learned6.get(), key6, domain, query.hash, lookup.ttls[at]));
+                                ? KUDO_TRY(enter_one(maps.learned4.get(), key4, domain, query, lookup.ttls[at]))
+                                : KUDO_TRY(enter_one(maps.learned6.get(), key6, domain, query, lookup.ttls[at]));
         entered.addresses += is_new ? 1 : 0;
     }
-    if (entered.addresses != 0) KUDO_TRY(keep_response(lookup, query.hash));
+    if (entered.addresses != 0) KUDO_TRY(keep_response(lookup, query));
     return entered;
 }
 
