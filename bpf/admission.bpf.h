@@ -51,7 +51,7 @@ kudo_inline __u32 kudo_gathered_offset(const struct kudo_packet *packet)
 		return packet->ethertype == KUDO_ETHERTYPE_ARP ? packet->l3_offset : 0;
 	if (packet->non_first_fragment)
 		return 0;
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+	__u8 protocol = kudo_protocol_of(packet);
 	__u32 offset = packet->l3_offset + packet->header_length;
 
 	if (protocol == KUDO_PROTOCOL_UDP)
@@ -441,7 +441,7 @@ kudo_noinline int kudo_veto(__u32 direction, __u32 reason)
 		return KUDO_REASON_BAD_CHECKSUM;
 	if (packet->non_first_fragment)
 		return (int)reason;
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+	__u8 protocol = kudo_protocol_of(packet);
 	int is_dhcp = protocol == KUDO_PROTOCOL_UDP &&
 		      (packet->family == 4
 			       ? packet->key4.local_port == KUDO_DHCP4_CLIENT && packet->key4.remote_port == KUDO_DHCP4_SERVER
@@ -473,7 +473,7 @@ kudo_noinline int kudo_note_admitted(__u32 direction, __u32 generation)
 	__u32 slot = kudo_cache_slot(packet) >> 1;
 	struct kudo_admitted *admitted =
 		&cpu->admitted[direction & 1][kudo_index(slot, KUDO_ADMITTED_SLOTS - 1)];
-	__u16 port = packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
+	__u16 port = kudo_remote_port_of(packet);
 
 	/* What opens a flow may be another rule's than what follows; a rehearsal counts what is no flow of KUDO's otherwise. */
 	if (packet->opens ||
@@ -512,7 +512,7 @@ kudo_noinline int kudo_finish_admission(__u32 direction, __u32 generation, __u32
 	/* What anybody may send without having been asked does not fill the tables. */
 	if (kudo_more_fragments(packet) && !(is_answer && reason == KUDO_REASON_LIFELINE))
 		kudo_note_first_fragment(direction);
-	if (!kudo_has_ports(packet->family == 4 ? packet->key4.protocol : packet->key6.protocol))
+	if (!kudo_has_ports(kudo_protocol_of(packet)))
 		return 0;
 	if (direction == KUDO_EGRESS && !is_answer)
 		kudo_speak();

@@ -285,8 +285,8 @@ kudo_inline __u32 kudo_is_judged(const struct kudo_dropping *dropping)
 	if (policy->mode != KUDO_ENFORCE)
 		return 0;
 	const struct kudo_match *match = kudo_longest_match(packet, dropping->generation & 1);
-	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
-	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+	__u8 protocol = kudo_protocol_of(packet);
+	__u16 port = kudo_remote_port_of(packet);
 
 	return kudo_verdict_of(kudo_judge(policy, match, protocol, port, packet->non_first_fragment)) == KUDO_DROP;
 }

@@ -131,6 +131,10 @@ kudo_inline int kudo_is_learned6_maybe(const struct kudo_packet *packet)
 	__builtin_memcpy(words, packet->key6.remote, 16);
 	return kudo_is_learned_byte_set(kudo_learned_byte6(words));
 }
+kudo_inline void kudo_set_learned_byte(__u32 byte)
+{
+	((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)] = 1;
+}
 kudo_inline int kudo_is_learned_maybe(const struct kudo_packet *packet)
 {
 	return packet->family == 4 ? kudo_is_learned4_maybe(packet) : kudo_is_learned6_maybe(packet);
@@ -268,8 +272,8 @@ kudo_noinline int kudo_judge_by_one_name(__u32 generation, __u32 quoted, __u32 i
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
-	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
-	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+	__u8 protocol = kudo_protocol_of(packet);
+	__u16 port = kudo_remote_port_of(packet);
 	const struct kudo_learned_name *name = &scratch->learned.names[kudo_index(index, KUDO_LEARNED_NAMES - 1)];
 	struct kudo_judgement judgement = kudo_judge_learned_name(&kudo_policies[generation & 1], name,
 								  bpf_ktime_get_boot_ns(), protocol, port);
@@ -290,8 +294,8 @@ kudo_noinline int kudo_has_names(__u32 generation, __u32 quoted)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
-	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
-	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+	__u8 protocol = kudo_protocol_of(packet);
+	__u16 port = kudo_remote_port_of(packet);
 
 	if (packet->non_first_fragment ||
 	    kudo_keep_name(scratch, &kudo_policies[generation & 1], packet, protocol, port))
@@ -312,8 +316,8 @@ kudo_noinline int kudo_judge_packet(__u32 generation, __u32 quoted)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = kudo_scratch_packet(scratch, quoted);
-	__u8 protocol = packet->family == 6 ? packet->key6.protocol : packet->key4.protocol;
-	__u16 port = packet->family == 6 ? packet->key6.remote_port : packet->key4.remote_port;
+	__u8 protocol = kudo_protocol_of(packet);
+	__u16 port = kudo_remote_port_of(packet);
 
 	scratch->judged.judgement = kudo_judge(&kudo_policies[generation & 1], kudo_longest_match(packet, generation & 1),
 					       protocol, port, packet->non_first_fragment);

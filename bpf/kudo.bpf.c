@@ -45,7 +45,7 @@ kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct kudo_packet *packet)
 {
 	return kudo_verdict_of(judgement) != KUDO_DROP && kudo_class_of(judgement) == KUDO_CLASS_MEDIA &&
-	       (packet->family == 4 ? packet->key4.protocol : packet->key6.protocol) == KUDO_PROTOCOL_UDP;
+	       kudo_protocol_of(packet) == KUDO_PROTOCOL_UDP;
 }
 
 /* Looks into the datagram whose packet is in kudo_scratch. */

@@ -101,7 +101,7 @@ kudo_noinline int kudo_learn_address(void)
 	__u32 byte = v4 ? kudo_learned_byte4(walk->found[0]) : kudo_learned_byte6(walk->found);
 	__u64 now = bpf_ktime_get_boot_ns();
 
-	((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)] = 1;
+	kudo_set_learned_byte(byte);
 	const struct kudo_learned *known =
 		v4 ? bpf_map_lookup_elem(&kudo_learned4, walk->found) : bpf_map_lookup_elem(&kudo_learned6, walk->found);
 

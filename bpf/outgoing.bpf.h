@@ -24,24 +24,36 @@ kudo_inline __u64 *kudo_outgoing_of(const struct kudo_packet *packet, __u64 now)
 	return kudo_find_or_enter(&kudo_outgoing6, &key, fresh);
 }
 
-/* Might this TCP packet open a connection? SYN without ACK; also one whose flags lie behind IPv6 extension headers. */
-kudo_inline int kudo_may_open(struct __sk_buff *skb, const struct kudo_packet *packet)
+/* The TCP packet's header; 0: it lies behind IPv6 extension headers, or is not there. */
+kudo_inline int kudo_load_tcp(struct __sk_buff *skb, const struct kudo_packet *packet, struct kudo_tcp_header *tcp)
 {
 	__u32 offset = packet->l3_offset;
-	__u8 first = 0, flags = 0;
+	__u8 first = 0;
 
 	if (packet->family == 4) {
 		if (bpf_skb_load_bytes(skb, offset, &first, 1) != 0)
-			return 1;
+			return 0;
 		offset += (first & 15) * 4;
 	} else {
 		if (bpf_skb_load_bytes(skb, offset + 6, &first, 1) != 0 || first != KUDO_PROTOCOL_TCP)
-			return 1;
+			return 0;
 		offset += sizeof(struct kudo_ipv6_header);
 	}
-	if (bpf_skb_load_bytes(skb, offset + 13, &flags, 1) != 0)
-		return 1;
-	return (flags & 0x12) == 0x02; /* RFC 9293 section 3.1: ACK 0x10, SYN 0x02 */
+	return bpf_skb_load_bytes(skb, offset, tcp, sizeof(*tcp)) == 0;
+}
+
+/* SYN without ACK: RFC 9293 section 3.1. */
+kudo_inline int kudo_opens(const struct kudo_tcp_header *tcp)
+{
+	return (tcp->flags & (KUDO_TCP_SYN | KUDO_TCP_ACK)) == KUDO_TCP_SYN;
+}
+
+/* Might this TCP packet open a connection? Also one whose flags lie behind IPv6 extension headers. */
+kudo_inline int kudo_may_open(struct __sk_buff *skb, const struct kudo_packet *packet)
+{
+	struct kudo_tcp_header tcp;
+
+	return !kudo_load_tcp(skb, packet, &tcp) || kudo_opens(&tcp);
 }
 
 /* Notes that this host sends the packet in kudo_scratch. */
@@ -75,7 +87,7 @@ kudo_noinline int kudo_follow_outgoing(struct __sk_buff *skb, __u32 direction)
 	if (!last)
 		return 0;
 	__s64 age = (__s64)(bpf_ktime_get_ns() - *last); /* negative where another CPU has just sent */
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+	__u8 protocol = kudo_protocol_of(packet);
 	if (protocol != KUDO_PROTOCOL_TCP)
 		return age < (__s64)KUDO_ANSWERS_UDP;
 	return age < (__s64)KUDO_ANSWERS_TCP && !kudo_may_open(skb, packet);

@@ -73,6 +73,16 @@ kudo_inline __u32 kudo_equal(__u16 a, __u16 b)
 		(offset) &= KUDO_OFFSET_MASK;                                                                          \
 	} while (0)
 
+/* Of a parsed packet, whatever its family. */
+kudo_inline __u8 kudo_protocol_of(const struct kudo_packet *packet)
+{
+	return packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+}
+kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
+{
+	return packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
+}
+
 /* All of them, and so with one store. */
 kudo_inline void kudo_clear_flags(struct kudo_packet *packet)
 {

@@ -39,11 +39,6 @@ kudo_inline int kudo_is_watched_out(struct __sk_buff *skb, __u32 remote_port, __
 	return (int)watched;
 }
 
-kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
-{
-	return packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
-}
-
 /* What a packet with no range of the map is. */
 #define KUDO_WATCHED_REASONS                                                                                           \
 	(1u << KUDO_REASON_STRANGER | 1u << KUDO_REASON_ALLOWED | 1u << KUDO_REASON_LIFELINE | 1u << KUDO_REASON_NAME)
@@ -51,7 +46,7 @@ kudo_inline __u16 kudo_remote_port_of(const struct kudo_packet *packet)
 /* Is this judged packet one? */
 kudo_inline int kudo_is_watched(struct kudo_judgement judgement, const struct kudo_packet *packet)
 {
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+	__u8 protocol = kudo_protocol_of(packet);
 	__u16 port = kudo_remote_port_of(packet);
 
 	return ((1u << (judgement.reason & (KUDO_MAX_REASONS - 1))) & KUDO_WATCHED_REASONS) != 0 &&
@@ -62,7 +57,7 @@ kudo_inline int kudo_is_watched(struct kudo_judgement judgement, const struct ku
 /* The same of an outgoing packet of a connection. */
 kudo_inline int kudo_is_unnamed(struct kudo_judgement judgement, const struct kudo_packet *packet)
 {
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
+	__u8 protocol = kudo_protocol_of(packet);
 
 	return judgement.reason == KUDO_REASON_STRANGER &&
 	       kudo_is_named_port(protocol == KUDO_PROTOCOL_TCP, kudo_remote_port_of(packet));

@@ -7,7 +7,7 @@
 #define KUDO_TLS_BPF_H
 
 #include "dns.bpf.h"
-#include "flow.bpf.h"
+#include "outgoing.bpf.h"
 #include "tls.h"
 
 kudo_inline struct kudo_hello_scratch *kudo_hello_of_scratch(void)
@@ -66,24 +66,6 @@ kudo_inline const struct kudo_hello *kudo_waiting_hello(const struct kudo_packet
 	if (packet->family == 4)
 		return bpf_map_lookup_elem(&kudo_hellos4, &packet->key4);
 	return bpf_map_lookup_elem(&kudo_hellos6, &packet->key6);
-}
-
-/* The header of the TCP packet in kudo_scratch; 0: it lies behind IPv6 extension headers, or is not there. */
-kudo_inline int kudo_load_tcp(struct __sk_buff *skb, const struct kudo_packet *packet, struct kudo_tcp_header *tcp)
-{
-	__u32 offset = packet->l3_offset;
-	__u8 first = 0;
-
-	if (packet->family == 4) {
-		if (bpf_skb_load_bytes(skb, offset, &first, 1) != 0)
-			return 0;
-		offset += (first & 15) * 4;
-	} else {
-		if (bpf_skb_load_bytes(skb, offset + 6, &first, 1) != 0 || first != KUDO_PROTOCOL_TCP)
-			return 0;
-		offset += sizeof(struct kudo_ipv6_header);
-	}
-	return bpf_skb_load_bytes(skb, offset, tcp, sizeof(*tcp)) == 0;
 }
 
 /* What is copied at once. */
@@ -218,7 +200,7 @@ kudo_noinline int kudo_name_flow(void)
 	if (!flow)
 		return 0;
 	*(volatile __u64 *)&flow->judgement = scratch->judged.word;
-	((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)] = 1;
+	kudo_set_learned_byte(byte);
 	return 1;
 }
 
@@ -336,14 +318,12 @@ kudo_noinline int kudo_note_hidden_name(struct __sk_buff *skb)
 	if (!cpu)
 		return KUDO_TLS_END;
 	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
-	__u8 protocol = packet->family == 4 ? packet->key4.protocol : packet->key6.protocol;
-	__u16 port = packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
+	__u8 protocol = kudo_protocol_of(packet);
+	__u16 port = kudo_remote_port_of(packet);
 	__u32 offset = packet->l3_offset + packet->header_length, end = packet->l3_offset + packet->l3_length;
 
 	if (protocol == KUDO_PROTOCOL_TCP)
-		return kudo_load_tcp(skb, packet, &tcp) && (tcp.flags & (KUDO_TCP_SYN | KUDO_TCP_ACK)) == KUDO_TCP_SYN
-			       ? KUDO_TLS_DOT
-			       : KUDO_TLS_END;
+		return kudo_load_tcp(skb, packet, &tcp) && kudo_opens(&tcp) ? KUDO_TLS_DOT : KUDO_TLS_END;
 	if (offset + sizeof(bytes) > end ||
 	    bpf_skb_load_bytes(skb, offset, bytes, sizeof(bytes)) != 0 || !kudo_begins_quic(bytes, end - offset))
 		return KUDO_TLS_END;
@@ -357,8 +337,8 @@ kudo_noinline int kudo_note_hidden_name(struct __sk_buff *skb)
 kudo_inline int kudo_note_name(struct __sk_buff *skb, struct kudo_cpu *cpu, __u32 generation)
 {
 	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
-	__u32 is_tcp = (packet->family == 4 ? packet->key4.protocol : packet->key6.protocol) == KUDO_PROTOCOL_TCP;
-	__u32 port = packet->family == 4 ? packet->key4.remote_port : packet->key6.remote_port;
+	__u32 is_tcp = kudo_protocol_of(packet) == KUDO_PROTOCOL_TCP;
+	__u32 port = kudo_remote_port_of(packet);
 	int outcome;
 
 	if (packet->non_first_fragment || packet->header_length == 0 ||
