@@ -20,7 +20,7 @@
 
 #define kudo_inline static inline __attribute__((always_inline))
 
-#define KUDO_LAYOUT_VERSION 12
+#define KUDO_LAYOUT_VERSION 13
 
 /* Which way a packet goes, seen from this host. Ingress: the remote is the source; egress: the destination. */
 enum kudo_direction {

@@ -10,6 +10,7 @@
 
 #include "drops.h"
 #include "judge.h"
+#include "named.bpf.h"
 #include "on_the_wire.h"
 #include "policy.bpf.h"
 #include "skb.bpf.h"
@@ -41,6 +42,12 @@ struct {
 #define KUDO_FEW_BYTES 192
 #define KUDO_MOST_BYTES (KUDO_MAX_EXTENSION_BYTES + 60)
 
+/* An IP header's beginning, of either version. */
+union kudo_ip_header {
+	struct kudo_ipv4_header ipv4;
+	struct kudo_ipv6_header ipv6;
+};
+
 /* What is known of the packet, by address, so that the functions below take nothing but numbers. */
 struct kudo_dropping {
 	__u64 head;   /* skb->head */
@@ -57,10 +64,12 @@ struct kudo_dropping {
 	__u32 queue_class;
 	__u8 flags; /* KUDO_DROP_* */
 	__u8 was_received;
+	__u8 both_named; /* a name may have made either address KUDO's */
 	__u16 gso_size;
 	__u16 gso_segs;
 	__u16 ethertype;
 	__u32 direction;
+	union kudo_ip_header ip;
 	struct kudo_packet packet;
 	union {
 		struct kudo_drop4_key key4;
@@ -99,12 +108,6 @@ kudo_inline struct kudo_drop_control *kudo_control(void)
 	return bpf_map_lookup_elem(&kudo_drop_state, &zero);
 }
 
-/* An IP header's beginning, of either version. */
-union kudo_ip_header {
-	struct kudo_ipv4_header ipv4;
-	struct kudo_ipv6_header ipv6;
-};
-
 /* Its version; 0: there is no header of this EtherType. */
 kudo_inline __u32 kudo_version_of(const union kudo_ip_header *ip, __u16 ethertype)
 {
@@ -132,19 +135,32 @@ kudo_inline int kudo_side_maybe(__u32 generation, const union kudo_ip_header *ip
 	struct kudo_packet packet;
 
 	kudo_set_remote(&packet, ip, version, direction);
-	return kudo_prefilter_maybe(&kudo_policies[generation & 1], &packet);
+	return kudo_prefilter_maybe(&kudo_policies[generation & 1], &packet) || kudo_is_learned_maybe(&packet);
 }
 
-kudo_inline int kudo_side_is_known(__u32 generation, const union kudo_ip_header *ip, __u32 version, __u32 direction)
+/* What is known of a packet's address. */
+enum kudo_side {
+	KUDO_SIDE_STRANGER = 0,
+	KUDO_SIDE_NAMED = 1, /* a name may have made flows of it KUDO's */
+	KUDO_SIDE_IN_RANGE = 2,
+};
+kudo_noinline int kudo_side_of(__u32 level, __u32 version, __u32 direction)
 {
-	struct kudo_packet packet;
+	struct kudo_dropping *dropping = kudo_dropping_at(level);
 
-	if (!kudo_side_maybe(generation, ip, version, direction))
-		return 0;
-	kudo_set_remote(&packet, ip, version, direction);
-	const struct kudo_match *match = kudo_longest_match(&packet, generation & 1);
+	if (!dropping)
+		return KUDO_SIDE_STRANGER;
+	struct kudo_packet *packet = &dropping->packet;
+	__u32 generation = dropping->generation;
 
-	return match && match->candidates[0].service != 0;
+	kudo_set_remote(packet, &dropping->ip, version, direction);
+	if (kudo_prefilter_maybe(&kudo_policies[generation & 1], packet)) {
+		const struct kudo_match *match = kudo_longest_match(packet, generation & 1);
+
+		if (match && match->candidates[0].service != 0)
+			return KUDO_SIDE_IN_RANGE;
+	}
+	return kudo_is_learned_maybe(packet) ? KUDO_SIDE_NAMED : KUDO_SIDE_STRANGER;
 }
 
 /* The IP header of a packet whose skb->network_header points elsewhere: behind its link headers. 0, or 1: none. */
@@ -172,41 +188,46 @@ kudo_noinline int kudo_find_network(__u32 level)
 	return ethertype != KUDO_ETHERTYPE_IPV4 && ethertype != KUDO_ETHERTYPE_IPV6;
 }
 
-/* Whether it is KUDO's packet, and its direction. 0: it is not. */
+/* Whether it may be KUDO's packet, and its direction: enum kudo_side of its remote. */
 kudo_noinline int kudo_find_remote(__u32 level)
 {
 	struct kudo_dropping *dropping = kudo_dropping_at(level);
-	union kudo_ip_header ip = {};
 
 	if (!dropping)
-		return 0;
-	if (bpf_probe_read_kernel(&ip, sizeof(ip), (const void *)(dropping->head + dropping->network)) != 0)
-		return 0;
-	__u32 version = kudo_version_of(&ip, dropping->ethertype);
+		return KUDO_SIDE_STRANGER;
+	const union kudo_ip_header *ip = &dropping->ip;
+
+	if (bpf_probe_read_kernel(&dropping->ip, sizeof(*ip), (const void *)(dropping->head + dropping->network)) != 0)
+		return KUDO_SIDE_STRANGER;
+	__u32 version = kudo_version_of(ip, dropping->ethertype);
 
 	if (version == 0)
-		return 0;
-	int egress = kudo_side_is_known(dropping->generation, &ip, version, KUDO_EGRESS);
-	int ingress = kudo_side_is_known(dropping->generation, &ip, version, KUDO_INGRESS);
+		return KUDO_SIDE_STRANGER;
+	__u32 egress = (__u32)kudo_side_of(level, version, KUDO_EGRESS);
+	__u32 ingress = (__u32)kudo_side_of(level, version, KUDO_INGRESS);
 
-	if (!egress && !ingress)
-		return 0;
-	dropping->direction = egress && (!ingress || !dropping->was_received) ? KUDO_EGRESS : KUDO_INGRESS;
+	if (egress == KUDO_SIDE_STRANGER && ingress == KUDO_SIDE_STRANGER)
+		return KUDO_SIDE_STRANGER;
+	dropping->both_named = (egress & ingress) == KUDO_SIDE_NAMED;
+	if (egress == ingress)
+		dropping->direction = dropping->was_received ? KUDO_INGRESS : KUDO_EGRESS;
+	else
+		dropping->direction = egress > ingress ? KUDO_EGRESS : KUDO_INGRESS;
 	/* The flow as far as this header tells, should the parser refuse it. */
 	struct kudo_packet *packet = &dropping->packet;
 
 	__builtin_memset(packet, 0, sizeof(*packet));
 	packet->l3_length = dropping->end - dropping->network;
-	kudo_set_remote(packet, &ip, version, dropping->direction);
+	kudo_set_remote(packet, ip, version, dropping->direction);
 	if (version == 4) {
-		packet->key4.local = dropping->direction == KUDO_EGRESS ? ip.ipv4.source : ip.ipv4.destination;
-		packet->key4.protocol = ip.ipv4.protocol;
+		packet->key4.local = dropping->direction == KUDO_EGRESS ? ip->ipv4.source : ip->ipv4.destination;
+		packet->key4.protocol = ip->ipv4.protocol;
 	} else {
 		__builtin_memcpy(packet->key6.local,
-				 dropping->direction == KUDO_EGRESS ? ip.ipv6.source : ip.ipv6.destination, 16);
-		packet->key6.protocol = ip.ipv6.next_header;
+				 dropping->direction == KUDO_EGRESS ? ip->ipv6.source : ip->ipv6.destination, 16);
+		packet->key6.protocol = ip->ipv6.next_header;
 	}
-	return 1;
+	return (int)(egress > ingress ? egress : ingress);
 }
 
 /* Parses the first bytes of the packet: KUDO_PARSE_PULL if it takes more. */
@@ -234,6 +255,12 @@ kudo_noinline int kudo_parse_dropped(__u32 level, __u32 most)
 	dropping->packet.l3_offset = 0;
 	return (int)kudo_parse_network(dropping->bytes, dropping->bytes + available, &frame, dropping->ethertype,
 				       &dropping->packet);
+}
+
+kudo_inline void kudo_parse_either(__u32 level)
+{
+	if (kudo_parse_dropped(level, KUDO_FEW_BYTES) == KUDO_PARSE_PULL)
+		kudo_parse_dropped(level, KUDO_MOST_BYTES);
 }
 
 /* What the last packet's socket is like, once for a row. */
@@ -274,6 +301,54 @@ kudo_inline void kudo_add_to_counter(struct kudo_counter *counter, const struct 
 {
 	__sync_fetch_and_add(&counter->packets, wire->packets);
 	__sync_fetch_and_add(&counter->bytes, wire->bytes);
+}
+
+/* One of its remote address's names. 1: it makes it KUDO's. */
+kudo_noinline int kudo_is_of_name(__u32 level, __u32 index)
+{
+	struct kudo_dropping *dropping = kudo_dropping_at(level);
+
+	if (!dropping)
+		return 0;
+	const struct kudo_packet *packet = &dropping->packet;
+	const struct kudo_learned *learned = kudo_learned_of(packet);
+
+	if (!learned)
+		return 0;
+	const struct kudo_learned_name name = learned->names[kudo_index(index, KUDO_LEARNED_NAMES - 1)];
+
+	return kudo_judge_learned_name(&kudo_policies[dropping->generation & 1], &name, bpf_ktime_get_boot_ns(),
+				       kudo_protocol_of(packet), kudo_remote_port_of(packet))
+		       .reason == KUDO_REASON_NAME;
+}
+
+/* Has a name made the packet's flow KUDO's, or would it do so now? */
+kudo_noinline int kudo_is_named(__u32 level)
+{
+	struct kudo_dropping *dropping = kudo_dropping_at(level);
+
+	if (!dropping)
+		return 0;
+	struct kudo_packet *packet = &dropping->packet;
+	int ipv6 = packet->family == 6;
+
+	if (ipv6)
+		packet->key6.interface = dropping->interface;
+	else
+		packet->key4.interface = dropping->interface;
+	const struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
+
+	if (flow) {
+		union kudo_judgement_word judged = {.word = *(volatile const __u64 *)&flow->judgement};
+
+		return judged.judgement.reason == KUDO_REASON_NAME;
+	}
+	if (packet->non_first_fragment)
+		return 0;
+	for (__u32 i = 0; i < KUDO_LEARNED_NAMES; i++)
+		if (kudo_is_of_name(level, i))
+			return 1;
+	return 0;
 }
 
 /* Would the active policy drop it? */
@@ -367,13 +442,21 @@ kudo_noinline int kudo_look_at_drop(__u32 level)
 		__sync_fetch_and_add(&control->unparsed, 1);
 		return 0;
 	}
-	if (!kudo_find_remote(level))
+	int side = kudo_find_remote(level);
+	if (side == KUDO_SIDE_STRANGER)
 		return 0;
 	const struct skb_shared_info *shared = (const struct skb_shared_info *)(dropping->head + dropping->shared);
 	kudo_read(dropping->gso_size, shared, gso_size);
 	kudo_read(dropping->gso_segs, shared, gso_segs);
-	if (kudo_parse_dropped(level, KUDO_FEW_BYTES) == KUDO_PARSE_PULL)
-		kudo_parse_dropped(level, KUDO_MOST_BYTES);
+	kudo_parse_either(level);
+	if (side == KUDO_SIDE_NAMED && !kudo_is_named(level)) {
+		if (!dropping->both_named)
+			return 0;
+		dropping->direction ^= KUDO_EGRESS ^ KUDO_INGRESS;
+		kudo_parse_either(level);
+		if (!kudo_is_named(level))
+			return 0;
+	}
 	kudo_note_socket(level);
 	return kudo_count_drop(level);
 }

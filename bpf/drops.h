@@ -8,8 +8,9 @@
 #include "abi.h"
 
 /* Which of a packet's addresses is the remote: the destination, where it is in a range of the active policy (egress), else
- * the source (ingress). Where both are: egress if no interface of this host has received the packet (skb->skb_iif is 0),
- * else ingress. */
+ * the source (ingress); where none is, the one that a name has made KUDO's. Where both are: egress if no interface of this host
+ * has received the packet (skb->skb_iif is 0), else ingress. Of a name are the packets of flows that it has decided about, and
+ * those that it would decide about now. */
 
 /* The packet's network namespace cannot be told: it has neither a device, a socket nor a route any more, as the fragments
  * of a datagram that was never completed. Counted apart; on a host with one namespace it is this one. */

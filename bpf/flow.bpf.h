@@ -10,18 +10,13 @@
 #include "dns_answer.h"
 #include "flow_cache.h"
 #include "judge.h"
-#include "learned.h"
 #include "maps.bpf.h"
+#include "named.bpf.h"
 #include "on_the_wire.h"
 #include "parse.h"
 #include "parse_fast.h"
 #include "rtp.h"
 #include "tls.h"
-
-union kudo_judgement_word {
-	struct kudo_judgement judgement;
-	__u64 word;
-};
 
 /* What one packet adds to the counters. */
 struct kudo_tally {
@@ -104,47 +99,6 @@ kudo_inline void kudo_set_interface(struct kudo_packet *packet, __u32 interface)
 		packet->key4.interface = interface;
 	else
 		packet->key6.interface = interface;
-}
-
-/* `key`: struct kudo_flow4_key or kudo_flow6_key. */
-kudo_inline struct kudo_flow *kudo_find_flow(const void *key, int ipv6)
-{
-	if (ipv6)
-		return bpf_map_lookup_elem(&kudo_flows6, key);
-	return bpf_map_lookup_elem(&kudo_flows4, key);
-}
-
-kudo_inline int kudo_is_learned_byte_set(__u32 byte)
-{
-	return ((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)];
-}
-
-/* 0: no response has ever given the packet's remote address. */
-kudo_inline int kudo_is_learned4_maybe(const struct kudo_packet *packet)
-{
-	return kudo_is_learned_byte_set(kudo_learned_byte4(packet->key4.remote));
-}
-kudo_inline int kudo_is_learned6_maybe(const struct kudo_packet *packet)
-{
-	__be32 words[4];
-
-	__builtin_memcpy(words, packet->key6.remote, 16);
-	return kudo_is_learned_byte_set(kudo_learned_byte6(words));
-}
-kudo_inline void kudo_set_learned_byte(__u32 byte)
-{
-	((volatile __u8 *)kudo_learned_filter)[kudo_index(byte, KUDO_LEARNED_FILTER - 1)] = 1;
-}
-kudo_inline int kudo_is_learned_maybe(const struct kudo_packet *packet)
-{
-	return packet->family == 4 ? kudo_is_learned4_maybe(packet) : kudo_is_learned6_maybe(packet);
-}
-
-kudo_inline const struct kudo_learned *kudo_learned_of(const struct kudo_packet *packet)
-{
-	if (packet->family == 4)
-		return bpf_map_lookup_elem(&kudo_learned4, &packet->key4.remote);
-	return bpf_map_lookup_elem(&kudo_learned6, packet->key6.remote);
 }
 
 /* A new flow, or the one that another CPU has just entered. Null: the table gave no room. */

@@ -45,27 +45,37 @@
  * the other flow's lookup in the flow table. */
 #define KUDO_CACHE_IDLE_TICKS 16
 
-/* Fibonacci hashing again. Odd slots are IPv6's. */
-kudo_inline __u32 kudo_cache_fold(__u64 a, __u64 b)
+/* Fibonacci hashing again, of a flow on any interface: the highest bits are the best. */
+kudo_inline __u64 kudo_fold(__u64 a, __u64 b)
 {
-	return (__u32)((a * 11400714819323198485ull ^ b) * 11400714819323198485ull >> 53) & (KUDO_CACHE_SLOTS - 2);
+	return (a * 11400714819323198485ull ^ b) * 11400714819323198485ull;
 }
 
-kudo_inline __u32 kudo_cache_slot4(const struct kudo_flow4_key *key)
+kudo_inline __u64 kudo_flow_hash4(const struct kudo_flow4_key *key)
 {
-	return kudo_cache_fold((__u64)key->remote << 32 | key->local,
-			       (__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol);
+	return kudo_fold((__u64)key->remote << 32 | key->local,
+			 (__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol);
 }
 
-kudo_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
+kudo_inline __u64 kudo_flow_hash6(const struct kudo_flow6_key *key)
 {
 	__u64 remote[2], local[2];
 
 	__builtin_memcpy(remote, key->remote, 16);
 	__builtin_memcpy(local, key->local, 16);
-	return 1 | kudo_cache_fold(
-			   remote[0] ^ local[0] ^ (local[1] << 1),
-			   remote[1] ^ ((__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol));
+	return kudo_fold(remote[0] ^ local[0] ^ (local[1] << 1),
+			 remote[1] ^ ((__u64)key->remote_port << 32 | (__u32)key->local_port << 8 | key->protocol));
+}
+
+/* Odd slots are IPv6's. */
+kudo_inline __u32 kudo_cache_slot4(const struct kudo_flow4_key *key)
+{
+	return (__u32)(kudo_flow_hash4(key) >> 53) & (KUDO_CACHE_SLOTS - 2);
+}
+
+kudo_inline __u32 kudo_cache_slot6(const struct kudo_flow6_key *key)
+{
+	return 1 | ((__u32)(kudo_flow_hash6(key) >> 53) & (KUDO_CACHE_SLOTS - 2));
 }
 
 /* Of two keys: without branches, as they are nearly always equal. */

@@ -12,11 +12,9 @@
 #include "flow.bpf.h"
 #include "frame.bpf.h"
 #include "handover.bpf.h"
-#include "learn.bpf.h"
+#include "inspect.bpf.h"
 #include "mark.h"
 #include "outgoing.bpf.h"
-#include "rtp.bpf.h"
-#include "strangers.bpf.h"
 
 char kudo_license[] SEC("license") = "Dual MIT/GPL";
 
@@ -39,23 +37,6 @@ kudo_inline void kudo_answer_run(__u32 interface, __u32 direction)
 
 	if (run && run->answered != run->asked)
 		run->answered = run->asked;
-}
-
-/* Is it worth a look at what the packet carries? */
-kudo_inline int kudo_may_be_rtp(struct kudo_judgement judgement, const struct kudo_packet *packet)
-{
-	return kudo_verdict_of(judgement) != KUDO_DROP && kudo_class_of(judgement) == KUDO_CLASS_MEDIA &&
-	       kudo_protocol_of(packet) == KUDO_PROTOCOL_UDP;
-}
-
-/* Looks into the datagram whose packet is in kudo_scratch. */
-kudo_noinline int kudo_inspect_frame(struct xdp_md *context, __u32 may_be_rtp)
-{
-	if (may_be_rtp)
-		return kudo_follow_frame(context);
-	if (kudo_note_frame(context))
-		kudo_learn_response(kudo_read_generation());
-	return 0;
 }
 
 kudo_inline void kudo_judge_frame(struct xdp_md *context, __u32 generation, __u32 reason, const struct kudo_tally *tally)
@@ -276,52 +257,6 @@ kudo_inline int kudo_follows_outgoing(struct kudo_judgement judgement)
 {
 	return kudo_verdict_of(judgement) == KUDO_PRIORITISED && judgement.reason == KUDO_REASON_RULE &&
 	       kudo_policies[judgement.generation & 1].firewall_mark_mask != 0;
-}
-
-/* Does the packet carry what kudo_inspect_skb() reads? */
-kudo_inline int kudo_is_inspected(struct kudo_judgement judgement, const struct kudo_packet *packet, __u32 direction)
-{
-	return kudo_is_watched(judgement, packet) || (direction == KUDO_EGRESS && kudo_is_unnamed(judgement, packet));
-}
-
-kudo_noinline int kudo_inspect_outgoing(struct __sk_buff *skb)
-{
-	struct kudo_cpu *cpu = kudo_this_cpu();
-
-	if (!cpu)
-		return 0;
-	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	struct kudo_judgement judgement = scratch->judged.judgement;
-
-	if (kudo_is_watched(judgement, &scratch->packet))
-		return kudo_note_outgoing(skb, judgement.generation);
-	if (kudo_is_unnamed(judgement, &scratch->packet))
-		return kudo_note_name(skb, cpu, judgement.generation);
-	return 0;
-}
-
-kudo_noinline int kudo_inspect_incoming(struct __sk_buff *skb)
-{
-	struct kudo_cpu *cpu = kudo_this_cpu();
-
-	if (!cpu)
-		return 0;
-	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
-	struct kudo_judgement judgement = scratch->judged.judgement;
-
-	if (kudo_is_watched(judgement, &scratch->packet) && kudo_note_incoming(skb))
-		return kudo_learn_response(judgement.generation);
-	return 0;
-}
-
-/* Inspects what the packet carries that is in kudo_scratch with its judgement. `direction` is known when this is compiled, so
- * that no program has the functions of the other one. */
-kudo_inline void kudo_inspect_skb(struct __sk_buff *skb, __u32 direction)
-{
-	if (direction == KUDO_EGRESS)
-		kudo_inspect_outgoing(skb);
-	else
-		kudo_inspect_incoming(skb);
 }
 
 /* The number, of which the verifier knows nothing then: it goes on with one path instead of one for each value. */

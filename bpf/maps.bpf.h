@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Every BPF map of the data path, and who writes it.
+/* Every BPF map of the data path, with those of policy.bpf.h and named.bpf.h, and who writes it.
  * Invariant: names and sizes are those of the pins in agent/datapath/datapath.cpp; a change is a change of
  * KUDO_LAYOUT_VERSION. */
 #ifndef KUDO_MAPS_BPF_H
@@ -9,11 +9,8 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "named.bpf.h"
 #include "policy.bpf.h"
-
-/* Flows of KUDO's addresses; strangers never get in. The agent sets the sizes before it loads. */
-KUDO_LRU_MAP(kudo_flows4, struct kudo_flow4_key, struct kudo_flow, 131072);
-KUDO_LRU_MAP(kudo_flows6, struct kudo_flow6_key, struct kudo_flow, 32768);
 
 /* The RTP streams of media flows: no hash of the kernel's, whose lookup would be the largest part of what a media packet
  * costs. */
@@ -55,14 +52,6 @@ __u64 kudo_last_query SEC(".data.last_query") = 0;
 KUDO_LRU_MAP(kudo_queries, struct kudo_query_key, struct kudo_query, 1024);
 KUDO_LRU_MAP(kudo_responses, __u64, struct kudo_response, 512);
 
-/* Addresses that DNS has given for the policy's names, and the filter in front of them. */
-KUDO_LRU_MAP(kudo_learned4, __be32, struct kudo_learned, KUDO_LEARNED4);
-struct kudo_learned6_key {
-	__u8 address[16];
-};
-KUDO_LRU_MAP(kudo_learned6, struct kudo_learned6_key, struct kudo_learned, KUDO_LEARNED6);
-__u8 kudo_learned_filter[KUDO_LEARNED_FILTER] SEC(".data.learned_filter") = {};
-
 /* Where a response is put together: too large for the stack. Each loaded object has its own; only it reads that.
  */
 struct {
@@ -72,9 +61,12 @@ struct {
 	__type(value, struct kudo_response);
 } kudo_response_scratch SEC(".maps");
 
-/* ClientHellos of this host that are not whole yet, and when the last one was entered, in jiffies64; 0: never. */
+/* Connections that this host has opened; ClientHellos that are not whole yet; and when the last one of each was entered, in
+ * jiffies64; 0: never. */
+__u64 kudo_openings[KUDO_OPENINGS] SEC(".data.openings") = {};
 KUDO_LRU_MAP(kudo_hellos4, struct kudo_flow4_key, struct kudo_hello, 256);
 KUDO_LRU_MAP(kudo_hellos6, struct kudo_flow6_key, struct kudo_hello, 128);
+__u64 kudo_last_opening SEC(".data.last_hello") = 0;
 __u64 kudo_last_hello SEC(".data.last_hello") = 0;
 
 /* Where one is put together, with room behind it: the verifier knows of two numbers only how large each can be. Each loaded

@@ -108,6 +108,11 @@ enum kudo_dns_outcome {
 };
 #define KUDO_MAX_DNS_OUTCOMES 16
 
+/* Connections that this host has opened to a port on which names are read, each in one word, which is stored and loaded at
+ * once: 32 bits of the flow's hash, and the sequence number of the first byte that it will send. Its first bits are the
+ * place, where the next one with the same replaces it. */
+#define KUDO_OPENINGS 4096
+
 /* A ClientHello of this host that is not whole yet: its first bytes. The key is the flow's. */
 #define KUDO_HELLO_BYTES 4096 /* a post-quantum one of a browser has some 1,800 */
 struct kudo_hello {
@@ -115,7 +120,8 @@ struct kudo_hello {
 	__u32 next; /* the sequence number of the next byte */
 	__u8 bytes[KUDO_HELLO_BYTES];
 };
-#define KUDO_HELLO_LIFETIME_TICKS 3000 /* jiffies, 3 s or more, for which its rest is waited for */
+#define KUDO_OPENING_LIFETIME_TICKS 10000 /* jiffies, 10 s or more, for which a connection's first byte is waited for */
+#define KUDO_HELLO_LIFETIME_TICKS 3000    /* 3 s or more, for which the rest of a ClientHello is */
 
 /* How this host's connections to strangers begin that DNS shows nothing of, while no packets are put to the rules of
  * admission. X(NAME, name, what a person reads); what is sent again counts again; each under the first that fits. */

@@ -32,9 +32,10 @@ kudo_inline int kudo_is_watched_out(struct __sk_buff *skb, __u32 remote_port, __
 
 	/* Most of a client's packets there have nothing but an acknowledgement. */
 	if (kudo_is_named_port(is_tcp, port & 0xffff) &&
-	    (packet->header_length < packet->l3_length || (port & 0xffff) == KUDO_DOT_PORT))
+	    (packet->header_length < packet->l3_length || (remote_port & KUDO_FAST_SYN)))
 		watched = (__u32)kudo_may_show_name(skb, packet->l3_offset + packet->header_length,
-						    packet->l3_offset + packet->l3_length, port, generation);
+						    packet->l3_offset + packet->l3_length,
+						    port | (remote_port & KUDO_FAST_SYN), generation);
 	kudo_opaque(watched);
 	return (int)watched;
 }

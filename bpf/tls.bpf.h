@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* TLS names: what DNS does not show is told by the ClientHello that this host sends. A connection of a stranger's that names
  * one of the policy's domains becomes a flow of the domain's service, from its ClientHello on.
- * Invariants: only that connection; never while packets are put to the rules of admission, since the process that sends it
- * writes the name itself; no packet is changed or held back. */
+ * Invariants: only that connection, and only by the first bytes of one that this host has opened; never while packets are
+ * put to the rules of admission, since the process that sends it writes the name itself; no packet is changed or held
+ * back. */
 #ifndef KUDO_TLS_BPF_H
 #define KUDO_TLS_BPF_H
 
@@ -17,10 +18,53 @@ kudo_inline struct kudo_hello_scratch *kudo_hello_of_scratch(void)
 	return bpf_map_lookup_elem(&kudo_hello_scratches, &zero);
 }
 
-/* Is the rest of a ClientHello outstanding? */
+/* May a connection's first byte be outstanding? */
 kudo_inline int kudo_awaits_hello(void)
 {
+	return bpf_jiffies64() - *(volatile __u64 *)&kudo_last_opening < KUDO_OPENING_LIFETIME_TICKS;
+}
+
+/* And the rest of a ClientHello? */
+kudo_inline int kudo_awaits_rest(void)
+{
 	return bpf_jiffies64() - *(volatile __u64 *)&kudo_last_hello < KUDO_HELLO_LIFETIME_TICKS;
+}
+
+/* The word in kudo_openings of the connection that the packet in kudo_scratch belongs to, whose first byte has that number;
+ * and its place. */
+kudo_inline __u64 kudo_opening_of(const struct kudo_packet *packet, __u32 sequence, volatile __u64 **place)
+{
+	__u64 hash = packet->family == 4 ? kudo_flow_hash4(&packet->key4) : kudo_flow_hash6(&packet->key6);
+
+	*place = &kudo_openings[kudo_index((__u32)(hash >> 52), KUDO_OPENINGS - 1)];
+	return (hash << 16 & 0xffffffff00000000ull) | sequence;
+}
+
+kudo_noinline int kudo_note_opening(__u32 sequence)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	volatile __u64 *place;
+
+	if (!cpu)
+		return 0;
+	__u64 opening = kudo_opening_of(&kudo_scratch_of(cpu)->packet, sequence, &place);
+
+	*place = opening;
+	*(volatile __u64 *)&kudo_last_opening = bpf_jiffies64();
+	return 0;
+}
+
+/* Is that the number of the connection's first byte? */
+kudo_noinline int kudo_is_first_byte(__u32 sequence)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	volatile __u64 *place;
+
+	if (!cpu)
+		return 0;
+	__u64 opening = kudo_opening_of(&kudo_scratch_of(cpu)->packet, sequence, &place);
+
+	return *place == opening;
 }
 
 /* May an outgoing packet of that protocol to that port show how a connection begins? Most packets have another port. Without
@@ -36,15 +80,17 @@ kudo_inline int kudo_is_named_port(__u32 is_tcp, __u32 port)
 }
 
 /* Is it worth a look? `offset`: of what is behind the TCP or UDP header, `end`: of the packet, both from the frame's beginning;
- * `port`: the remote one, with KUDO_FAST_TCP. */
+ * `port`: the remote one, with KUDO_FAST_TCP and KUDO_FAST_SYN. Of TCP most is not where no connection was opened lately. */
 kudo_noinline int kudo_may_show_name(struct __sk_buff *skb, __u32 offset, __u32 end, __u32 port, __u32 generation)
 {
 	__u8 first[2] = {};
 
 	if (kudo_asks_admission(generation))
 		return 0;
-	if ((__u16)port == KUDO_DOT_PORT)
+	if (port & KUDO_FAST_SYN)
 		return 1;
+	if ((port & KUDO_FAST_TCP) && ((__u16)port == KUDO_DOT_PORT || !kudo_awaits_hello()))
+		return 0;
 	if (offset + sizeof(first) > end)
 		return 0;
 	const __u8 *data = (const __u8 *)(long)skb->data;
@@ -57,7 +103,7 @@ kudo_noinline int kudo_may_show_name(struct __sk_buff *skb, __u32 offset, __u32 
 		return 0;
 	if (!(port & KUDO_FAST_TCP))
 		return (first[0] & 0xc0) == 0xc0; /* a long header: RFC 9000 section 17.2 */
-	return (first[0] == 22 && first[1] == 3) || kudo_awaits_hello();
+	return (first[0] == 22 && first[1] == 3) || kudo_awaits_rest();
 }
 
 /* Where the flow's ClientHello waits; null: none does. */
@@ -294,15 +340,13 @@ kudo_noinline int kudo_gather_packet(struct __sk_buff *skb)
 	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
 	__u32 offset = packet->l3_offset + packet->header_length, end = packet->l3_offset + packet->l3_length;
 
-	if (offset >= end || !kudo_load_tcp(skb, packet, &tcp))
+	if (!kudo_load_tcp(skb, packet, &tcp))
 		return 0;
-	__u32 sequence = kudo_swap32(tcp.sequence) + ((tcp.flags & KUDO_TCP_SYN) != 0);
+	__u32 sequence = kudo_swap32(tcp.sequence);
 
-	__u8 first[2];
-
-	/* Of a flow that nothing waits of, and that begins nothing, no more is read. */
-	if (!kudo_take_hello(sequence) && (offset + sizeof(first) > end || bpf_skb_load_bytes(skb, offset, first, sizeof(first)) != 0 ||
-					   first[0] != 22 || first[1] != 3))
+	if (kudo_opens(&tcp))
+		kudo_note_opening(++sequence);
+	if (offset >= end || !kudo_awaits_hello() || (!kudo_take_hello(sequence) && !kudo_is_first_byte(sequence)))
 		return 0;
 	gathered->hello.next = sequence + (end - offset);
 	return kudo_gather_hello(skb, offset, end - offset);
@@ -341,9 +385,7 @@ kudo_inline int kudo_note_name(struct __sk_buff *skb, struct kudo_cpu *cpu, __u3
 	__u32 port = kudo_remote_port_of(packet);
 	int outcome;
 
-	if (packet->non_first_fragment || packet->header_length == 0 ||
-	    !kudo_may_show_name(skb, packet->l3_offset + packet->header_length, packet->l3_offset + packet->l3_length,
-				port | (is_tcp ? KUDO_FAST_TCP : 0), generation))
+	if (packet->non_first_fragment || packet->header_length == 0 || kudo_asks_admission(generation))
 		return 0;
 	if (!is_tcp || port == KUDO_DOT_PORT)
 		outcome = kudo_note_hidden_name(skb);

@@ -126,6 +126,7 @@ const PinnedMap pinned_maps[] = {
     KUDO_PINNED(learned4, kudo_learned4),
     KUDO_PINNED(learned6, kudo_learned6),
     KUDO_PINNED(learned_filter, data_learned_filter),
+    KUDO_PINNED(openings, data_openings),
     KUDO_PINNED(hellos4, kudo_hellos4),
     KUDO_PINNED(hellos6, kudo_hellos6),
     KUDO_PINNED(last_hello, data_last_hello),

@@ -56,8 +56,9 @@ public:
     struct Maps {
         Fd lpm4[2], lpm6[2], allow4[2], allow6[2]; // by slot
         Fd flows4, flows6, rtp4, rtp6, qualities, probes4, probes6, videos4, videos6, strays4, strays6, queries,
-            responses, last_query, learned4, learned6, learned_filter, hellos4, hellos6, last_hello, outgoing4,
-            outgoing6, fragments, denied4, denied6, runs, interfaces, cpus, services, grace, active, policies, clock;
+            responses, last_query, learned4, learned6, learned_filter, openings, hellos4, hellos6, last_hello,
+            outgoing4, outgoing6, fragments, denied4, denied6, runs, interfaces, cpus, services, grace, active,
+            policies, clock;
     };
     [[nodiscard]] const Maps& maps() const { return maps_; }
     // Of a loaded object.

@@ -139,6 +139,11 @@ Result<DropsSkeleton> load(const DataPath& data_path, uint64_t copy, const Resul
     KUDO_TRY(reuse(skeleton->maps.kudo_lpm4_1, maps.lpm4[1]));
     KUDO_TRY(reuse(skeleton->maps.kudo_lpm6_0, maps.lpm6[0]));
     KUDO_TRY(reuse(skeleton->maps.kudo_lpm6_1, maps.lpm6[1]));
+    KUDO_TRY(reuse(skeleton->maps.kudo_flows4, maps.flows4));
+    KUDO_TRY(reuse(skeleton->maps.kudo_flows6, maps.flows6));
+    KUDO_TRY(reuse(skeleton->maps.kudo_learned4, maps.learned4));
+    KUDO_TRY(reuse(skeleton->maps.kudo_learned6, maps.learned6));
+    KUDO_TRY(reuse(skeleton->maps.data_learned_filter, maps.learned_filter));
     KUDO_TRY(reuse(skeleton->maps.data_active, maps.active));
     KUDO_TRY(reuse(skeleton->maps.data_policies, maps.policies));
     if (tables) reuse_tables(*skeleton, *tables);

@@ -67,6 +67,7 @@ protected:
         const std::pair<bpf_map*, int> shared[] = {
             {skeleton_->maps.kudo_lpm4_0, maps.lpm4[0].get()}, {skeleton_->maps.kudo_lpm4_1, maps.lpm4[1].get()},
             {skeleton_->maps.kudo_lpm6_0, maps.lpm6[0].get()}, {skeleton_->maps.kudo_lpm6_1, maps.lpm6[1].get()},
+            {skeleton_->maps.kudo_flows4, maps.flows4.get()},  {skeleton_->maps.kudo_flows6, maps.flows6.get()},
             {skeleton_->maps.data_active, maps.active.get()},  {skeleton_->maps.data_policies, maps.policies.get()},
         };
         for (const auto& [map, fd] : shared)

@@ -56,6 +56,15 @@ protected:
         packet.add(Raw{.bytes = Bytes(data.begin(), data.end())});
         return run(packet);
     }
+    // The connection's SYN, before the byte of that number.
+    kudo_reason open(const Connection& connection, uint32_t sequence = 1) {
+        return send(connection, {}, sequence - 1, KUDO_TCP_SYN);
+    }
+    // Its SYN, and its first data.
+    kudo_reason greet(const Connection& connection, std::span<const uint8_t> data, uint32_t sequence = 1) {
+        open(connection, sequence);
+        return send(connection, data, sequence);
+    }
     kudo_reason run(const Packet& packet) {
         const auto before = datapath_->counters();
         EXPECT_EQ(datapath_->run_tc(KUDO_EGRESS, packet.bytes()).error, 0);
@@ -93,7 +102,7 @@ TEST_F(TlsNames, MakeThatConnectionKudosInEveryWrapping) {
     for (const char* to : {remote, "3.123.12.200", "2a05:d018::9", "2001:db8:77:2::5"})
         for (const Shape shape : {Shape::Plain, Shape::Vlan, Shape::QinQ, Shape::Options}) {
             const Connection connection{to, 443, ++from, shape}, other{to, 443, ++from, shape};
-            EXPECT_EQ(send(connection, client_hello(name)), KUDO_REASON_STRANGER) << to;
+            EXPECT_EQ(greet(connection, client_hello(name)), KUDO_REASON_STRANGER) << to;
             EXPECT_EQ(reason(connection), KUDO_REASON_NAME) << to << " " << static_cast<int>(shape);
             EXPECT_EQ(reason(other), KUDO_REASON_STRANGER) << "another connection to the same address";
             EXPECT_EQ(more(), "named 1");
@@ -101,19 +110,19 @@ TEST_F(TlsNames, MakeThatConnectionKudosInEveryWrapping) {
     load(KUDO_LINK_NONE);
     seen_ = {};
     for (const char* to : {remote, "2a05:d018::9"}) {
-        EXPECT_EQ(send({to}, client_hello(name)), KUDO_REASON_STRANGER);
+        EXPECT_EQ(greet({to}, client_hello(name)), KUDO_REASON_STRANGER);
         EXPECT_EQ(reason({to}), KUDO_REASON_NAME);
         EXPECT_EQ(more(), "named 1");
     }
 }
 
 TEST_F(TlsNames, AreOfTheServicesPortsAndClassControl) {
-    EXPECT_EQ(send({.port = 8445}, client_hello(name)), KUDO_REASON_STRANGER);
+    EXPECT_EQ(greet({.port = 8445}, client_hello(name)), KUDO_REASON_STRANGER);
     EXPECT_EQ(reason({.port = 8445}), KUDO_REASON_STRANGER) << "no port of the service";
     EXPECT_EQ(more(), "other 1");
-    EXPECT_EQ(send({.port = 4443}, client_hello(name)), KUDO_REASON_STRANGER);
+    EXPECT_EQ(greet({.port = 4443}, client_hello(name)), KUDO_REASON_STRANGER);
     EXPECT_EQ(more(), "") << "no port that is looked at";
-    send({}, client_hello(name));
+    greet({}, client_hello(name));
     reason({});
     const auto counters = datapath_->counters();
     uint64_t control = 0;
@@ -126,7 +135,7 @@ TEST_F(TlsNames, AreMatchedAsTheMapWritesThem) {
     uint16_t from = 50000;
     const auto is_named = [&](std::string_view text) {
         const Connection connection{.from = ++from};
-        send(connection, client_hello(text));
+        greet(connection, client_hello(text));
         return reason(connection) == KUDO_REASON_NAME;
     };
     for (const char* text : {"live.kudoway.ca", "LIVE.KudoWay.CA", "a.b.c.d.e.f.g.h.i.kudoway.ca", "x.kudoway.ca"})
@@ -148,7 +157,7 @@ TEST_F(TlsNames, AreReadFromHellosInPartsCutAnywhere) {
     uint16_t from = 20000;
     for (std::size_t cut = KUDO_HELLO_LEAST; cut < hello.size(); cut++) {
         const Connection connection{.from = ++from};
-        EXPECT_EQ(send(connection, std::span(hello).first(cut), 1000), KUDO_REASON_STRANGER);
+        EXPECT_EQ(greet(connection, std::span(hello).first(cut), 1000), KUDO_REASON_STRANGER);
         send(connection, std::span(hello).subspan(cut), 1000 + static_cast<uint32_t>(cut));
         ASSERT_EQ(reason(connection), KUDO_REASON_NAME) << cut;
         ASSERT_EQ(more(), "named 1") << cut;
@@ -162,8 +171,8 @@ TEST_F(TlsNames, AreReadFromHellosInPartsCutAnywhere) {
                 const std::size_t begin = part * std::size_t{600};
                 const auto data = std::span(large).subspan(begin, std::min<std::size_t>(600, large.size() - begin));
                 const uint32_t sequence = 0xffffff00 + i + part * 600; // wraps
+                if (part == 0) greet(connection, data, sequence);
                 send(connection, data, sequence);
-                if (part == 0) send(connection, data, sequence);
             }
         for (uint16_t i = 0; i < 20; i++)
             EXPECT_EQ(reason({to, 443, static_cast<uint16_t>(30000 + i)}), KUDO_REASON_NAME);
@@ -174,23 +183,54 @@ TEST_F(TlsNames, AreReadFromHellosInPartsCutAnywhere) {
 TEST_F(TlsNames, AreNotPutTogetherFromWhatIsNoStream) {
     const Bytes hello = client_hello(name);
     const auto half = std::span(hello).first(60), rest = std::span(hello).subspan(60);
-    send({.from = 1}, half, 1000);
+    greet({.from = 1}, half, 1000);
     send({.from = 1}, rest, 1061);
     EXPECT_EQ(reason({.from = 1}), KUDO_REASON_STRANGER) << "a byte is missing between";
-    send({.from = 2}, half, 1000);
-    send({.from = 3}, rest, 1060);
+    greet({.from = 2}, half, 1000);
+    greet({.from = 3}, rest, 1060);
     EXPECT_EQ(reason({.from = 3}), KUDO_REASON_STRANGER) << "of another connection";
     send({.from = 2}, rest, 1060);
     EXPECT_EQ(reason({.from = 2}), KUDO_REASON_NAME);
-    send({.from = 4}, rest, 1000);
+    greet({.from = 4}, rest, 1000);
     EXPECT_EQ(reason({.from = 4}), KUDO_REASON_STRANGER);
     EXPECT_EQ(more(), "named 1");
+}
+
+TEST_F(TlsNames, AreReadOnlyAtTheBeginningOfConnectionsThatThisHostOpened) {
+    const Bytes hello = client_hello(name);
+    send({.from = 1}, hello);
+    EXPECT_EQ(reason({.from = 1}), KUDO_REASON_STRANGER) << "nothing is known of its beginning";
+    open({.from = 2}, 1000);
+    send({.from = 2}, hello, 1001);
+    EXPECT_EQ(reason({.from = 2}), KUDO_REASON_STRANGER) << "a byte was sent before";
+    send({.from = 2}, hello, 1000);
+    EXPECT_EQ(reason({.from = 2}), KUDO_REASON_NAME);
+    send({.from = 3}, {}, 999, KUDO_TCP_SYN | KUDO_TCP_ACK);
+    send({.from = 3}, hello, 1000);
+    EXPECT_EQ(reason({.from = 3}), KUDO_REASON_STRANGER) << "the other side has opened it: a service's bytes";
+    open({"18.156.200.10", 443, 4}, 1000);
+    send({.from = 4}, hello, 1000);
+    EXPECT_EQ(reason({.from = 4}), KUDO_REASON_STRANGER) << "another address's";
+    open({.from = 5}, 1000);
+    open({.from = 5}, 2000);
+    send({.from = 5}, hello, 1000);
+    EXPECT_EQ(reason({.from = 5}), KUDO_REASON_STRANGER) << "a later connection from the same port";
+    send({.from = 6}, hello, 999, KUDO_TCP_SYN);
+    EXPECT_EQ(reason({.from = 6}), KUDO_REASON_NAME) << "data in the SYN: RFC 7413";
+    EXPECT_EQ(more(), "named 2");
+    // As many as are remembered at once: of a few the place is taken before they are done.
+    constexpr unsigned connections = 200;
+    for (uint16_t i = 0; i < connections; i++)
+        open({.from = static_cast<uint16_t>(10000 + i)}, i * 7919u);
+    for (uint16_t i = 0; i < connections; i++)
+        send({.from = static_cast<uint16_t>(10000 + i)}, hello, i * 7919u);
+    EXPECT_GE(outcomes(KUDO_TLS_NAMED), 2 + connections * 9 / 10);
 }
 
 TEST_F(TlsNames, WhatCannotBeSeenIsCounted) {
     uint16_t from = 50000;
     const auto hello = [&](const Bytes& bytes, const char* to = remote) {
-        send({to, 443, ++from}, bytes);
+        greet({to, 443, ++from}, bytes);
         return more();
     };
     EXPECT_EQ(hello(client_hello("www.example.com")), "other 1");
@@ -209,9 +249,9 @@ TEST_F(TlsNames, WhatCannotBeSeenIsCounted) {
     EXPECT_EQ(hello({23, 3, 3, 0, 20}), "") << "no handshake";
     EXPECT_EQ(hello({}), "");
 
-    send({remote, 853, ++from}, {}, 1, 0x02);
+    open({remote, 853, ++from});
     EXPECT_EQ(more(), "dot 1");
-    send({remote, 853, from}, client_hello("dns.example"), 2);
+    send({remote, 853, from}, client_hello("dns.example"));
     EXPECT_EQ(more(), "") << "once for each connection";
 
     const auto datagram = [&](const char* to, uint16_t port, uint8_t head, std::size_t size) {
@@ -235,8 +275,8 @@ TEST_F(TlsNames, WhatCannotBeSeenIsCounted) {
 
 TEST_F(TlsNames, NeverTouchWhatARangeOrDnsHasJudged) {
     const Connection media{"3.123.12.129", 443, 50000};
-    EXPECT_EQ(send(media, client_hello(name)), KUDO_REASON_RULE);
-    EXPECT_EQ(send({"3.123.12.129", 443, 50000, Shape::Vlan}, client_hello(name)), KUDO_REASON_RULE);
+    EXPECT_EQ(greet(media, client_hello(name)), KUDO_REASON_RULE);
+    EXPECT_EQ(greet({"3.123.12.129", 443, 50000, Shape::Vlan}, client_hello(name)), KUDO_REASON_RULE);
     EXPECT_EQ(reason(media), KUDO_REASON_RULE);
     EXPECT_EQ(more(), "");
 }
@@ -250,7 +290,7 @@ TEST_F(TlsNames, GetNoFirewallMark) {
                               Tcp{.source_port = 443, .destination_port = 50000};
         return datapath_->run_tc(KUDO_INGRESS, packet.bytes()).skb.mark;
     };
-    send({}, client_hello(name));
+    greet({}, client_hello(name));
     EXPECT_EQ(reason({}), KUDO_REASON_NAME);
     EXPECT_EQ(answer(remote), 0u) << "any process can send a ClientHello";
     EXPECT_EQ(reason({"3.123.12.129"}), KUDO_REASON_RULE);
@@ -259,7 +299,7 @@ TEST_F(TlsNames, GetNoFirewallMark) {
 
 TEST_F(TlsNames, StayWithTheirFlowOverAChangeOfThePolicyButNotUnderAdmission) {
     const Connection connection{};
-    send(connection, client_hello(name));
+    greet(connection, client_hello(name));
     publish(options_for(KUDO_OBSERVE));
     EXPECT_EQ(reason(connection), KUDO_REASON_NAME);
     for (const kudo_admission admission : {KUDO_ADMISSION_REHEARSE, KUDO_ADMISSION_ENFORCE}) {
@@ -268,10 +308,10 @@ TEST_F(TlsNames, StayWithTheirFlowOverAChangeOfThePolicyButNotUnderAdmission) {
         publish(options);
         EXPECT_EQ(reason(connection), KUDO_REASON_STRANGER) << "who sends it writes the name itself";
         const Connection another{.from = 50001};
-        send(another, client_hello(name));
+        greet(another, client_hello(name));
         EXPECT_EQ(reason(another), KUDO_REASON_STRANGER);
         publish(options_for(KUDO_PRIORITISE));
-        send(connection, client_hello(name));
+        greet(connection, client_hello(name));
         EXPECT_EQ(reason(connection), KUDO_REASON_NAME);
     }
 }
@@ -290,7 +330,7 @@ TEST_F(TlsNames, OfRandomHellosAreWhatTheNativeCodeReads) {
         if (random() % 2) hello[random() % hello.size()] ^= static_cast<uint8_t>(1u << random() % 8);
         if (random() % 4 == 0) hello.resize(random() % hello.size());
         const Connection connection{.from = static_cast<uint16_t>(10000 + i)};
-        send(connection, hello);
+        greet(connection, hello);
         const TlsWalk walk = tls_walk_of(hello);
         std::string lower = walk.name;
         std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });

@@ -16,6 +16,18 @@
 
 namespace kudo::test {
 
+// A lookup on the wire, from one socket of this host to one of the server's.
+inline void look_up_between(int near, const Endpoint& host, int far, const Endpoint& server, const std::string& name,
+                            const std::vector<std::string>& addresses, uint16_t id) {
+    std::vector<DnsRecord> records;
+    for (const std::string& address : addresses)
+        records.push_back({name, address});
+    send_datagram(near, server, dns_question(name, id));
+    receive_datagram(far);
+    send_datagram(far, host, dns_answer(name, records, id));
+    receive_datagram(near);
+}
+
 class Names : public LineTest {
 protected:
     void SetUp() override {
@@ -26,15 +38,8 @@ protected:
         far_ = udp_socket(test_->far, server_);
         sender_.emplace(test_->host, "eth0");
     }
-    // A lookup on the wire.
     void look_up(const std::string& name, const std::vector<std::string>& addresses) {
-        std::vector<DnsRecord> records;
-        for (const std::string& address : addresses)
-            records.push_back({name, address});
-        send_datagram(near_.get(), server_, dns_question(name, ++id_));
-        receive_datagram(far_.get());
-        send_datagram(far_.get(), {host_address, 41000}, dns_answer(name, records, id_));
-        receive_datagram(near_.get());
+        look_up_between(near_.get(), {host_address, 41000}, far_.get(), server_, name, addresses, ++id_);
     }
     void send_syn(const std::string& address, uint16_t port, uint16_t from = 50000) const {
         const Packet packet = Ethernet{} / IPv4{.source = host_address, .destination = address} /
