@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // ns per packet above an empty program, through BPF_PROG_TEST_RUN, by kind of packet.
 #include <algorithm>
+#include <array>
 
+#include <fmt/format.h>
+
+#include "agent/datapath/bpf_object.h"
 #include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stage.h"
+#include "tests/support/dns_message.h"
 #include "tests/support/packet_builder.h"
 
 namespace kudo::bench {
@@ -55,6 +60,44 @@ std::vector<uint8_t> frame_of(const Kind& kind, bool egress) {
     }
     packet.add(std::move(payload));
     return packet.bytes();
+}
+
+// One run each, since each response needs a query of its own; the fastest tenth of them, as these are short.
+struct DnsCost {
+    Spread query, response;
+};
+DnsCost dns_cost(Stage& stage, int empty, Report& report) {
+    constexpr const char* name = "anvil.tokbox.com";
+    constexpr unsigned addresses = 250; // of a round
+    const Options& options = report.options();
+    const int out = stage.program(Program::TcEgress), in = stage.program(Program::TcIngress);
+    std::vector<double> queries, responses;
+    for (int round = 0; round < options.rounds(); round++) {
+        std::vector<double> alone, asked, answered;
+        for (uint16_t id = 0; id < 2000; id++) {
+            const auto address = fmt::format("18.156.{}.{}", 200 + round, id % addresses + 1);
+            const Packet query = Ethernet{} / IPv4{.source = "10.77.0.2", .destination = "198.51.100.7"} /
+                                 Udp{.source_port = 40000, .destination_port = 53} / Raw{dns_question(name, id)};
+            const Packet response = Ethernet{} / IPv4{.source = "198.51.100.7", .destination = "10.77.0.2"} /
+                                    Udp{.source_port = 53, .destination_port = 40000} /
+                                    Raw{dns_answer(name, {{name, address}}, id)};
+            alone.push_back(test_run(empty, response.bytes(), 1));
+            asked.push_back(test_run(out, query.bytes(), 1));
+            answered.push_back(test_run(in, response.bytes(), 1));
+        }
+        const auto fast = [](std::vector<double>& all) {
+            std::ranges::nth_element(all, all.begin() + static_cast<std::ptrdiff_t>(all.size() / 10));
+            return all[all.size() / 10];
+        };
+        const double unit = fast(alone);
+        queries.push_back(fast(asked) - unit);
+        responses.push_back(fast(answered) - unit);
+    }
+    int learned = 0;
+    value_of(for_each_entry<std::array<uint8_t, 4>, kudo_learned>(stage.data_path().maps().learned4.get(), "addresses",
+                                                                  [&](const auto&, const auto&) { learned++; }));
+    report.require(learned == options.rounds() * static_cast<int>(addresses), "not all responses were learned");
+    return {spread_of(std::move(queries)), spread_of(std::move(responses))};
 }
 
 } // namespace
@@ -123,6 +166,9 @@ void measure_packets(const TestHost& host, Report& report) {
             report.line(name + kind.name, "ns",
                         compare(program, empty_tc, frame_of(kind, which == Program::TcEgress), options), kind.tc_goal);
     }
+    const DnsCost dns_of_name = dns_cost(stage, empty_tc, report);
+    report.line("tc egress: DNS, a query for a name of the map", "ns", dns_of_name.query, 2000);
+    report.line("tc ingress: DNS, the response to it, learned", "ns", dns_of_name.response, 2000);
 
     // Audio, a new packet each time: its stream is found, its step is looked at, and on egress the packet is marked.
     const Kind rtp{.name = "", .source = "3.123.12.129", .udp = media, .rtp = true};
