@@ -10,6 +10,7 @@
 
 #include "agent/attach/attachment.h"
 #include "agent/inspect/status.h"
+#include "agent/reconcile/plan.h"
 #include "agent/reconcile/reconcile.h"
 #include "cli/arguments/mark_option.h"
 #include "cli/arguments/options.h"
@@ -92,8 +93,8 @@ void add_drift(ReconcileReport& report, const Status& status) {
         report.problems.push_back({"", Error{ErrorKind::Degraded, std::move(difference.text), 0}});
 }
 
-// `desired`: what the options say; without max_flows, which keeps its size until disable, and the range map.
-Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
+// What the options say; without max_flows, which keeps its size until disable, and the range map.
+Result<DesiredState> wanted(const EnableOptions& options, const GlobalOptions& global) {
     DesiredState desired = options.desired;
     desired.enabled = true;
     desired.regions = normalised(desired.regions);
@@ -101,14 +102,55 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     if (desired.xdp_generic && desired.ingress == IngressHook::Tc)
         return bad_input("--xdp-generic asks for XDP, --ingress tc for none");
     KUDO_TRY(check_enforcement(options));
+    return desired;
+}
+
+// And what it keeps of the state before.
+void keep_of(const DesiredState& state, const EnableOptions& options, DesiredState& desired) {
+    if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
+    desired.map_sources = state.map_sources;
+    desired.resolvers = state.resolvers;
+    begin_admission(options, state, desired);
+    desired.ranges = state.ranges;
+    desired.firewall = state.enabled ? state.firewall : FirewallSync::Off; // a command of its own
+}
+
+// What it would do now. Nothing is changed.
+Result<int> check(const EnableOptions& options, const GlobalOptions& global) {
+    DesiredState desired = KUDO_TRY(wanted(options, global));
+    const Status status = KUDO_TRY(read_status(global.instance));
+    keep_of(status.desired, options, desired);
+    KUDO_TRY(make_plan(global.instance, desired, Asked::Everything, false, nullptr)); // what enable would refuse
+    const bool options_differ = !is_same(status.desired, desired);
+    std::vector<std::string> corrects, stays;
+    if (status.desired.enabled)
+        for (const Difference& difference : status.drift)
+            (difference.enable_corrects ? corrects : stays).push_back(difference.text);
+    const bool changes = options_differ || !corrects.empty();
+    std::string text = !status.desired.enabled ? "would enable\n"
+                       : options_differ        ? "would change the options\n"
+                       : changes               ? "would correct:\n"
+                                               : "would change nothing\n";
+    for (const std::string& difference : corrects)
+        text += fmt::format("  {}\n", difference);
+    if (!stays.empty()) text += "would stay degraded:\n";
+    for (const std::string& difference : stays)
+        text += fmt::format("  {}\n", difference);
+    KUDO_TRY(print_either(global.json,
+                          OrderedJson{{"would_change", changes},
+                                      {"enabled", status.desired.enabled},
+                                      {"options_differ", options_differ},
+                                      {"would_correct", corrects},
+                                      {"would_stay", stays}},
+                          text));
+    return exit_done;
+}
+
+Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
+    DesiredState desired = KUDO_TRY(wanted(options, global));
     const auto change = [&](DesiredState& state) -> Result<void> {
-        if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
-        desired.map_sources = state.map_sources;
-        desired.resolvers = state.resolvers;
-        begin_admission(options, state, desired);
-        desired.ranges = std::move(state.ranges);
+        keep_of(state, options, desired);
         advance(desired.ranges, global.acceptance.grace, current_time_point());
-        desired.firewall = state.enabled ? state.firewall : FirewallSync::Off; // a command of its own
         state = desired;
         return {};
     };
@@ -210,6 +252,8 @@ Run setup_enable(CLI::App& app) {
     add_option(app, "--downlink", desired->queues.downlink, parse_line, "Rate to shape incoming traffic to")
         ->type_name("RATE")
         ->default_str("auto");
+    const auto checks = std::make_shared<bool>(false);
+    app.add_flag("--check", *checks, "Only say what these options would change; change nothing");
     std::string kinds = "auto";
     for (const QueueKind kind : queue_kinds)
         kinds += fmt::format(", {}", queue_kind_name(kind));
@@ -248,7 +292,9 @@ Run setup_enable(CLI::App& app) {
         "no qdisc. In a classful qdisc of kudo-agent a class has its own queue, whatever its priority.\n"
         "Without MASK only the bits of VALUE are set.\n"
         "Example: kudo-agent enable --region ca --uplink 19.5mbit --downlink 95mbit");
-    return [options](const GlobalOptions& global) { return enable(*options, global); };
+    return [options, checks](const GlobalOptions& global) {
+        return *checks ? check(*options, global) : enable(*options, global);
+    };
 }
 
 } // namespace kudo

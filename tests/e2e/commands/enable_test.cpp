@@ -31,6 +31,38 @@ TEST_F(Enable, TwiceIsTheSameAsOnce) {
     EXPECT_EQ(test_->status(), before);
 }
 
+TEST_F(Enable, CheckSaysWhatWouldChangeAndChangesNothing) {
+    const auto check = [&](std::vector<std::string> options) {
+        options.insert(options.begin(), {"enable", "--check", "--json", "--region", "ca"});
+        const Outcome outcome = test_->agent(options);
+        EXPECT_EQ(outcome.status, 0) << outcome.err;
+        return nlohmann::json::parse(outcome.out);
+    };
+    EXPECT_EQ(check({}).at("would_change"), true);
+    EXPECT_EQ(test_->agent({"enable", "--check", "--region", "ca"}).out, "would enable\n");
+    EXPECT_EQ(test_->agent({"status"}).status, 3) << "nothing was changed";
+    EXPECT_FALSE(std::filesystem::exists(test_->instance.pins()));
+
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--max-flows", "2048"}).status, 0);
+    const auto before = test_->status();
+    EXPECT_EQ(check({}).at("would_change"), false) << "the flow table's capacity stays";
+    EXPECT_EQ(test_->agent({"enable", "--check", "--region", "ca"}).out, "would change nothing\n");
+    EXPECT_EQ(check({"--teams"}).at("options_differ"), true);
+    EXPECT_EQ(test_->agent({"enable", "--check", "--region", "atlantis"}).status, 2);
+    EXPECT_EQ(test_->status(), before);
+
+    test_->in_host({"tc", "qdisc", "replace", "dev", "eth0", "root", "pfifo"});
+    const auto admins = check({});
+    EXPECT_EQ(admins.at("would_change").get<bool>(),
+              nlohmann::json::parse(test_->agent({"enable", "--region", "ca", "--json"}).out).at("changed").get<bool>())
+        << admins.dump(2);
+    std::filesystem::remove_all(test_->instance.pins());
+    const auto lost = check({});
+    EXPECT_EQ(lost.at("would_change"), true);
+    EXPECT_EQ(lost.at("options_differ"), false);
+    EXPECT_FALSE(lost.at("would_correct").empty());
+}
+
 TEST_F(Enable, DisableAfterwardsLeavesNoTrace) {
     const std::string before = test_->in_host({"tc", "qdisc", "show"}) + test_->in_host({"ip", "link", "show"});
     ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
