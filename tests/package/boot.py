@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 
-NEEDED = "systemd-nspawn"
-
 # Each runs in the container once it is up, and prints what is compared below. host0: the interface that nspawn makes.
 FIRST = """
 dpkg -i /share/package.deb >&2
@@ -92,7 +90,7 @@ def make_root(folder, package):
 
 
 # What the script has shown.
-def boot(folder, root, script):
+def boot(folder, root, script, seconds=180):
     share, bpffs = folder / "share", folder / "bpffs"
     show = 'show() { python3 -c "import json, sys; print(json.dumps(sys.argv[1:3]), flush=True)" "$@"; }\n'
     (share / "script").write_text(show + script + "systemctl poweroff\n")
@@ -105,51 +103,62 @@ def boot(folder, root, script):
     environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
     with open(folder / "console", "a") as console:
         try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, timeout=180)
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, timeout=seconds)
         except subprocess.TimeoutExpired:
             pass
     run("umount", bpffs)
-    return dict(json.loads(line) for line in (share / "output").read_text().splitlines())
+    found = dict(json.loads(line) for line in (share / "output").read_text().splitlines())
+    if not found:
+        print("a container cannot be booted here:", (folder / "console").read_text()[-500:])
+    return found
 
 
-def inside(package, folder):
-    run("mount", "--make-rprivate", "/")
-    run("mount", "-t", "tmpfs", "tmpfs", folder)
-    root = make_root(folder, package)
-    failed = False
-    for name, script, wanted in zip(("install and enable", "boot again, remove and purge"), (FIRST, SECOND), WANTED):
-        found = boot(folder, root, script)
-        if not found and script == FIRST:
-            print("a container cannot be booted here:", (folder / "console").read_text()[-500:])
-            return 77
-        print(f"{name}: {len(found)} of {len(wanted)} looked at")
-        for what, value in wanted.items():
-            if found.get(what) != value:
-                failed = True
-                print(f"  {what}: {found.get(what)!r} instead of {value!r}", file=sys.stderr)
-        if failed:
-            print((folder / "share/log").read_text()[-3000:], (folder / "console").read_text()[-500:], file=sys.stderr)
-            break
-    return 1 if failed else 0
+def check(folder, found, wanted, what):
+    """What is not as wanted is said, with the logs."""
+    wrong = {name: found.get(name) for name, value in wanted.items() if found.get(name) != value}
+    print(f"{what}: {len(wanted) - len(wrong)} of {len(wanted)} as they should be", flush=True)
+    for name, value in wrong.items():
+        print(f"  {name}: {value!r} instead of {wanted[name]!r}", file=sys.stderr)
+    if wrong:
+        print((folder / "share/log").read_text()[-12000:], (folder / "console").read_text()[-500:], file=sys.stderr)
+    return not wrong
 
 
-def main(arguments):
+def main(file, arguments, inside, needed=()):
+    """inside(package, folder): what `file` does in namespaces of its own, where the folder is in memory. True: all right; None: it
+    cannot be done here."""
     if arguments[:1] == ["--inside"]:
-        return inside(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]))
+        package, folder = map(pathlib.Path, arguments[1:])
+        run("mount", "--make-rprivate", "/")
+        run("mount", "-t", "tmpfs", "tmpfs", folder)
+        return {True: 0, False: 1, None: 77}[inside(package, folder)]
     package = pathlib.Path(arguments[0]).resolve()
-    if not package.exists() or not shutil.which(NEEDED):
-        print(f"there is no {NEEDED if package.exists() else package}")
-        return 77
-    if os.geteuid() != 0:
-        print("this needs root")
+    missing = [name for name in ("systemd-nspawn", *needed) if not shutil.which(name)]
+    if not package.exists():
+        missing.append(f"{package} (./bootstrap deb makes it)")
+    if missing or os.geteuid() != 0:
+        print("there is no " + ", no ".join(missing) if missing else "this needs root")
         return 77
     folder = tempfile.mkdtemp(dir="/run")  # nspawn hides /tmp
-    command = ["unshare", "--mount", "--net", sys.executable, __file__, "--inside", package, folder]
+    # A process namespace of its own: nothing of the container outlives this.
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, file, "--inside", package,
+               folder]
     try:
         return subprocess.run([str(word) for word in command]).returncode
     finally:
         os.rmdir(folder)  # what was in it was mounted in there, and is gone
 
 
+def twice(package, folder):
+    root = make_root(folder, package)
+    for name, script, wanted in zip(("install and enable", "boot again, remove and purge"), (FIRST, SECOND), WANTED):
+        found = boot(folder, root, script)
+        if not found and script == FIRST:
+            return None
+        if not check(folder, found, wanted, name):
+            return False
+    return True
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(__file__, sys.argv[1:], twice))
