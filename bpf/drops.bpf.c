@@ -3,7 +3,7 @@
  * and place. Attached to the tracepoint itself (tp_btf), which takes no perf event. An object of its own: what is wrong
  * with it stops nothing else. Loaded by agent/drops/tracing.cpp with these constants set.
  * Invariant: nothing here changes a packet or decides over it; another network namespace's packets are not counted; a
- * stranger's cost a few loads. */
+ * stranger's cost a few loads, unless one of its addresses shares a byte of the filter with one that a name has. */
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
@@ -61,9 +61,10 @@ struct kudo_dropping {
 	__u32 end;     /* where the packet would end, if it were all there */
 	__u32 shared;  /* of struct skb_shared_info */
 	__u32 interface;
+	__u32 received_on; /* skb->skb_iif; 0: this host has made it */
 	__u32 queue_class;
 	__u8 flags; /* KUDO_DROP_* */
-	__u8 was_received;
+	__u8 side;  /* enum kudo_side of its remote */
 	__u8 both_named; /* a name may have made either address KUDO's */
 	__u16 gso_size;
 	__u16 gso_segs;
@@ -76,6 +77,7 @@ struct kudo_dropping {
 		struct kudo_drop6_key key6;
 	};
 	struct kudo_drop_total_key total;
+	struct kudo_learned learned;
 	struct kudo_drop fresh;
 	struct kudo_counter none;
 	/* Longer than what is copied: see frame.bpf.h. */
@@ -210,7 +212,7 @@ kudo_noinline int kudo_find_remote(__u32 level)
 		return KUDO_SIDE_STRANGER;
 	dropping->both_named = (egress & ingress) == KUDO_SIDE_NAMED;
 	if (egress == ingress)
-		dropping->direction = dropping->was_received ? KUDO_INGRESS : KUDO_EGRESS;
+		dropping->direction = dropping->received_on ? KUDO_INGRESS : KUDO_EGRESS;
 	else
 		dropping->direction = egress > ingress ? KUDO_EGRESS : KUDO_INGRESS;
 	/* The flow as far as this header tells, should the parser refuse it. */
@@ -303,7 +305,35 @@ kudo_inline void kudo_add_to_counter(struct kudo_counter *counter, const struct 
 	__sync_fetch_and_add(&counter->bytes, wire->bytes);
 }
 
-/* One of its remote address's names. 1: it makes it KUDO's. */
+/* What the flow's row on that interface says: 1: a name made it KUDO's; 0: it is a stranger's; -1: it does not tell. */
+kudo_noinline int kudo_row_is_named(__u32 level, __u32 interface)
+{
+	struct kudo_dropping *dropping = kudo_dropping_at(level);
+
+	if (!dropping)
+		return -1;
+	struct kudo_packet *packet = &dropping->packet;
+	int ipv6 = packet->family == 6;
+
+	if (ipv6)
+		packet->key6.interface = interface;
+	else
+		packet->key4.interface = interface;
+	const struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
+
+	if (!flow)
+		return -1;
+	union kudo_judgement_word judged = {.word = *(volatile const __u64 *)&flow->judgement};
+
+	if (judged.judgement.generation == dropping->generation)
+		return judged.judgement.reason == KUDO_REASON_NAME;
+	if (kudo_keeps_name(&kudo_policies[dropping->generation & 1], judged.judgement, kudo_protocol_of(packet),
+			    kudo_remote_port_of(packet)))
+		return 1;
+	return -1;
+}
+
+/* One of the names in dropping.learned. 1: it makes the packet KUDO's. */
 kudo_noinline int kudo_is_of_name(__u32 level, __u32 index)
 {
 	struct kudo_dropping *dropping = kudo_dropping_at(level);
@@ -311,14 +341,10 @@ kudo_noinline int kudo_is_of_name(__u32 level, __u32 index)
 	if (!dropping)
 		return 0;
 	const struct kudo_packet *packet = &dropping->packet;
-	const struct kudo_learned *learned = kudo_learned_of(packet);
 
-	if (!learned)
-		return 0;
-	const struct kudo_learned_name name = learned->names[kudo_index(index, KUDO_LEARNED_NAMES - 1)];
-
-	return kudo_judge_learned_name(&kudo_policies[dropping->generation & 1], &name, bpf_ktime_get_boot_ns(),
-				       kudo_protocol_of(packet), kudo_remote_port_of(packet))
+	return kudo_judge_learned_name(&kudo_policies[dropping->generation & 1],
+				       &dropping->learned.names[kudo_index(index, KUDO_LEARNED_NAMES - 1)],
+				       bpf_ktime_get_boot_ns(), kudo_protocol_of(packet), kudo_remote_port_of(packet))
 		       .reason == KUDO_REASON_NAME;
 }
 
@@ -327,24 +353,21 @@ kudo_noinline int kudo_is_named(__u32 level)
 {
 	struct kudo_dropping *dropping = kudo_dropping_at(level);
 
-	if (!dropping)
+	if (!dropping || dropping->packet.non_first_fragment)
 		return 0;
-	struct kudo_packet *packet = &dropping->packet;
-	int ipv6 = packet->family == 6;
+	/* Where a socket has it the device is gone, and the route's is the loopback. */
+	__u32 received_on = dropping->received_on, interface = dropping->interface;
+	int named = received_on ? kudo_row_is_named(level, received_on) : -1;
 
-	if (ipv6)
-		packet->key6.interface = dropping->interface;
-	else
-		packet->key4.interface = dropping->interface;
-	const struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
+	if (named < 0 && interface != received_on)
+		named = kudo_row_is_named(level, interface);
+	if (named >= 0)
+		return named;
+	const struct kudo_learned *learned = kudo_learned_of(&dropping->packet);
 
-	if (flow) {
-		union kudo_judgement_word judged = {.word = *(volatile const __u64 *)&flow->judgement};
-
-		return judged.judgement.reason == KUDO_REASON_NAME;
-	}
-	if (packet->non_first_fragment)
+	if (!learned)
 		return 0;
+	dropping->learned = *learned;
 	for (__u32 i = 0; i < KUDO_LEARNED_NAMES; i++)
 		if (kudo_is_of_name(level, i))
 			return 1;
@@ -357,7 +380,7 @@ kudo_inline __u32 kudo_is_judged(const struct kudo_dropping *dropping)
 	const struct kudo_policy *policy = &kudo_policies[dropping->generation & 1];
 	const struct kudo_packet *packet = &dropping->packet;
 
-	if (policy->mode != KUDO_ENFORCE)
+	if (policy->mode != KUDO_ENFORCE || dropping->side == KUDO_SIDE_NAMED)
 		return 0;
 	const struct kudo_match *match = kudo_longest_match(packet, dropping->generation & 1);
 	__u8 protocol = kudo_protocol_of(packet);
@@ -442,14 +465,14 @@ kudo_noinline int kudo_look_at_drop(__u32 level)
 		__sync_fetch_and_add(&control->unparsed, 1);
 		return 0;
 	}
-	int side = kudo_find_remote(level);
-	if (side == KUDO_SIDE_STRANGER)
+	dropping->side = (__u8)kudo_find_remote(level);
+	if (dropping->side == KUDO_SIDE_STRANGER)
 		return 0;
 	const struct skb_shared_info *shared = (const struct skb_shared_info *)(dropping->head + dropping->shared);
 	kudo_read(dropping->gso_size, shared, gso_size);
 	kudo_read(dropping->gso_segs, shared, gso_segs);
 	kudo_parse_either(level);
-	if (side == KUDO_SIDE_NAMED && !kudo_is_named(level)) {
+	if (dropping->side == KUDO_SIDE_NAMED && !kudo_is_named(level)) {
 		if (!dropping->both_named)
 			return 0;
 		dropping->direction ^= KUDO_EGRESS ^ KUDO_INGRESS;
@@ -599,7 +622,7 @@ int kudo_drop(__u64 *context)
 	dropping->interface = interface ? interface : (__u32)skb->skb_iif;
 	dropping->queue_class = skb->priority;
 	dropping->flags = flags | (skb->mark == KUDO_DROP_MARK ? KUDO_DROP_BY_TC : 0);
-	dropping->was_received = skb->skb_iif != 0;
+	dropping->received_on = (__u32)skb->skb_iif;
 	dropping->ethertype = ethertype;
 	kudo_look_at_drop(level);
 	*(volatile __u32 *)depth = level;

@@ -184,6 +184,7 @@ kudo_inline void kudo_put_datagram(struct kudo_packet *to, const struct kudo_pac
 	to->l3_offset = packet->l3_offset;
 	to->header_length = packet->header_length;
 	to->l3_length = packet->l3_length;
+	to->opens = packet->opens;
 }
 
 kudo_inline __u32 kudo_cache_slot(const struct kudo_packet *packet)
@@ -207,11 +208,8 @@ kudo_inline int kudo_keep_name(struct kudo_scratch *scratch, const struct kudo_p
 		return 0;
 	union kudo_judgement_word before = {.word = *(volatile const __u64 *)&flow->judgement};
 	struct kudo_candidate candidate = {before.judgement.service, before.judgement.prefix_length};
-	const struct kudo_service *service = &policy->services[kudo_index(candidate.service, KUDO_MAX_SERVICES - 1)];
 
-	if (before.judgement.reason != KUDO_REASON_NAME ||
-	    (before.judgement.prefix_length == KUDO_BY_TLS_NAME && policy->admission != KUDO_ADMISSION_NONE) ||
-	    kudo_class_of_port(service, protocol, port) == KUDO_CLASS_NONE)
+	if (!kudo_keeps_name(policy, before.judgement, protocol, port))
 		return 0;
 	scratch->judged.judgement = kudo_judgement_of(policy, KUDO_REASON_NAME, candidate, KUDO_CLASS_CONTROL);
 	return 1;

@@ -51,6 +51,12 @@ kudo_inline __u64 kudo_fold(__u64 a, __u64 b)
 	return (a * 11400714819323198485ull ^ b) * 11400714819323198485ull;
 }
 
+/* Of such a hash: so that every bit depends on all of the flow's. */
+kudo_inline __u64 kudo_mixed(__u64 hash)
+{
+	return (hash ^ hash >> 32) * 11400714819323198485ull;
+}
+
 kudo_inline __u64 kudo_flow_hash4(const struct kudo_flow4_key *key)
 {
 	return kudo_fold((__u64)key->remote << 32 | key->local,

@@ -121,6 +121,17 @@ kudo_inline struct kudo_judgement kudo_judge_learned_name(const struct kudo_poli
 				 reason == KUDO_REASON_NAME ? KUDO_CLASS_CONTROL : KUDO_CLASS_NONE);
 }
 
+/* Does the judgement of an earlier generation by a name stay with its flow? */
+kudo_inline int kudo_keeps_name(const struct kudo_policy *policy, struct kudo_judgement before, __u8 protocol,
+				__u16 remote_port)
+{
+	const struct kudo_service *service = &policy->services[before.service & (KUDO_MAX_SERVICES - 1)];
+
+	return before.reason == KUDO_REASON_NAME &&
+	       !(before.prefix_length == KUDO_BY_TLS_NAME && policy->admission != KUDO_ADMISSION_NONE) &&
+	       kudo_class_of_port(service, protocol, remote_port) != KUDO_CLASS_NONE;
+}
+
 /* Judges a frame that kudo_parse() gave a reason for. */
 kudo_inline struct kudo_judgement kudo_judge_unparsed(const struct kudo_policy *policy, __u32 reason)
 {

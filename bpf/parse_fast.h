@@ -31,16 +31,17 @@ kudo_inline __u32 kudo_fast_offset(const struct kudo_frame *frame)
 
 /* The shape that nearly all packets have, in one step: no tags, options, extension headers or later fragment, and all
  * headers linear. 1: kudo_parse() would return 0; `packet` is what it gives but for the flow's key, of which it has the
- * remote address, enough for the prefilter; `remote_port` is as on the wire, with KUDO_FAST_TCP if it is TCP's, and of
- * outgoing ones KUDO_FAST_SYN if they have that flag. 0: only kudo_parse() can tell. */
+ * remote address, enough for the prefilter; `remote_port` is as on the wire, with KUDO_FAST_TCP if it is TCP's, and
+ * KUDO_FAST_SYN of outgoing ones that open a connection. 0: only kudo_parse() can tell. */
 #define KUDO_FAST_TCP 0x10000u
 #define KUDO_FAST_SYN 0x20000u
-KUDO_ASSERT(KUDO_TCP_SYN << 16 == KUDO_FAST_SYN, "SYN");
 kudo_inline __u32 kudo_fast_port(const struct kudo_tcp_header *tcp, int ingress)
 {
-	return ingress ? KUDO_FAST_TCP | tcp->source
-		       : KUDO_FAST_TCP | (__u32)(tcp->flags & KUDO_TCP_SYN) << 16 | tcp->destination;
+	if (ingress)
+		return KUDO_FAST_TCP | tcp->source;
+	return KUDO_FAST_TCP | kudo_equal(tcp->flags & (KUDO_TCP_SYN | KUDO_TCP_ACK), KUDO_TCP_SYN) << 17 | tcp->destination;
 }
+KUDO_ASSERT(KUDO_FAST_SYN == 1 << 17, "SYN");
 kudo_inline int kudo_parse_fast_head(const void *data_start, const void *data_end, const struct kudo_frame *frame,
 				       struct kudo_packet *packet, __u32 *remote_port)
 {

@@ -27,15 +27,15 @@ kudo_inline int kudo_is_watched_in(__u32 remote_port)
 kudo_inline int kudo_is_watched_out(struct __sk_buff *skb, __u32 remote_port, __u32 generation,
 				    const struct kudo_packet *packet)
 {
-	__u32 is_tcp = remote_port >> 16, port = kudo_swap16((__u16)remote_port) | (remote_port & KUDO_FAST_TCP);
-	__u32 watched = kudo_equal(port, KUDO_STUN_PORT) | kudo_equal(port, KUDO_DNS_PORT);
+	__u32 is_tcp = remote_port >> 16 & 1, port = kudo_swap16((__u16)remote_port);
+	__u32 watched = (kudo_equal(port, KUDO_STUN_PORT) | kudo_equal(port, KUDO_DNS_PORT)) & (is_tcp ^ 1);
 
 	/* Most of a client's packets there have nothing but an acknowledgement. */
-	if (kudo_is_named_port(is_tcp, port & 0xffff) &&
+	if (kudo_is_named_port(is_tcp, port) &&
 	    (packet->header_length < packet->l3_length || (remote_port & KUDO_FAST_SYN)))
 		watched = (__u32)kudo_may_show_name(skb, packet->l3_offset + packet->header_length,
 						    packet->l3_offset + packet->l3_length,
-						    port | (remote_port & KUDO_FAST_SYN), generation);
+						    port | (remote_port & (KUDO_FAST_TCP | KUDO_FAST_SYN)), generation);
 	kudo_opaque(watched);
 	return (int)watched;
 }

@@ -9,6 +9,7 @@
 
 #include "dns.bpf.h"
 #include "outgoing.bpf.h"
+#include "special.h"
 #include "tls.h"
 
 kudo_inline struct kudo_hello_scratch *kudo_hello_of_scratch(void)
@@ -34,7 +35,7 @@ kudo_inline int kudo_awaits_rest(void)
  * and its place. */
 kudo_inline __u64 kudo_opening_of(const struct kudo_packet *packet, __u32 sequence, volatile __u64 **place)
 {
-	__u64 hash = packet->family == 4 ? kudo_flow_hash4(&packet->key4) : kudo_flow_hash6(&packet->key6);
+	__u64 hash = kudo_mixed(packet->family == 4 ? kudo_flow_hash4(&packet->key4) : kudo_flow_hash6(&packet->key6));
 
 	*place = &kudo_openings[kudo_index((__u32)(hash >> 52), KUDO_OPENINGS - 1)];
 	return (hash << 16 & 0xffffffff00000000ull) | sequence;
@@ -229,16 +230,21 @@ kudo_noinline int kudo_name_flow(void)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = &scratch->packet;
-	int ipv6 = packet->family == 6;
+	int ipv6 = packet->family == 6, is_special;
 	__be32 words[4];
 	__u32 byte;
 
 	if (ipv6) {
 		__builtin_memcpy(words, packet->key6.remote, 16);
+		is_special = kudo_is_special6(words);
 		byte = kudo_learned_byte6(words);
 	} else {
+		is_special = kudo_is_special4(kudo_swap32(packet->key4.remote));
 		byte = kudo_learned_byte4(packet->key4.remote);
 	}
+	/* As of DNS: a server behind this gateway, that somebody else names. */
+	if (is_special)
+		return 0;
 	scratch->judged.judgement.prefix_length = KUDO_BY_TLS_NAME;
 	struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
 	if (!flow)
@@ -346,7 +352,10 @@ kudo_noinline int kudo_gather_packet(struct __sk_buff *skb)
 
 	if (kudo_opens(&tcp))
 		kudo_note_opening(++sequence);
-	if (offset >= end || !kudo_awaits_hello() || (!kudo_take_hello(sequence) && !kudo_is_first_byte(sequence)))
+	if (offset >= end)
+		return 0;
+	gathered->hello.length = 0;
+	if (!kudo_is_first_byte(sequence) && !(kudo_awaits_rest() && kudo_take_hello(sequence)))
 		return 0;
 	gathered->hello.next = sequence + (end - offset);
 	return kudo_gather_hello(skb, offset, end - offset);
@@ -385,7 +394,8 @@ kudo_inline int kudo_note_name(struct __sk_buff *skb, struct kudo_cpu *cpu, __u3
 	__u32 port = kudo_remote_port_of(packet);
 	int outcome;
 
-	if (packet->non_first_fragment || packet->header_length == 0 || kudo_asks_admission(generation))
+	if (packet->non_first_fragment || packet->header_length == 0 || kudo_asks_admission(generation) ||
+	    (is_tcp && !packet->opens && (packet->header_length >= packet->l3_length || !kudo_awaits_hello())))
 		return 0;
 	if (!is_tcp || port == KUDO_DOT_PORT)
 		outcome = kudo_note_hidden_name(skb);

@@ -32,6 +32,9 @@ class Far:
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
+
+    def begin(self):
+        folder = self.folder
         self.space = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         self.processes.append(self.space)
         while os.readlink(f"/proc/{self.space.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
@@ -159,9 +162,9 @@ def main():
                    {**os.environ, "KUDO_BROWSER_INSIDE": "1"})
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kudo-browser-"))
     run("mount", "-t", "tmpfs", "tmpfs", folder)
-    far, right = None, []
+    far, right = Far(folder), []
     try:
-        far = Far(folder)
+        far.begin()
         host = Host(folder, program)
         shown = "s_server"
 
@@ -177,8 +180,7 @@ def main():
         if not all(right):
             print((folder / "servers.log").read_text()[-2000:], (folder / "browser.log").read_text()[-3000:], sep="\n")
     finally:
-        if far:
-            far.end()
+        far.end()
         run("umount", "--lazy", folder, check=False)
         folder.rmdir()
     print(f"{sum(right)} of {len(right)} as they should be")
