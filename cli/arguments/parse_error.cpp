@@ -49,7 +49,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::string unexpected_word(const CLI::App& command, const std::string& word, const std::string& see_help) {
     if (word.size() > 1 && word.front() == '-') {
         const std::string name = word.substr(0, word.find('='));
-        if (const auto lacking = lacking_feature(std::string_view(name).substr(name.find_first_not_of('-')));
+        if (const auto lacking = lacking_feature(name.substr(std::min(name.find_first_not_of('-'), name.size())));
             !lacking.empty())
             return name + lacking;
         return "unknown option " + name + did_you_mean(name, option_names(command), see_help);
