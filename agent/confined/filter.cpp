@@ -42,6 +42,13 @@ constexpr std::string_view changing_the_machine =
     "quotactl reboot request_key sethostname setdomainname settimeofday swapoff swapon syslog umount2 "
     "userfaultfd";
 
+// What changes files and folders, or who may use them.
+constexpr std::string_view changing_files =
+    "chmod chown creat fallocate fchmod fchmodat fchown fchownat fremovexattr fsetxattr ftruncate futimesat lchown "
+    "link "
+    "linkat lremovexattr lsetxattr mkdir mkdirat mknod mknodat openat2 removexattr rename renameat renameat2 rmdir "
+    "setxattr symlink symlinkat truncate unlink unlinkat utime utimensat utimes";
+
 // The argument with this number, from 0: its bits under the mask, or all of it.
 scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value) {
     return {argument, SCMP_CMP_MASKED_EQ, mask, value};
@@ -130,6 +137,15 @@ Result<void> filter_network() {
         .add(SCMP_ACT_ALLOW, "ioctl", {equal(1, 0x5421 /* FIONBIO */)})
         .add(SCMP_ACT_ALLOW, "ioctl", {equal(1, 0x541b /* FIONREAD */)})
         .add(SCMP_ACT_ERRNO(ENOTTY), "ioctl", {equal(1, 0x5401 /* TCGETS */)});
+    return filter.load();
+}
+
+Result<void> filter_reading() {
+    Filter filter(SCMP_ACT_ALLOW);
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), changing_files);
+    for (const uint64_t bits : {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC})
+        filter.add(SCMP_ACT_ERRNO(EACCES), "openat", {masked(2, bits, bits)})
+            .add(SCMP_ACT_ERRNO(EACCES), "open", {masked(1, bits, bits)});
     return filter.load();
 }
 

@@ -80,10 +80,13 @@ Result<void> keep_service_privileges(const std::optional<ServiceUser>& user) {
 }
 
 Result<void> confine(Confinement confinement) {
-    const bool bounding = may_set_bounding();
-    capng_clear(CAPNG_SELECT_BOTH);
-    KUDO_TRY(apply_capabilities(bounding));
+    if (confinement != Confinement::Reading) {
+        const bool bounding = may_set_bounding();
+        capng_clear(CAPNG_SELECT_BOTH);
+        KUDO_TRY(apply_capabilities(bounding));
+    }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("cannot set no_new_privs");
+    if (confinement == Confinement::Reading) return filter_reading();
     return confinement == Confinement::Network ? filter_network() : filter_compute();
 }
 

@@ -20,9 +20,17 @@ namespace {
 
 constexpr int exit_not_confined = 71; // EX_OSERR of sysexits.h
 
+// Where memory is short this process is the one to go, not the service (proc(5)). Only a dumpable process may say so.
+void be_the_first_to_go() {
+    prctl(PR_SET_DUMPABLE, 1);
+    const Fd score(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    [[maybe_unused]] const bool set = score && write(score.get(), "1000", 4) == 4;
+}
+
 [[noreturn]] void run_child(pid_t parent, int socket, Confinement confinement, const std::function<void(int)>& work) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(exit_not_confined);
+    if (confinement == Confinement::Reading) be_the_first_to_go();
     prctl(PR_SET_DUMPABLE, 0);
     // Of the parent's descriptors (locks, maps, links) it has none but its own and where it logs.
     const int own = fcntl(socket, F_DUPFD, 3);
@@ -45,6 +53,14 @@ constexpr int exit_not_confined = 71; // EX_OSERR of sysexits.h
     _exit(0);
 }
 
+Result<pid_t> fork_child(int socket, Confinement confinement, const std::function<void(int)>& work) {
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid < 0) return fail_errno("cannot start a process");
+    if (pid == 0) run_child(parent, socket, confinement, work);
+    return pid;
+}
+
 Result<void> write_all(int socket, std::string_view text) {
     while (!text.empty()) {
         const ssize_t written = write(socket, text.data(), text.size());
@@ -62,11 +78,14 @@ Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, const st
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("cannot make a socket");
     Fd near(ends[0]), far(ends[1]);
     fcntl(near.get(), F_SETFL, O_NONBLOCK);
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid < 0) return fail_errno("cannot start a process");
-    if (pid == 0) run_child(parent, far.get(), confinement, work);
+    const pid_t pid = KUDO_TRY(fork_child(far.get(), confinement, work));
     return ConfinedProcess(pid, std::move(near));
+}
+
+Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, Fd connection,
+                                               const std::function<void(int)>& work) {
+    const pid_t pid = KUDO_TRY(fork_child(connection.get(), confinement, work));
+    return ConfinedProcess(pid, std::move(connection));
 }
 
 ConfinedProcess::~ConfinedProcess() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Processes without any capability, which do what is done with bytes of others.
+// Processes of their own for what is done with bytes of others, or for others: without any capability, but for those
+// that show what the service sees (Confinement::Reading).
 // Invariant: whatever becomes of such a process, and whatever it was made to do, ends with it: it holds nothing of its
 // parent's but the descriptor that it was given, and ends with its parent.
 #pragma once
@@ -16,12 +17,15 @@
 
 namespace kudo {
 
-// A child process on the other end of a stream socket. Its destruction kills it.
+// A child process and a socket: its other end is the child's, or what the child talks by. Its destruction kills it.
 class ConfinedProcess {
 public:
     // Runs `work` there, with the child's end of the socket, and ends with it.
     // Call it where no other thread holds a lock that `work` needs.
     static Result<ConfinedProcess> start(Confinement confinement, const std::function<void(int socket)>& work);
+    // The same with a connection that is there: the child has it, and this end keeps the other descriptor of it.
+    static Result<ConfinedProcess> start(Confinement confinement, Fd connection,
+                                         const std::function<void(int socket)>& work);
     ConfinedProcess(ConfinedProcess&& other) noexcept
         : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)) {}
     ConfinedProcess& operator=(ConfinedProcess&& other) noexcept {

@@ -44,8 +44,8 @@ Result<EventLoop> EventLoop::make() {
     return EventLoop(KUDO_TRY(Epoll::create()));
 }
 
-Result<void> EventLoop::watch(int fd, std::function<void()> on_readable) {
-    KUDO_TRY(epoll_.watch(fd, EPOLLIN));
+Result<void> EventLoop::watch(int fd, std::function<void()> on_readable, uint32_t events) {
+    KUDO_TRY(epoll_.watch(fd, events));
     handlers_[fd] = std::move(on_readable);
     return {};
 }
@@ -56,8 +56,12 @@ Result<void> EventLoop::wait(std::chrono::steady_clock::time_point deadline) {
     const int got = epoll_wait(epoll_.fd(), events.data(), events.size(),
                                static_cast<int>(std::clamp<int64_t>(left.count(), 0, 24 * 3600 * 1000)));
     if (got < 0 && errno != EINTR) return fail_errno("cannot wait for events");
-    for (int i = 0; i < got; ++i)
-        handlers_.at(events[static_cast<std::size_t>(i)].data.fd)();
+    for (int i = 0; i < got; ++i) {
+        const auto found = handlers_.find(events[static_cast<std::size_t>(i)].data.fd);
+        if (found == handlers_.end()) continue;
+        const auto handler = found->second; // it may forget itself
+        handler();
+    }
     return {};
 }
 

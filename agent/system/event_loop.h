@@ -43,8 +43,10 @@ private:
 class EventLoop {
 public:
     static Result<EventLoop> make();
-    // `fd` stays the caller's and open while the loop lives. Level-triggered.
-    Result<void> watch(int fd, std::function<void()> on_readable);
+    // `fd` stays the caller's. Level-triggered; a closed descriptor leaves by itself. `events`: of epoll_ctl(2).
+    Result<void> watch(int fd, std::function<void()> on_readable, uint32_t events = EPOLLIN);
+    // Its handler is not run any more, not even for what has been seen already. For one that is going to be closed.
+    void forget(int fd) { handlers_.erase(fd); }
     // Waits for the first readable descriptors, at most until the deadline, and runs their handlers.
     Result<void> wait(std::chrono::steady_clock::time_point deadline);
 
