@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/arguments/command_line.h"
+#include "cli/commands/by_service.h"
 #include "cli/commands/commands.h"
 #include "cli/terminal/output.h"
 
@@ -42,7 +43,7 @@ kudo::Result<int> run(int argc, char** argv) {
     const auto invocation = kudo::parse_command_line(kudo::commands(), argc, argv);
     if (!invocation) return kudo::fail(invocation.error());
     set_up_log(invocation->options.verbose);
-    return invocation->run(invocation->options);
+    return kudo::run_here_or_by_service(*invocation);
 }
 
 } // namespace

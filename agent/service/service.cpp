@@ -119,6 +119,7 @@ public:
 private:
     Result<void> set_up() {
         loop_.emplace(KUDO_TRY(EventLoop::make()));
+        queries_.emplace(settings_.queries, *loop_);
         const sigset_t signals = ending_signals();
         signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
         if (!signals_) return fail_errno("cannot wait for signals");
@@ -269,6 +270,8 @@ private:
             look.report = std::move(*report);
         }
         note_names(look);
+        if (const auto open = queries_->open(); !open)
+            look.wrong.insert("users without privileges cannot ask the service: " + open.error().message);
         report_status(look);
         alarms_.found(look.wrong, look.whole);
         tick_took_ = Clock::now() - last_tick_;
@@ -401,6 +404,7 @@ private:
     SourceResolver resolver_;
     std::mt19937_64 random_;
     std::optional<EventLoop> loop_;
+    std::optional<QueryServer> queries_;
     std::optional<LinkEvents> links_;
     std::optional<ResolverEvents> resolvers_;
     std::optional<NameResolver> names_;      // unless turned off

@@ -12,6 +12,7 @@
 
 #include "agent/acceptance/acceptance.h"
 #include "agent/inspect/status.h"
+#include "agent/query/server.h"
 #include "agent/sources/source.h"
 #include "agent/system/instance.h"
 
@@ -24,6 +25,7 @@ struct ServiceSettings {
     std::chrono::milliseconds reconcile_every = std::chrono::seconds(30);
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
     bool resolve_names = true; // look the map's exact names up: agent/names/resolver.h
+    QuerySettings queries;     // of users without privileges
     // Called after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
 };

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/query/socket.h"
 #include "agent/system/fd.h"
 #include "cli/arguments/config_file.h"
 #include "cli/arguments/duration.h"
@@ -69,6 +70,15 @@ Result<std::filesystem::path> absolute_folder(const std::string& text) {
     return path.lexically_normal();
 }
 
+Result<std::optional<std::filesystem::path>> socket_path(const std::string& text) {
+    if (text == "none") return std::filesystem::path();
+    auto path = KUDO_TRY(absolute_folder(text));
+    if (path.native().size() > max_socket_path || !path.has_filename())
+        return bad_input(
+            fmt::format("{} is not a socket's path of at most {} bytes", quoted_text(text), max_socket_path));
+    return path;
+}
+
 // CheckSection: of a command that is named for this alone, and is not going to run.
 enum class ConfigUse { Read, Ignore, CheckSection };
 
@@ -84,6 +94,10 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigUse config)
                "Directory of the desired state and the accepted range maps")
         ->type_name("DIR")
         ->default_str(default_state_dir);
+    add_option(app, "--query-socket", options.query_socket, socket_path,
+               "Unix socket by which the service answers users without privileges; none: it does not")
+        ->type_name("PATH")
+        ->default_str(default_query_socket);
     const auto ignore = [](const CLI::results_t&) { return true; };
     if (config == ConfigUse::Ignore)
         app.add_option("--config", ignore);
@@ -168,6 +182,41 @@ void declare(CLI::App& app, const std::vector<Command>& commands, Invocation& in
         "First steps: kudo-agent demo, then kudo-agent enable --region us (or eu, ca, cn), then kudo-agent stats.");
 }
 
+// An option as given, by the command line or the config file, in one word; so that no value is taken for another
+// option's.
+void add_words(const CLI::Option& option, std::vector<std::string>& words) {
+    const std::string name = option.get_lnames().empty() ? "" : "--" + option.get_lnames().front();
+    for (const std::string& value : option.results())
+        words.push_back(name.empty() ? value : value.empty() ? name : name + "=" + value);
+}
+
+// Empty unless the service answers the command.
+std::vector<std::string> words_of(const CLI::App& app, const std::vector<Command>& table) {
+    const auto named = app.get_subcommands();
+    if (named.empty()) return {};
+    const auto command =
+        std::ranges::find_if(table, [&](const Command& each) { return named.front()->get_name() == each.name; });
+    std::vector<std::string> words;
+    if (command->answered == Answered::ByService)
+        for (const CLI::Option* option : named.front()->get_options())
+            if (option->get_configurable() && option->count() > 0) add_words(*option, words);
+    if (command->answered != Answered::ByService && (words = words_of(*named.front(), command->children)).empty())
+        return {};
+    words.insert(words.begin(), named.front()->get_name());
+    return words;
+}
+
+// Those that the service answers.
+std::vector<Command> answered_by_service(const std::vector<Command>& table) {
+    std::vector<Command> answered;
+    for (Command command : table) {
+        command.children = answered_by_service(command.children);
+        if (command.answered == Answered::ByService || !command.children.empty())
+            answered.push_back(std::move(command));
+    }
+    return answered;
+}
+
 Result<Invocation> parse(const std::vector<Command>& commands, int argc, const char* const* argv, ConfigUse config) {
     Invocation invocation;
     CLI::App app(about, "kudo-agent");
@@ -197,6 +246,7 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
     }
     if (config == ConfigUse::Read && is_config_check(app)) KUDO_TRY(check_sections(commands, app));
     if (!invocation.run) invocation.run = say(app.help(), exit_bad_input);
+    invocation.words = words_of(app, commands);
     return invocation;
 }
 
@@ -204,6 +254,20 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
 
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv) {
     return parse(commands, argc, argv, ConfigUse::Read);
+}
+
+Result<Invocation> parse_query(const std::vector<Command>& commands, const std::vector<std::string>& words) {
+    Invocation invocation;
+    CLI::App app(about, "kudo-agent");
+    app.fallthrough();
+    add_commands(app, answered_by_service(commands), invocation.run);
+    try {
+        app.parse(std::vector<std::string>(words.rbegin(), words.rend())); // CLI11 takes them from the end
+    } catch (const CLI::ParseError& error) {
+        return fail(error_of(app, error));
+    }
+    if (!invocation.run) return bad_input("the query names no command");
+    return invocation;
 }
 
 void declare_program(CLI::App& app, const std::vector<Command>& commands, Invocation& invocation) {

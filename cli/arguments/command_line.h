@@ -4,6 +4,9 @@
 // line.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "cli/arguments/command.h"
 
 namespace kudo {
@@ -11,10 +14,17 @@ namespace kudo {
 struct Invocation {
     GlobalOptions options;
     Run run; // also prints help and version
+    // The command and its options, those of the config file among them, as parse_query() takes them; empty unless the
+    // service answers it.
+    std::vector<std::string> words;
 };
 
 // `commands`: every command that there is.
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv);
+
+// The words of somebody without privileges: only commands that the service answers exist, and of the options of all
+// commands none. No config file is read.
+Result<Invocation> parse_query(const std::vector<Command>& commands, const std::vector<std::string>& words);
 
 // The same declarations without parsing anything, for manual pages and completion. `app` and `invocation` are used only
 // while both are there.

@@ -27,21 +27,26 @@
 namespace kudo {
 
 const std::vector<Command>& commands() {
+    constexpr auto by_service = Answered::ByService;
     static const std::vector<Command> table = {
         {"enable", "Recognise, count and prioritise KUDO traffic on this host", setup_enable},
         {"confirm", "Keep mode enforce, which ends by itself if it is not confirmed", setup_confirm},
         {"disable", "Remove all kudo-agent programs, maps and queues; restore the previous queues", setup_disable},
-        {"status", "Desired and actual state, and the drift between them", setup_status},
-        {"stats", "Counters by service, reason and flow", setup_stats},
-        {"explain", "How a packet would be treated, and by which line of which range map", setup_explain},
+        {"status", "Desired and actual state, and the drift between them", setup_status, {}, by_service},
+        {"stats", "Counters by service, reason and flow", setup_stats, {}, by_service},
+        {"explain",
+         "How a packet would be treated, and by which line of which range map",
+         setup_explain,
+         {},
+         by_service},
         {"ranges",
          "Range maps: show, validate, apply, roll back",
          nullptr,
-         {{"show", "Show the range map in use", setup_ranges_show},
+         {{"show", "Show the range map in use", setup_ranges_show, {}, by_service},
           {"check", "Validate a range map and predict its effect on this host", setup_ranges_check},
           {"diff", "Show what a range map would change", setup_ranges_diff},
           {"apply", "Apply a range map as of its effective date", setup_ranges_apply},
-          {"history", "Show past and staged range maps of this host", setup_ranges_history},
+          {"history", "Show past and staged range maps of this host", setup_ranges_history, {}, by_service},
           {"rollback", "Roll back to an older range map until a newer one supersedes the rollback",
            setup_ranges_rollback}}},
         {"firewall",

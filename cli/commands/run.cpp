@@ -17,6 +17,7 @@
 #include "agent/sources/drop_folder.h"
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
+#include "cli/commands/by_service.h"
 #include "cli/commands/run_check.h"
 #include "cli/commands/run_start.h"
 #include "cli/terminal/output.h"
@@ -134,6 +135,7 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     settings.reconcile_every = KUDO_TRY(period(options.reconcile_every, "--reconcile-every", std::chrono::hours(1)));
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
     settings.resolve_names = !options.no_resolve_names;
+    settings.queries = query_settings(global);
     for (const std::string& folder : options.drop_folders)
         KUDO_TRY(add_source(settings, "--drop-folder", false, [folder] { return DropFolder::open(folder); }));
 #ifdef KUDO_HTTPS
@@ -159,6 +161,8 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
         paths.push_back({"--keys", keys, NamedPath::Folder});
     for (const std::string& folder : options.drop_folders)
         paths.push_back({"--drop-folder", folder, NamedPath::Folder});
+    if (global.query_socket && !global.query_socket->empty())
+        paths.push_back({"--query-socket", global.query_socket->parent_path(), NamedPath::Written});
     const auto add = [&](const char* option, const std::string& file) {
         if (!file.empty()) paths.push_back({option, file, NamedPath::File});
     };
@@ -199,7 +203,7 @@ Result<int> run(const RunOptions& options, const GlobalOptions& global) {
     if (!global.verbose) spdlog::set_level(spdlog::level::info);
     KUDO_TRY(hold_signals());
     if (options.prepare) return prepare_run(global, options.user);
-    if (!options.check) KUDO_TRY(give_up_privileges(global.instance, options.user));
+    if (!options.check) KUDO_TRY(give_up_privileges(global, options.user));
     if (options.restore) return restore(global);
     auto settings = KUDO_TRY(settings_of(options, global));
     warn_without_keys(settings, global);

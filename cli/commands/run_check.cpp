@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/query/socket.h"
 #include "agent/system/fd.h"
 #include "agent/system/instance.h"
 #include "maps/base/text.h"
@@ -87,16 +88,18 @@ Result<std::vector<std::string>> check_path(const NamedPath& named, const Servic
         }
     if (is_hidden) return warnings;
     if (named.kind == NamedPath::Written) {
-        if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs))
+        const auto runtime = std::filesystem::path(default_query_socket).parent_path(); // RuntimeDirectory=
+        if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs) && !is_below(real, runtime))
             warnings.push_back(fmt::format("{}: kudo-agent.service may not write there, for ProtectSystem=strict; add "
                                            "ReadWritePaths={} with systemctl edit kudo-agent",
                                            shown, escaped(real.string(), 300)));
     } else if (const auto closed = closed_to(user, real, named.kind == NamedPath::Folder); !closed.empty()) {
-        warnings.push_back(
-            fmt::format("{}: the mode of {} does not let the user {} read it, as whom kudo-agent.service "
-                        "runs; give it to that group (chgrp, chmod g+{})",
-                        shown, escaped(closed.string(), 300), unit_user_name,
-                        closed == real && named.kind == NamedPath::File ? "r" : "rx"));
+        warnings.push_back(fmt::format("{}: the mode of {} does not let the user {} read it, as whom "
+                                       "kudo-agent.service runs; {}",
+                                       shown, escaped(closed.string(), 300), unit_user_name,
+                                       closed == real && named.kind == NamedPath::File
+                                           ? "give it to that user (chown, chmod 400)"
+                                           : "let that user enter it (chmod o+rx)"));
     }
     return warnings;
 }

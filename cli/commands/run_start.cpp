@@ -2,6 +2,8 @@
 #include "cli/commands/run_start.h"
 
 #include <algorithm>
+#include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,15 +16,28 @@
 
 #include "agent/confined/privileges.h"
 #include "agent/datapath/pin_folder.h"
+#include "agent/query/socket.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/state/desired_state.h"
 #include "agent/system/ownership.h"
+#include "cli/commands/by_service.h"
 #include "cli/terminal/output.h"
 
 namespace kudo {
 namespace {
 
-Result<void> prepare(const Instance& instance, const std::optional<ServiceUser>& user) {
+// What RuntimeDirectory= of the unit makes.
+void make_query_folder(const GlobalOptions& global, const std::optional<ServiceUser>& user) {
+    const auto folder = query_socket_of(global).parent_path();
+    if (geteuid() != 0 || folder != std::filesystem::path(default_query_socket).parent_path()) return;
+    if (mkdir(folder.c_str(), 0755) != 0) return; // it is there, or the service says what it lacks
+    if (chmod(folder.c_str(), 0755) != 0 || (user && lchown(folder.c_str(), user->user, user->group) != 0))
+        spdlog::debug("{}: {}", folder.string(), strerror(errno));
+}
+
+Result<void> prepare(const GlobalOptions& global, const std::optional<ServiceUser>& user) {
+    const Instance& instance = global.instance;
+    make_query_folder(global, user);
     if (const auto state = load_desired_state(instance); state && state->enabled)
         if (const auto prepared = prepare_pin_folder(instance); !prepared)
             spdlog::debug("{}", prepared.error().message); // reconciling tells it
@@ -41,9 +56,10 @@ std::optional<ServiceUser> owner_of_state(const Instance& instance) {
 
 } // namespace
 
-Result<void> give_up_privileges(const Instance& instance, const std::string& name) {
+Result<void> give_up_privileges(const GlobalOptions& global, const std::string& name) {
+    const Instance& instance = global.instance;
     const auto user = name.empty() ? owner_of_state(instance) : KUDO_TRY(find_service_user(name));
-    KUDO_TRY(prepare(instance, user));
+    KUDO_TRY(prepare(global, user));
     KUDO_TRY(keep_service_privileges(user));
     if (user && access(instance.bpffs.c_str(), X_OK) != 0)
         return fail(Error{ErrorKind::NotPermitted,
@@ -58,7 +74,7 @@ Result<int> prepare_run(const GlobalOptions& global, const std::string& name) {
     if (name.empty()) return bad_input("--prepare: requires --user");
     const auto user = KUDO_TRY(find_service_user(name));
     if (geteuid() != 0) return fail(Error{ErrorKind::NotPermitted, "--prepare: run as root", EPERM});
-    KUDO_TRY(prepare(global.instance, user));
+    KUDO_TRY(prepare(global, user));
     return exit_done;
 }
 

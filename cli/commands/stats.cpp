@@ -9,7 +9,6 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
@@ -63,7 +62,7 @@ Result<int> watch(const StatsOptions& options, const GlobalOptions& global) {
         const timespec timeout{.tv_sec = whole.count(), .tv_nsec = std::chrono::nanoseconds(left - whole).count()};
         return sigtimedwait(&signals, nullptr, &timeout) > 0;
     };
-    const bool screen = !global.json && ::isatty(STDOUT_FILENO) == 1;
+    const bool screen = !global.json && is_screen();
     const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*options.watch));
     std::optional<Statistics> before;
     Clock::time_point read_before;

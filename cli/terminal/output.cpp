@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,6 +16,11 @@
 
 namespace kudo {
 namespace {
+
+std::optional<OutputElsewhere>& elsewhere() {
+    static std::optional<OutputElsewhere> output;
+    return output;
+}
 
 // Characters, not bytes: those that do not continue a UTF-8 sequence.
 bool begins_character(char c) {
@@ -35,7 +41,12 @@ std::string cut(const std::string& text, std::size_t width) {
 
 } // namespace
 
+void send_output_elsewhere(OutputElsewhere output) {
+    elsewhere() = std::move(output);
+}
+
 Result<void> print(std::string_view text) {
+    if (elsewhere()) return elsewhere()->write(text);
     while (!text.empty()) {
         const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
         if (written < 0 && errno == EINTR) continue;
@@ -54,6 +65,7 @@ Result<void> print_either(bool json, const OrderedJson& document, std::string_vi
 }
 
 std::size_t output_width() {
+    if (elsewhere()) return elsewhere()->width;
     constexpr std::size_t usual = 80, narrowest = 40;
     if (const char* columns = std::getenv("COLUMNS")) {
         std::size_t number = 0;
@@ -89,9 +101,14 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
     return result;
 }
 
+bool is_screen() {
+    return elsewhere() ? elsewhere()->screen : ::isatty(STDOUT_FILENO) == 1;
+}
+
 bool colour_wanted() {
+    if (elsewhere()) return elsewhere()->colour;
     const char* no_colour = std::getenv("NO_COLOR"); // no-color.org: present and not empty
-    return (!no_colour || !*no_colour) && ::isatty(STDOUT_FILENO) == 1;
+    return (!no_colour || !*no_colour) && is_screen();
 }
 
 std::string paint(std::string_view text, Style style, bool colour) {

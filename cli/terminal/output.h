@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,15 @@ namespace kudo {
 // Exit statuses that are not errors (DESIGN: command line).
 inline constexpr int exit_done = 0, exit_bad_input = 2, exit_not_enabled = 3, exit_degraded = 4;
 
+// Standard output of somebody else, for whom this process does what it does.
+struct OutputElsewhere {
+    std::function<Result<void>(std::string_view)> write;
+    bool colour = false, screen = false;
+    std::size_t width = 80;
+};
+// From now on all of this file means that one.
+void send_output_elsewhere(OutputElsewhere elsewhere);
+
 // Writes all of the text to standard output.
 Result<void> print(std::string_view text);
 // One document and a newline; indented, or in one line.
@@ -25,7 +35,9 @@ Result<void> print_either(bool json, const OrderedJson& document, std::string_vi
 
 enum class Style { Plain = 0, Bold = 1, Dim = 2, Red = 31, Green = 32, Yellow = 33 }; // ECMA-48, SGR
 
-// Standard output is a terminal and NO_COLOR is not set.
+// Standard output is a terminal.
+bool is_screen();
+// It is, and NO_COLOR is not set.
 bool colour_wanted();
 std::string paint(std::string_view text, Style style, bool colour);
 

@@ -166,6 +166,43 @@ TEST_F(Unit, TheServiceEnablesAgainAfterARebootUnderItsRestrictions) {
     EXPECT_TRUE(eventually([&] { return is_healthy(); })) << service.log();
 }
 
+// See tests/e2e/query.
+TEST_F(Unit, MembersOfItsGroupAreAnsweredUnderItsRestrictions) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const std::string folder = test_->folder + "/run", program = test_->folder + "/kudo-agent"; // RuntimeDirectory=
+    std::filesystem::create_directory(folder);
+    std::filesystem::copy_file(KUDO_AGENT_PROGRAM, program);
+    for (const std::string& entered : {test_->folder, folder})
+        std::filesystem::permissions(entered, std::filesystem::perms(0755));
+    struct stat state {};
+    ASSERT_EQ(run_as_unit({"true"}).status, 0);
+    ASSERT_EQ(stat(test_->instance.state_dir.c_str(), &state), 0);
+    ASSERT_NE(state.st_gid, 0U);
+    ASSERT_EQ(chown(folder.c_str(), state.st_uid, state.st_gid), 0);
+    std::vector<std::string> wrapper = as_unit(), arguments = service_arguments();
+    wrapper.back() += ":" + folder;
+    arguments.insert(arguments.end(), {"--query-socket", folder + "/query.sock"});
+    RunningService service(*test_, arguments, {}, wrapper);
+    const auto ask = [&](std::vector<std::string> command) {
+        command.insert(command.end(), {"--query-socket", folder + "/query.sock"});
+        std::vector<std::string> argv = test_->agent_argv(command);
+        argv[0] = program;
+        argv.insert(argv.begin(), {"setpriv", "--reuid=65534", "--regid=65534", "--bounding-set=-all",
+                                   fmt::format("--groups={}", state.st_gid)});
+        return inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    };
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"status"},
+                                                    {"stats"},
+                                                    {"stats", "--json"},
+                                                    {"explain", "52.200.60.17"},
+                                                    {"ranges", "show"}}) {
+        const Outcome answered = ask(command);
+        EXPECT_EQ(answered.status, 0) << command[0] << answered.err << service.log();
+        EXPECT_NE(answered.out, "") << command[0];
+        EXPECT_EQ(answered.out.find("may not read the rules"), std::string::npos) << command[0];
+    }
+}
+
 // What kudo-agent-restore.service does, and what ExecStartPre= of the other does first.
 TEST_F(Unit, RestoringEnablesAgainAfterARebootAndGivesItToTheUser) {
     const auto restore = [&] { return test_->agent({"run", "--restore", "--user", "daemon"}); };

@@ -319,6 +319,72 @@ TEST_F(CommandLine, ARangeFileMustBeARegularFileOfBoundedSize) {
     EXPECT_EQ(read_range_file((folder_ / "none").string()).error().kind, ErrorKind::BadInput);
 }
 
+TEST_F(CommandLine, DashesAloneAreAnUnknownOption) {
+    EXPECT_TRUE(refusal({"status", "---"}).starts_with("unknown option ---")) << refusal({"status", "---"});
+}
+
+using Words = std::vector<std::string>;
+
+TEST_F(CommandLine, WhatTheServiceAnswersIsCarriedToItWithTheConfigFilesOptions) {
+    const auto words = [&](const Words& line, const std::string& config = "") {
+        return parse(line, config).value().words;
+    };
+    EXPECT_EQ(words({"status", "--json", "-v"}), Words{"status"});
+    EXPECT_EQ(words({"stats", "--since", "10m"}, "[stats]\nflows = true\n"),
+              (Words{"stats", "--flows=true", "--since=10m"}));
+    EXPECT_EQ(words({"stats", "--watch"}), (Words{"stats", "--watch"}));
+    EXPECT_EQ(words({"stats", "--watch", "5"}), (Words{"stats", "--watch=5"}));
+    EXPECT_EQ(words({"explain", "--region", "us,eu", "52.200.60.17", "udp/3478"}),
+              (Words{"explain", "52.200.60.17", "udp/3478", "--region=us", "--region=eu"}));
+    EXPECT_EQ(words({"ranges", "show", "--domains"}), (Words{"ranges", "show", "--domains=true"}));
+    EXPECT_EQ(words({"ranges", "history"}), (Words{"ranges", "history"}));
+    for (const Words& line : {Words{"disable"}, {"ranges", "check", "x"}, {"run", "--check"}, {"version"}, {}})
+        EXPECT_EQ(words(line), Words{}) << testing::PrintToString(line);
+}
+
+TEST_F(CommandLine, WhatIsCarriedToTheServiceIsReadThereAsItWasHere) {
+    for (const Words& line : {Words{"status"},
+                              {"stats", "--flows", "--drops", "--since", "10m"},
+                              {"stats", "--watch"},
+                              {"explain", "live.kudoway.ca", "tcp/443", "--region", "us,eu", "--teams"},
+                              {"ranges", "show", "--region", "ca"}}) {
+        const auto words = parse(line).value().words;
+        ASSERT_FALSE(words.empty());
+        const auto query = parse_query(commands(), words);
+        EXPECT_TRUE(query.has_value()) << query.error().message;
+    }
+}
+
+TEST_F(CommandLine, AQueryKnowsOnlyWhatTheServiceAnswers) {
+    for (const Words& words : {Words{"disable"},
+                               {"enable"},
+                               {"ranges"},
+                               {"ranges", "check", "/etc/shadow"},
+                               {"run"},
+                               {"version"},
+                               {},
+                               {"status", "--state-dir=/tmp"},
+                               {"--bpffs=/tmp", "status"},
+                               {"status", "--config=/etc/shadow"},
+                               {"status", "--json"},
+                               {"status", "--query-socket=none"},
+                               {"status", "---"},
+                               {"--help"},
+                               {"status", "disable"}}) {
+        const auto query = parse_query(commands(), words);
+        ASSERT_FALSE(query.has_value()) << testing::PrintToString(words);
+        EXPECT_EQ(query.error().kind, ErrorKind::BadInput);
+    }
+}
+
+TEST_F(CommandLine, AQuerySocketIsAPathThatFitsOrNone) {
+    EXPECT_EQ(parse({"status"}).value().options.query_socket, std::nullopt);
+    EXPECT_EQ(parse({"status", "--query-socket", "none"}).value().options.query_socket, std::filesystem::path());
+    EXPECT_EQ(parse({"status"}, "query-socket = \"/run/x/../y.sock\"\n").value().options.query_socket, "/run/y.sock");
+    EXPECT_EQ(refusal({"status", "--query-socket", "/" + std::string(107, 'x')}).substr(0, 15), "--query-socket:");
+    EXPECT_EQ(refusal({"status", "--query-socket", "/run/"}).substr(0, 15), "--query-socket:");
+}
+
 TEST(Words, AreTrimmedSortedAndDistinct) {
     EXPECT_EQ(normalised({" us", "ca ", "us", "", " "}), (std::vector<std::string>{"ca", "us"}));
 }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#include "cli/commands/by_service.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include <fmt/format.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "agent/query/ask.h"
+#include "agent/query/socket.h"
+#include "agent/system/capabilities.h"
+#include "agent/system/instance.h"
+#include "cli/commands/commands.h"
+#include "cli/terminal/output.h"
+
+namespace kudo {
+namespace {
+
+constexpr std::string_view watch_option = "--watch";
+constexpr double shortest_watch = 1; // seconds: others use this host as well
+constexpr int lower_priority = 10;
+
+bool is_watch(const std::vector<std::string>& words) {
+    return std::ranges::any_of(words, [](const std::string& word) { return word.starts_with(watch_option); });
+}
+
+// What a command logs here, it would on its standard error.
+class LogToAsker : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+public:
+    explicit LogToAsker(int connection) : connection_(connection) {}
+
+protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        spdlog::memory_buf_t line;
+        formatter_->format(message, line);
+        // Whoever is gone is told nothing more; the output that follows finds out.
+        [[maybe_unused]] const auto sent =
+            send_piece(connection_, AnswerKind::Log, std::string_view(line.data(), line.size()));
+    }
+    void flush_() override {}
+
+private:
+    int connection_;
+};
+
+void log_to(int connection) {
+    auto logger = std::make_shared<spdlog::logger>("kudo-agent", std::make_shared<LogToAsker>(connection));
+    logger->set_pattern("%n: %l: %v");
+    logger->set_level(spdlog::level::warn);
+    spdlog::set_default_logger(std::move(logger));
+}
+
+Result<void> check_watch(const std::vector<std::string>& words) {
+    for (const std::string& word : words) {
+        if (!word.starts_with("--watch=")) continue;
+        const std::string_view text = std::string_view(word).substr(watch_option.size() + 1);
+        double seconds = shortest_watch; // what is no number is refused by the option itself
+        std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
+        if (seconds < shortest_watch) return bad_input("--watch: at least 1 s without privileges");
+    }
+    return {};
+}
+
+// In the process of the answer.
+Result<int> answer(const Query& query, int connection, const Instance& instance) {
+    if (query.instance == 0 || query.instance != instance_id(instance))
+        return fail("the service of this socket looks after another --state-dir or network namespace");
+    if (nice(lower_priority) < 0) spdlog::debug("cannot lower the priority");
+    log_to(connection);
+    KUDO_TRY(check_watch(query.words));
+    auto invocation = KUDO_TRY(parse_query(commands(), query.words));
+    invocation.options.json = query.json;
+    invocation.options.instance = instance;
+    // It lasts as long as it is read: at the latest when the connection is closed, the service ends it.
+    if (is_watch(query.words)) alarm(0);
+    send_output_elsewhere({.write = [connection](std::string_view text) -> Result<void> {
+                               if (text.empty()) return {};
+                               return send_piece(connection, AnswerKind::Output, text);
+                           },
+                           .colour = query.colour,
+                           .screen = query.screen,
+                           .width = query.width});
+    return invocation.run(invocation.options);
+}
+
+volatile std::sig_atomic_t interrupted = 0;
+
+// Ctrl-C ends a watch as it does with privileges: with exit status 0.
+void interrupt_reading() {
+    struct sigaction action {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    for (const int signal : {SIGINT, SIGTERM})
+        sigaction(signal, &action, nullptr);
+}
+
+Result<void> print_log(std::string_view text) {
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    return {};
+}
+
+constexpr std::chrono::milliseconds busy_wait{50};
+constexpr int busy_tries = 100;
+
+Result<int> ask(const Fd& service, const Invocation& invocation) {
+    if (is_watch(invocation.words)) interrupt_reading();
+    const Query query{.instance = instance_id(invocation.options.instance),
+                      .words = invocation.words,
+                      .json = invocation.options.json,
+                      .colour = colour_wanted(),
+                      .screen = is_screen(),
+                      .width = output_width()};
+    const auto show = [](std::string_view text) -> Result<void> {
+        if (interrupted) return fail("interrupted", EINTR);
+        return print(text);
+    };
+    auto outcome = ask_service(service, query, {.output = show, .log = print_log});
+    if (interrupted && !outcome) return exit_done;
+    return outcome;
+}
+
+} // namespace
+
+std::filesystem::path query_socket_of(const GlobalOptions& global) {
+    if (global.query_socket) return *global.query_socket;
+    const bool is_default = global.instance.state_dir == default_state_dir && global.instance.bpffs == default_bpffs;
+    return is_default ? default_query_socket : "";
+}
+
+QuerySettings query_settings(const GlobalOptions& global) {
+    return {.socket = query_socket_of(global),
+            .answer = [instance = global.instance](const Query& query, int connection) {
+                return answer(query, connection, instance);
+            }};
+}
+
+Result<int> run_here_or_by_service(const Invocation& invocation) {
+    const auto here = [&] { return invocation.run(invocation.options); };
+    const auto socket = query_socket_of(invocation.options);
+    if (invocation.words.empty() || socket.empty() || check_capabilities()) return here();
+    const auto service = reach_service(socket);
+    if (service) {
+        auto outcome = ask(*service, invocation);
+        for (int tries = 0; !outcome && outcome.error().number == EAGAIN && tries < busy_tries; ++tries) {
+            std::this_thread::sleep_for(busy_wait);
+            outcome = ask(KUDO_TRY(reach_service(socket)), invocation);
+        }
+        return outcome;
+    }
+    auto outcome = here();
+    if (!outcome && outcome.error().kind == ErrorKind::NotPermitted)
+        outcome.error().message +=
+            fmt::format("; or ask the service, which answers members of its group, kudo-agent, while it runs: {}",
+                        service.error().message);
+    return outcome;
+}
+
+} // namespace kudo
