@@ -11,6 +11,7 @@
 #include "agent/datapath/flow_table.h"
 #include "agent/datapath/generation.h"
 #include "agent/datapath/slot_names.h"
+#include "agent/inspect/totals.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/state/desired_state.h"
 #include "agent/state/range_store.h"
@@ -122,14 +123,17 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
     return {};
 }
 
+enum class FlowsToo { No, Yes };
+
 // What was counted for the names of these slots.
-Result<Statistics> read_counted(DataPath& data_path, const SlotNames& names) {
+Result<Statistics> read_counted(DataPath& data_path, const SlotNames& names, FlowsToo flows_too) {
     Statistics statistics;
     auto generation = KUDO_TRY(active_generation(data_path.maps()));
     statistics.generation = generation;
     statistics.read_at = std::chrono::system_clock::now();
     auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
     take_counters(sum_counters(cpus.elements()), slots_of(names), statistics);
+    if (flows_too == FlowsToo::No) return statistics;
     for (const Fd* flows : {&data_path.maps().flows4, &data_path.maps().flows6}) {
         auto size = KUDO_TRY(map_size(flows->get()));
         statistics.flow_capacity += size;
@@ -169,6 +173,25 @@ Result<void> read_stale(const Instance& instance, DataPath& data_path, Statistic
     return {};
 }
 
+// A slot may go to another name while we read what was counted for it.
+Result<Statistics> read_steadily(DataPath& data_path, FlowsToo flows_too) {
+    for (int attempt = 0; attempt < 10; attempt++) {
+        const auto names = KUDO_TRY(read_slot_names(data_path.maps()));
+        auto statistics = KUDO_TRY(read_counted(data_path, names, flows_too));
+        const auto after = KUDO_TRY(read_slot_names(data_path.maps()));
+        if (after != names) continue;
+        KUDO_TRY(read_queues(data_path, statistics));
+        return statistics;
+    }
+    return fail("the services change too quickly to be counted; try again");
+}
+
+Result<DataPath> open_to_count(const Instance& instance) {
+    KUDO_TRY(check_capabilities());
+    KUDO_TRY(check_layout_is_ours(instance));
+    return DataPath::open(instance);
+}
+
 } // namespace
 
 Directions Statistics::ServiceCounters::total() const {
@@ -180,20 +203,15 @@ Directions Statistics::ServiceCounters::total() const {
 }
 
 Result<Statistics> read_statistics(const Instance& instance) {
-    KUDO_TRY(check_capabilities());
-    KUDO_TRY(check_layout_is_ours(instance));
-    auto data_path = KUDO_TRY(DataPath::open(instance));
-    // A slot may go to another name while we read what was counted for it.
-    for (int attempt = 0; attempt < 10; attempt++) {
-        const auto names = KUDO_TRY(read_slot_names(data_path.maps()));
-        auto statistics = KUDO_TRY(read_counted(data_path, names));
-        const auto after = KUDO_TRY(read_slot_names(data_path.maps()));
-        if (after != names) continue;
-        KUDO_TRY(read_queues(data_path, statistics));
-        KUDO_TRY(read_stale(instance, data_path, statistics));
-        return statistics;
-    }
-    return fail("the services change too quickly to be counted; try again");
+    auto data_path = KUDO_TRY(open_to_count(instance));
+    auto statistics = KUDO_TRY(read_steadily(data_path, FlowsToo::Yes));
+    KUDO_TRY(read_stale(instance, data_path, statistics));
+    return statistics;
+}
+
+Result<Statistics> read_totals(const Instance& instance) {
+    auto data_path = KUDO_TRY(open_to_count(instance));
+    return read_steadily(data_path, FlowsToo::No);
 }
 
 } // namespace kudo

@@ -120,6 +120,7 @@ private:
     Result<void> set_up() {
         loop_.emplace(KUDO_TRY(EventLoop::make()));
         queries_.emplace(settings_.queries, *loop_);
+        if (settings_.exporter) exporter_ = settings_.exporter(*loop_);
         const sigset_t signals = ending_signals();
         signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
         if (!signals_) return fail_errno("cannot wait for signals");
@@ -355,6 +356,7 @@ private:
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
+        if (exporter_) exporter_->note(*status);
     }
 
     // The programs end an unconfirmed mode enforce by themselves; soon after, what else belongs to it is put back.
@@ -382,6 +384,9 @@ private:
     // For `stats --since` and the last minute's losses. Its trouble, a full disk for instance, is nobody else's.
     void take_snapshot() {
         next_snapshot_ = Clock::now() + snapshot_every;
+        if (exporter_)
+            for (const std::string& problem : exporter_->refresh())
+                alarms_.warn_once(problem);
         const auto state = load_desired_state(instance_);
         if (state && !state->enabled) { // a disable has removed them, perhaps as one was being taken
             std::error_code error;
@@ -405,6 +410,7 @@ private:
     std::mt19937_64 random_;
     std::optional<EventLoop> loop_;
     std::optional<QueryServer> queries_;
+    std::unique_ptr<Exporter> exporter_;
     std::optional<LinkEvents> links_;
     std::optional<ResolverEvents> resolvers_;
     std::optional<NameResolver> names_;      // unless turned off

@@ -13,7 +13,9 @@
 #include "agent/acceptance/acceptance.h"
 #include "agent/inspect/status.h"
 #include "agent/query/server.h"
+#include "agent/service/exporter.h"
 #include "agent/sources/source.h"
+#include "agent/system/event_loop.h"
 #include "agent/system/instance.h"
 
 namespace kudo {
@@ -26,6 +28,7 @@ struct ServiceSettings {
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
     bool resolve_names = true; // look the map's exact names up: agent/names/resolver.h
     QuerySettings queries;     // of users without privileges
+    std::function<std::unique_ptr<Exporter>(EventLoop& loop)> exporter; // null: none
     // Called after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
 };

@@ -26,6 +26,9 @@
 #ifdef KUDO_HTTPS
 #include "agent/sources/https/source.h"
 #endif
+#ifdef KUDO_METRICS
+#include "agent/metrics/exporter.h"
+#endif
 #ifdef KUDO_NATS
 #include "agent/sources/nats/source.h"
 #include "cli/arguments/nats_options.h"
@@ -40,6 +43,10 @@ struct RunOptions {
     std::string user;
     std::string reconcile_every = "30s", reread_every = "5m";
     bool check = false, prepare = false, restore = false, no_resolve_names = false;
+#ifdef KUDO_METRICS
+    MetricsSettings metrics;
+    bool metrics_to_network = false;
+#endif
 #ifdef KUDO_NATS
     NatsOptions nats;
     NatsWaitTexts nats_waits;
@@ -121,6 +128,45 @@ Result<void> add_https(const RunOptions& options, ServiceSettings& settings) {
 }
 #endif
 
+#ifdef KUDO_METRICS
+Result<std::optional<MetricsAddress>> metrics_address(const std::string& text) {
+    return KUDO_TRY(parse_metrics_address(text));
+}
+
+Result<std::filesystem::path> metrics_file(const std::string& text) {
+    std::filesystem::path path = text;
+    if (!path.is_absolute() || path.extension() != ".prom" || path.stem().empty())
+        return bad_input(quoted_text(text) +
+                         " is not a file for node_exporter; expected an absolute path that ends in .prom");
+    return path;
+}
+
+void add_metrics_options(CLI::App& app, RunOptions& options) {
+    add_option(app, "--metrics", options.metrics.address, metrics_address,
+               "Serve metrics for Prometheus here: 127.0.0.1:9475, [::1]:9475 or unix:PATH")
+        ->type_name("ADDRESS");
+    app.add_flag("--metrics-to-network", options.metrics_to_network,
+                 "Let --metrics be an address that other hosts can reach");
+    add_option(app, "--metrics-file", options.metrics.file, metrics_file,
+               "Write metrics into this file, *.prom, for node_exporter's textfile collector")
+        ->type_name("FILE");
+}
+
+Result<void> add_metrics(const RunOptions& options, const GlobalOptions& global, ServiceSettings& settings) {
+    const MetricsSettings& metrics = options.metrics;
+    if (metrics.address && !metrics.address->is_loopback() && !options.metrics_to_network)
+        return bad_input(
+            fmt::format("--metrics: other hosts can reach {}; give 127.0.0.1, [::1] or unix:PATH, or allow it "
+                        "with --metrics-to-network",
+                        metrics.address->text));
+    if (!metrics.address && metrics.file.empty()) return {};
+    settings.exporter = [metrics, instance = global.instance](EventLoop& loop) {
+        return std::make_unique<MetricsExporter>(instance, metrics, loop);
+    };
+    return {};
+}
+#endif
+
 // The servers that the sources ask, once each.
 void add_map_source(std::string_view url, ServiceSettings& settings) {
     auto source = source_of_url(url);
@@ -136,6 +182,9 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
     settings.reread_every = KUDO_TRY(period(options.reread_every, "--reread-every", std::chrono::minutes(5)));
     settings.resolve_names = !options.no_resolve_names;
     settings.queries = query_settings(global);
+#ifdef KUDO_METRICS
+    KUDO_TRY(add_metrics(options, global, settings));
+#endif
     for (const std::string& folder : options.drop_folders)
         KUDO_TRY(add_source(settings, "--drop-folder", false, [folder] { return DropFolder::open(folder); }));
 #ifdef KUDO_HTTPS
@@ -167,6 +216,10 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
         if (!file.empty()) paths.push_back({option, file, NamedPath::File});
     };
     add("--https-ca", options.https_ca);
+#ifdef KUDO_METRICS
+    if (!options.metrics.file.empty())
+        paths.push_back({"--metrics-file", options.metrics.file.parent_path(), NamedPath::Written});
+#endif
 #ifdef KUDO_NATS
     add("--nats-credentials", options.nats.credentials);
     add("--nats-ca", options.nats.ca_file);
@@ -241,6 +294,9 @@ Run setup_run(CLI::App& app) {
         ->capture_default_str();
     app.add_flag("--no-resolve-names", options->no_resolve_names,
                  "Do not look up the range map's exact names (live.kudoway.ca) with this host's name servers");
+#ifdef KUDO_METRICS
+    add_metrics_options(app, *options);
+#endif
 #ifdef KUDO_NATS
     add_nats_options(app, options->nats);
     add_nats_waits(app, options->nats_waits);

@@ -203,6 +203,21 @@ TEST_F(Unit, MembersOfItsGroupAreAnsweredUnderItsRestrictions) {
     }
 }
 
+#ifdef KUDO_METRICS
+// See tests/e2e/metrics.
+TEST_F(Unit, MetricsAreExportedUnderItsRestrictions) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const std::string folder = test_->instance.state_dir.string(), socket = folder + "/metrics.sock";
+    std::vector<std::string> arguments = service_arguments();
+    arguments.insert(arguments.end(), {"--metrics", "unix:" + socket, "--metrics-file", folder + "/kudo-agent.prom"});
+    RunningService service(*test_, arguments, {}, as_unit());
+    EXPECT_TRUE(std::filesystem::exists(folder + "/kudo-agent.prom")) << service.log();
+    const Outcome scraped = run_program({"curl", "--silent", "--unix-socket", socket, "http://localhost/metrics"});
+    EXPECT_NE(scraped.out.find("\nkudo_healthy 1\n"), std::string::npos) << scraped.out << service.log();
+    EXPECT_NE(scraped.out.find("\nkudo_packets_total{reason=\"rule\",direction=\"egress\"} "), std::string::npos);
+}
+#endif
+
 // What kudo-agent-restore.service does, and what ExecStartPre= of the other does first.
 TEST_F(Unit, RestoringEnablesAgainAfterARebootAndGivesItToTheUser) {
     const auto restore = [&] { return test_->agent({"run", "--restore", "--user", "daemon"}); };

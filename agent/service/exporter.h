@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// What shows the host's state elsewhere, as metrics do.
+// Invariant: its trouble is nobody else's: it says it, and tries again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/inspect/status.h"
+
+namespace kudo {
+
+class Exporter {
+public:
+    Exporter() = default;
+    Exporter(const Exporter&) = delete;
+    Exporter& operator=(const Exporter&) = delete;
+    virtual ~Exporter() = default;
+    // After every look at the host.
+    virtual void note(const Status& status) = 0;
+    // Every 15 s. What went wrong, a sentence each.
+    virtual std::vector<std::string> refresh() = 0;
+};
+
+} // namespace kudo

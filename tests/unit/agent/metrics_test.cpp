@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// Metrics as text, the addresses where they are served, and what is answered to requests.
+#ifdef KUDO_METRICS
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "agent/metrics/address.h"
+#include "agent/metrics/families.h"
+#include "agent/metrics/server.h"
+
+namespace kudo {
+namespace {
+
+bool has_line(const std::string& text, const std::string& line) {
+    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+TEST(MetricsText, WhatWasNotReadHasNoSeries) {
+    const std::string text = metrics_text({});
+    EXPECT_TRUE(has_line(text, std::string("kudo_build_info{version=\"") + KUDO_VERSION + "\"} 1")) << text;
+    for (const char* absent : {"kudo_healthy", "kudo_packets_total", "kudo_host_dropped_packets_total"})
+        EXPECT_EQ(text.find(absent), std::string::npos) << absent;
+    EXPECT_EQ(metrics_text({.status = StatusFacts{}, .counters = {}, .drops = {}}).find("kudo_enforce_deadline"),
+              std::string::npos)
+        << "no deadline";
+}
+
+TEST(MetricsText, PartsOfAServiceThatRetireAreOne) {
+    Statistics counters;
+    counters.services["media"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {7, 700};
+    counters.services["media~retiring"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {1, 100};
+    counters.services["media~retiring2"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {2, 200};
+    const std::string text = metrics_text({.status = {}, .counters = counters, .drops = {}});
+    const std::string labels = "class=\"media\",direction=\"egress\"} ";
+    EXPECT_TRUE(has_line(text, "kudo_service_packets_total{service=\"media\",state=\"current\"," + labels + "7"))
+        << text;
+    EXPECT_TRUE(has_line(text, "kudo_service_packets_total{service=\"media\",state=\"retiring\"," + labels + "3"));
+    EXPECT_TRUE(has_line(text, "kudo_service_bytes_total{service=\"media\",state=\"retiring\"," + labels + "300"));
+}
+
+TEST(MetricsText, OnlyLossesOfTheHostAreDrops) {
+    DropFacts drops{.read_at = {}, .measured = true, .totals = {}};
+    const auto add = [&](DropLayer layer, bool is_loss, bool is_ours, uint64_t packets) {
+        Drop drop;
+        drop.layer = layer;
+        drop.is_loss = is_loss;
+        drop.is_ours = is_ours;
+        drop.counters[KUDO_INGRESS].packets = packets;
+        drops.totals.push_back(drop);
+    };
+    add(DropLayer::Socket, true, false, 3);
+    add(DropLayer::Socket, true, false, 4);
+    add(DropLayer::Socket, false, false, 100);
+    add(DropLayer::Tc, true, true, 100);
+    const std::string text = metrics_text({.status = {}, .counters = {}, .drops = drops});
+    EXPECT_TRUE(has_line(text, "kudo_host_dropped_packets_total{layer=\"socket\",direction=\"ingress\"} 7")) << text;
+    EXPECT_TRUE(has_line(text, "kudo_host_dropped_packets_total{layer=\"tc\",direction=\"ingress\"} 0"));
+}
+
+TEST(MetricsAddress, IsAnAddressAndNoName) {
+    EXPECT_TRUE(parse_metrics_address("127.0.0.1:9475").value().is_loopback());
+    EXPECT_TRUE(parse_metrics_address("127.3.2.1:1").value().is_loopback());
+    EXPECT_TRUE(parse_metrics_address("[::1]:9475").value().is_loopback());
+    EXPECT_TRUE(parse_metrics_address("unix:/run/x.sock").value().is_loopback());
+    for (const char* others : {"0.0.0.0:9475", "[::]:9475", "10.0.0.1:9475", "[fd00::1]:9475"})
+        EXPECT_FALSE(parse_metrics_address(others).value().is_loopback()) << others;
+    for (const char* wrong : {"", ":", "9475", "localhost:9475", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0",
+                              "127.0.0.1:65536", "127.0.0.1:1x", "::1:9475", "[::1]", "unix:", "unix:x", "unix:/x/"})
+        EXPECT_FALSE(parse_metrics_address(wrong).has_value()) << wrong;
+}
+
+TEST(MetricsHttp, OneTargetAndTwoMethods) {
+    const auto status_of = [](const std::string& request) {
+        const std::string answer = http_answer(request, [] { return std::string("text\n"); });
+        return answer.substr(0, answer.find('\r'));
+    };
+    EXPECT_EQ(status_of("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 OK");
+    EXPECT_EQ(status_of("GET /metrics?name=x HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 OK");
+    EXPECT_EQ(status_of("GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 404 Not Found");
+    EXPECT_EQ(status_of("DELETE /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
+    for (const char* wrong : {"\r\n\r\n", "GET\r\n\r\n", "GET /metrics\r\n\r\n", "GET /metrics SPDY/3\r\n\r\n"})
+        EXPECT_EQ(status_of(wrong), "HTTP/1.1 400 Bad Request") << wrong;
+    const std::string head = http_answer("HEAD /metrics HTTP/1.1\r\n\r\n", [] { return std::string("text\n"); });
+    EXPECT_TRUE(head.ends_with("\r\n\r\n")) << head;
+    EXPECT_NE(head.find("Content-Length: 5\r\n"), std::string::npos) << head;
+}
+
+} // namespace
+} // namespace kudo
+#endif
