@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/arguments/mark_option.h"
 
-#include <strings.h>
-
 #include <charconv>
 #include <optional>
 #include <set>
@@ -12,17 +10,10 @@
 
 #include "maps/base/abi_names.h"
 #include "maps/base/text.h"
+#include "maps/net/dscp.h"
 
 namespace kudo {
 namespace {
-
-// The first name of a number is the one that is written.
-constexpr std::pair<const char*, uint8_t> dscp_names[] = {
-    {"CS0", 0},   {"CS1", 8},   {"CS2", 16},  {"CS3", 24},  {"CS4", 32},  {"CS5", 40},  {"CS6", 48},
-    {"CS7", 56},  {"AF11", 10}, {"AF12", 12}, {"AF13", 14}, {"AF21", 18}, {"AF22", 20}, {"AF23", 22},
-    {"AF31", 26}, {"AF32", 28}, {"AF33", 30}, {"AF41", 34}, {"AF42", 36}, {"AF43", 38}, {"EF", 46},
-    {"VA", 44},   {"LE", 1},    {"DF", 0},    {"BE", 0},
-};
 
 std::optional<uint32_t> number(std::string_view text) {
     const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
@@ -88,23 +79,6 @@ Result<void> set_mark(kudo_mark& mark, std::string_view spec) {
 }
 
 } // namespace
-
-std::string dscp_name(uint8_t dscp) {
-    for (const auto& [name, number] : dscp_names)
-        if (number == dscp) return name;
-    return fmt::format("{}", dscp);
-}
-
-Result<uint8_t> parse_dscp(std::string_view text) {
-    constexpr uint32_t highest = 63;
-    for (const auto& [name, dscp] : dscp_names)
-        if (strcasecmp(name, std::string(text).c_str()) == 0) return dscp;
-    const auto value = number(text);
-    if (!value || *value > highest)
-        return bad_input(fmt::format(
-            "{} is not a DSCP; expected CS0 to CS7, AF11 to AF43, EF, VA, LE, 0 to 63, or none", quoted_text(text)));
-    return static_cast<uint8_t>(*value);
-}
 
 Result<Marks> parse_marks(const std::vector<std::string>& specs) {
     auto marks = default_marks();

@@ -8,6 +8,7 @@
 #include "cli/terminal/output.h"
 #include "maps/base/abi_names.h"
 #include "maps/compile/combine.h"
+#include "maps/net/dscp.h"
 
 namespace kudo {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "cli/arguments/mark_option.h"
 #include "maps/compile/compile.h"
+#include "maps/net/dscp.h"
 
 namespace kudo {
 namespace {
