@@ -85,6 +85,25 @@ NlMessage generic_message(int family, uint8_t command) {
     return message;
 }
 
+// False: there is no Wi-Fi, or it has refused.
+bool ask_nl80211(uint8_t command, uint32_t interface, const NetlinkVisitor& visit) {
+    // The class is there in every network namespace once cfg80211 is. Asking for nl80211 would load it.
+    std::error_code error;
+    if (std::filesystem::exists("/sys/class/net", error) && !std::filesystem::exists("/sys/class/ieee80211", error))
+        return false;
+    const NlMessage ask = generic_message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+    if (!ask || nla_put_string(ask.get(), CTRL_ATTR_FAMILY_NAME, NL80211_GENL_NAME) < 0) return false;
+    int family = 0;
+    const auto read_family = [&family](const nlmsghdr* header) {
+        const nlattr* id = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(genlmsghdr), CTRL_ATTR_FAMILY_ID);
+        family = value_of<uint16_t>(id).value_or(0);
+    };
+    if (!transact(ask.get(), read_family, NETLINK_GENERIC) || family == 0) return false; // no nl80211: no Wi-Fi
+    const NlMessage get = generic_message(family, command);
+    if (!get || nla_put_u32(get.get(), NL80211_ATTR_IFINDEX, interface) < 0) return false;
+    return transact(get.get(), visit, NETLINK_GENERIC).has_value();
+}
+
 } // namespace
 
 Result<std::vector<Interface>> list_interfaces() {
@@ -138,25 +157,17 @@ bool carries_pppoe(const std::string& name) {
 }
 
 bool is_wireless(uint32_t interface) {
-    // The class is there in every network namespace once cfg80211 is. Asking for nl80211 would load it.
-    std::error_code error;
-    if (std::filesystem::exists("/sys/class/net", error) && !std::filesystem::exists("/sys/class/ieee80211", error))
-        return false;
-    const NlMessage ask = generic_message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
-    if (!ask || nla_put_string(ask.get(), CTRL_ATTR_FAMILY_NAME, NL80211_GENL_NAME) < 0) return false;
-    int family = 0;
-    const auto read_family = [&family](const nlmsghdr* header) {
-        const nlattr* id = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(genlmsghdr), CTRL_ATTR_FAMILY_ID);
-        family = value_of<uint16_t>(id).value_or(0);
-    };
-    if (!transact(ask.get(), read_family, NETLINK_GENERIC) || family == 0) return false; // no nl80211: no Wi-Fi
-
-    const NlMessage get = generic_message(family, NL80211_CMD_GET_INTERFACE);
-    if (!get || nla_put_u32(get.get(), NL80211_ATTR_IFINDEX, interface) < 0) return false;
     bool answered = false;
-    return transact(
-               get.get(), [&](const nlmsghdr*) { answered = true; }, NETLINK_GENERIC) &&
-           answered;
+    return ask_nl80211(NL80211_CMD_GET_INTERFACE, interface, [&](const nlmsghdr*) { answered = true; }) && answered;
+}
+
+std::optional<bool> wifi_power_save(uint32_t interface) {
+    std::optional<bool> sleeps;
+    ask_nl80211(NL80211_CMD_GET_POWER_SAVE, interface, [&](const nlmsghdr* header) {
+        const nlattr* state = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(genlmsghdr), NL80211_ATTR_PS_STATE);
+        if (const auto value = value_of<uint32_t>(state)) sleeps = *value == NL80211_PS_ENABLED;
+    });
+    return sleeps;
 }
 
 } // namespace kudo

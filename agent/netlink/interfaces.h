@@ -54,4 +54,7 @@ bool carries_pppoe(const std::string& name);
 // cannot be told.
 bool is_wireless(uint32_t interface);
 
+// Does a Wi-Fi interface sleep between beacons (NL80211_CMD_GET_POWER_SAVE)? Nothing: it is none, or does not tell.
+std::optional<bool> wifi_power_save(uint32_t interface);
+
 } // namespace kudo

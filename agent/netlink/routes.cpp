@@ -114,6 +114,43 @@ Result<std::optional<Routes::NextHop>> Routes::next_hop(const RouteQuestion& que
     return hop;
 }
 
+Result<std::vector<Routes::Refusing>> Routes::refusing() {
+    static constexpr std::pair<uint8_t, const char*> types[] = {
+        {RTN_BLACKHOLE, "blackhole"}, {RTN_UNREACHABLE, "unreachable"}, {RTN_PROHIBIT, "prohibit"}};
+    std::vector<Refusing> routes;
+    const auto dump = [&](uint8_t family, uint8_t type, const char* name) -> Result<void> {
+        auto socket = KUDO_TRY(open_netlink());
+        const int strict = 1;
+        setsockopt(nl_socket_get_fd(socket.get()), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict, sizeof strict);
+        rtmsg head{};
+        head.rtm_family = family;
+        head.rtm_type = type;
+        const auto request = new_request(RTM_GETROUTE, NLM_F_DUMP, head);
+        if (!request) return fail("cannot allocate a netlink message", ENOMEM);
+        return transact(socket.get(), request.get(), [&](const nlmsghdr* header) {
+            const auto* route = head_of<rtmsg>(header);
+            if (!route || header->nlmsg_type != RTM_NEWROUTE || route->rtm_type != type) return;
+            const MessageAttributes<RTA_MAX> attributes(header, sizeof(rtmsg));
+            Refusing found{.type = name, .to = {}};
+            found.to.address.family = family == AF_INET ? Family::IPv4 : Family::IPv6;
+            if (const auto to = address_of(family, attributes.at(RTA_DST))) found.to.address = *to;
+            found.to.length = route->rtm_dst_len;
+            found.table = attributes.value<uint32_t>(RTA_TABLE).value_or(route->rtm_table);
+            found.metric = attributes.value<uint32_t>(RTA_PRIORITY).value_or(0);
+            routes.push_back(std::move(found));
+        });
+    };
+    for (const uint8_t family : {uint8_t{AF_INET}, uint8_t{AF_INET6}})
+        for (const auto& [type, name] : types) {
+            const std::size_t before = routes.size();
+            KUDO_TRY(retry_dump([&, type = type, name = name] {
+                         routes.resize(before);
+                         return dump(family, type, name);
+                     }).in("cannot read the routes that refuse packets"));
+        }
+    return routes;
+}
+
 Result<std::vector<uint32_t>> Routes::rule_marks() {
     std::vector<uint32_t> marks;
     const auto dump = [&](uint8_t family) -> Result<void> {

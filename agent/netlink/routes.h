@@ -46,6 +46,14 @@ public:
         Address neighbour;
     };
     Result<std::optional<NextHop>> next_hop(const RouteQuestion& question);
+    // The routes of IPv4 and IPv6 that refuse packets: blackhole, unreachable, prohibit. For hosts with many others the
+    // kernel sends only these (NETLINK_GET_STRICT_CHK, Linux 4.20).
+    struct Refusing {
+        std::string type; // ip-route(8)'s: "blackhole"
+        Prefix to;
+        uint32_t table = 0, metric = 0;
+    };
+    static Result<std::vector<Refusing>> refusing();
     // By which values of skb->mark the rules choose a table, of both families.
     static Result<std::vector<uint32_t>> rule_marks();
 
