@@ -118,4 +118,17 @@ RuleVerdict find_dropping_rule(const Ruleset& ruleset, const PacketFacts& facts,
     return verdict;
 }
 
+RuleForecast forecast(const Ruleset& ruleset, const PacketFacts& facts) {
+    const auto drops = firewall::find_possible_drops(ruleset.model(), facts,
+                                                     [](const Chain&, const Rule&, uint64_t) { return Counted{}; });
+    RuleForecast result;
+    if (drops.too_many_rules) return result;
+    for (const PossibleDrop& drop : drops.possible)
+        if (drop.kind != DropPoint::Kind::Nat) result.points.push_back(point_of(drop));
+    result.kind = !drops.may_pass         ? RuleForecast::Kind::Drops
+                  : result.points.empty() ? RuleForecast::Kind::Passes
+                                          : RuleForecast::Kind::MayDrop;
+    return result;
+}
+
 } // namespace kudo

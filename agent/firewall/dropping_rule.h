@@ -68,4 +68,17 @@ struct DropEvidence {
 // without a counter, or with one that was set back, stays possible.
 RuleVerdict find_dropping_rule(const Ruleset& ruleset, const PacketFacts& facts, const DropEvidence& evidence = {});
 
+// What the ruleset would do with a packet that has not come yet.
+struct RuleForecast {
+    enum class Kind {
+        Passes,  // nothing can drop it
+        MayDrop, // by what is not known of it: a rate, a mark, a program behind a queue
+        Drops,   // nothing lets it through
+        Unknown, // too many rules to follow
+    };
+    Kind kind = Kind::Unknown;
+    std::vector<DropPoint> points{}; // that can drop it, in the order in which it meets them; NAT without room is none
+};
+RuleForecast forecast(const Ruleset& ruleset, const PacketFacts& facts);
+
 } // namespace kudo

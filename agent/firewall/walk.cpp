@@ -39,6 +39,7 @@ public:
         state->conntrack = Value::of(bit);
         for (const Hook hook : hooks_of(facts.path))
             if (state) state = pass(hook, *state);
+        drops.may_pass |= state.has_value();
     }
 
 private:

@@ -32,6 +32,7 @@ using CounterBound = std::function<Counted(const Chain&, const Rule&, uint64_t p
 struct Drops {
     std::vector<PossibleDrop> possible; // in the order of the packet's way, each once
     bool too_many_rules = false;        // the walk was given up: it can be anything
+    bool may_pass = false;              // a packet that fits the facts can come to the end of its way
 };
 Drops find_possible_drops(const Model& model, const PacketFacts& facts, const CounterBound& bound);
 
