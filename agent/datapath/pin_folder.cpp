@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/system/mount_namespace.h"
 #include "bpf/abi.h"
 
 namespace kudo {
@@ -38,22 +39,6 @@ Result<std::string> owner_text(const Instance& instance) {
     std::error_code error;
     const auto state = fs::absolute(instance.state_dir, error).lexically_normal();
     return fmt::format("{} {}", network.st_ino, state.string());
-}
-
-constexpr ino_t initial_pid_namespace = 0xeffffffc; // PROC_PID_INIT_INO, linux/proc_ns.h
-
-// A mount made in another mount namespace than the host's is gone with it, and the pins with the mount. Which one this
-// is is told by comparing with the first process's, or the parent's where that may not be read. In a container's own
-// PID namespace the first process is the container's.
-bool in_host_mount_namespace() {
-    struct stat processes {};
-    if (stat("/proc/thread-self/ns/pid", &processes) == 0 && processes.st_ino != initial_pid_namespace) return false;
-    struct stat ours {
-    }, theirs{};
-    const std::string parent = fmt::format("/proc/{}/ns/mnt", getppid());
-    if (stat("/proc/thread-self/ns/mnt", &ours) != 0) return true; // cannot know
-    if (stat("/proc/1/ns/mnt", &theirs) != 0 && stat(parent.c_str(), &theirs) != 0) return true;
-    return ours.st_ino == theirs.st_ino;
 }
 
 bool is_bpffs(const fs::path& path) {
