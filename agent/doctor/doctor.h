@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// `doctor`: whether KUDO works from this host, and what keeps it from that. One list of checks.
+// Invariant: changes nothing on this host and leaves nothing behind. What is sent, and how much at most, is in
+// docs/doctor.md; all of it has ended within 15 s.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/doctor/check.h"
+#include "agent/doctor/subject.h"
+
+namespace kudo {
+
+struct NamedReport {
+    std::string name;  // stable: "firewall_out"
+    std::string group; // stable: "host", "interface", "firewall", "route", "name", "reach", "mark", "proxy", "load"
+    std::string title; // for people
+    CheckReport report;
+    std::chrono::milliseconds took{};
+};
+
+struct DoctorReport {
+    std::vector<NamedReport> checks; // in the list's order
+    std::chrono::milliseconds took{};
+    [[nodiscard]] bool has_failed() const;
+};
+// `done`: called for each check as it ends, in any order, one at a time.
+DoctorReport run_doctor(const Subject& subject, const std::function<void(const NamedReport&)>& done = {});
+
+// Name, group and title of every check, for documentation and tests; without reports.
+std::vector<NamedReport> doctor_checks();
+
+} // namespace kudo

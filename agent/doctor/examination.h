@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// What the checks of one sequence have found out so far, for those behind them: the servers that answer, the names'
+// addresses.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/doctor/datagram_probe.h"
+#include "agent/doctor/names.h"
+#include "agent/doctor/stream_probe.h"
+#include "agent/doctor/subject.h"
+#include "agent/doctor/tls_probe.h"
+
+namespace kudo {
+
+struct MediaServers {
+    std::vector<DatagramProbe> datagrams; // Binding and Allocate of each address
+    std::vector<StreamProbe> streams;
+    std::vector<TlsProbe> tls; // of some of the addresses
+    std::string problem{};     // why nothing could be sent; empty: it could
+};
+
+struct Examination {
+    const Subject& subject;
+    std::optional<MediaServers> media{};
+    std::optional<std::vector<NameAnswer>> names{};
+    std::vector<NameAnswer> teams{}; // of optional services
+    std::vector<TlsProbe> region{};
+};
+
+} // namespace kudo

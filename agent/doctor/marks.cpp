@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "agent/doctor/marks.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/doctor/hops.h"
+#include "bpf/stun.h"
+#include "maps/base/abi_names.h"
+#include "maps/base/text.h"
+#include "maps/net/dscp.h"
+
+namespace kudo {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr unsigned requests = 10; // with each mark, to each server
+constexpr std::size_t max_servers = 2;
+constexpr milliseconds gap{20}; // between a mark and the next
+constexpr milliseconds exchange_time{2500}, hop_time{1000};
+constexpr unsigned max_hops = 8;
+// Of so many more must be lost than of unmarked ones that chance does not explain it: three of ten.
+constexpr double losing = 0.3;
+constexpr milliseconds late{30};
+
+double loss_of(const MarkOutcome& outcome) {
+    return outcome.sent == 0 ? 0 : 1 - static_cast<double>(outcome.answered) / static_cast<double>(outcome.sent);
+}
+
+std::string outcome_text(const MarkOutcome& outcome) {
+    std::vector<std::string> came;
+    for (const uint8_t dscp : outcome.answers)
+        came.push_back(dscp_name(dscp));
+    std::string text = fmt::format("{}: {} of {} answered", dscp_name(outcome.dscp), outcome.answered, outcome.sent);
+    if (outcome.answered > 0)
+        text += fmt::format(" in {:.1f} ms (median); answers come as {}",
+                            static_cast<double>(outcome.median_rtt.count()) / 1000, fmt::join(came, ", "));
+    return text;
+}
+
+std::vector<MarkOutcome> exchange_marked(const std::vector<Address>& servers, const std::vector<uint8_t>& dscps) {
+    std::vector<DatagramProbe> probes;
+    milliseconds after{};
+    for (unsigned round = 0; round < requests; round++)
+        for (const uint8_t dscp : dscps) {
+            for (const Address& server : servers)
+                probes.push_back({.to = server, .port = KUDO_STUN_PORT, .dscp = dscp, .after = after});
+            after += gap;
+        }
+    std::vector<MarkOutcome> outcomes;
+    if (!probe_datagrams(probes, {{}, exchange_time})) return outcomes;
+    for (const uint8_t dscp : dscps) {
+        MarkOutcome outcome{.dscp = dscp};
+        std::vector<std::chrono::microseconds> rtts;
+        for (const DatagramProbe& probe : probes) {
+            if (probe.dscp != dscp) continue;
+            outcome.sent++;
+            if (!probe.response) continue;
+            outcome.answered++;
+            rtts.push_back(probe.rtt);
+            if (std::ranges::find(outcome.answers, probe.response_dscp) == outcome.answers.end())
+                outcome.answers.push_back(probe.response_dscp);
+        }
+        std::ranges::sort(rtts);
+        if (!rtts.empty()) outcome.median_rtt = rtts[rtts.size() / 2];
+        outcomes.push_back(std::move(outcome));
+    }
+    return outcomes;
+}
+
+// The farthest router that has quoted a packet with this mark, or any mark.
+const HopOutcome* farthest(const std::vector<HopOutcome>& hops, std::optional<uint8_t> dscp) {
+    const HopOutcome* found = nullptr;
+    for (const HopOutcome& hop : hops)
+        if ((!dscp || hop.sent == *dscp) && (!found || hop.ttl > found->ttl)) found = &hop;
+    return found;
+}
+
+std::string where_lost(const std::vector<HopOutcome>& hops, uint8_t dscp) {
+    const HopOutcome* seen = farthest(hops, dscp);
+    const HopOutcome* unmarked = farthest(hops, uint8_t{0});
+    if (!seen && unmarked)
+        return fmt::format("no router quotes such a packet, and {} quotes unmarked ones: they are dropped there or "
+                           "before",
+                           unmarked->router.text());
+    if (!seen) return "no router on the way tells where";
+    return fmt::format("they come as far as {} (hop {}): dropped by it or behind it", seen->router.text(), seen->ttl);
+}
+
+// "--mark audio=none --mark video=none"
+std::string options_without(const std::vector<MarkInUse>& marks, const std::set<uint8_t>& lost) {
+    std::string options;
+    for (const MarkInUse& mark : marks)
+        if (lost.contains(mark.dscp))
+            for (const std::string& treatment : mark.treatments)
+                options += fmt::format(" --mark {}=none", treatment);
+    return options;
+}
+
+} // namespace
+
+std::vector<MarkInUse> marks_in_use(const DesiredState& desired) {
+    std::vector<MarkInUse> marks;
+    for (int i = 0; i < KUDO_TREATMENTS; i++) {
+        const kudo_mark& mark = desired.marks[static_cast<std::size_t>(i)];
+        if (!(mark.flags & KUDO_MARK_DSCP) || mark.dscp == 0) continue;
+        auto found = std::ranges::find(marks, mark.dscp, &MarkInUse::dscp);
+        if (found == marks.end()) found = marks.insert(marks.end(), {mark.dscp, {}});
+        found->treatments.emplace_back(treatment_name(static_cast<kudo_treatment>(i)));
+    }
+    return marks;
+}
+
+CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
+                        const Subject& subject) {
+    CheckReport report{.result = CheckResult::Pass, .summary = "marked packets come as far as unmarked ones"};
+    const MarkOutcome& unmarked = outcomes.front();
+    for (const MarkOutcome& outcome : outcomes)
+        report.evidence.push_back(outcome_text(outcome));
+    if (subject.marks_now)
+        report.evidence.emplace_back("kudo-agent is enabled and marks what is sent unmarked: what is called CS0 here "
+                                     "leaves with the mark of video");
+    if (unmarked.answered * 2 < unmarked.sent) {
+        report.result = CheckResult::Skip;
+        report.summary = "too many unmarked packets are lost to compare marked ones with them";
+        return report;
+    }
+    const auto marks = marks_in_use(subject.desired);
+    std::set<uint8_t> lost, slow;
+    std::vector<std::string> names;
+    for (const MarkOutcome& outcome : outcomes) {
+        if (outcome.dscp == 0) continue;
+        if (loss_of(outcome) - loss_of(unmarked) >= losing) {
+            lost.insert(outcome.dscp);
+            names.push_back(dscp_name(outcome.dscp));
+            report.evidence.push_back(fmt::format("{}: {}", dscp_name(outcome.dscp), where_lost(hops, outcome.dscp)));
+        } else if (outcome.answered > 0 && outcome.median_rtt > unmarked.median_rtt + late) {
+            slow.insert(outcome.dscp);
+            names.push_back(dscp_name(outcome.dscp));
+        }
+    }
+    std::vector<std::string> bleached;
+    for (const auto& [dscp, treatments] : marks) { // at the first router that has it otherwise
+        const auto changed = std::ranges::find_if(
+            hops, [dscp = dscp](const HopOutcome& hop) { return hop.sent == dscp && hop.quoted != dscp; });
+        if (changed != hops.end() && !lost.contains(dscp))
+            bleached.push_back(fmt::format("{} is {} at {} (hop {})", dscp_name(dscp), dscp_name(changed->quoted),
+                                           changed->router.text(), changed->ttl));
+    }
+    if (const HopOutcome* far = farthest(hops, std::nullopt))
+        report.evidence.push_back(fmt::format("routers tell of marks as far as {} (hop {}); behind it nothing is known",
+                                              far->router.text(), far->ttl));
+    else
+        report.evidence.emplace_back("no router on the way tells which marks arrive there");
+    if (!lost.empty() || !slow.empty()) {
+        report.result = lost.empty() ? CheckResult::Warn : CheckResult::Fail;
+        report.summary = fmt::format("packets marked {} are {} where unmarked ones pass", fmt::join(names, ", "),
+                                     lost.empty() ? "late" : "lost");
+        if (!lost.empty()) report.summary += "; " + where_lost(hops, *lost.begin());
+        lost.merge(slow);
+        report.fix = fmt::format("kudo-agent enable --region {}{}{}", fmt::join(subject.desired.regions, ","),
+                                 subject.desired.teams ? " --teams" : "", options_without(marks, lost));
+        report.advice = "With the options that enable had before; or whoever runs that router lets marked packets "
+                        "through.";
+        return report;
+    }
+    if (!bleached.empty()) {
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("marks are changed on the way: {}", fmt::join(bleached, "; "));
+        report.advice = "Whoever runs that router, or the one before it, trusts this host's marks; until then KUDO "
+                        "waits like all other traffic behind it.";
+    }
+    return report;
+}
+
+CheckReport check_marks(Examination& examination) {
+    if (!examination.media) return skipped("no STUN server was asked");
+    const auto marks = marks_in_use(examination.subject.desired);
+    if (marks.empty()) return skipped("no mark is in use");
+    std::vector<Address> servers;
+    for (const DatagramProbe& probe : examination.media->datagrams)
+        if (probe.response && probe.to.family == Family::IPv4 && servers.size() < max_servers &&
+            std::ranges::find(servers, probe.to) == servers.end())
+            servers.push_back(probe.to);
+    if (servers.empty()) return skipped("no STUN server answers over UDP 3478; see media_udp");
+    std::vector<uint8_t> dscps{0};
+    std::ranges::transform(marks, std::back_inserter(dscps), &MarkInUse::dscp);
+    const auto outcomes = exchange_marked(servers, dscps);
+    if (outcomes.empty()) return skipped("nothing could be sent");
+    auto hops = probe_hops(servers.front(), dscps, max_hops, hop_time);
+    CheckReport report = judge_marks(outcomes, hops ? *hops : std::vector<HopOutcome>{}, examination.subject);
+    if (!hops) report.evidence.push_back("routers on the way were not asked: " + hops.error().message);
+    return report;
+}
+
+} // namespace kudo

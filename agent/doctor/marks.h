@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Do marks (DSCP) survive the way to KUDO? The same STUN requests side by side, unmarked and with each mark that is in
+// use; and which router on the way shows a packet's mark changed.
+// Invariant: a mark is said to lose only against unmarked packets of the same moments.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/doctor/check.h"
+#include "agent/doctor/examination.h"
+
+namespace kudo {
+
+// What became of the requests with one mark.
+struct MarkOutcome {
+    uint8_t dscp = 0;
+    unsigned sent = 0, answered = 0;
+    std::chrono::microseconds median_rtt{}; // of those that were answered
+    std::vector<uint8_t> answers{};         // the marks that answers came with, distinct
+};
+// What a router on the way had as the mark of a packet that ended there (ICMP time exceeded quotes its header, RFC 792,
+// RFC 1812 section 4.3.2.3).
+struct HopOutcome {
+    unsigned ttl = 0;
+    Address router{};
+    uint8_t sent = 0, quoted = 0; // DSCP
+};
+
+// The marks of the desired state, with the treatments that have them: "audio", "video".
+struct MarkInUse {
+    uint8_t dscp = 0;
+    std::vector<std::string> treatments;
+};
+std::vector<MarkInUse> marks_in_use(const DesiredState& desired);
+
+// Pure. `outcomes`: the first is unmarked.
+CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
+                        const Subject& subject);
+
+CheckReport check_marks(Examination& examination);
+
+} // namespace kudo

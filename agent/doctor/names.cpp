@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "agent/doctor/names.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/lifelines/host_facts.h"
+#include "agent/names/lookup.h"
+#include "agent/system/files.h"
+#include "maps/base/text.h"
+
+namespace kudo {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t max_resolv_conf = 65536, max_setting = 1 << 20;
+constexpr std::chrono::milliseconds dns_timeout{500}, slow_dns{500};
+
+std::string milliseconds_text(std::chrono::microseconds time) {
+    return fmt::format("{:.1f} ms", static_cast<double>(time.count()) / 1000);
+}
+
+NameAnswer look_up(const std::vector<NameServer>& servers, const std::string& name) {
+    NameLookup lookup(servers, dns_timeout);
+    NameAnswer answer{.name = name};
+    const auto begin = Clock::now();
+    Lookup found = lookup.look_up(name, false);
+    answer.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+    answer.problem = std::move(found.problem);
+    answer.ipv4 = std::move(found.addresses);
+    answer.server = found.server;
+    if (answer.problem.empty()) answer.ipv6 = lookup.look_up(name, true).addresses;
+    return answer;
+}
+
+// "DNSOverTLS=yes" of resolved.conf(5), the last one of all files; empty: not set.
+std::string resolved_setting() {
+    namespace fs = std::filesystem;
+    std::vector<fs::path> files{"/etc/systemd/resolved.conf"};
+    std::error_code error;
+    std::vector<fs::path> parts;
+    for (const char* folder :
+         {"/usr/lib/systemd/resolved.conf.d", "/run/systemd/resolved.conf.d", "/etc/systemd/resolved.conf.d"})
+        for (const auto& entry : fs::directory_iterator(folder, error))
+            if (entry.path().extension() == ".conf") parts.push_back(entry.path());
+    std::ranges::sort(parts, {}, [](const fs::path& path) { return path.filename(); });
+    files.insert(files.end(), parts.begin(), parts.end());
+    std::string value;
+    for (const fs::path& file : files) {
+        const auto text = read_file(file, max_setting);
+        if (!text) continue;
+        for (std::string_view line : split(*text, '\n'))
+            if (line.starts_with("DNSOverTLS=")) value = std::string(line.substr(11));
+    }
+    return value;
+}
+
+// Policies of browsers that make them ask a server of their own: Chromium's DnsOverHttpsMode, Firefox's DNSOverHTTPS.
+std::vector<std::string> browsers_elsewhere() {
+    namespace fs = std::filesystem;
+    std::vector<std::string> found;
+    std::error_code error;
+    for (const char* folder : {"/etc/chromium/policies/managed", "/etc/opt/chrome/policies/managed",
+                               "/etc/opt/edge/policies/managed", "/etc/brave/policies/managed"})
+        for (const auto& entry : fs::directory_iterator(folder, error)) {
+            const auto text = read_file(entry.path(), max_setting);
+            const auto json = nlohmann::json::parse(text ? *text : "", nullptr, false);
+            if (json.is_object() && json.contains("DnsOverHttpsMode") && json["DnsOverHttpsMode"] == "secure")
+                found.push_back(fmt::format("{}: DnsOverHttpsMode is \"secure\"", entry.path().string()));
+        }
+    for (const char* file : {"/etc/firefox/policies/policies.json", "/usr/lib/firefox/distribution/policies.json",
+                             "/usr/lib/firefox-esr/distribution/policies.json"}) {
+        const auto text = read_file(file, max_setting);
+        const auto json = nlohmann::json::parse(text ? *text : "", nullptr, false);
+        if (!json.is_object() || !json.contains("policies") || !json["policies"].is_object()) continue;
+        const auto& policies = json["policies"];
+        if (policies.contains("DNSOverHTTPS") && policies["DNSOverHTTPS"].is_object() &&
+            policies["DNSOverHTTPS"].value("Enabled", nlohmann::json()) == true)
+            found.push_back(fmt::format("{}: DNSOverHTTPS is enabled", file));
+    }
+    return found;
+}
+
+} // namespace
+
+std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names) {
+    const auto file = read_file(resolver_files().front(), max_resolv_conf);
+    const auto servers = name_servers_of(file ? *file : "");
+    std::vector<NameAnswer> answers(names.size());
+    std::vector<std::jthread> threads;
+    for (std::size_t at = 0; at < names.size(); at++)
+        threads.emplace_back([&, at] { answers[at] = look_up(servers, names[at]); });
+    threads.clear();
+    return answers;
+}
+
+CheckReport judge_names(const std::vector<NameAnswer>& answers, const Subject& subject) {
+    if (answers.empty()) return skipped("the chosen regions have no exact names in the range map");
+    CheckReport report{.result = CheckResult::Pass};
+    std::size_t failed = 0;
+    std::chrono::microseconds longest{};
+    for (const NameAnswer& answer : answers) {
+        if (!answer.problem.empty() || answer.ipv4.empty()) {
+            failed++;
+            report.evidence.push_back(
+                fmt::format("{}: {}", answer.name, answer.problem.empty() ? "it has no address" : answer.problem));
+            continue;
+        }
+        longest = std::max(longest, answer.took);
+        std::vector<std::string> texts;
+        for (const Address& address : answer.ipv4) {
+            const auto range = std::ranges::find_if(subject.routes,
+                                                    [&](const RangeRoute& way) { return way.range.contains(address); });
+            texts.push_back(address.text() + (range == subject.routes.end()
+                                                  ? " (in no range of the map: known by its name only)"
+                                                  : fmt::format(" ({})", range->service)));
+        }
+        report.evidence.push_back(fmt::format("{}: {}, by {} in {}", answer.name, fmt::join(texts, ", "),
+                                              answer.server.text(), milliseconds_text(answer.took)));
+    }
+    if (failed > 0) {
+        report.result = CheckResult::Fail;
+        report.summary = fmt::format("{} of {} cannot be resolved", failed, counted(answers.size(), "name"));
+        report.advice = "Whoever runs the name servers of /etc/resolv.conf, or correct them there.";
+    } else if (longest >= slow_dns) {
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("DNS is slow: {}", milliseconds_text(longest));
+        report.advice = "Whoever runs the name servers of /etc/resolv.conf; the first of them may not answer.";
+    } else {
+        report.summary =
+            fmt::format("{} resolved, the slowest in {}", counted(answers.size(), "name"), milliseconds_text(longest));
+    }
+    return report;
+}
+
+CheckReport check_encrypted_dns(const Subject&) {
+    CheckReport report{.result = CheckResult::Pass,
+                       .summary = "no setting of this host makes programs look names up over TLS or HTTPS"};
+    const std::string resolved = resolved_setting();
+    std::vector<std::string> texts = browsers_elsewhere();
+    if (resolved == "yes" || resolved == "true" || resolved == "opportunistic" || resolved == "1")
+        texts.push_back("systemd-resolved: DNSOverTLS=" + resolved);
+    report.evidence = texts;
+    if (texts.empty()) return report;
+    report.result = CheckResult::Warn;
+    report.summary = "names are looked up over TLS or HTTPS, which kudo-agent's programs cannot read";
+    report.advice = "Run the service (kudo-agent run): it looks the exact names up itself; names behind wildcards are "
+                    "then known from TLS only. Or leave KUDO's domains out of it.";
+    return report;
+}
+
+} // namespace kudo
