@@ -4,6 +4,7 @@
 #include "cli/commands/confirm.h"
 #include "cli/commands/demo.h"
 #include "cli/commands/disable.h"
+#include "cli/commands/doctor.h"
 #include "cli/commands/enable.h"
 #include "cli/commands/explain.h"
 #include "cli/commands/firewall_show.h"
@@ -34,6 +35,7 @@ const std::vector<Command>& commands() {
         {"disable", "Remove all kudo-agent programs, maps and queues; restore the previous queues", setup_disable},
         {"status", "Desired and actual state, and the drift between them", setup_status, {}, by_service},
         {"stats", "Counters by service, reason and flow", setup_stats, {}, by_service},
+        {"doctor", "Check whether KUDO works from this host, and what keeps it from that", setup_doctor},
         {"explain",
          "How a packet would be treated, and by which line of which range map",
          setup_explain,

@@ -10,7 +10,8 @@ import re
 import sys
 import tempfile
 
-OF_OTHER_PROGRAMS = {"--net": "nsenter", "--noflush": "iptables-restore"}
+OF_OTHER_PROGRAMS = {"--net": "nsenter", "--noflush": "iptables-restore", "--ctstate": "iptables", "--cap-add": "docker",
+                     "--network": "docker"}
 COMMENT = re.compile(r"//[^\n]*")
 TEXT = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 DECLARED = re.compile(r"(?:-\w,)?--[a-z0-9-]+(?:,--[a-z0-9-]+)*")
