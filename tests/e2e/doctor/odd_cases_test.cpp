@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// What `doctor` meets besides ordinary hosts: servers that flood it with nonsense, files that are something else, a
+// full disk.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "tests/e2e/doctor/fixture.h"
+#include "tests/support/running_service.h"
+
+namespace kudo::test {
+namespace {
+
+// Answers each datagram with a hundred that look like STUN and are none, with attributes that claim more than there is,
+// and each connection with bytes without end.
+constexpr const char* nonsense = R"(
+import os, socket, sys, threading
+def datagrams(address):
+    line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.bind((address, 3478))
+    while True:
+        request, client = line.recvfrom(2048)
+        for i in range(100):
+            line.sendto(b"\x01\x01\x00\x04\x21\x12\xa4\x42" + os.urandom(12) + b"\x00\x20\xff\xff", client)
+            line.sendto(b"\x01\x01\x00\x04\x21\x12\xa4\x42" + request[8:20] + b"\x00\x20\xff\xff", client)
+def flood(line):
+    try:
+        while True: line.sendall(os.urandom(4096))
+    except OSError: pass
+def streams(address):
+    listener = socket.create_server((address, 443))
+    while True: threading.Thread(target=flood, args=(listener.accept()[0],), daemon=True).start()
+for address in sys.argv[1:]:
+    for work in (datagrams, streams): threading.Thread(target=work, args=(address,), daemon=True).start()
+threading.Event().wait()
+)";
+
+class DoctorOddCases : public DoctorTest {};
+
+TEST_F(DoctorOddCases, ServersThatSendNonsenseWithoutEndDelayNothing) {
+    stop_turn();
+    run_on_servers({"python3", test_->write_file("nonsense.py", nonsense), media[0], media[1], media[2]});
+    ASSERT_TRUE(eventually(
+        [&] { return servers_shell("ss -Hulnt").find(fmt::format("{}:443", media[2])) != std::string::npos; }));
+    const Findings findings = doctor();
+    EXPECT_LE(findings.seconds, 15.0);
+    EXPECT_EQ(findings.of("media_tcp").result, "fail") << findings.of("media_tcp").all;
+    EXPECT_EQ(findings.of("nat").result, "skip") << findings.of("nat").all;
+    EXPECT_EQ(findings.of("region").result, "pass") << findings.of("region").all;
+}
+
+TEST_F(DoctorOddCases, NobodyAnswersAnythingAndItEndsInTime) {
+    router_shell("nft add table ip t; nft 'add chain ip t c { type filter hook forward priority 0; policy drop; }'");
+    cover_file("/etc/resolv.conf", "nameserver 10.88.0.2\nnameserver 10.88.0.3\nnameserver 10.88.0.4\n");
+    const Findings findings = doctor({"--teams"}, {}, {"https_proxy=http://10.88.0.2:3128"});
+    EXPECT_EQ(findings.status, 4);
+    EXPECT_LE(findings.seconds, 15.0);
+    // Silence alone is no proof.
+    EXPECT_EQ(findings.of("media_udp").result, "warn") << findings.of("media_udp").all;
+    EXPECT_EQ(findings.of("media_tcp").result, "warn") << findings.of("media_tcp").all;
+    EXPECT_EQ(findings.of("dns").result, "fail") << findings.of("dns").all;
+    EXPECT_EQ(findings.of("proxy").result, "fail") << findings.of("proxy").all;
+}
+
+TEST_F(DoctorOddCases, AFileThatIsSomethingElseIsNotWaitedFor) {
+    // A FIFO that nobody writes to, and settings that are no JSON.
+    const std::string fifo = test_->folder + "/fifo";
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0644), 0);
+    const std::string folder = cover_folder("/etc/opt") + "/chrome/policies/managed";
+    host_shell("mkdir -p " + folder + "; mkfifo " + folder + "/a.json; echo '[1' > " + folder +
+               "/b.json; echo '[]' > " + folder + "/c.json; echo '{\"ProxySettings\": 7}' > " + folder + "/d.json");
+    const Findings findings = doctor();
+    EXPECT_EQ(findings.troubles(), std::vector<std::string>());
+}
+
+TEST_F(DoctorOddCases, AFullDiskDoesNotMatter) {
+    host_shell("mount -o remount,size=16m " + test_->folder + "; dd if=/dev/zero of=" + test_->folder +
+               "/filler bs=1M 2>/dev/null || true");
+    EXPECT_EQ(doctor().troubles(), std::vector<std::string>());
+}
+
+TEST_F(DoctorOddCases, AnEnabledInterfaceThatIsGoneFails) {
+    host_shell("ip link add eth9 type veth peer name eth9-far; ip link set eth9 up; ip link set eth9-far up");
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--interface", "eth0", "--interface", "eth9"}).status, 0);
+    host_shell("ip link del eth9");
+    const Findings findings = doctor();
+    EXPECT_EQ(findings.of("interfaces").result, "fail") << findings.of("interfaces").all;
+    EXPECT_EQ(findings.troubles("interfaces"), std::vector<std::string>());
+}
+
+} // namespace
+} // namespace kudo::test

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+// What `doctor` says of what it has found, and the STUN messages that it asks with.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <set>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "agent/doctor/doctor.h"
+#include "agent/doctor/firewall.h"
+#include "agent/doctor/load.h"
+#include "agent/doctor/marks.h"
+#include "agent/doctor/proxy_settings.h"
+#include "agent/doctor/reach.h"
+#include "agent/doctor/stun.h"
+#include "bpf/stun.h"
+#include "tests/unit/agent/ruleset_json.h"
+
+namespace kudo::test {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// --- STUN
+
+std::vector<uint8_t> response(uint16_t type, const StunTransaction& transaction,
+                              const std::vector<uint8_t>& attributes) {
+    std::vector<uint8_t> bytes{static_cast<uint8_t>(type >> 8),
+                               static_cast<uint8_t>(type),
+                               static_cast<uint8_t>(attributes.size() >> 8),
+                               static_cast<uint8_t>(attributes.size()),
+                               0x21,
+                               0x12,
+                               0xa4,
+                               0x42};
+    bytes.insert(bytes.end(), transaction.begin(), transaction.end());
+    bytes.insert(bytes.end(), attributes.begin(), attributes.end());
+    return bytes;
+}
+
+TEST(DoctorStun, RequestsAreWhatTheRfcsSay) {
+    const StunTransaction transaction = new_stun_transaction();
+    const auto binding = binding_request(transaction), allocate = allocate_request(transaction);
+    EXPECT_EQ(binding.size(), 20u);
+    EXPECT_EQ(kudo_stun_kind_of(binding.data(), 20), KUDO_STUN_REQUEST);
+    EXPECT_EQ(allocate.size(), 28u);
+    EXPECT_EQ(allocate[1], 3); // RFC 8656 section 17
+    EXPECT_EQ((std::vector<uint8_t>(allocate.begin() + 20, allocate.end())),
+              (std::vector<uint8_t>{0, 0x19, 0, 4, 17, 0, 0, 0}));
+    const auto padded = binding_request(transaction, 1040);
+    EXPECT_EQ(padded.size(), 1040u);
+    EXPECT_EQ(kudo_stun_kind_of(padded.data(), 1040), KUDO_STUN_REQUEST);
+}
+
+// RFC 5769 section 2.2: a response with 192.0.2.1:32853.
+TEST(DoctorStun, TheMappedAddressOfTheRfcsExampleIsRead) {
+    const StunTransaction transaction{0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae};
+    const auto message =
+        response(0x0101, transaction, {0x80, 0x22, 0, 0x0b, 't', 'e', 's', 't', ' ',  'v',  'e',  'c',  't',  'o',
+                                       'r',  ' ',  0, 0x20, 0,   8,   0,   1,   0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43});
+    const auto read = read_stun_response(message, transaction);
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->is_binding_success());
+    EXPECT_EQ(read->mapped_address->text(), "192.0.2.1");
+    EXPECT_EQ(read->mapped_port, 32853);
+    EXPECT_EQ(read->software, "test vector");
+}
+
+TEST(DoctorStun, AnErrorAndItsRealmAreRead) {
+    const StunTransaction transaction = new_stun_transaction();
+    const auto read = read_stun_response(
+        response(0x0113, transaction, {0, 9, 0, 4, 0, 0, 4, 1, 0, 0x14, 0, 4, 'a', '\n', '.', 'b'}), transaction);
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->is_allocate_error());
+    EXPECT_EQ(read->error, 401u);
+    EXPECT_EQ(read->realm.find('\n'), std::string::npos) << "one printable line";
+}
+
+TEST(DoctorStun, WhatIsNoResponseToTheRequestIsNone) {
+    const StunTransaction transaction = new_stun_transaction();
+    const auto good = response(0x0101, transaction, {0, 0x20, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6});
+    EXPECT_TRUE(read_stun_response(good, transaction));
+    auto other = transaction;
+    other[11] ^= 1;
+    EXPECT_FALSE(read_stun_response(good, other)) << "another transaction";
+    EXPECT_FALSE(read_stun_response(binding_request(transaction), transaction)) << "a request";
+    for (std::size_t size = 0; size < good.size(); size++)
+        EXPECT_FALSE(read_stun_response(std::span(good).first(size), transaction)) << size;
+    // An attribute that claims more than there is.
+    const auto cut = read_stun_response(response(0x0101, transaction, {0, 0x20, 0xff, 0xff}), transaction);
+    ASSERT_TRUE(cut);
+    EXPECT_FALSE(cut->mapped_address);
+}
+
+// --- Reach
+
+MediaServers servers(std::size_t udp, std::size_t tcp, std::size_t all = 3) {
+    MediaServers found;
+    for (std::size_t i = 0; i < all; i++) {
+        const Address to = address(fmt::format("3.123.12.{}", 128 + i).c_str());
+        for (const bool allocate : {false, true}) {
+            found.datagrams.push_back({.to = to, .port = 3478, .allocate = allocate});
+            if (i < udp) found.datagrams.back().response = StunResponse{.type = 0x0101};
+        }
+        found.streams.push_back({.to = to, .port = 443});
+        if (i < tcp) {
+            found.streams.back().connected = milliseconds(10);
+            found.streams.back().response = StunResponse{.type = 0x0113, .error = 401};
+        } else {
+            found.streams.back().error = ETIMEDOUT;
+        }
+    }
+    return found;
+}
+
+TEST(DoctorReach, SilenceIsBlockedOnlyWhereAnotherWayAnswers) {
+    EXPECT_EQ(judge_media_udp(servers(3, 3), false).result, CheckResult::Pass);
+    const CheckReport some = judge_media_udp(servers(1, 1), false);
+    EXPECT_EQ(some.result, CheckResult::Warn);
+    EXPECT_NE(some.summary.find("no server answered at the other 2 tried"), std::string::npos) << some.summary;
+    EXPECT_EQ(judge_media_udp(servers(0, 1), false).result, CheckResult::Fail);
+    const CheckReport none = judge_media_udp(servers(0, 0), false);
+    EXPECT_EQ(none.result, CheckResult::Warn);
+    EXPECT_NE(none.summary.find("no server answered at the 3 addresses tried"), std::string::npos) << none.summary;
+    EXPECT_EQ(judge_media_tcp(servers(1, 0)).result, CheckResult::Fail);
+    EXPECT_EQ(judge_media_tcp(servers(0, 0)).result, CheckResult::Warn);
+}
+
+TEST(DoctorReach, WhatSomebodyOnTheWaySaysIsProof) {
+    MediaServers refused = servers(0, 0);
+    refused.datagrams[0].error = EHOSTUNREACH;
+    refused.datagrams[0].complainer = address("10.0.0.1");
+    const CheckReport report = judge_media_udp(refused, false);
+    EXPECT_EQ(report.result, CheckResult::Fail);
+    EXPECT_NE(report.summary.find("10.0.0.1"), std::string::npos) << report.summary;
+    MediaServers reset = servers(0, 0);
+    reset.streams[0].error = ECONNREFUSED;
+    EXPECT_EQ(judge_media_tcp(reset).result, CheckResult::Fail);
+}
+
+TEST(DoctorReach, NatIsToldByTwoServersAtLeast) {
+    Subject subject;
+    subject.addresses = {{1, address("10.0.0.2")}};
+    const auto seen = [&](std::initializer_list<std::pair<const char*, uint16_t>> mapped) {
+        MediaServers found = servers(0, 0, mapped.size());
+        std::size_t i = 0;
+        for (const auto& [where, port] : mapped)
+            found.datagrams[2 * i++].response =
+                StunResponse{.type = 0x0101, .mapped_address = address(where), .mapped_port = port};
+        return judge_nat(found, subject);
+    };
+    EXPECT_EQ(seen({{"198.51.100.1", 5000}}).result, CheckResult::Skip);
+    EXPECT_EQ(seen({{"198.51.100.1", 5000}, {"198.51.100.1", 5000}}).result, CheckResult::Pass);
+    EXPECT_EQ(seen({{"198.51.100.1", 5000}, {"198.51.100.1", 5001}}).result, CheckResult::Warn);
+    EXPECT_NE(seen({{"10.0.0.2", 5000}, {"10.0.0.2", 5000}}).summary.find("no NAT"), std::string::npos);
+}
+
+// --- Marks
+
+CheckReport marks(unsigned unmarked, unsigned ef, unsigned af41, const std::vector<HopOutcome>& hops = {}) {
+    Subject subject;
+    subject.desired.regions = {"ca"};
+    return judge_marks({{.dscp = 0, .sent = 20, .answered = unmarked, .median_rtt = milliseconds(10)},
+                        {.dscp = 46, .sent = 20, .answered = ef, .median_rtt = milliseconds(10)},
+                        {.dscp = 34, .sent = 20, .answered = af41, .median_rtt = milliseconds(10)}},
+                       hops, subject);
+}
+
+TEST(DoctorMarks, AMarkLosesAgainstUnmarkedPacketsOnly) {
+    EXPECT_EQ(marks(20, 20, 20).result, CheckResult::Pass);
+    EXPECT_EQ(marks(18, 16, 17).result, CheckResult::Pass) << "chance";
+    EXPECT_EQ(marks(3, 0, 0).result, CheckResult::Skip) << "all is lost";
+    const CheckReport ef = marks(20, 0, 20);
+    EXPECT_EQ(ef.result, CheckResult::Fail);
+    EXPECT_EQ(ef.fix, "kudo-agent enable --region ca --mark audio=none");
+    EXPECT_EQ(marks(20, 20, 0).fix, "kudo-agent enable --region ca --mark video=none --mark fallback=none");
+}
+
+TEST(DoctorMarks, TheRouterThatChangesOrDropsThemIsNamed) {
+    const HopOutcome first{1, address("10.0.0.1"), 46, 46}, second{2, address("10.0.1.1"), 46, 0};
+    const CheckReport bleached = marks(20, 20, 20, {first, second});
+    EXPECT_EQ(bleached.result, CheckResult::Warn);
+    EXPECT_NE(bleached.summary.find("EF is CS0 at 10.0.1.1 (hop 2)"), std::string::npos) << bleached.summary;
+    const CheckReport dropped = marks(20, 0, 20, {first, {2, address("10.0.1.1"), 0, 0}});
+    EXPECT_NE(dropped.summary.find("as far as 10.0.0.1 (hop 1)"), std::string::npos) << dropped.summary;
+    const CheckReport at_first = marks(20, 0, 20, {{1, address("10.0.0.1"), 0, 0}});
+    EXPECT_NE(at_first.summary.find("10.0.0.1 quotes unmarked ones"), std::string::npos) << at_first.summary;
+}
+
+// --- Load
+
+TEST(DoctorLoad, FloodControlIsToldFromASpreadLoss) {
+    const auto load = [](unsigned lost_everywhere, unsigned dead_seconds, milliseconds rtt = milliseconds(10)) {
+        LoadOutcome outcome;
+        for (unsigned second = 0; second < load_seconds; second++)
+            outcome.seconds.push_back({load_rate, second < dead_seconds ? 0 : load_rate - lost_everywhere});
+        outcome.rtts.assign(100, rtt);
+        return judge_load(std::move(outcome), address("192.0.2.1"));
+    };
+    EXPECT_EQ(load(0, 0).result, CheckResult::Pass);
+    EXPECT_EQ(load(0, 0, milliseconds(200)).result, CheckResult::Warn);
+    EXPECT_NE(load(0, 2).summary.find("flood control"), std::string::npos);
+    const CheckReport spread = load(10, 0);
+    EXPECT_EQ(spread.result, CheckResult::Fail);
+    EXPECT_EQ(spread.summary.find("flood control"), std::string::npos) << spread.summary;
+    EXPECT_EQ(load(0, load_seconds).result, CheckResult::Fail);
+}
+
+// --- Proxies
+
+TEST(DoctorProxySettings, NoPasswordIsKept) {
+    const ProxySetting setting = read_proxy_url("http://somebody:secret@proxy.example:3128/", "https_proxy");
+    EXPECT_EQ(setting.url, "http://proxy.example:3128");
+    EXPECT_TRUE(setting.has_user);
+    EXPECT_EQ(read_proxy_url("proxy.example:3128", "").url, "http://proxy.example:3128");
+    EXPECT_EQ(read_proxy_url("socks5://[2001:db8::1]:1080", "").url, "socks5://[2001:db8::1]:1080");
+    for (const char* none : {"", "  ", "http://", "http://a b", "http://\x1b[31m"})
+        EXPECT_EQ(read_proxy_url(none, "").url, "") << none;
+}
+
+// --- This host's firewall
+
+class DoctorFirewall : public testing::Test {
+protected:
+    DoctorFirewall() {
+        subject_.routes.push_back({.service = "media",
+                                   .range = Prefix::parse("3.123.12.128/28").value(),
+                                   .address = address("3.123.12.129"),
+                                   .ports = {PortRule::parse("udp/3478").value()},
+                                   .route = {.kind = RouteState::Kind::Unicast, .interface = "eth0"},
+                                   .source = address("10.0.0.2")});
+    }
+    CheckReport out(const std::string& objects) const {
+        return judge_ruleset(ruleset(objects), subject_, FirewallSide::Out);
+    }
+    CheckReport in(const std::string& objects) const {
+        return judge_ruleset(ruleset(objects), subject_, FirewallSide::In);
+    }
+    Subject subject_;
+};
+
+TEST_F(DoctorFirewall, WhatIsCertainFailsAndWhatDependsWarns) {
+    EXPECT_EQ(out("").result, CheckResult::Pass);
+    EXPECT_EQ(out(base("o", "output", 0, "drop")).result, CheckResult::Fail);
+    EXPECT_EQ(
+        out(base("o", "output", 0) + rule("o", 2, match(R"({"meta":{"key":"skuid"}})", "1000") + "," + drop)).result,
+        CheckResult::Warn);
+    EXPECT_EQ(out(base("o", "output", 0) + rule("o", 2, payload("udp", "dport", "53") + "," + drop)).result,
+              CheckResult::Pass);
+    EXPECT_EQ(in(base("i", "input", 0, "drop")).result, CheckResult::Fail);
+    EXPECT_EQ(in(base("i", "input", 0, "drop") +
+                 rule("i", 2, match(R"({"ct":{"key":"state"}})", "[2,4]", "in") + "," + accept))
+                  .result,
+              CheckResult::Pass);
+    EXPECT_EQ(in(base("o", "output", 0, "drop")).result, CheckResult::Pass) << "the other side's";
+}
+
+TEST_F(DoctorFirewall, TheFixAllowsExactlyWhatIsDropped) {
+    EXPECT_EQ(out(base("o", "output", 0, "drop")).fix,
+              "nft 'insert rule inet t o ip daddr { 3.123.12.128/28 } udp dport 3478 accept'");
+    EXPECT_EQ(in(base("i", "input", 0, "drop")).fix,
+              "nft 'insert rule inet t i ip saddr { 3.123.12.128/28 } udp sport 3478 ct state established accept'");
+}
+
+TEST(DoctorChecks, EachHasANameOfItsOwn) {
+    std::set<std::string> names;
+    for (const NamedReport& check : doctor_checks()) {
+        EXPECT_TRUE(names.insert(check.name).second) << check.name;
+        EXPECT_EQ(check.report.result, CheckResult::Skip) << "nothing was looked at yet";
+    }
+    EXPECT_GE(names.size(), 30u);
+}
+
+} // namespace
+} // namespace kudo::test
