@@ -91,6 +91,39 @@ std::string where_lost(const std::vector<HopOutcome>& hops, uint8_t dscp) {
     return fmt::format("they come as far as {} (hop {}): dropped by it or behind it", seen->router.text(), seen->ttl);
 }
 
+// Of packets that were sent alike, the first router that has another mark than the one before it.
+const HopOutcome* first_change(const std::vector<HopOutcome>& hops) {
+    for (const HopOutcome& hop : hops)
+        for (const HopOutcome& before : hops)
+            if (before.sent == hop.sent && before.ttl < hop.ttl && before.quoted != hop.quoted) return &hop;
+    return nullptr;
+}
+
+// kudo-agent's own programs raise the marks of these packets as they leave: there are no unmarked ones to compare with.
+CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
+                                CheckReport report) {
+    report.evidence.emplace_back("kudo-agent is enabled and raises the marks of these packets itself");
+    unsigned sent = 0, answered = 0;
+    for (const MarkOutcome& outcome : outcomes) {
+        sent += outcome.sent;
+        answered += outcome.answered;
+    }
+    if (answered * 2 < sent) {
+        report.result = CheckResult::Skip;
+        report.summary = "most packets are lost, and whether their marks are why cannot be told while kudo-agent marks "
+                         "them all; run this before enable, or after disable";
+    } else if (const HopOutcome* changed = first_change(hops)) {
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("marks are changed on the way: to {} at {} (hop {})", dscp_name(changed->quoted),
+                                     changed->router.text(), changed->ttl);
+        report.advice = "Whoever runs that router, or the one before it, trusts this host's marks.";
+    } else {
+        report.summary =
+            fmt::format("packets with the marks that kudo-agent gives now are answered ({} of {})", answered, sent);
+    }
+    return report;
+}
+
 // "--mark audio=none --mark video=none"
 std::string options_without(const std::vector<MarkInUse>& marks, const std::set<uint8_t>& lost) {
     std::string options;
@@ -121,9 +154,7 @@ CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vec
     const MarkOutcome& unmarked = outcomes.front();
     for (const MarkOutcome& outcome : outcomes)
         report.evidence.push_back(outcome_text(outcome));
-    if (subject.marks_now)
-        report.evidence.emplace_back("kudo-agent is enabled and marks what is sent unmarked: what is called CS0 here "
-                                     "leaves with the mark of video");
+    if (subject.marks_now) return judge_while_enabled(outcomes, hops, std::move(report));
     if (unmarked.answered * 2 < unmarked.sent) {
         report.result = CheckResult::Skip;
         report.summary = "too many unmarked packets are lost to compare marked ones with them";

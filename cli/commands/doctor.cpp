@@ -39,8 +39,9 @@ Result<Subject> subject_of(const DoctorOptions& options, const GlobalOptions& gl
     note = rules.note;
     Subject subject{.instance = global.instance, .desired = std::move(rules.state), .map = rules.maps.combined()};
     DesiredState& desired = subject.desired;
-    subject.marks_now = desired.enabled && desired.mode != KUDO_OBSERVE &&
-                        (desired.marks[KUDO_TREATMENT_VIDEO].flags & KUDO_MARK_DSCP) != 0;
+    subject.marks_now =
+        desired.enabled && desired.mode != KUDO_OBSERVE &&
+        ((desired.marks[KUDO_TREATMENT_AUDIO].flags | desired.marks[KUDO_TREATMENT_VIDEO].flags) & KUDO_MARK_DSCP) != 0;
     if (!options.regions.empty()) desired.regions = normalised(options.regions);
     if (!options.interfaces.empty()) desired.interfaces = normalised(options.interfaces);
     subject.interfaces_given = !options.interfaces.empty();

@@ -190,6 +190,20 @@ TEST(DoctorMarks, TheRouterThatChangesOrDropsThemIsNamed) {
     EXPECT_NE(at_first.summary.find("10.0.0.1 quotes unmarked ones"), std::string::npos) << at_first.summary;
 }
 
+TEST(DoctorMarks, WhileKudoAgentMarksThemItselfNothingIsCompared) {
+    Subject subject;
+    subject.marks_now = true;
+    const auto judge = [&](unsigned answered, const std::vector<HopOutcome>& hops = {}) {
+        return judge_marks(
+            {{.dscp = 0, .sent = 20, .answered = answered}, {.dscp = 46, .sent = 20, .answered = answered}}, hops,
+            subject);
+    };
+    EXPECT_EQ(judge(0).result, CheckResult::Skip);
+    // What leaves unmarked is EF at the first router: that was this host.
+    EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {1, address("10.0.0.1"), 46, 46}}).result, CheckResult::Pass);
+    EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {2, address("10.0.1.1"), 0, 0}}).result, CheckResult::Warn);
+}
+
 // --- Load
 
 TEST(DoctorLoad, FloodControlIsToldFromASpreadLoss) {
