@@ -165,8 +165,8 @@ CheckReport check_rp_filter(const Subject& subject) {
                    way.route.interface != interface.name;
         });
         if (other == subject.routes.end()) continue;
-        report.result = CheckResult::Fail;
-        report.summary = fmt::format("what comes from KUDO by {} is dropped: the way back leads by {}, and {}",
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("what comes from KUDO by {} would be dropped: the way back leads by {}, and {}",
                                      interface.name, other->route.interface, settings->rp_filter_text());
         // The greater of "all" and the interface's own counts: 2 is loose.
         if (!report.fix.empty()) report.fix += " && ";

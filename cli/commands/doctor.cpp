@@ -96,9 +96,11 @@ Run setup_doctor(CLI::App& app) {
         ->type_name("ADDRESS")
         ->allow_extra_args(false);
     app.add_flag("--load", options->load, "Send what a call sends to the first --server, for 20 s");
-    app.footer("Exit status: 0 nothing fails, 4 something does. Changes nothing on this host; what it sends is in "
-               "docs/doctor.md. At most 15 s; --load takes 21 s more.\n"
-               "Example: kudo-agent doctor --region ca");
+    app.footer(
+        "Changes nothing on this host. What is sent is in docs/doctor.md. It takes at most 15 s, with --load 21 s "
+        "more.\n"
+        "Exit status: 0 nothing fails, 4 something does.\n"
+        "Example: kudo-agent doctor --region ca");
     return [options](const GlobalOptions& global) { return doctor(*options, global); };
 }
 
