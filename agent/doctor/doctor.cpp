@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "agent/doctor/doctor.h"
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
 #include <mutex>
 #include <thread>
 
+#include "agent/confined/process.h"
 #include "agent/doctor/examination.h"
 #include "agent/doctor/firewall.h"
 #include "agent/doctor/host.h"
@@ -13,6 +20,7 @@
 #include "agent/doctor/marks.h"
 #include "agent/doctor/proxy.h"
 #include "agent/doctor/reach.h"
+#include "agent/doctor/report_lines.h"
 #include "agent/doctor/routes.h"
 #include "agent/doctor/tls_probe.h"
 
@@ -20,9 +28,12 @@ namespace kudo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr std::chrono::seconds network_time{14}, load_time{load_seconds + 8};
+constexpr std::size_t max_line = 1 << 20;
 
-// Checks of one sequence run one after the other, sequences side by side; the load comes when all others have ended.
-enum class Sequence { Host, Media, Names, Proxy, Load };
+// Checks of one sequence run one after the other, sequences side by side: Media, Names and Proxy in a process without
+// privileges, Host here; then Way, here; and when all others have ended Load, again without privileges.
+enum class Sequence { Host, Media, Names, Proxy, Way, Load };
 
 struct Check {
     const char *name, *group, *title;
@@ -65,13 +76,94 @@ constexpr Check all_checks[] = {
     {"media_udp", "reach", "Media, UDP 3478", Sequence::Media, check_media_udp},
     {"media_tcp", "reach", "Media, TCP 443", Sequence::Media, check_media_tcp},
     {"nat", "reach", "NAT", Sequence::Media, check_nat},
-    {"marks", "mark", "Marks (DSCP) on the way", Sequence::Media, check_marks},
+    {"marks", "mark", "Marks (DSCP) on the way", Sequence::Way, check_marks},
     {"load", "load", "Load of a call", Sequence::Load, check_load},
 };
 
 std::chrono::milliseconds since(Clock::time_point begin) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
 }
+
+void run(Sequence sequence, Examination& examination, const std::function<void(const ReportLine&)>& take) {
+    for (std::size_t i = 0; i < std::size(all_checks); i++) {
+        if (all_checks[i].sequence != sequence) continue;
+        const auto begin = Clock::now();
+        ReportLine line{.check = i, .report = all_checks[i].run(examination)};
+        line.took = since(begin);
+        take(line);
+    }
+}
+
+// In the process without privileges: each sequence in a thread of its own.
+void ask(int socket, const Subject& subject, const std::vector<Sequence>& sequences) {
+    std::mutex telling;
+    const auto tell = [&](const std::string& line) {
+        const std::scoped_lock lock(telling);
+        static_cast<void>(send(socket, line.data(), line.size(), MSG_NOSIGNAL)); // blocks until all of it is taken
+    };
+    const TlsLibrary library;
+    std::vector<std::jthread> threads;
+    for (const Sequence sequence : sequences)
+        threads.emplace_back([&, sequence] {
+            Examination examination{subject};
+            run(sequence, examination, [&](const ReportLine& line) { tell(report_line(line)); });
+            if (sequence == Sequence::Media) tell(marks_line(ask_with_marks(examination)));
+        });
+}
+
+// That process, and what it has told.
+class Asking {
+public:
+    Asking(const Subject& subject, const std::vector<Sequence>& sequences, std::chrono::seconds time)
+        : sequences_(sequences), deadline_(Clock::now() + time),
+          process_(ConfinedProcess::start(Confinement::Network, [&](int socket) { ask(socket, subject, sequences); })) {
+    }
+
+    // Until it has ended, or its time has. Checks that it has not told of are skipped with the reason.
+    MarkExchange wait(const std::function<void(const ReportLine&)>& take) {
+        MarkExchange marks;
+        std::vector<bool> told(std::size(all_checks));
+        const std::string why = process_ ? read([&](std::string_view text) {
+            const auto line = parse_report_line(text);
+            if (auto exchange = parse_marks_line(text)) marks = std::move(*exchange);
+            if (!line || line->check >= told.size() || told[line->check] || !is_asked(line->check)) return;
+            told[line->check] = true;
+            take(*line);
+        })
+                                         : process_.error().message;
+        for (std::size_t i = 0; i < told.size(); i++)
+            if (!told[i] && is_asked(i)) take({.check = i, .report = skipped("what asks the network " + why)});
+        if (marks.outcomes.empty() && marks.why_not.empty()) marks.why_not = "what asks the network " + why;
+        return marks;
+    }
+
+private:
+    [[nodiscard]] bool is_asked(std::size_t check) const {
+        return std::ranges::find(sequences_, all_checks[check].sequence) != sequences_.end();
+    }
+
+    // How it ended.
+    std::string read(const std::function<void(std::string_view)>& take) {
+        std::string received;
+        while (true) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
+            pollfd waits{process_->socket(), POLLIN, 0};
+            if (left <= 0 || poll(&waits, 1, static_cast<int>(left)) == 0) return "took too long";
+            std::array<char, 16384> bytes{};
+            const ssize_t got = recv(process_->socket(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+            if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (got <= 0) return process_->end();
+            received.append(bytes.data(), static_cast<std::size_t>(got));
+            for (std::size_t at; (at = received.find('\n')) != std::string::npos; received.erase(0, at + 1))
+                take(std::string_view(received).substr(0, at));
+            if (received.size() > max_line) return "has told too much";
+        }
+    }
+
+    std::vector<Sequence> sequences_;
+    Clock::time_point deadline_;
+    Result<ConfinedProcess> process_;
+};
 
 } // namespace
 
@@ -101,29 +193,24 @@ std::vector<NamedReport> doctor_checks() {
     return checks;
 }
 
-DoctorReport run_doctor(const Subject& subject, const std::function<void(const NamedReport&)>& done) {
+DoctorReport run_doctor(const Subject& subject) {
     const auto begin = Clock::now();
-    const TlsLibrary library;
     DoctorReport report{.checks = doctor_checks()};
-    std::mutex telling;
-    const auto run = [&](Sequence sequence) {
-        Examination examination{subject};
-        for (std::size_t i = 0; i < std::size(all_checks); i++) {
-            if (all_checks[i].sequence != sequence) continue;
-            const auto check_begin = Clock::now();
-            NamedReport& entry = report.checks[i];
-            entry.report = all_checks[i].run(examination);
-            entry.took = since(check_begin);
-            const std::scoped_lock lock(telling);
-            if (done) done(entry);
-        }
+    Examination examination{subject};
+    const auto take = [&](const ReportLine& line) {
+        report.checks[line.check].report = line.report;
+        report.checks[line.check].took = line.took;
     };
     {
-        const std::jthread media([&] { run(Sequence::Media); }), names([&] { run(Sequence::Names); }),
-            proxy([&] { run(Sequence::Proxy); });
-        run(Sequence::Host);
+        Asking asking(subject, {Sequence::Media, Sequence::Names, Sequence::Proxy}, network_time);
+        run(Sequence::Host, examination, take);
+        examination.marks = asking.wait(take);
     }
-    run(Sequence::Load);
+    run(Sequence::Way, examination, take);
+    if (subject.load)
+        Asking(subject, {Sequence::Load}, load_time).wait(take);
+    else
+        run(Sequence::Load, examination, take);
     report.took = since(begin);
     return report;
 }

@@ -5,8 +5,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +26,8 @@ struct DoctorReport {
     std::chrono::milliseconds took{};
     [[nodiscard]] bool has_failed() const;
 };
-// `done`: called for each check as it ends, in any order, one at a time.
-DoctorReport run_doctor(const Subject& subject, const std::function<void(const NamedReport&)>& done = {});
+// What comes from the network is read in processes without any capability. Call it where there are no other threads.
+DoctorReport run_doctor(const Subject& subject);
 
 // Name, group and title of every check, for documentation and tests; without reports.
 std::vector<NamedReport> doctor_checks();

@@ -3,6 +3,8 @@
 // addresses.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,12 +24,26 @@ struct MediaServers {
     std::string problem{};     // why nothing could be sent; empty: it could
 };
 
+// What became of the requests with one mark.
+struct MarkOutcome {
+    uint8_t dscp = 0;
+    unsigned sent = 0, answered = 0;
+    std::chrono::microseconds median_rtt{}; // of those that were answered
+    std::vector<uint8_t> answers{};         // the marks that answers came with, distinct
+};
+struct MarkExchange {
+    Address server{};                    // the first that was asked
+    std::vector<MarkOutcome> outcomes{}; // the first is unmarked; empty: nothing was asked
+    std::string why_not{};
+};
+
 struct Examination {
     const Subject& subject;
     std::optional<MediaServers> media{};
     std::optional<std::vector<NameAnswer>> names{};
     std::vector<NameAnswer> teams{}; // of optional services
     std::vector<TlsProbe> region{};
+    MarkExchange marks{.why_not = "nothing was asked"};
 };
 
 } // namespace kudo

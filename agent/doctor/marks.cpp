@@ -2,6 +2,7 @@
 #include "agent/doctor/marks.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
@@ -26,6 +27,13 @@ constexpr unsigned max_hops = 8;
 // Of so many more must be lost than of unmarked ones that chance does not explain it: three of ten.
 constexpr double losing = 0.3;
 constexpr milliseconds late{30};
+
+// Unmarked packets first.
+std::vector<uint8_t> tried_marks(const std::vector<MarkInUse>& marks) {
+    std::vector<uint8_t> dscps{0};
+    std::ranges::transform(marks, std::back_inserter(dscps), &MarkInUse::dscp);
+    return dscps;
+}
 
 double loss_of(const MarkOutcome& outcome) {
     return outcome.sent == 0 ? 0 : 1 - static_cast<double>(outcome.answered) / static_cast<double>(outcome.sent);
@@ -208,22 +216,26 @@ CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vec
     return report;
 }
 
-CheckReport check_marks(Examination& examination) {
-    if (!examination.media) return skipped("no STUN server was asked");
+MarkExchange ask_with_marks(Examination& examination) {
+    if (!examination.media) return {.why_not = "no STUN server was asked"};
     const auto marks = marks_in_use(examination.subject.desired);
-    if (marks.empty()) return skipped("no mark is in use");
+    if (marks.empty()) return {.why_not = "no mark is in use"};
     std::vector<Address> servers;
     for (const DatagramProbe& probe : examination.media->datagrams)
         if (probe.response && probe.to.family == Family::IPv4 && servers.size() < max_servers &&
             std::ranges::find(servers, probe.to) == servers.end())
             servers.push_back(probe.to);
-    if (servers.empty()) return skipped("no STUN server answers over UDP 3478; see media_udp");
-    std::vector<uint8_t> dscps{0};
-    std::ranges::transform(marks, std::back_inserter(dscps), &MarkInUse::dscp);
-    const auto outcomes = exchange_marked(servers, dscps);
-    if (outcomes.empty()) return skipped("nothing could be sent");
-    auto hops = probe_hops(servers.front(), dscps, max_hops, hop_time);
-    CheckReport report = judge_marks(outcomes, hops ? *hops : std::vector<HopOutcome>{}, examination.subject);
+    if (servers.empty()) return {.why_not = "no STUN server answers over UDP 3478; see media_udp"};
+    MarkExchange exchange{.server = servers.front(), .outcomes = exchange_marked(servers, tried_marks(marks))};
+    if (exchange.outcomes.empty()) exchange.why_not = "nothing could be sent";
+    return exchange;
+}
+
+CheckReport check_marks(Examination& examination) {
+    const MarkExchange& exchange = examination.marks;
+    if (exchange.outcomes.empty()) return skipped(exchange.why_not);
+    auto hops = probe_hops(exchange.server, tried_marks(marks_in_use(examination.subject.desired)), max_hops, hop_time);
+    CheckReport report = judge_marks(exchange.outcomes, hops ? *hops : std::vector<HopOutcome>{}, examination.subject);
     if (!hops) report.evidence.push_back("routers on the way were not asked: " + hops.error().message);
     return report;
 }

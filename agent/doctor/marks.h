@@ -14,13 +14,6 @@
 
 namespace kudo {
 
-// What became of the requests with one mark.
-struct MarkOutcome {
-    uint8_t dscp = 0;
-    unsigned sent = 0, answered = 0;
-    std::chrono::microseconds median_rtt{}; // of those that were answered
-    std::vector<uint8_t> answers{};         // the marks that answers came with, distinct
-};
 // What a router on the way had as the mark of a packet that ended there (ICMP time exceeded quotes its header, RFC 792,
 // RFC 1812 section 4.3.2.3).
 struct HopOutcome {
@@ -40,6 +33,9 @@ std::vector<MarkInUse> marks_in_use(const DesiredState& desired);
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
                         const Subject& subject);
 
+// Sends the requests; what is not known then is why not.
+MarkExchange ask_with_marks(Examination& examination);
+// Judges them, and asks the routers on the way, which needs CAP_NET_RAW.
 CheckReport check_marks(Examination& examination);
 
 } // namespace kudo

@@ -6,8 +6,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "agent/doctor/proxy_settings.h"
-
 namespace kudo {
 namespace {
 
@@ -46,7 +44,7 @@ Verdict judge(const TlsProbe& probe, const ProxySetting& setting) {
 } // namespace
 
 CheckReport check_proxy(Examination& examination) {
-    const ProxySettings settings = proxy_settings();
+    const ProxySettings& settings = examination.subject.proxies;
     if (settings.proxies.empty() && settings.scripts.empty())
         return passed("no proxy is set, as far as the environment, the desktop and browsers' policies tell");
     if (!has_tls_probe()) return skipped("this program was built without libcurl");

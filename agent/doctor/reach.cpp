@@ -13,7 +13,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "agent/doctor/proxy_settings.h"
 #include "agent/netlink/path_settings.h"
 #include "bpf/stun.h"
 #include "maps/base/text.h"
@@ -385,7 +384,7 @@ CheckReport check_region(Examination& examination) {
     // Networks with a proxy close the direct way.
     const bool direct = std::ranges::any_of(
         examination.region, [](const TlsProbe& probe) { return probe.connected || probe.is_certificate; });
-    if (report.result == CheckResult::Fail && !direct && !proxy_settings().proxies.empty())
+    if (report.result == CheckResult::Fail && !direct && !examination.subject.proxies.proxies.empty())
         return {CheckResult::Skip,
                 "the region's servers are not reached directly, but a proxy is set; see proxy",
                 std::move(report.evidence),

@@ -48,6 +48,7 @@ std::vector<std::string> Subject::names(bool optional) const {
 Result<void> examine(Subject& subject) {
     subject.is_root = geteuid() == 0;
     subject.may_look = check_capabilities().has_value();
+    subject.proxies = proxy_settings();
     subject.interfaces = KUDO_TRY(list_interfaces());
     subject.addresses = KUDO_TRY(list_addresses());
     // That nothing leads to KUDO, or an enabled interface is gone, is what a check says.

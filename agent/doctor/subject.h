@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/doctor/proxy_settings.h"
 #include "agent/netlink/interfaces.h"
 #include "agent/netlink/path_settings.h"
 #include "agent/state/desired_state.h"
@@ -43,6 +44,7 @@ struct Subject {
     std::vector<Interface> interfaces{}; // all of this network namespace
     std::vector<InterfaceAddress> addresses{};
     WantedInterfaces wanted{};
+    ProxySettings proxies{};
     std::vector<RangeRoute> routes{}; // of each chosen range, in the map's order
 
     [[nodiscard]] CompileOptions options() const { return desired.compile_options(); }

@@ -65,6 +65,29 @@ TEST_F(DoctorOddCases, NobodyAnswersAnythingAndItEndsInTime) {
     EXPECT_EQ(findings.of("proxy").result, "fail") << findings.of("proxy").all;
 }
 
+TEST_F(DoctorOddCases, WhatReadsTheNetworkHasNoPrivilegesAndItsEndIsTold) {
+    // Nobody answers, so that it takes a while.
+    router_shell("nft add table ip t; nft 'add chain ip t c { type filter hook forward priority 0; policy drop; }'");
+    std::string command;
+    for (const std::string& word : test_->agent_argv({"doctor", "--region", "ca", "--json"}))
+        command += word + " ";
+    const std::string told =
+        host_shell(command + "> " + test_->folder + "/report & agent=$!; " +
+                   "until child=$(pgrep -P $agent); do sleep 0.05; done; "
+                   "until grep -q 'Seccomp:.2' /proc/$child/status; do sleep 0.05; done; "
+                   "grep -E 'CapEff|CapPrm|NoNewPrivs' /proc/$child/status; kill -9 $child; wait $agent || true");
+    EXPECT_NE(told.find("CapPrm:\t0000000000000000"), std::string::npos) << told;
+    EXPECT_NE(told.find("CapEff:\t0000000000000000"), std::string::npos) << told;
+    EXPECT_NE(told.find("NoNewPrivs:\t1"), std::string::npos) << told;
+    std::ifstream file(test_->folder + "/report");
+    const auto report = nlohmann::json::parse(file);
+    for (const auto& check : report.at("checks"))
+        if (check.at("name") == "media_udp" || check.at("name") == "region" || check.at("name") == "marks") {
+            EXPECT_EQ(check.at("result"), "skip") << check;
+            EXPECT_NE(check.at("summary").get<std::string>().find("ended by signal 9"), std::string::npos) << check;
+        }
+}
+
 TEST_F(DoctorOddCases, AFileThatIsSomethingElseIsNotWaitedFor) {
     // A FIFO that nobody writes to, and settings that are no JSON.
     const std::string fifo = test_->folder + "/fifo";

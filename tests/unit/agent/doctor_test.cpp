@@ -14,6 +14,7 @@
 #include "agent/doctor/marks.h"
 #include "agent/doctor/proxy_settings.h"
 #include "agent/doctor/reach.h"
+#include "agent/doctor/report_lines.h"
 #include "agent/doctor/stun.h"
 #include "bpf/stun.h"
 #include "tests/unit/agent/ruleset_json.h"
@@ -202,6 +203,42 @@ TEST(DoctorMarks, WhileKudoAgentMarksThemItselfNothingIsCompared) {
     // What leaves unmarked is EF at the first router: that was this host.
     EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {1, address("10.0.0.1"), 46, 46}}).result, CheckResult::Pass);
     EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {2, address("10.0.1.1"), 0, 0}}).result, CheckResult::Warn);
+}
+
+// --- What the process without privileges tells
+
+TEST(DoctorLines, WhatIsWrittenIsReadBackButForCommands) {
+    const ReportLine line{.check = 7,
+                          .report = {CheckResult::Fail, "a \"summary\"\n", {"one", "tw\xff"}, "rm -rf /", "advice"},
+                          .took = milliseconds(12)};
+    const auto read = parse_report_line(report_line(line));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->check, 7u);
+    EXPECT_EQ(read->report.result, CheckResult::Fail);
+    EXPECT_EQ(read->report.summary, line.report.summary);
+    EXPECT_EQ(read->report.evidence.size(), 2u);
+    EXPECT_EQ(read->report.fix, "") << "a command never comes from there";
+    EXPECT_EQ(read->took, line.took);
+
+    const MarkExchange exchange{.server = address("192.0.2.1"),
+                                .outcomes = {{.dscp = 46, .sent = 10, .answered = 9, .answers = {0, 46}}}};
+    const auto marks = parse_marks_line(marks_line(exchange));
+    ASSERT_TRUE(marks);
+    EXPECT_EQ(marks->server, exchange.server);
+    ASSERT_EQ(marks->outcomes.size(), 1u);
+    EXPECT_EQ(marks->outcomes[0].answers, exchange.outcomes[0].answers);
+}
+
+TEST(DoctorLines, AnythingElseIsNone) {
+    for (const char* text :
+         {"", "{}", "[1]", "7", "{\"kind\": \"report\"}", "{\"kind\": 1}",
+          R"({"kind":"report","check":1,"result":9,"summary":"","evidence":[],"advice":"","took":1})",
+          R"({"kind":"report","check":-1,"result":"x","summary":"","evidence":[],"advice":"","took":1})",
+          R"({"kind":"report","check":1,"result":0,"summary":"","evidence":[7],"advice":"","took":1})",
+          R"({"kind":"marks","server":"x","outcomes":[],"why_not":""})"}) {
+        EXPECT_FALSE(parse_report_line(text)) << text;
+        EXPECT_FALSE(parse_marks_line(text)) << text;
+    }
 }
 
 // --- Load
