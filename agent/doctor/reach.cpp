@@ -432,6 +432,8 @@ CheckReport check_teams(Examination& examination) {
 
 CheckReport check_ipv6(Examination& examination) {
     if (!examination.names) return skipped("no name was looked up");
+    if (std::ranges::none_of(*examination.names, [](const NameAnswer& name) { return name.problem.empty(); }))
+        return skipped("no name was resolved; see dns");
     std::vector<TlsProbe> probes;
     std::size_t addresses = 0;
     for (const NameAnswer& name : *examination.names)

@@ -126,6 +126,7 @@ CheckReport check_tunnel(const Subject& subject) {
         if (const Interface* interface = subject.find(way.route.interface); interface && is_tunnel(*interface))
             tunnels[interface->name].push_back(&way);
     if (subject.routes.empty()) return skipped("the chosen services have no ranges in the range map");
+    if (const auto why = subject.why_unreachable(); tunnels.empty() && !why.empty()) return skipped(why);
     if (tunnels.empty()) return passed("KUDO goes through no VPN or tunnel that can be told by its interface");
     CheckReport report{.result = CheckResult::Warn};
     for (const auto& [name, ways] : tunnels) {
