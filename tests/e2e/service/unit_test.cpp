@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/query/socket.h"
 #include "tests/support/host_test.h"
 #include "tests/support/minisign_key.h"
 #include "tests/support/running_service.h"
@@ -212,9 +215,16 @@ TEST_F(Unit, MetricsAreExportedUnderItsRestrictions) {
     arguments.insert(arguments.end(), {"--metrics", "unix:" + socket, "--metrics-file", folder + "/kudo-agent.prom"});
     RunningService service(*test_, arguments, {}, as_unit());
     EXPECT_TRUE(std::filesystem::exists(folder + "/kudo-agent.prom")) << service.log();
-    const Outcome scraped = run_program({"curl", "--silent", "--unix-socket", socket, "http://localhost/metrics"});
-    EXPECT_NE(scraped.out.find("\nkudo_healthy 1\n"), std::string::npos) << scraped.out << service.log();
-    EXPECT_NE(scraped.out.find("\nkudo_packets_total{reason=\"rule\",direction=\"egress\"} "), std::string::npos);
+    const auto connection = connect_to(socket, SOCK_STREAM, std::chrono::seconds(5));
+    ASSERT_TRUE(connection.has_value()) << connection.error().message << service.log();
+    const std::string request = "GET /metrics HTTP/1.1\r\n\r\n";
+    ASSERT_GT(send(connection->get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+    std::string scraped;
+    char buffer[65536];
+    for (ssize_t got = 0; (got = recv(connection->get(), buffer, sizeof buffer, 0)) > 0;)
+        scraped.append(buffer, static_cast<std::size_t>(got));
+    EXPECT_NE(scraped.find("\nkudo_healthy 1\n"), std::string::npos) << scraped << service.log();
+    EXPECT_NE(scraped.find("\nkudo_packets_total{reason=\"rule\",direction=\"egress\"} "), std::string::npos);
 }
 #endif
 
