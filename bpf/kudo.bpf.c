@@ -325,7 +325,7 @@ kudo_inline struct kudo_outcome kudo_handle_skb(struct __sk_buff *skb, __u32 dir
 			} else if (counting && kudo_is_inspected(outcome.judgement, &packet, direction)) {
 				struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 
-				packet.opens = (remote_port & KUDO_FAST_SYN) != 0;
+				packet.opens = (__u8)(remote_port >> 17 & 1); /* KUDO_FAST_SYN */
 				kudo_put_datagram(&scratch->packet, &packet);
 				scratch->judged.judgement = outcome.judgement;
 				kudo_inspect_skb(skb, direction);

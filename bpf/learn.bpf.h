@@ -72,7 +72,7 @@ kudo_noinline int kudo_read_response_record(void)
 }
 
 /* Is the address that the walk has found one that no service can have? The packet's local address is this host's. */
-kudo_inline int kudo_is_found_special(const struct kudo_scratch *scratch)
+kudo_inline __u32 kudo_is_found_special(const struct kudo_scratch *scratch)
 {
 	const struct kudo_packet *packet = &scratch->packet;
 

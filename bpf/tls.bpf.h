@@ -221,7 +221,23 @@ kudo_noinline int kudo_judge_hello(__u32 available, __u32 generation)
 	return kudo_judge_by_one_name(generation, 0, 0);
 }
 
-/* Makes the packet's flow one of that judgement's. */
+/* As of DNS: a server behind this gateway, say, that somebody else names. */
+kudo_noinline int kudo_is_remote_special(void)
+{
+	struct kudo_cpu *cpu = kudo_this_cpu();
+	__be32 words[4];
+
+	if (!cpu)
+		return 1;
+	const struct kudo_packet *packet = &kudo_scratch_of(cpu)->packet;
+
+	if (packet->family == 4)
+		return (int)kudo_is_special4(kudo_swap32(packet->key4.remote));
+	__builtin_memcpy(words, packet->key6.remote, 16);
+	return (int)kudo_is_special6(words);
+}
+
+/* Makes the packet's flow one of that judgement's. 0: it stays a stranger's. */
 kudo_noinline int kudo_name_flow(void)
 {
 	struct kudo_cpu *cpu = kudo_this_cpu();
@@ -230,21 +246,18 @@ kudo_noinline int kudo_name_flow(void)
 		return 0;
 	struct kudo_scratch *scratch = kudo_scratch_of(cpu);
 	const struct kudo_packet *packet = &scratch->packet;
-	int ipv6 = packet->family == 6, is_special;
+	int ipv6 = packet->family == 6;
 	__be32 words[4];
 	__u32 byte;
 
+	if (kudo_is_remote_special())
+		return 0;
 	if (ipv6) {
 		__builtin_memcpy(words, packet->key6.remote, 16);
-		is_special = kudo_is_special6(words);
 		byte = kudo_learned_byte6(words);
 	} else {
-		is_special = kudo_is_special4(kudo_swap32(packet->key4.remote));
 		byte = kudo_learned_byte4(packet->key4.remote);
 	}
-	/* As of DNS: a server behind this gateway, that somebody else names. */
-	if (is_special)
-		return 0;
 	scratch->judged.judgement.prefix_length = KUDO_BY_TLS_NAME;
 	struct kudo_flow *flow = kudo_find_flow(&packet->key6, ipv6);
 	if (!flow)

@@ -132,7 +132,7 @@ void add_stale_map(const Diagnosis& diagnosis, std::vector<Finding>& findings) {
                     .layer = "policy",
                     .confidence = Confidence::Possible,
                     .summary = "The range map may be stale: servers answer this host at addresses that it lacks.",
-                    .advice = "What goes there is not counted as KUDO's: get the current map.",
+                    .advice = "What goes there is KUDO's here only where a name tells: get the current map.",
                     .command = "kudo-agent status"};
     for (const StrayRemote& stray : stale.strays)
         if (finding.evidence.size() < 3) finding.evidence.push_back(stray.remote.text() + " answers STUN");

@@ -44,6 +44,8 @@ Result<Disabled> disable(const Instance& instance) {
     Result<void> saved;
     if (unfinished || has_pins(instance)) {
         desired.enabled = false;
+        // Nobody asks for them any more.
+        std::erase_if(desired.ranges.alarms, [](const Alarm& alarm) { return alarm.source == "names"; });
         desired.disabling = boot;
         saved = save_not_enabled(instance, desired, state.has_value());
     }

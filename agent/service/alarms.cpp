@@ -74,18 +74,25 @@ bool ServiceAlarms::raise(const std::string& source, const std::string& text) {
     return true;
 }
 
+void ServiceAlarms::over(const std::string& source) {
+    const auto until = until_.find(source);
+    if (until != until_.end()) until->second = std::min(until->second, Clock::now());
+    next_.erase(source);
+}
+
 void ServiceAlarms::end(RangeLedger& ledger, const std::vector<Alarm>& before) {
     const auto now = Clock::now();
     for (const Alarm& alarm : ledger.alarms) {
         const auto known = std::ranges::find(before, alarm.source, &Alarm::source);
         if (known == before.end() || known->times != alarm.times) until_[alarm.source] = now + std::chrono::days(1);
     }
-    if (now - began_ < lasts_) return; // raised before the service began: perhaps its cause is found again
+    // What was raised before the service began: perhaps its cause is found again.
+    const bool knows_all = now - began_ >= lasts_;
     std::erase_if(ledger.alarms, [&](const Alarm& alarm) {
         const auto until = until_.find(alarm.source);
-        return until == until_.end() || until->second < now;
+        return until == until_.end() ? knows_all : until->second <= now;
     });
-    std::erase_if(until_, [&](const auto& one) { return one.second < now; });
+    std::erase_if(until_, [&](const auto& one) { return one.second <= now; });
 }
 
 } // namespace kudo

@@ -36,6 +36,8 @@ public:
     void all_well() { logged_.clear(); }
     // Stores it in the desired state; the caller has logged it. True if it is new there.
     bool raise(const std::string& source, const std::string& text);
+    // Of one that this service has raised: its cause is known to be gone.
+    void over(const std::string& source);
     // Removes from the ledger those whose cause is gone. `before`: the alarms before time passed; what is new since
     // then was caused by time.
     void end(RangeLedger& ledger, const std::vector<Alarm>& before);

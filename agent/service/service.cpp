@@ -187,7 +187,9 @@ private:
         constexpr std::size_t shown = 4;
         const std::size_t more = lasting.size() - std::min(lasting.size(), shown);
         lasting.resize(std::min(lasting.size(), shown));
-        if (!lasting.empty())
+        if (lasting.empty())
+            alarms_.over("names");
+        else
             alarms_.raise("names",
                           fmt::format("names of the range map cannot be resolved: {}{}", fmt::join(lasting, ", "),
                                       more == 0 ? "" : fmt::format(", and {} more", more)));
