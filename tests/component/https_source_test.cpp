@@ -11,6 +11,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -110,6 +111,16 @@ protected:
             if (line.find(part) != std::string::npos) lines.push_back(line);
         return lines;
     }
+    // Once there are so many, for at most five seconds: nginx writes a line after it has sent the response.
+    [[nodiscard]] Lines log_lines_once(const std::string& part, std::size_t count) const {
+        const auto deadline = std::chrono::steady_clock::now() + patient(5s);
+        Lines lines = log_lines(part);
+        while (lines.size() < count && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(5ms);
+            lines = log_lines(part);
+        }
+        return lines;
+    }
     bool has_problem(const std::string& part) const { return problem().find(part) != std::string::npos; }
 
     const TemporaryFolder temporary_;
@@ -143,7 +154,7 @@ TEST_F(Https, IsSentNothingThatHasNotChanged) {
     ASSERT_TRUE(serve_until_delivered(2)) << problem();
     EXPECT_EQ(documents(), (Documents{"one", "one"}));
     EXPECT_EQ(delivered_[1].signatures, "signature of one");
-    const Lines lines = log_lines("");
+    const Lines lines = log_lines_once("", 4);
     ASSERT_EQ(lines.size(), 4U) << text_of("access.log");
     EXPECT_TRUE(lines[0].starts_with("GET /map.json 200 inm=[] ims=[] encoding=[] ")) << lines[0];
     EXPECT_TRUE(lines[1].starts_with("GET /map.json.minisig 200 inm=[] ims=[] encoding=[] ")) << lines[1];
@@ -195,7 +206,7 @@ TEST_F(Https, HealsAPairThatWasReadHalf) {
     EXPECT_EQ(delivered_[2].document, "the second");
     EXPECT_EQ(delivered_[2].signatures, "signature of the second");
     // And then there is peace: the signature alone has changed this time, but that was the second look.
-    const auto asked = log_lines("GET").size();
+    const auto asked = log_lines_once("GET", 6).size();
     serve(2500ms);
     EXPECT_EQ(log_lines("GET").size(), asked);
     EXPECT_EQ(delivered_.size(), 3U);
@@ -259,7 +270,7 @@ TEST_F(Https, PutsTheSuffixOnThePathAndShowsNoQuery) {
     EXPECT_EQ(delivered_[0].signatures, "signature of one");
     EXPECT_EQ(delivered_[0].source, url("/map.json"));
     EXPECT_EQ(source_->name(), url("/map.json"));
-    EXPECT_EQ(log_lines("GET /map.json.minisig?token=secret 200").size(), 1U) << text_of("access.log");
+    EXPECT_EQ(log_lines_once("GET /map.json.minisig?token=secret 200", 1).size(), 1U) << text_of("access.log");
     fs::remove(folder_ / "www" / "map.json");
     read_again();
     ASSERT_TRUE(serve_until_problem("404"));
