@@ -73,7 +73,7 @@ TEST_F(DropsOfNames, AreThoseThatTheNameWouldDecideAboutNow) {
             EXPECT_NE(connect(address, port), 0);
     unsigned rows = 0;
     for (const Drop& row : drops().rows) {
-        if (!row.is_loss) continue;
+        if (!row.is_loss || !row.namespace_known) continue; // of another test's
         rows++;
         EXPECT_EQ(row.flow->remote.text(), named);
         EXPECT_EQ(row.flow->remote_port, 443);
