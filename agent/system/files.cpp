@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -50,6 +51,8 @@ Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::files
     if (fstat(fd.get(), &about) != 0) return fail(error_for(path, "cannot stat", errno));
     if (!S_ISREG(about.st_mode)) return bad_input(fmt::format("{}: not a regular file", path.string()));
     std::string content;
+    const auto size = static_cast<std::size_t>(std::max<off_t>(about.st_size, 0));
+    content.reserve(std::min(limit, size)); // the kernel's BTF has 6 MB
     while (content.size() <= limit) {
         char buffer[65536];
         const ssize_t got = read(fd.get(), buffer, sizeof buffer);

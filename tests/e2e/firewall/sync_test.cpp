@@ -62,9 +62,11 @@ TEST_F(FirewallSync, KeepsRetiringRangesUntilTheyAreWithdrawn) {
 TEST_F(FirewallSync, HealsWhatTheAdministratorFlushed) {
     enable();
     sync();
-    const RunningService service(*test_, {"--reconcile-every", "1h"});
     nft("flush ruleset");
-    expect_drift("kudo4_services is not there");
+    expect_drift("kudo4_services is not there"); // before the service, which may be faster than a look
+    const RunningService service(*test_, {"--reconcile-every", "1h"});
+    EXPECT_TRUE(eventually([&] { return test_->status().at("drift").empty(); })) << test_->status();
+    nft("flush ruleset");
     EXPECT_TRUE(eventually([&] { return test_->status().at("drift").empty(); })) << test_->status();
     deny_by_default();
     nft("delete element inet kudo_agent kudo4_services { 3.123.12.128/28 . udp . 3478 }");

@@ -57,12 +57,13 @@ TEST_F(SessionOfProc, HasTheNearestConnectionAndThoseAbove) {
 
 TEST_F(SessionOfProc, TellsWhenItsLeaderWasStarted) {
     process(self_, 0, "not a connection");
-    const int leader = getsid(0);
-    if (leader != self_) process(leader, 0, "", 4200);
+    const int leader = getsid(0); // 0 if it is outside this process namespace, as it is in a container
+    if (leader != self_ && leader != 0) process(leader, 0, "", 4200);
     const Session session = own_session(proc_);
     EXPECT_EQ(session.ssh, "");
     EXPECT_EQ(session.leader, leader);
-    EXPECT_EQ(session.leader_started, (leader == self_ ? 100 : 4200) * Session::start_resolution);
+    const uint64_t started = leader == 0 ? 0 : leader == self_ ? 100 : 4200;
+    EXPECT_EQ(session.leader_started, started * Session::start_resolution);
     EXPECT_EQ(session.login, Session::no_login);
 }
 
