@@ -4,12 +4,13 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <netinet/in.h>
 
 #include "bpf/judge.h"
 #include "maps/base/text.h"
 #include "maps/compile/combine.h"
+#include "maps/compile/domains.h"
+#include "maps/document/domain.h"
 #include "maps/net/nat64.h"
 
 namespace kudo {
@@ -38,7 +39,9 @@ struct Judge {
         result.reason = static_cast<kudo_reason>(judgement.reason);
         result.class_ = static_cast<kudo_class>(kudo_class_of(judgement));
         result.service = service_name(judgement.service);
-        if (!result.service.empty() && result.reason != KUDO_REASON_NAME)
+        if (result.reason == KUDO_REASON_NAME)
+            name_domain(result);
+        else if (!result.service.empty())
             name_range(result, prefix_of(address, judgement.prefix_length));
         if (result.verdict == KUDO_PRIORITISED) {
             result.mark = policy.marks[result.class_]; // a class is its own treatment, see kudo_treatment
@@ -61,7 +64,38 @@ private:
         rule.range = range->prefix.text();
         rule.path = range->path;
     }
+    // The first of the names that has the service has decided: judge_packet().
+    void name_domain(Explanation::Rule& rule) const {
+        const auto name = std::ranges::find_if(names, [&](const LearnedName& each) {
+            return std::ranges::find(each.services, rule.service) != each.services.end();
+        });
+        const Service* service = map.find(rule.service);
+        if (name == names.end() || !service) return;
+        // A name has also the services of the wildcards that cover its domain.
+        const std::string& covered = name->name.empty() ? name->domain : name->name;
+        std::size_t best = 0;
+        for (const std::string& domain : service->domains) {
+            const std::size_t how = domain == name->domain ? SIZE_MAX : domain_fit(domain, covered);
+            if (how <= best) continue;
+            best = how;
+            rule.domain = domain;
+        }
+        rule.path = domain_path(map, rule.service, rule.domain);
+    }
 };
+
+// What the names are with these options: the kernel's policy may have other domains.
+std::vector<LearnedName> with_options(const CompiledPolicy& compiled, std::vector<LearnedName> names) {
+    for (LearnedName& name : names) {
+        const kudo_domain* domain = kudo_find_domain(compiled.policy.get(), name.row.domain);
+        name.domain = domain ? domain_text(*domain) : "";
+        name.services.clear();
+        for (int i = 0; domain && i < KUDO_DOMAIN_SERVICES; i++)
+            for (const auto& [service, slot] : compiled.slots)
+                if (slot != 0 && slot == domain->services[i]) name.services.push_back(service);
+    }
+    return names;
+}
 
 // One rule for each port that a service around the address lists, and the rest.
 std::vector<Explanation::Rule> all_rules(const Judge& judge) {
@@ -92,6 +126,14 @@ std::vector<Explanation::Rule> all_rules(const Judge& judge) {
 }
 
 } // namespace
+
+std::string domain_path(const RangeMap& map, std::string_view service, std::string_view domain) {
+    const auto of = std::ranges::find(map.services, service, &Service::name);
+    if (of == map.services.end()) return "";
+    const auto found = std::ranges::find(of->domains, domain);
+    if (found == of->domains.end() || !parts_of(of->name).state.empty()) return ""; // of another map
+    return fmt::format("services[{}].domains[{}]", of - map.services.begin(), found - of->domains.begin());
+}
 
 std::string missing_options(const Service& service, CompileOptions options) {
     std::string missing;
@@ -130,8 +172,9 @@ Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled,
                             const Address& address, std::optional<PortRule> port,
                             const std::vector<LearnedName>& names) {
     const auto nat64 = options.nat64_prefixes();
-    const Judge judge{map, compiled, address, longest_match(compiled, address), nat64, names};
     Explanation result;
+    result.names = with_options(compiled, names);
+    const Judge judge{map, compiled, address, longest_match(compiled, address), nat64, result.names};
     result.address = address;
     result.ipv4 = extract(address, nat64);
     result.port = port;
@@ -139,17 +182,11 @@ Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled,
     result.options = options;
     result.rules = port ? std::vector{judge.rule(port->text(), port->protocol, port->port)} : all_rules(judge);
     if (options.admission != KUDO_ADMISSION_NONE)
-        result.admission = admission_cases(*compiled.policy, judge.match, options.allow, address, port, names);
+        result.admission = admission_cases(*compiled.policy, judge.match, options.allow, address, port, result.names);
     result.not_chosen = not_chosen(map, options, result.ipv4.value_or(address));
     if (result.ipv4)
         result.notes.push_back(fmt::format("Behind a NAT64 {} is {}.", address.text(), result.ipv4->text()));
-    for (const LearnedName& name : names)
-        result.notes.push_back(fmt::format(
-            "DNS gave the address for {}{}, of {}; that counts until {}{}.",
-            name.name.empty() ? "a name under one of the map's domains" : name.name,
-            name.server ? " (by " + name.server->text() + (name.by_service ? ", asked by the service)" : ")") : "",
-            fmt::join(name.services, ", "), rfc3339(std::chrono::floor<std::chrono::seconds>(name.until)),
-            judge.match ? ", where no range has the address" : ""));
+    if (!names.empty() && judge.match) result.notes.emplace_back("A range comes before a name: it alone decides.");
     if (!judge.match && names.empty())
         result.notes.emplace_back(
             "No range of the map has the address, and it is not known here that DNS has given it for a name "

@@ -22,7 +22,8 @@ struct Explanation {
         kudo_class class_ = KUDO_CLASS_NONE;
         std::string service;                 // empty: none
         std::string range;                   // that decided; empty: none
-        std::string path;                    // of the range in the map: "services[0].ipv4[3]"
+        std::string domain;                  // that decided, where no range did: "*.tokbox.com"; empty: none
+        std::string path;                    // of either in the map: "services[0].ipv4[3]", "services[1].domains[0]"
         kudo_mark mark{};                    // on egress
         std::optional<kudo_mark> audio_mark; // of packets known to be audio; nothing: such packets carry none
         FirewallMark firewall_mark;          // on ingress
@@ -42,6 +43,7 @@ struct Explanation {
     std::vector<Rule> rules;                 // one if a port was given
     std::optional<AdmissionCases> admission; // where packets are put to its rules: options.admission
     std::vector<NotChosen> not_chosen;
+    std::vector<LearnedName> names; // what DNS has given the address for, with the domain and services of these options
     std::vector<std::string> notes; // whole sentences
 };
 
@@ -53,6 +55,10 @@ Result<Explanation> explain(const RangeMap& map, const CompileOptions& options, 
 Result<Explanation> explain(const RangeMap& map, const CompiledPolicy& compiled, const CompileOptions& options,
                             const Address& address, std::optional<PortRule> port,
                             const std::vector<LearnedName>& names = {});
+
+// Where the map has the domain: "services[1].domains[0]"; "": nowhere, or it is of another map, one that is staged or
+// retiring.
+std::string domain_path(const RangeMap& map, std::string_view service, std::string_view domain);
 
 // The options of `enable` that a service needs besides those given; empty: none makes it chosen.
 std::string missing_options(const Service& service, CompileOptions options);

@@ -47,25 +47,26 @@ Result<std::vector<LearnedName>> read_learned_names(const DataPath& data_path, c
     const uint64_t now = kernel_boot_time();
     for (const auto& [address, learned] : rows) {
         for (const kudo_learned_name& row : learned.names) {
-            const kudo_domain* domain = row.domain != 0 && row.until > now
-                                            ? kudo_find_domain(active.compiled.policy.get(), row.domain)
-                                            : nullptr;
-            if (!domain) continue;
+            if (row.domain == 0 || row.until <= now) continue;
             LearnedName& name = names.emplace_back();
             name.address = address;
             name.row = row;
-            name.services = services_of(slots, *domain);
+            if (const kudo_domain* domain = kudo_find_domain(active.compiled.policy.get(), row.domain)) {
+                name.domain = domain_text(*domain);
+                name.services = services_of(slots, *domain);
+            }
             name.until =
                 std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(
                                                        std::chrono::nanoseconds(row.until - now));
             const auto response = std::ranges::find(responses, row.query, &NamedResponse::query);
-            if (std::string text = domain_text(*domain); !text.starts_with("*.")) name.name = std::move(text);
+            if (!name.domain.starts_with("*.")) name.name = name.domain;
             if (response == responses.end() || !response->answer) continue;
-            name.by_service = response->row.interface == 0;
             name.name = response->answer->name;
-            if (std::ranges::find(response->answer->addresses, address) != response->answer->addresses.end())
-                name.server =
-                    Address::from_bytes(response->row.family == 4 ? Family::IPv4 : Family::IPv6, response->row.server);
+            const auto& given = response->answer->addresses;
+            if (std::ranges::find(given, address) == given.end()) continue;
+            name.server =
+                Address::from_bytes(response->row.family == 4 ? Family::IPv4 : Family::IPv6, response->row.server);
+            name.by_service = response->row.interface == 0;
         }
     }
     if (only) return names;

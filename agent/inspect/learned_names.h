@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which names have made addresses KUDO's: what the programs have learned from DNS responses (bpf/learn.bpf.h).
-// Invariant: only what is valid now and what the active policy has a domain for.
+// Invariant: only what is valid now.
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,10 @@ struct LearnedName {
     Address address;
     std::string name; // that was asked for; "": its response is not among the newest that are kept, and its domain is
                       // a wildcard
-    bool by_service = false;           // the service has asked and entered it: no program saw the response
     std::optional<Address> server;     // whose response is kept, if that gave the address
-    std::vector<std::string> services; // the most specific first
+    bool by_service = false;           // the service has asked it and entered the address: no program saw the response
+    std::string domain;                // of the active policy, which the name is under; "": it has none
+    std::vector<std::string> services; // of the domain, the most specific first
     std::chrono::system_clock::time_point until;
     kudo_learned_name row{};
 };

@@ -24,11 +24,10 @@ NameExplanation::Domain domain_of(const RangeMap& map, std::size_t service_at, s
     const Service& service = map.services[service_at];
     NameExplanation::Domain domain{.domain = service.domains[domain_at],
                                    .service = service.name,
-                                   .path = fmt::format("services[{}].domains[{}]", service_at, domain_at),
+                                   .path = domain_path(map, service.name, service.domains[domain_at]),
                                    .state = std::string(parts_of(service.name).state),
                                    .option = {},
                                    .ports = service.ports};
-    if (!domain.state.empty()) domain.path.clear(); // of another map
     const bool chosen = is_chosen(service, options);
     const bool wildcard = domain.domain.starts_with("*.");
     domain.counts = chosen && !(wildcard && options.exact_domains);
@@ -105,15 +104,23 @@ Result<NameExplanation> explain_name(const RangeMap& map, const CompileOptions& 
     const auto compiled = KUDO_TRY(compile(map, options));
     NameExplanation result{.name = name, .port = port, .serial = map.serial, .source = {}, .options = options};
     result.domains = domains_of(map, options, name);
-    if (result.domains.empty())
+    if (result.domains.empty()) {
         result.notes.emplace_back(
             "No domain of the map has the name: what DNS gives for it is judged by ranges alone.");
-    else if (std::ranges::none_of(result.domains, &NameExplanation::Domain::counts))
+        const std::string below = "*." + name;
+        if (std::ranges::any_of(map.services, [&](const Service& service) {
+                return std::ranges::find(service.domains, below) != service.domains.end();
+            }))
+            result.notes.push_back(fmt::format("{} is for all names below it, not for the name itself.", below));
+    }
+    if (!result.domains.empty() && std::ranges::none_of(result.domains, &NameExplanation::Domain::counts))
         result.notes.emplace_back(
             "No domain that has the name counts: what DNS gives for it is judged by ranges alone.");
     const auto as_if = as_if_learned(result.domains);
     // Of an address that no range can have.
-    result.rules = KUDO_TRY(explain(map, compiled, options, Address::parse("0.0.0.0").value(), port, as_if)).rules;
+    auto of_none = KUDO_TRY(explain(map, compiled, options, Address::parse("0.0.0.0").value(), port, as_if));
+    result.rules = std::move(of_none.rules);
+    result.admission = std::move(of_none.admission);
 
     const uint64_t query4 = query_hash(name, false), query6 = query_hash(name, true);
     for (const LearnedName& each : learned) {
@@ -124,6 +131,7 @@ Result<NameExplanation> explain_name(const RangeMap& map, const CompileOptions& 
             std::ranges::find_if(explained.rules, [](const Explanation::Rule& rule) { return !rule.range.empty(); });
         if (by_range != explained.rules.end())
             known.range = fmt::format("{} of {}", by_range->range, by_range->service);
+        known.learned = std::move(explained.names.front());
         if (port) known.rule = explained.rules.front();
         result.known.push_back(std::move(known));
     }

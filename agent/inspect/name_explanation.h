@@ -35,7 +35,8 @@ struct NameExplanation {
     std::vector<Domain> domains; // the most specific first
     // What packets meet to an address that DNS gives for the name and that is in no range; one if a port was given.
     std::vector<Explanation::Rule> rules;
-    bool looked_at_known = true; // else `known` is not known
+    std::optional<AdmissionCases> admission; // and whether it is admitted, where packets are put to its rules
+    bool looked_at_known = true;             // else `known` is not known
     std::vector<Known> known;
     std::vector<std::string> notes; // whole sentences
 };

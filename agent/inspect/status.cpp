@@ -47,7 +47,7 @@ Result<void> read_policy(const DataPath& data_path, HonouredMaps* maps, const Li
         for (const Lifeline& lifeline : status.lifelines) {
             if (std::string text = lifeline_difference(lifeline); !text.empty())
                 status.drift.push_back({fmt::format("lifeline {}: {}", lifeline.name, text), "policy", true});
-            if (lifeline.reduced)
+            if (lifeline.reduced || lifeline.unknown)
                 status.drift.push_back({fmt::format("lifeline {}: {}", lifeline.name, lifeline.note),
                                         fmt::format("lifeline {}", lifeline.name)});
         }

@@ -14,8 +14,11 @@ namespace {
 constexpr std::size_t max_resolv_conf = 65536;
 
 constexpr const char* resolv_conf = "/etc/resolv.conf";
-// systemd-resolved's stub is in the first file, the servers that it asks are here: systemd-resolved.service(8).
-constexpr const char* behind_stub = "/run/systemd/resolve/resolv.conf";
+// Where a resolver on this host is in the first file, the servers that it asks are in one of these.
+constexpr const char* behind_stub[] = {
+    "/run/systemd/resolve/resolv.conf",        // systemd-resolved.service(8)
+    "/run/NetworkManager/no-stub-resolv.conf", // NetworkManager.conf(5), of its dnsmasq too
+    "/run/dnsmasq/resolv.conf"};               // Debian's dnsmasq with resolvconf
 
 // Of every interface that has a default route: the neighbour by which the kernel would send to an address far away.
 // That is one of a root name server's (RFC 7720), which no private route leads to; nothing is sent to it.
@@ -56,7 +59,9 @@ std::vector<Address> name_servers(std::string_view resolv_conf) {
 }
 
 std::vector<std::filesystem::path> resolver_files() {
-    return {resolv_conf, behind_stub};
+    std::vector<std::filesystem::path> files{resolv_conf};
+    files.insert(files.end(), std::begin(behind_stub), std::end(behind_stub));
+    return files;
 }
 
 LifelineFacts read_resolvers() {
@@ -75,10 +80,14 @@ LifelineFacts read_resolvers() {
         facts.resolvers_unread = content.error().message;
     }
     if (has_stub) {
-        if (const auto content = read_file(behind_stub, max_resolv_conf))
-            add(name_servers(*content));
-        else if (facts.resolvers.empty())
-            facts.resolvers_unread = content.error().message;
+        std::string unread;
+        for (const char* file : behind_stub) {
+            if (const auto content = read_file(file, max_resolv_conf))
+                add(name_servers(*content));
+            else if (content.error().number != ENOENT || unread.empty())
+                unread = content.error().message;
+        }
+        if (facts.resolvers.empty()) facts.resolvers_unread = unread;
     }
     facts.only_stub = has_stub && facts.resolvers.empty();
     if (facts.resolvers.size() > max_resolvers) facts.more_resolvers = facts.resolvers.size() - max_resolvers;

@@ -97,18 +97,24 @@ public:
     void icmp_errors() { add("icmp errors", of_kind(KUDO_ALLOW_ICMP_ERROR), "with", any_prefixes()); }
     void dhcp() { add("dhcp", of_kind(KUDO_ALLOW_DHCP), "with", any_prefixes()); }
     void dns() {
-        const auto resolvers = hosts(facts_.resolvers);
+        const bool told = facts_.only_stub && !lifeline_.only.empty(); // by the administrator
+        const auto resolvers = told ? lifeline_.only : hosts(facts_.resolvers);
         add("udp/53", of_port(IPPROTO_UDP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
         add("tcp/53", of_port(IPPROTO_TCP, dns_port, KUDO_ALLOW_TO), "to", resolvers);
         add("tcp/853", of_port(IPPROTO_TCP, dns_over_tls_port, KUDO_ALLOW_TO), "to", resolvers);
-        if (!facts_.resolvers_unread.empty()) {
+        if (facts_.only_stub && resolvers.empty()) {
+            lifeline_.unknown = !facts_.queries_allowed;
+            lifeline_.note = "the resolver is on this host, and which servers it asks is not known: ";
+            lifeline_.note += facts_.queries_allowed
+                                  ? "--allow says which it may"
+                                  : "its queries are dropped. --lifeline dns=ADDRESS[,ADDRESS] names them, "
+                                    "dns=0.0.0.0/0,::/0 admits all";
+        } else if (!facts_.resolvers_unread.empty() && !told) {
             lifeline_.stale = !resolvers.empty();
             lifeline_.note = (resolvers.empty() ? "which name servers there are is not known: "
                                                 : "the name servers of before are kept: ") +
                              facts_.resolvers_unread;
-        } else if (facts_.only_stub)
-            lifeline_.note = "the resolver is on this host, and which servers it asks is not known: --allow them";
-        else if (resolvers.empty())
+        } else if (resolvers.empty())
             lifeline_.note = "no resolver is configured";
         note_reduced(facts_.more_resolvers, "name server", max_resolvers);
     }
@@ -208,6 +214,11 @@ Result<void> add_setting(std::string_view spec, std::vector<LifelineSetting>& se
 }
 
 } // namespace
+
+bool admits_queries(const kudo_allow& rule) {
+    return rule.kind == KUDO_ALLOW_PROTOCOL && (rule.protocol == 0 || rule.protocol == IPPROTO_UDP) &&
+           rule.first_port <= dns_port && rule.last_port >= dns_port && (rule.flags & KUDO_ALLOW_TO) != 0;
+}
 
 bool is_on_loopback(const Address& address) {
     static const Prefix loopbacks[] = {Prefix::parse("127.0.0.0/8").value(), Prefix::parse("::1").value()};

@@ -40,6 +40,7 @@ inline constexpr std::size_t max_resolvers = 16, max_gateways = 32, max_source_a
 struct LifelineFacts {
     std::vector<Address> resolvers{}; // that queries leave this host for, in the order of resolv.conf(5)
     bool only_stub = false;           // the resolver is on this host, and whom that asks is not known
+    bool queries_allowed = false;     // a rule of the administrator admits queries, to whatever servers
     std::string resolvers_unread{};   // why they are those of before, or none; empty: they are those of now
     std::size_t more_resolvers = 0;   // that are left out
     std::vector<Address> gateways{};  // of default routes; sorted, distinct
@@ -58,6 +59,7 @@ struct Lifeline {
     std::string note{};                   // why it has no rules, or not all; a clause; may be empty
     bool stale = false;                   // the note says that they are those of before
     bool reduced = false;                 // the note says that there are more than fit
+    bool unknown = false;                 // the note says that whom it is to admit is not known, and how to tell
     std::vector<std::string> in_kernel{}; // as status has read them back; see agent/inspect/lifelines_there.h
 };
 
@@ -69,7 +71,11 @@ std::span<const std::string_view> lifeline_names();
 Result<std::vector<LifelineSetting>> parse_lifelines(const std::vector<std::string>& specs);
 std::string lifeline_text(const LifelineSetting& setting); // as it is written
 
-// All of them, in the order of lifeline_names(), also those that are off.
+// Does the rule admit queries to UDP 53 that this host opens, to any remote?
+bool admits_queries(const kudo_allow& rule);
+
+// All of them, in the order of lifeline_names(), also those that are off. Where whom the resolver on this host asks is
+// not known, dns is for the prefixes that it is restricted to.
 std::vector<Lifeline> make_lifelines(const LifelineFacts& facts, std::span<const LifelineSetting> settings);
 
 // 127.0.0.0/8, ::1

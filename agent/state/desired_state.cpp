@@ -292,6 +292,10 @@ Result<CompileOptions> DesiredState::compile_options(const LifelineFacts& facts)
 LifelineFacts DesiredState::lifeline_facts() const {
     LifelineFacts facts = read_lifeline_facts();
     if (!facts.resolvers_unread.empty() && !resolvers.empty()) facts.resolvers = resolvers;
+    facts.queries_allowed = std::ranges::any_of(allow, [](const std::string& text) {
+        const auto rule = parse_allow_rule(text);
+        return rule && admits_queries(rule->rule);
+    });
     facts.ssh = enforcement.ssh;
     facts.sources_known = map_sources.has_value();
     if (map_sources) facts.sources = *map_sources;
@@ -313,6 +317,17 @@ Result<DesiredState> load_desired_state(const Instance& instance) {
         return fail(fmt::format("{}: not a state file of this version ({}); move it away and run enable again",
                                 path.string(), exception.what()));
     }
+}
+
+std::vector<OptionChange> option_changes(const DesiredState& from, const DesiredState& to) {
+    constexpr std::string_view no_options[] = {"format",      "enabled",   "disabling",     "enforcement",
+                                               "map_sources", "resolvers", "firewall_sync", "ranges"};
+    const Json before = json_of(from), after = json_of(to);
+    std::vector<OptionChange> changes;
+    for (const auto& [name, value] : after.items())
+        if (std::ranges::find(no_options, name) == std::end(no_options) && before.at(name) != value)
+            changes.push_back({name, before.at(name).dump(), value.dump()});
+    return changes;
 }
 
 bool is_same(const DesiredState& a, const DesiredState& b) {

@@ -84,6 +84,12 @@ Result<DesiredState> load_desired_state(const Instance& instance);
 bool enforce_the_same(const DesiredState& a, const DesiredState& b);
 // Would they be saved as the same bytes?
 bool is_same(const DesiredState& a, const DesiredState& b);
+
+// An option of `enable` whose values differ, each as JSON: {"regions", "[\"ca\"]", "[\"ca\",\"us\"]"}.
+struct OptionChange {
+    std::string name, from, to;
+};
+std::vector<OptionChange> option_changes(const DesiredState& from, const DesiredState& to);
 Result<void> save_desired_state(const Instance& instance, const DesiredState& state);
 // Where a state that is not enabled cannot be saved, for want of room: makes the one that is there mean that.
 Result<void> mark_not_enabled(const Instance& instance);

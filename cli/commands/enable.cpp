@@ -131,6 +131,15 @@ Result<int> check(const EnableOptions& options, const GlobalOptions& global) {
                        : options_differ        ? "would change the options\n"
                        : changes               ? "would correct:\n"
                                                : "would change nothing\n";
+    OrderedJson options_json = OrderedJson::object();
+    if (status.desired.enabled && options_differ) {
+        const auto changed = option_changes(status.desired, desired);
+        for (const auto& [name, from, to] : changed) {
+            text += fmt::format("  {}: {} -> {}\n", name, from, to);
+            options_json[name] = {{"from", OrderedJson::parse(from)}, {"to", OrderedJson::parse(to)}};
+        }
+        if (changed.empty()) text += "  how mode enforce is confirmed\n";
+    }
     for (const std::string& difference : corrects)
         text += fmt::format("  {}\n", difference);
     if (!stays.empty()) text += "would stay degraded:\n";
@@ -140,6 +149,7 @@ Result<int> check(const EnableOptions& options, const GlobalOptions& global) {
                           OrderedJson{{"would_change", changes},
                                       {"enabled", status.desired.enabled},
                                       {"options_differ", options_differ},
+                                      {"options", options_json},
                                       {"would_correct", corrects},
                                       {"would_stay", stays}},
                           text));
@@ -178,7 +188,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
 
     if (desired.mode == KUDO_ENFORCE)
         for (const Lifeline& lifeline : status.lifelines)
-            if (!lifeline.off && lifeline.rules.empty() && !lifeline.note.empty())
+            if (!lifeline.off && lifeline.rules.empty() && !lifeline.note.empty() && !lifeline.unknown) // else degraded
                 report.warnings.push_back(fmt::format("lifeline {}: {}", lifeline.name, lifeline.note));
     if (desired.mode == KUDO_ENFORCE && !service_runs(global.instance))
         report.warnings.emplace_back(

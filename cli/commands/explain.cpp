@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/commands/explain.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -10,10 +11,12 @@
 
 #include "agent/inspect/explanation.h"
 #include "agent/inspect/name_explanation.h"
+#include "agent/inspect/statistics.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
 #include "cli/views/explanation_view.h"
 #include "cli/views/name_explanation_view.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -74,6 +77,22 @@ std::optional<std::vector<LearnedName>> learned_names(const GlobalOptions& globa
     return std::nullopt;
 }
 
+// Connections to the address that a ClientHello has named: such a name is theirs alone.
+std::string tls_note(const Instance& instance, const Address& address) {
+    const auto statistics = read_statistics(instance);
+    if (!statistics) return ""; // said already: what DNS has given could not be looked at
+    std::map<std::string, std::size_t> connections;
+    for (const FlowRecord& flow : statistics->flows)
+        if (flow.named_by_tls && flow.remote == address) connections[flow.service]++;
+    std::vector<std::string> texts;
+    for (const auto& [service, count] : connections)
+        texts.push_back(fmt::format("{} of {}", counted(count, "connection"), service));
+    if (texts.empty()) return "";
+    return fmt::format("To the address {} counted by the name in the ClientHello, which is a connection's alone: "
+                       "kudo-agent stats --flows lists them.",
+                       joined(texts));
+}
+
 Result<int> run_explain_name(const ExplainOptions& given, const GlobalOptions& global) {
     std::vector<std::string> notes;
     const auto rules = KUDO_TRY(current_rules(global.instance));
@@ -104,6 +123,8 @@ Result<int> run_explain(const ExplainOptions& given, const GlobalOptions& global
     auto explanation =
         KUDO_TRY(explain(honoured, options, address, given.port, names.value_or(std::vector<LearnedName>{})));
     explanation.source = rules.maps.active.source;
+    if (names) notes.push_back(tls_note(global.instance, address));
+    std::erase(notes, "");
     explanation.notes.insert(explanation.notes.end(), notes.begin(), notes.end());
     KUDO_TRY(print_either(global.json, explanation_json(explanation), explanation_text(explanation, colour_wanted())));
     return exit_done;

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,7 +18,9 @@
 #include "cli/ranges/current_rules.h"
 #include "cli/terminal/output.h"
 #include "cli/views/diff_view.h"
+#include "cli/views/learned_name_view.h"
 #include "maps/base/abi_names.h"
+#include "maps/compile/combine.h"
 #include "maps/document/write_range_map.h"
 
 namespace kudo {
@@ -30,25 +35,44 @@ struct ShowOptions {
     bool domains = false;
 };
 
+void keep_regions(RangeMap& map, const std::vector<std::string>& regions) {
+    std::erase_if(map.services, [&](const Service& service) {
+        return std::ranges::none_of(service.regions, [&](const std::string& region) {
+            return region == "*" || std::ranges::find(regions, region) != regions.end();
+        });
+    });
+}
+
+// The services that these regions need. Nothing: no region is given.
+Result<std::optional<std::set<std::string>>> services_of(const std::vector<std::string>& given,
+                                                         const GlobalOptions& global) {
+    const auto regions = normalised(given);
+    if (regions.empty()) return std::nullopt;
+    RangeMap map = KUDO_TRY(current_rules(global.instance)).maps.combined();
+    KUDO_TRY(check_regions(map, regions));
+    keep_regions(map, regions);
+    std::set<std::string> services;
+    for (const Service& service : map.services)
+        services.emplace(parts_of(service.name).service);
+    return services;
+}
+
 // The addresses that DNS has given for names of the map.
-Result<int> show_domains(const GlobalOptions& global) {
+Result<int> show_domains(const ShowOptions& options, const GlobalOptions& global) {
+    const auto needed = KUDO_TRY(services_of(options.regions, global));
     const DataPath data_path = KUDO_TRY(DataPath::open(global.instance));
-    const auto names = KUDO_TRY(read_learned_names(data_path));
+    auto names = KUDO_TRY(read_learned_names(data_path));
+    std::erase_if(names, [&](const LearnedName& name) {
+        return name.domain.empty() || (needed && std::ranges::none_of(name.services, [&](const std::string& service) {
+                                           return needed->contains(std::string(parts_of(service).service));
+                                       }));
+    });
     OrderedJson json = OrderedJson::array();
     Table table({{"NAME"}, {"ADDRESS"}, {"SERVICES"}, {"BY"}, {"UNTIL"}});
     for (const LearnedName& name : names) {
-        const std::string until = rfc3339(std::chrono::floor<std::chrono::seconds>(name.until));
-        const std::string server = name.server ? name.server->text() : "";
-        table.add({text_or_dash(name.name), name.address.text(), or_dash(name.services),
-                   text_or_dash(server) + (name.by_service ? " (asked by the service)" : ""), until});
-        json.push_back({{"name", text_or_null(name.name)},
-                        {"address", name.address.text()},
-                        {"services", name.services},
-                        {"server", text_or_null(server)},
-                        {"source", text_or_null(server.empty()    ? ""
-                                                : name.by_service ? "service"
-                                                                  : "kernel")},
-                        {"until", until}});
+        table.add({text_or_dash(name.name), name.address.text(), or_dash(name.services), answered_by_text(name),
+                   until_text(name)});
+        json.push_back(learned_name_json(name));
     }
     const auto state = load_desired_state(global.instance);
     const bool exact = state && state->exact_domains;
@@ -58,14 +82,6 @@ Result<int> show_domains(const GlobalOptions& global) {
                        : table.text(colour_wanted()));
     KUDO_TRY(print_either(global.json, json, text));
     return exit_done;
-}
-
-void keep_regions(RangeMap& map, const std::vector<std::string>& regions) {
-    std::erase_if(map.services, [&](const Service& service) {
-        return std::ranges::none_of(service.regions, [&](const std::string& region) {
-            return region == "*" || std::ranges::find(regions, region) != regions.end();
-        });
-    });
 }
 
 std::string services_text(const RangeMap& map, bool colour) {
@@ -118,7 +134,7 @@ Run setup_ranges_show(CLI::App& app) {
                  "The addresses that DNS has given for names of the map, with until when");
     app.footer("With --json: the map's document, ready for ranges check, diff and apply; with --domains a list.");
     return [options](const GlobalOptions& global) {
-        return options->domains ? show_domains(global) : show(*options, global);
+        return options->domains ? show_domains(*options, global) : show(*options, global);
     };
 }
 

@@ -6,6 +6,7 @@
 
 #include "cli/arguments/mark_option.h"
 #include "cli/terminal/output.h"
+#include "cli/views/learned_name_view.h"
 #include "maps/base/abi_names.h"
 #include "maps/compile/combine.h"
 #include "maps/net/dscp.h"
@@ -46,7 +47,8 @@ std::string one_rule(const Explanation& explanation, const Rule& rule) {
     std::string text;
     if (!rule.service.empty()) {
         text += fmt::format("  service  {}, class {}\n", rule.service, class_name(rule.class_));
-        text += fmt::format("  range    {}\n", rule.range);
+        if (!rule.range.empty()) text += fmt::format("  range    {}\n", rule.range);
+        if (!rule.domain.empty()) text += fmt::format("  domain   {}\n", rule.domain);
         text += fmt::format("  line     {}\n", path_text(explanation, rule));
     } else {
         text += fmt::format("  map      {} ({})\n", explanation.serial, explanation.source);
@@ -64,9 +66,11 @@ std::string rules_text(const std::vector<Explanation::Rule>& rules, bool colour)
     Table table(
         {{"PACKET"}, {"SERVICE"}, {"CLASS"}, {"VERDICT"}, {"REASON"}, {"INGRESS"}, {"EGRESS"}, {"LINE OF THE MAP"}});
     for (const Rule& rule : rules) {
-        table.add({rule.packet, text_or_dash(rule.service), std::string(class_name(rule.class_)),
-                   std::string(verdict_name(rule.verdict)), std::string(reason_name(rule.reason)), ingress_action(rule),
-                   egress_action(rule), rule.path.empty() ? "-" : fmt::format("{} {}", rule.path, rule.range)});
+        table.add(
+            {rule.packet, text_or_dash(rule.service), std::string(class_name(rule.class_)),
+             std::string(verdict_name(rule.verdict)), std::string(reason_name(rule.reason)), ingress_action(rule),
+             egress_action(rule),
+             rule.path.empty() ? "-" : fmt::format("{} {}", rule.path, rule.range.empty() ? rule.domain : rule.range)});
     }
     return table.text(colour);
 }
@@ -78,22 +82,17 @@ std::string every_rule(const Explanation& explanation, bool colour) {
                                                                explanation.source, mode_name(explanation.options.mode));
 }
 
-std::string admission_text(const Explanation& explanation, bool colour) {
-    if (!explanation.admission) return "";
-    Table table({{explanation.options.admission == KUDO_ADMISSION_ENFORCE ? "ADMISSION" : "ADMISSION (REHEARSED)"},
-                 {"VERDICT"},
-                 {"REASON"},
-                 {"BY"}});
-    for (const AdmissionCase& each : explanation.admission->cases)
+} // namespace
+
+std::string admission_text(const std::optional<AdmissionCases>& admission, kudo_admission how, bool colour) {
+    if (!admission) return "";
+    Table table(
+        {{how == KUDO_ADMISSION_ENFORCE ? "ADMISSION" : "ADMISSION (REHEARSED)"}, {"VERDICT"}, {"REASON"}, {"BY"}});
+    for (const AdmissionCase& each : admission->cases)
         table.add({each.packet, each.admitted ? "admitted" : "dropped", std::string(reason_name(each.reason)),
                    text_or_dash(each.by)});
-    std::string text = "\n" + table.text(colour);
-    for (const std::string& rule : explanation.admission->rules)
-        text += fmt::format("holds the address: {}\n", one_line(rule));
-    return text;
+    return "\n" + table.text(colour);
 }
-
-} // namespace
 
 static void to_json(OrderedJson& json, const AdmissionCase& each) {
     json = {{"packet", each.packet},
@@ -108,6 +107,7 @@ void to_json(OrderedJson& json, const Explanation::Rule& rule) {
             {"service", text_or_null(rule.service)},
             {"class", class_name(rule.class_)},
             {"range", text_or_null(rule.range)},
+            {"domain", text_or_null(rule.domain)},
             {"path", text_or_null(rule.path)},
             {"ingress", decision},
             {"egress", decision}};
@@ -124,7 +124,15 @@ static void to_json(OrderedJson& json, const Explanation::NotChosen& not_chosen)
             {"option", text_or_null(not_chosen.option)}};
 }
 
+OrderedJson admission_json(const std::optional<AdmissionCases>& admission) {
+    if (!admission) return nullptr;
+    return {{"cases", admission->cases}, {"rules", admission->rules}};
+}
+
 OrderedJson explanation_json(const Explanation& explanation) {
+    OrderedJson names = OrderedJson::array();
+    for (const LearnedName& name : explanation.names)
+        names.push_back(learned_name_json(name));
     return {{"address", explanation.address.text()},
             {"nat64", explanation.ipv4 ? OrderedJson(explanation.ipv4->text()) : OrderedJson(nullptr)},
             {"port", explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr)},
@@ -133,10 +141,9 @@ OrderedJson explanation_json(const Explanation& explanation) {
             {"regions", explanation.options.regions},
             {"optional_services", explanation.options.optional_services},
             {"rules", explanation.rules},
-            {"admission", explanation.admission ? OrderedJson{{"cases", explanation.admission->cases},
-                                                              {"rules", explanation.admission->rules}}
-                                                : OrderedJson(nullptr)},
+            {"admission", admission_json(explanation.admission)},
             {"not_chosen", explanation.not_chosen},
+            {"names", names},
             {"notes", explanation.notes}};
 }
 
@@ -148,7 +155,11 @@ std::string explanation_text(const Explanation& explanation, bool colour) {
         text += one_rule(explanation, explanation.rules.front());
     else
         text += every_rule(explanation, colour);
-    text += admission_text(explanation, colour);
+    text += admission_text(explanation.admission, explanation.options.admission, colour);
+    if (explanation.admission)
+        for (const std::string& rule : explanation.admission->rules)
+            text += fmt::format("holds the address: {}\n", one_line(rule));
+    if (!explanation.names.empty()) text += "\n" + learned_names_text(explanation.names, colour);
     for (const auto& [service, range, path, option] : explanation.not_chosen)
         text += fmt::format("not chosen: service {} has {} ({}); {}\n", service, range, path,
                             option.empty() ? "it is optional, and no option of this version includes it"

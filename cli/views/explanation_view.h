@@ -2,6 +2,7 @@
 // An explanation as JSON and as text.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,9 @@ std::string explanation_text(const Explanation& explanation, bool colour);
 // Of rules, as the above shows them.
 void to_json(OrderedJson& json, const Explanation::Rule& rule);
 std::string rules_text(const std::vector<Explanation::Rule>& rules, bool colour);
+
+// Whether packets are admitted; null and "": they are not put to such rules.
+OrderedJson admission_json(const std::optional<AdmissionCases>& admission);
+std::string admission_text(const std::optional<AdmissionCases>& admission, kudo_admission how, bool colour);
 
 } // namespace kudo

@@ -7,14 +7,11 @@
 
 #include "cli/terminal/output.h"
 #include "cli/views/explanation_view.h"
+#include "cli/views/learned_name_view.h"
 #include "maps/base/abi_names.h"
 
 namespace kudo {
 namespace {
-
-std::string until_text(const LearnedName& learned) {
-    return rfc3339(std::chrono::floor<std::chrono::seconds>(learned.until));
-}
 
 std::vector<std::string> port_texts(const std::vector<PortRule>& ports) {
     std::vector<std::string> texts;
@@ -45,10 +42,8 @@ std::string known_text(const NameExplanation& explanation, bool colour) {
     Table table(columns);
     for (const auto& known : explanation.known) {
         const auto& learned = known.learned;
-        std::vector<std::string> row{learned.address.text(),
-                                     (learned.server ? learned.server->text() : "-") +
-                                         (learned.by_service ? " (asked by the service)" : ""),
-                                     until_text(learned), text_or_dash(known.range)};
+        std::vector<std::string> row{learned.address.text(), answered_by_text(learned), until_text(learned),
+                                     text_or_dash(known.range)};
         if (explanation.port) {
             row.emplace_back(verdict_name(known.rule.verdict));
             row.emplace_back(reason_name(known.rule.reason));
@@ -71,16 +66,10 @@ OrderedJson name_explanation_json(const NameExplanation& explanation) {
                            {"ports", port_texts(domain.ports)},
                            {"path", text_or_null(domain.path)}});
     for (const auto& each : explanation.known) {
-        const auto& learned = each.learned;
-        known.push_back({{"address", learned.address.text()},
-                         {"services", learned.services},
-                         {"server", learned.server ? OrderedJson(learned.server->text()) : OrderedJson(nullptr)},
-                         {"source", !learned.server      ? OrderedJson(nullptr)
-                                    : learned.by_service ? OrderedJson("service")
-                                                         : OrderedJson("kernel")},
-                         {"until", until_text(learned)},
-                         {"range", text_or_null(each.range)},
-                         {"rule", explanation.port ? OrderedJson(each.rule) : OrderedJson(nullptr)}});
+        OrderedJson row = learned_name_json(each.learned);
+        row["range"] = text_or_null(each.range);
+        row["rule"] = explanation.port ? OrderedJson(each.rule) : OrderedJson(nullptr);
+        known.push_back(std::move(row));
     }
     return {{"name", explanation.name},
             {"port", explanation.port ? OrderedJson(explanation.port->text()) : OrderedJson(nullptr)},
@@ -92,15 +81,17 @@ OrderedJson name_explanation_json(const NameExplanation& explanation) {
             {"domains", domains},
             {"addresses", explanation.looked_at_known ? known : OrderedJson(nullptr)},
             {"rules", explanation.rules},
+            {"admission", admission_json(explanation.admission)},
             {"notes", explanation.notes}};
 }
 
 std::string name_explanation_text(const NameExplanation& explanation, bool colour) {
     std::string text =
         paint(explanation.name + (explanation.port ? " " + explanation.port->text() : ""), Style::Bold, colour) + "\n";
-    text += domains_text(explanation, colour);
-    text += "\n" + known_text(explanation, colour);
-    text += "\nTo an address that DNS gives for it, and that is in no range:\n" + rules_text(explanation.rules, colour);
+    if (const std::string domains = domains_text(explanation, colour); !domains.empty()) text += domains + "\n";
+    text += known_text(explanation, colour);
+    text += "\nAn address that DNS gives for it, and that is in no range:\n" + rules_text(explanation.rules, colour);
+    text += admission_text(explanation.admission, explanation.options.admission, colour);
     text += fmt::format("by range map {} ({}), in mode {}\n", explanation.serial, explanation.source,
                         mode_name(explanation.options.mode));
     for (const std::string& note : explanation.notes)

@@ -223,6 +223,11 @@ std::string would_drop_text(const Denied& denied, const StatsView& view) {
     return section(table, view);
 }
 
+std::string service_cell(const FlowRecord& flow) {
+    if (flow.service.empty() || flow.reason != KUDO_REASON_NAME) return text_or_dash(flow.service);
+    return flow.service + (flow.named_by_tls ? " by TLS" : " by DNS");
+}
+
 std::string round_trip_cell(const FlowRecord& flow, const FlowDiagnosis* detail) {
     if (flow.probe && flow.probe->rtt) return milliseconds_text(flow.probe->rtt->p50);
     if (detail && detail->tcp)
@@ -247,7 +252,7 @@ std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
     Table table({{"FLOW"},
                  {"LOCAL", Align::Left, 6},
                  {"REMOTE"},
-                 {"SERVICE", Align::Left, 9},
+                 {"SERVICE", Align::Left, 2},
                  {"CLASS", Align::Left, 3},
                  {"VERDICT", Align::Left, 10},
                  {"IN PACKETS", Align::Right, 4},
@@ -269,7 +274,7 @@ std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
         const uint64_t dropped =
             detail ? detail->dropped[KUDO_INGRESS].packets + detail->dropped[KUDO_EGRESS].packets : 0;
         table.add({protocol_name(flow.protocol), endpoint_text(flow.local, flow.local_port),
-                   endpoint_text(flow.remote, flow.remote_port), text_or_dash(flow.service),
+                   endpoint_text(flow.remote, flow.remote_port), service_cell(flow),
                    // Without a rule the reason tells more than the class.
                    std::string(flow.class_ == KUDO_CLASS_NONE ? reason_name(flow.reason) : class_name(flow.class_)),
                    std::string(verdict_name(flow.verdict)), count_text(flow.counters[KUDO_INGRESS].packets),

@@ -48,6 +48,9 @@ TEST_F(Enable, CheckSaysWhatWouldChangeAndChangesNothing) {
     EXPECT_EQ(check({}).at("would_change"), false) << "the flow table's capacity stays";
     EXPECT_EQ(test_->agent({"enable", "--check", "--region", "ca"}).out, "would change nothing\n");
     EXPECT_EQ(check({"--teams"}).at("options_differ"), true);
+    EXPECT_EQ(check({"--teams"}).at("options"), nlohmann::json({{"teams", {{"from", false}, {"to", true}}}}));
+    EXPECT_EQ(test_->agent({"enable", "--check", "--region", "ca,us"}).out,
+              "would change the options\n  regions: [\"ca\"] -> [\"ca\",\"us\"]\n");
     EXPECT_EQ(test_->agent({"enable", "--check", "--region", "atlantis"}).status, 2);
     EXPECT_EQ(test_->status(), before);
 

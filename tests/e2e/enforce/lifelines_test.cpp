@@ -115,6 +115,30 @@ TEST_F(LifelinesOfService, FollowTheNameServersHoweverTheyAreReplaced) {
     EXPECT_EQ(test_->agent({"status"}).status, 0);
 }
 
+TEST_F(LifelinesOfService, OfAResolverOnThisHostNeedToKnowWhomItAsks) {
+    write(resolv_conf, "nameserver 127.0.0.1\n"); // dnsmasq, unbound
+    const std::vector<std::string> by_default = {"enable", "--region", "ca", "--mode", "enforce", "--no-confirm"};
+    const Outcome unknown = test_->agent(by_default);
+    EXPECT_EQ(unknown.status, 4) << unknown.out;
+    EXPECT_NE(unknown.out.find("its queries are dropped. --lifeline dns=ADDRESS"), std::string::npos) << unknown.out;
+    EXPECT_TRUE(eventually([&] { return !asks("198.51.100.7"); })) << "the first may wait for its neighbour";
+    const Outcome told = test_->agent({"status"});
+    EXPECT_EQ(told.status, 4);
+    EXPECT_NE(told.out.find("its queries are dropped. --lifeline dns=ADDRESS"), std::string::npos) << told.out;
+    begin({"--no-confirm", "--allow", "udp/53 to 198.51.100.7"});
+    EXPECT_TRUE(asks("198.51.100.7"));
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    enforce({"--no-confirm", "--lifeline", "dns=10.77.0.1"});
+    EXPECT_TRUE(asks("10.77.0.1"));
+    EXPECT_FALSE(asks("198.51.100.7"));
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    // NetworkManager says whom its dnsmasq asks.
+    EXPECT_EQ(test_->agent(by_default).status, 4);
+    write("/run/NetworkManager/no-stub-resolv.conf", "nameserver 198.51.100.7\n");
+    expect_followed("198.51.100.7", "by NetworkManager's file");
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+}
+
 TEST_F(LifelinesOfService, KeepTheNameServersOfBeforeWhereTheFileIsLost) {
     begin();
     const std::vector<std::pair<std::string, std::function<void()>>> losses = {

@@ -62,9 +62,14 @@ TEST_F(Names, AreShownWithWhoSaidSoAndUntilWhen) {
     EXPECT_EQ(explained.at("rules").at(0).at("egress").at("reason"), "name");
     EXPECT_EQ(explained.at("rules").at(0).at("service"), "opentok");
     EXPECT_EQ(explained.at("rules").at(0).at("range"), nullptr);
+    EXPECT_EQ(explained.at("rules").at(0).at("domain"), "*.tokbox.com");
+    EXPECT_NE(explained.at("rules").at(0).at("path"), nullptr);
+    ASSERT_EQ(explained.at("names").size(), 1u);
+    EXPECT_EQ(explained.at("names").at(0).at("name"), "anvil.tokbox.com");
+    EXPECT_EQ(explained.at("names").at(0).at("server"), stranger_address);
     const std::string text = test_->agent({"explain", "18.156.200.9"}).out;
-    EXPECT_NE(text.find("DNS gave the address for anvil.tokbox.com (by 198.51.100.7), of opentok"), std::string::npos)
-        << text;
+    for (const char* words : {"anvil.tokbox.com", "*.tokbox.com", "198.51.100.7", "tcp/443"})
+        EXPECT_NE(text.find(words), std::string::npos) << words << '\n' << text;
 
     const auto flows = stats({"--flows"}).at("flows");
     ASSERT_EQ(flows.size(), 2u);
@@ -74,6 +79,30 @@ TEST_F(Names, AreShownWithWhoSaidSoAndUntilWhen) {
         EXPECT_EQ(flow.at("class"), "control");
         EXPECT_EQ(flow.at("verdict"), "prioritise");
     }
+}
+
+TEST_F(Names, AreExplainedByTheOptionsThatAreAskedFor) {
+    enable({"--teams"});
+    look_up("teams-bot.kudoway.com", {"18.156.200.10"});
+    const auto explained = [&](const std::vector<std::string>& options) {
+        std::vector<std::string> words{"explain", "18.156.200.10", "tcp/8445", "--json"};
+        words.insert(words.end(), options.begin(), options.end());
+        return nlohmann::json::parse(test_->agent(words).out);
+    };
+    EXPECT_EQ(explained({}).at("rules").at(0).at("service"), "teams");
+    EXPECT_EQ(explained({"--region", "us", "--teams"}).at("rules").at(0).at("service"), "teams");
+    const auto without = explained({"--region", "us"});
+    EXPECT_EQ(without.at("rules").at(0).at("service"), nullptr) << "the kernel's policy is not asked";
+    EXPECT_EQ(without.at("names").at(0).at("domain"), nullptr);
+    // And by region.
+    look_up("live.kudoway.ca", {"18.156.200.12"});
+    const auto shown = [&](const char* region) {
+        return nlohmann::json::parse(test_->agent({"ranges", "show", "--domains", "--region", region, "--json"}).out)
+            .size();
+    };
+    EXPECT_EQ(shown("ca"), 2u);
+    EXPECT_EQ(shown("us"), 1u) << "teams' alone";
+    EXPECT_EQ(test_->agent({"ranges", "show", "--domains", "--region", "mars"}).status, 2);
 }
 
 TEST_F(Names, ALiveFlowKeepsItsJudgementOverARotationAndASwap) {

@@ -72,7 +72,13 @@ TEST_F(TlsNames, OfCurlMakeItsConnectionsKudos) {
         services[flow.at("remote_port")] = flow.at("service");
     }
     EXPECT_EQ(services, (std::map<int, std::string>{{443, "opentok"}, {8445, "teams"}}));
-    EXPECT_EQ(test_->agent({"stats"}).out.find("cannot be seen"), std::string::npos);
+    const std::string text = test_->agent({"stats", "--flows"}).out;
+    EXPECT_EQ(text.find("cannot be seen"), std::string::npos);
+    EXPECT_NE(text.find("opentok by TLS"), std::string::npos) << text;
+    const std::string explained = test_->agent({"explain", server4}).out;
+    EXPECT_NE(explained.find("1 connection of opentok, 1 connection of teams counted by the name in the ClientHello"),
+              std::string::npos)
+        << explained;
 }
 
 TEST_F(TlsNames, AreReadFromHellosInSmallSegments) {

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
@@ -71,7 +72,37 @@ TEST(Lifelines, DnsGoesToTheResolversOnly) {
     EXPECT_EQ(dns.rules[0].rule.protocol, IPPROTO_UDP);
     EXPECT_EQ(dns.rules[0].rule.flags, KUDO_ALLOW_TO);
     EXPECT_EQ(lifeline("dns", {}).note, "no resolver is configured");
-    EXPECT_NE(lifeline("dns", {.only_stub = true}).note.find("which servers it asks is not known"), std::string::npos);
+}
+
+TEST(Lifelines, OfAResolverOnThisHostTheAdministratorNamesTheServers) {
+    LifelineFacts of{.only_stub = true, .resolvers_unread = "/run/systemd/resolve/resolv.conf: cannot open"};
+    const Lifeline unknown = lifeline("dns", of);
+    EXPECT_NE(unknown.note.find("which servers it asks is not known: its queries are dropped"), std::string::npos);
+    EXPECT_TRUE(unknown.unknown);
+    EXPECT_TRUE(unknown.rules.empty());
+    of.queries_allowed = true;
+    EXPECT_FALSE(lifeline("dns", of).unknown);
+    of.queries_allowed = false;
+    for (const bool has_those_of_before : {false, true}) {
+        if (has_those_of_before) of.resolvers = facts().resolvers;
+        const Lifeline dns = lifeline("dns", of, {"dns=192.0.2.53"});
+        EXPECT_EQ(rules(dns), (Texts{"udp/53 to 192.0.2.53", "tcp/53 to 192.0.2.53", "tcp/853 to 192.0.2.53"}));
+        EXPECT_EQ(dns.note, "");
+        EXPECT_FALSE(dns.unknown);
+    }
+}
+
+TEST(Lifelines, TellsRulesThatAdmitQueries) {
+    const std::map<std::string, bool> cases{{"udp/53 to 192.0.2.53", true},
+                                            {"udp to any", true},
+                                            {"any to any", true},
+                                            {"udp/50-60 to any", true},
+                                            {"udp/53 from 192.0.2.53", false},
+                                            {"tcp/53 to any", false},
+                                            {"udp/54 to any", false},
+                                            {"icmp", false}};
+    for (const auto& [text, admits] : cases)
+        EXPECT_EQ(admits_queries(parse_allow_rule(text).value().rule), admits) << text;
 }
 
 TEST(Lifelines, OfNameServersThatCannotBeReadThoseOfBeforeAreKept) {
