@@ -107,8 +107,28 @@ public:
                                           .protocol = static_cast<uint8_t>(row.socket.protocol),
                                           .cookie = row.socket.cookie};
             name_programs(drop, key.flags, key.direction == KUDO_INGRESS);
+            if (drop.is_ours || !drop.is_loss)
+                add_counters(apart_[{key.location, key.reason, key.direction, key.flags}][drop.is_ours], drop.counters);
             add(std::move(drop), key.flags);
         });
+    }
+
+    // A cause's sum; what its rows tell apart, since only a flow tells it, is a total of its own.
+    void add_totals(const Cause& cause, std::array<kudo_counter, KUDO_DIRECTIONS> sum, std::vector<Drop>& totals) {
+        const Drop total = drop_of(cause);
+        for (const auto& [ours, part] : apart_[cause]) {
+            if (ours ? total.is_ours : !total.is_loss) continue; // as the whole cause is
+            Drop own = total;
+            (ours ? own.is_ours : own.is_loss) = ours;
+            for (std::size_t i = 0; i < sum.size(); i++) {
+                own.counters[i] = {std::min(sum[i].packets, part[i].packets), std::min(sum[i].bytes, part[i].bytes)};
+                sum[i].packets -= own.counters[i].packets;
+                sum[i].bytes -= own.counters[i].bytes;
+            }
+            totals.push_back(std::move(own));
+        }
+        totals.push_back(total);
+        totals.back().counters = sum;
     }
 
     std::vector<Drop> take() {
@@ -169,6 +189,7 @@ private:
     TickClock clock_;
     HookPrograms programs_;
     std::optional<Places> places_;
+    std::map<Cause, std::map<bool, std::array<kudo_counter, KUDO_DIRECTIONS>>> apart_; // by is_ours
     std::map<std::tuple<uint64_t, uint32_t, uint8_t, bool, uint32_t, uint8_t, Address, Address, uint16_t, uint16_t,
                         bool, uint32_t>,
              Drop>
@@ -202,6 +223,11 @@ void find_evicted(DropReport& report) {
 
 } // namespace
 
+bool is_untold(const Drop& drop) {
+    return !drop.is_loss && !drop.is_ours && (drop.reason.empty() || drop.reason == "NOT_SPECIFIED") &&
+           function_of(drop.place).empty();
+}
+
 Result<DropReport> read_drops(DataPath& data_path) {
     const Tracing tracing = read_tracing(data_path);
     DropReport report{.available = tracing.attached, .why_not = tracing.why_not, .missed = tracing.missed};
@@ -220,10 +246,8 @@ Result<DropReport> read_drops(DataPath& data_path) {
     Reader reader(*reasons, clock, HookPrograms(data_path));
     KUDO_TRY(reader.read_rows<kudo_drop4_key>(tables->drops4.get(), data_path.maps().flows4.get(), Family::IPv4));
     KUDO_TRY(reader.read_rows<kudo_drop6_key>(tables->drops6.get(), data_path.maps().flows6.get(), Family::IPv6));
-    for (const auto& [cause, counters] : totals) {
-        report.totals.push_back(reader.drop_of(cause));
-        report.totals.back().counters = counters;
-    }
+    for (const auto& [cause, counters] : totals)
+        reader.add_totals(cause, counters, report.totals);
     report.rows = reader.take();
     Reader::sort_drops(report.totals);
     find_evicted(report);

@@ -59,11 +59,16 @@ struct Drop {
     std::string command;               // one command to run: it looks, it changes nothing
 };
 
+// Neither reason nor place is known (kernels before 5.17, kptr_restrict): it may be a loss, a copy, or what another
+// program has dropped on purpose.
+bool is_untold(const Drop& drop);
+
 struct DropReport {
     bool available = false; // the program is attached, and this is what it has counted
     std::string why_not;    // a sentence, unless available. What was counted before may be there all the same
     std::vector<Drop> rows; // most packets first, losses before what is no loss
     // Every cause with its sum over all flows, which is exact also where rows were evicted: no flow, socket or times.
+    // What only a flow tells, that it is no loss or our own, is told apart as far as there are rows.
     std::vector<Drop> totals;
     std::array<kudo_counter, KUDO_DIRECTIONS> evicted{}; // in totals, but in no row any more
     // Dropped while another drop was being counted on the same CPU, so not counted: whose packets is not known.

@@ -15,19 +15,11 @@ namespace {
 std::optional<DropFacts> read_drop_facts(const Instance& instance) {
     auto data_path = DataPath::open(instance);
     if (!data_path) return std::nullopt;
-    auto report = read_drops(*data_path);
-    if (!report) return std::nullopt;
-    return DropFacts{std::chrono::system_clock::now(), report->available, std::move(report->totals)};
+    const auto report = read_drops(*data_path);
+    return report ? std::optional(facts_of(*report)) : std::nullopt;
 }
 
-// For everybody: node_exporter is another user. The names on the way do not end in .prom, and are not read.
-Result<void> write_for_all(const std::filesystem::path& path, const std::string& text) {
-    constexpr mode_t mode = 0644;
-    const std::filesystem::path whole = path.string() + ".tmp";
-    KUDO_TRY(replace_file(whole, text, Flush::No));
-    if (chmod(whole.c_str(), mode) != 0 || rename(whole.c_str(), path.c_str()) != 0) return fail_errno(path.string());
-    return {};
-}
+constexpr mode_t for_all = 0644; // node_exporter is another user
 
 } // namespace
 
@@ -38,23 +30,27 @@ MetricsExporter::MetricsExporter(const Instance& instance, MetricsSettings setti
             *settings_.address, [this] { return text(); }, loop);
 }
 
-void MetricsExporter::note(const Status& status) {
-    status_ = facts_of(status);
+void MetricsExporter::note(const Status* status) {
+    looked_ = true;
+    status_ = status ? std::optional(facts_of(*status)) : std::nullopt;
 }
 
 std::vector<std::string> MetricsExporter::refresh() {
     std::vector<std::string> problems;
-    drops_ = read_drop_facts(instance_);
+    auto drops = read_drop_facts(instance_);
+    if (drops && drops_) keep_up(*drops, *drops_);
+    drops_ = drops;
     if (server_)
         if (const auto open = server_->open(); !open) problems.push_back("no metrics: " + open.error().message);
     if (settings_.file.empty()) return problems;
-    if (const auto written = write_for_all(settings_.file, text()); !written)
+    // The name on the way there does not end in .prom, and is not read.
+    if (const auto written = replace_file(settings_.file, text(), Flush::No, for_all); !written)
         problems.push_back("no metrics: " + written.error().message);
     return problems;
 }
 
 std::string MetricsExporter::text() const {
-    MetricsInput input{.status = status_, .counters = {}, .drops = drops_};
+    MetricsInput input{.ring = settings_.ring, .looked = looked_, .status = status_, .counters = {}, .drops = drops_};
     if (auto counters = read_totals(instance_)) input.counters = std::move(*counters);
     return metrics_text(input);
 }

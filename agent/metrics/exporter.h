@@ -18,6 +18,7 @@ namespace kudo {
 struct MetricsSettings {
     std::optional<MetricsAddress> address; // where they are served
     std::filesystem::path file;            // for node_exporter's textfile collector; empty: none
+    std::string ring{};                    // of this host, in the fleet; empty: none
 };
 
 class MetricsExporter : public Exporter {
@@ -25,7 +26,7 @@ public:
     // `loop` outlives it.
     MetricsExporter(const Instance& instance, MetricsSettings settings, EventLoop& loop);
 
-    void note(const Status& status) override;
+    void note(const Status* status) override;
     // Reads what the kernel has dropped, listens where it does not, writes the file.
     std::vector<std::string> refresh() override;
 
@@ -35,6 +36,7 @@ private:
     const Instance instance_;
     const MetricsSettings settings_;
     std::optional<MetricsServer> server_;
+    bool looked_ = false;
     std::optional<StatusFacts> status_;
     std::optional<DropFacts> drops_;
 };

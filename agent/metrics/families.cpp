@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/metrics/families.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <tuple>
@@ -91,6 +92,9 @@ void add_status(const StatusFacts& status, Families& families) {
     families.gauge("kudo_range_map_stray_remotes",
                    "Media servers that answer this host at addresses that the range map lacks.",
                    static_cast<double>(status.stray_remotes));
+    families.gauge("kudo_range_map_named_stray_remotes",
+                   "Those of them that DNS has given this host for a name of the map.",
+                   static_cast<double>(status.named_strays));
     families.gauge("kudo_range_map_moved_names", "Names of the range map at addresses that it lacks.",
                    static_cast<double>(status.moved_names));
     families.time("kudo_enforce_deadline_timestamp_seconds", "When mode enforce ends unless it is confirmed.",
@@ -177,22 +181,43 @@ void add_drops(const DropFacts& drops, Families& families) {
     families.gauge("kudo_drops_timestamp_seconds", "When the service last read what the kernel has dropped.",
                    seconds_of(drops.read_at));
     families.gauge("kudo_drops_measured", "1 if what the kernel drops of KUDO's packets is counted.", drops.measured);
-    std::array<std::array<double, KUDO_DIRECTIONS>, static_cast<std::size_t>(DropLayer::Other) + 1> lost{};
-    for (const Drop& drop : drops.totals)
-        if (drop.is_loss && !drop.is_ours)
-            for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++)
-                lost[static_cast<std::size_t>(drop.layer)][direction] +=
-                    static_cast<double>(drop.counters[direction].packets);
-    Family family(MetricType::Counter, "kudo_host_dropped_packets_total",
-                  "KUDO's packets that this host's kernel has lost, by the layer where.");
-    for (std::size_t layer = 0; layer < lost.size(); layer++)
-        for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++)
-            family.add(lost[layer][direction], {{"layer", std::string(layer_name(static_cast<DropLayer>(layer)))},
-                                                {"direction", direction_names[direction]}});
-    families.add(std::move(family));
+    if (!drops.measured) return;
+    Family lost(MetricType::Counter, "kudo_host_dropped_packets_total",
+                "KUDO's packets that this host's kernel has lost, by the layer where."),
+        untold(MetricType::Counter, "kudo_host_untold_packets_total",
+               "KUDO's packets that the kernel has freed, saying neither why nor where: losses, copies, or both.");
+    for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
+        for (std::size_t layer = 0; layer < drops.lost.size(); layer++)
+            lost.add(static_cast<double>(drops.lost[layer][direction]),
+                     {{"layer", std::string(layer_name(static_cast<DropLayer>(layer)))},
+                      {"direction", direction_names[direction]}});
+        untold.add(static_cast<double>(drops.untold[direction]), {{"direction", direction_names[direction]}});
+    }
+    families.add(std::move(lost));
+    families.add(std::move(untold));
 }
 
 } // namespace
+
+DropFacts facts_of(const DropReport& report) {
+    DropFacts facts{.read_at = std::chrono::system_clock::now(), .measured = report.available};
+    for (const Drop& drop : report.totals)
+        for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
+            const uint64_t packets = drop.counters[direction].packets;
+            facts.all[direction] += packets;
+            if (drop.is_loss && !drop.is_ours) facts.lost[static_cast<std::size_t>(drop.layer)][direction] += packets;
+            if (is_untold(drop)) facts.untold[direction] += packets;
+        }
+    return facts;
+}
+
+void keep_up(DropFacts& now, const DropFacts& before) {
+    for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++)
+        if (now.all[direction] < before.all[direction]) return; // other tables
+    for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++)
+        for (std::size_t layer = 0; layer < now.lost.size(); layer++)
+            now.lost[layer][direction] = std::max(now.lost[layer][direction], before.lost[layer][direction]);
+}
 
 StatusFacts facts_of(const Status& status) {
     StatusFacts facts{.read_at = std::chrono::system_clock::now(),
@@ -207,6 +232,8 @@ StatusFacts facts_of(const Status& status) {
                       .prefixes6 = status.prefixes6,
                       .stray_remotes = status.stale.strays.size(),
                       .moved_names = status.stale.moved_names.size()};
+    for (const StrayRemote& stray : status.stale.strays)
+        facts.named_strays += stray.name.empty() ? 0 : 1;
     if (const AcceptedMap* next = next_staged(status.desired.ranges)) facts.next_effective = next->effective;
     if (status.what_retires)
         for (const auto& map : *status.what_retires)
@@ -220,7 +247,12 @@ StatusFacts facts_of(const Status& status) {
 
 std::string metrics_text(const MetricsInput& input) {
     Families families;
-    families.gauge("kudo_build_info", "Version of the running service; always 1.", 1, {{"version", KUDO_VERSION}});
+    Labels build = {{"version", KUDO_VERSION}};
+    if (!input.ring.empty()) build.push_back({"ring", input.ring});
+    families.gauge("kudo_build_info", "Version of the running service, and the host's ring; always 1.", 1, build);
+    if (input.looked)
+        families.gauge("kudo_status_read", "1 if the service could read the host's state when it last looked.",
+                       input.status.has_value());
     if (input.status) add_status(*input.status, families);
     if (input.counters) add_counters(*input.counters, families);
     if (input.drops) add_drops(*input.drops, families);

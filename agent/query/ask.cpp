@@ -4,12 +4,19 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "agent/query/server.h"
 #include "agent/query/socket.h"
 
 namespace kudo {
 namespace {
 
 constexpr std::chrono::seconds reach_within{5};
+
+// How long nothing may come. A service that has stopped keeps the connection.
+void wait_at_most(int service, std::chrono::seconds time) {
+    const timeval wait{.tv_sec = time.count(), .tv_usec = 0};
+    setsockopt(service, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+}
 
 } // namespace
 
@@ -23,8 +30,13 @@ Result<int> ask_service(const Fd& service, const Query& query, const AnswerOutpu
     // A refusal may have come, and the connection be closed: it is read below.
     if (send(service.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
         return fail_errno("cannot ask the service");
+    wait_at_most(service.get(), answer_within + reach_within);
     while (true) {
-        const auto piece = KUDO_TRY(receive_piece(service.get()));
+        const auto received = receive_piece(service.get());
+        if (!received && received.error().number == EAGAIN)
+            return fail("the service does not answer: systemctl status kudo-agent", ETIMEDOUT);
+        const AnswerPiece piece = KUDO_TRY(received);
+        if (to.goes_on) wait_at_most(service.get(), {}); // as often as it was asked for
         if (piece.kind == AnswerKind::Output)
             KUDO_TRY(to.output(piece.content));
         else if (piece.kind == AnswerKind::Log)

@@ -14,6 +14,7 @@ namespace kudo {
 
 struct AnswerOutput {
     std::function<Result<void>(std::string_view)> output, log;
+    bool goes_on = false; // after the first piece, as seldom as was asked for
 };
 
 // The connection. Errors have errno: nobody is there (ENOENT, ECONNREFUSED), not allowed (EACCES), too busy (EAGAIN).

@@ -16,8 +16,8 @@ public:
     Exporter(const Exporter&) = delete;
     Exporter& operator=(const Exporter&) = delete;
     virtual ~Exporter() = default;
-    // After every look at the host.
-    virtual void note(const Status& status) = 0;
+    // After every look at the host. Null: it could not be looked at.
+    virtual void note(const Status* status) = 0;
     // Every 15 s. What went wrong, a sentence each.
     virtual std::vector<std::string> refresh() = 0;
 };

@@ -348,6 +348,7 @@ private:
         if (!status) {
             look.wrong.insert(status.error().message);
             look.whole = false;
+            if (exporter_) exporter_->note(nullptr);
             return;
         }
         note_drift(*status, look);
@@ -358,7 +359,7 @@ private:
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
-        if (exporter_) exporter_->note(*status);
+        if (exporter_) exporter_->note(&*status);
     }
 
     // The programs end an unconfirmed mode enforce by themselves; soon after, what else belongs to it is put back.

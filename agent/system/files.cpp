@@ -83,13 +83,14 @@ Result<std::string> read_file_at(const Fd& folder, const std::string& name, std:
     return read_whole(fd, limit, shown);
 }
 
-Result<void> replace_file(const std::filesystem::path& path, std::string_view content, Flush flush) {
+Result<void> replace_file(const std::filesystem::path& path, std::string_view content, Flush flush, mode_t mode) {
     const std::filesystem::path temporary = path.string() + ".new";
     // A leftover of a killed command, or something planted there: never written through.
     if (unlink(temporary.c_str()) != 0 && errno != ENOENT) return fail(error_for(temporary, "cannot remove", errno));
     const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail(error_for(temporary, "cannot create", errno));
     KUDO_TRY(write_all(fd.get(), content, temporary));
+    if (fchmod(fd.get(), mode) != 0) return fail(error_for(temporary, "cannot change the mode of", errno));
     if (flush == Flush::Yes && fsync(fd.get()) != 0) return fail(error_for(temporary, "cannot fsync", errno));
     if (rename(temporary.c_str(), path.c_str()) != 0) return fail(error_for(path, "cannot replace", errno));
     if (flush == Flush::No) return {};

@@ -59,9 +59,14 @@ void log_to(int connection) {
 }
 
 Result<void> check_watch(const std::vector<std::string>& words) {
-    for (const std::string& word : words) {
-        if (!word.starts_with("--watch=")) continue;
-        const std::string_view text = std::string_view(word).substr(watch_option.size() + 1);
+    for (auto word = words.begin(); word != words.end(); ++word) {
+        std::string_view text;
+        if (*word == watch_option && std::next(word) != words.end())
+            text = *std::next(word);
+        else if (word->starts_with("--watch="))
+            text = std::string_view(*word).substr(watch_option.size() + 1);
+        else
+            continue;
         double seconds = shortest_watch; // what is no number is refused by the option itself
         std::from_chars(text.data(), text.data() + text.size(), seconds, std::chars_format::fixed);
         if (seconds < shortest_watch) return bad_input("--watch: at least 1 s without privileges");
@@ -121,7 +126,7 @@ Result<int> ask(const Fd& service, const Invocation& invocation) {
         if (interrupted) return fail("interrupted", EINTR);
         return print(text);
     };
-    auto outcome = ask_service(service, query, {.output = show, .log = print_log});
+    auto outcome = ask_service(service, query, {.output = show, .log = print_log, .goes_on = is_watch(query.words)});
     if (interrupted && !outcome) return exit_done;
     return outcome;
 }

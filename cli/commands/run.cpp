@@ -160,7 +160,9 @@ Result<void> add_metrics(const RunOptions& options, const GlobalOptions& global,
                         "with --metrics-to-network",
                         metrics.address->text));
     if (!metrics.address && metrics.file.empty()) return {};
-    settings.exporter = [metrics, instance = global.instance](EventLoop& loop) {
+    MetricsSettings with_ring = metrics;
+    with_ring.ring = global.acceptance.ring;
+    settings.exporter = [metrics = std::move(with_ring), instance = global.instance](EventLoop& loop) {
         return std::make_unique<MetricsExporter>(instance, metrics, loop);
     };
     return {};

@@ -145,6 +145,27 @@ TEST_F(Metrics, SayWhatStatsSays) {
     EXPECT_EQ(scrape("/"), "");
 }
 
+// Answers to a ping are freed once the program has its copy: what stats does not count as lost is not lost here.
+TEST_F(Metrics, WhatIsNoLossIsNone) {
+    test_->add_far_address("52.200.60.17");
+    const RunningService service(*test_, {"--metrics", address});
+    test_->in_host({"ping", "-q", "-c", "20", "-i", "0.02", "52.200.60.17"});
+    const auto drops = nlohmann::json::parse(test_->agent({"stats", "--drops", "--json"}).out).dump();
+    EXPECT_TRUE(eventually([&] {
+        return value(samples_of(scrape()), "kudo_drops_timestamp_seconds") >= static_cast<double>(time(nullptr));
+    })) << "once more after the ping";
+    for (const auto& [name, packets] : samples_of(scrape()))
+        if (name.starts_with("kudo_host_dropped_packets_total")) EXPECT_EQ(packets, 0) << name << drops;
+}
+
+TEST_F(Metrics, AStateThatCannotBeReadIsSaid) {
+    const RunningService service(*test_, arguments());
+    EXPECT_TRUE(eventually([&] { return value(samples_of(scrape()), "kudo_status_read") == 1; })) << service.log();
+    std::ofstream(test_->instance.state_dir / "state.json") << "{";
+    EXPECT_TRUE(eventually([&] { return value(samples_of(scrape()), "kudo_status_read") == 0; })) << service.log();
+    EXPECT_EQ(value(samples_of(scrape()), "kudo_healthy"), -1);
+}
+
 TEST_F(Metrics, AHundredThousandFlowsMakeNoMoreOfThem) {
     const RunningService service(*test_, arguments());
     const Samples before = samples_of(scrape());

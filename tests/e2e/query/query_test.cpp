@@ -266,6 +266,7 @@ TEST_F(Query, OnlyCommandsThatReadAreKnown) {
                                                {"status", "-v"},
                                                {"status", "---"},
                                                {"stats", "--watch=0.1"},
+                                               {"stats", "--watch", "0.1"},
                                                {"--help"},
                                                {"status", "--help"}}) {
         const auto answer = answer_to(write_query(query(words)));

@@ -21,8 +21,7 @@ TEST(MetricsText, WhatWasNotReadHasNoSeries) {
     EXPECT_TRUE(has_line(text, std::string("kudo_build_info{version=\"") + KUDO_VERSION + "\"} 1")) << text;
     for (const char* absent : {"kudo_healthy", "kudo_packets_total", "kudo_host_dropped_packets_total"})
         EXPECT_EQ(text.find(absent), std::string::npos) << absent;
-    EXPECT_EQ(metrics_text({.status = StatusFacts{}, .counters = {}, .drops = {}}).find("kudo_enforce_deadline"),
-              std::string::npos)
+    EXPECT_EQ(metrics_text({.status = StatusFacts{}}).find("kudo_enforce_deadline"), std::string::npos)
         << "no deadline";
 }
 
@@ -31,7 +30,7 @@ TEST(MetricsText, PartsOfAServiceThatRetireAreOne) {
     counters.services["media"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {7, 700};
     counters.services["media~retiring"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {1, 100};
     counters.services["media~retiring2"].classes[KUDO_CLASS_MEDIA][KUDO_EGRESS] = {2, 200};
-    const std::string text = metrics_text({.status = {}, .counters = counters, .drops = {}});
+    const std::string text = metrics_text({.counters = counters});
     const std::string labels = "class=\"media\",direction=\"egress\"} ";
     EXPECT_TRUE(has_line(text, "kudo_service_packets_total{service=\"media\",state=\"current\"," + labels + "7"))
         << text;
@@ -40,22 +39,50 @@ TEST(MetricsText, PartsOfAServiceThatRetireAreOne) {
 }
 
 TEST(MetricsText, OnlyLossesOfTheHostAreDrops) {
-    DropFacts drops{.read_at = {}, .measured = true, .totals = {}};
-    const auto add = [&](DropLayer layer, bool is_loss, bool is_ours, uint64_t packets) {
+    DropReport report{.available = true};
+    const auto add = [&](DropLayer layer, const char* reason, bool is_loss, bool is_ours, uint64_t packets) {
         Drop drop;
         drop.layer = layer;
+        drop.reason = reason;
         drop.is_loss = is_loss;
         drop.is_ours = is_ours;
         drop.counters[KUDO_INGRESS].packets = packets;
-        drops.totals.push_back(drop);
+        report.totals.push_back(drop);
     };
-    add(DropLayer::Socket, true, false, 3);
-    add(DropLayer::Socket, true, false, 4);
-    add(DropLayer::Socket, false, false, 100);
-    add(DropLayer::Tc, true, true, 100);
-    const std::string text = metrics_text({.status = {}, .counters = {}, .drops = drops});
+    add(DropLayer::Socket, "SOCKET_RCVBUFF", true, false, 3);
+    add(DropLayer::Socket, "SOCKET_FILTER", true, false, 4);
+    add(DropLayer::Socket, "NO_SOCKET", false, false, 100);
+    add(DropLayer::Tc, "TC_INGRESS", true, true, 100);
+    add(DropLayer::Other, "NOT_SPECIFIED", false, false, 50);
+    MetricsInput input;
+    input.drops = facts_of(report);
+    const std::string text = metrics_text(input);
     EXPECT_TRUE(has_line(text, "kudo_host_dropped_packets_total{layer=\"socket\",direction=\"ingress\"} 7")) << text;
     EXPECT_TRUE(has_line(text, "kudo_host_dropped_packets_total{layer=\"tc\",direction=\"ingress\"} 0"));
+    EXPECT_TRUE(has_line(text, "kudo_host_untold_packets_total{direction=\"ingress\"} 50"));
+    input.drops->measured = false;
+    EXPECT_EQ(metrics_text(input).find("kudo_host_dropped_packets_total"), std::string::npos) << "not measured";
+}
+
+TEST(MetricsText, LossesDoNotGoDownWhileTheTablesLive) {
+    DropFacts before, now;
+    before.all = now.all = {100, 0};
+    before.lost[0] = {10, 0};
+    now.lost[0] = {9, 0};
+    keep_up(now, before);
+    EXPECT_EQ(now.lost[0][KUDO_INGRESS], 10U);
+    now.lost[0] = {1, 0};
+    now.all = {1, 0}; // enabled anew
+    keep_up(now, before);
+    EXPECT_EQ(now.lost[0][KUDO_INGRESS], 1U);
+}
+
+TEST(MetricsText, AStateThatCannotBeReadIsSaid) {
+    EXPECT_TRUE(has_line(metrics_text({.looked = true}), "kudo_status_read 0"));
+    EXPECT_EQ(metrics_text({.looked = true}).find("kudo_healthy"), std::string::npos);
+    EXPECT_TRUE(has_line(metrics_text({.looked = true, .status = StatusFacts{}}), "kudo_status_read 1"));
+    EXPECT_TRUE(has_line(metrics_text({.ring = "canary"}),
+                         std::string("kudo_build_info{version=\"") + KUDO_VERSION + "\",ring=\"canary\"} 1"));
 }
 
 TEST(MetricsAddress, IsAnAddressAndNoName) {

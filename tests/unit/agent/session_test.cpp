@@ -31,25 +31,25 @@ protected:
     }
     const test::TemporaryFolder temporary_;
     const std::filesystem::path proc_ = temporary_.path();
-    const int self_ = getpid();
+    const int self_ = getpid(), above_ = self_ + 1, shell_ = self_ + 2, first_ = self_ + 3;
 };
 
 constexpr const char* one = "203.0.113.9 50022 10.0.0.2 22";
 constexpr const char* other = "203.0.113.9 50023 10.0.0.2 22";
 
 TEST_F(SessionOfProc, HasTheConnectionThatSudoHides) {
-    process(self_, 300, "");
-    process(300, 200, ""); // sudo
-    process(200, 1, one);  // the shell
-    process(1, 0, "");
+    process(self_, above_, "");
+    process(above_, shell_, "");  // sudo
+    process(shell_, first_, one); // the shell
+    process(first_, 0, "");
     EXPECT_EQ(own_session(proc_).ssh, one);
 }
 
 TEST_F(SessionOfProc, HasTheNearestConnectionAndThoseAbove) {
-    process(self_, 300, other);
-    process(300, 200, other);
-    process(200, 1, one);
-    process(1, 0, "");
+    process(self_, above_, other);
+    process(above_, shell_, other);
+    process(shell_, first_, one);
+    process(first_, 0, "");
     const Session session = own_session(proc_);
     EXPECT_EQ(session.ssh, other);
     EXPECT_EQ(session.ssh_above, std::vector<std::string>{one});
