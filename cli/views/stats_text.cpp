@@ -2,6 +2,7 @@
 #include "cli/views/stats_text.h"
 
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,6 +11,7 @@
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 #include "cli/views/diagnosis_text.h"
+#include "cli/views/flow_cells.h"
 #include "cli/views/stats_json.h"
 #include "maps/base/abi_names.h"
 #include "maps/base/text.h"
@@ -149,66 +151,6 @@ std::string strays_text(const Statistics& statistics, const StatsView& view) {
     return section(table, view, "Media servers answer STUN there, outside the range map; see kudo-agent status.");
 }
 
-std::string milliseconds_text(double value) {
-    return value < 9.95 ? fmt::format("{:.1f} ms", value) : fmt::format("{:.0f} ms", value);
-}
-
-std::string loss_cell(const RtpLoss& loss) {
-    if (loss.expected == 0) return "-";
-    return loss.lost == 0 ? "0" : percent_text(loss.share());
-}
-
-// Which SSRC of the shown flows is what, and what the network did to it.
-std::string streams_text(const Statistics& statistics, std::size_t shown, const StatsView& view) {
-    Table table({{"RTP STREAM"},
-                 {"FLOW", Align::Left, 4},
-                 {"WAY"},
-                 {"KIND"},
-                 {"PACKETS", Align::Right},
-                 {"LOST", Align::Right},
-                 {"JITTER", Align::Right},
-                 {"WORST 15 S", Align::Right, 1},
-                 {"GAPS", Align::Right, 2},
-                 {"FRAMES/S", Align::Right, 3},
-                 {"WORST 0.2 S", Align::Right, 5},
-                 {"LATE", Align::Right, 6},
-                 {"TWICE", Align::Right, 6},
-                 {"PROBES", Align::Right, 7},
-                 {"WHY", Align::Left, 8}});
-    for (std::size_t i = 0; i < shown; ++i) {
-        const FlowRecord& flow = statistics.flows[i];
-        for (const RtpStream& stream : flow.streams) {
-            const auto& quality = stream.quality;
-            const auto share = [](const RtpLoss& loss) {
-                return loss.expected == 0 ? "-" : percent_text(loss.share());
-            };
-            table.add(
-                {fmt::format("{:#010x}", stream.ssrc), endpoint_text(flow.local, flow.local_port),
-                 stream.direction == KUDO_EGRESS ? "out" : "in", std::string(rtp_kind(stream)),
-                 count_text(quality ? quality->unique : stream.what.packets),
-                 quality ? loss_cell(loss_of(*quality, statistics.read_at)) : "-",
-                 quality && quality->jitter_ms ? milliseconds_text(*quality->jitter_ms) : "-",
-                 quality ? share(quality->worst_15s) : "-",
-                 quality && stream.what.kind == KUDO_RTP_AUDIO ? count_text(quality->gaps.at_least_60) : "-",
-                 quality && stream.what.kind == KUDO_RTP_VIDEO ? fmt::format("{}", quality->frames_per_second) : "-",
-                 quality ? share(quality->worst_200ms) : "-",
-                 quality ? count_text(quality->reordered + quality->late) : "-",
-                 quality ? count_text(quality->duplicate) : "-", count_text(stream.what.probes), rtp_reason(stream)});
-        }
-    }
-    return section(table, view);
-}
-
-// "chrome", "chrome +2", "not permitted"
-std::string processes_cell(const std::vector<SocketOwner>& processes, bool complete) {
-    if (processes.empty()) return complete ? "-" : "?"; // not permitted to know
-    const std::string& name = processes.front().name;
-    return processes.size() == 1 ? name : fmt::format("{} +{}", name, processes.size() - 1);
-}
-std::string processes_cell(const FlowDiagnosis* detail) {
-    return detail ? processes_cell(detail->processes, detail->processes_complete) : "-";
-}
-
 // Counted by reason in a rehearsal; what is dropped is in the table of reasons.
 std::string would_drop_text(const Denied& denied, const StatsView& view) {
     Table table(counter_columns({{"WOULD BE DROPPED"}}, {{"MEANING"}}));
@@ -226,21 +168,6 @@ std::string would_drop_text(const Denied& denied, const StatsView& view) {
 std::string service_cell(const FlowRecord& flow) {
     if (flow.service.empty() || flow.reason != KUDO_REASON_NAME) return text_or_dash(flow.service);
     return flow.service + (flow.named_by_tls ? " by TLS" : " by DNS");
-}
-
-std::string round_trip_cell(const FlowRecord& flow, const FlowDiagnosis* detail) {
-    if (flow.probe && flow.probe->rtt) return milliseconds_text(flow.probe->rtt->p50);
-    if (detail && detail->tcp)
-        return milliseconds_text(std::chrono::duration<double, std::milli>(detail->tcp->rtt).count());
-    return "-";
-}
-
-std::string jitter_cell(const FlowRecord& flow) {
-    double worst = -1;
-    for (const RtpStream& stream : flow.streams)
-        if (stream.direction == KUDO_INGRESS && stream.quality && stream.quality->jitter_ms)
-            worst = std::max(worst, *stream.quality->jitter_ms);
-    return worst < 0 ? "-" : milliseconds_text(worst);
 }
 
 std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
@@ -287,7 +214,7 @@ std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
     if (table.empty()) return "\nNo flows with KUDO yet.\n";
     std::string text = section(table, view);
     if (shown < statistics.flows.size()) text += fmt::format("and {} more\n", statistics.flows.size() - shown);
-    return text + streams_text(statistics, shown, view);
+    return text + section(streams_table(std::span(statistics.flows).first(shown), statistics.read_at), view);
 }
 
 } // namespace
