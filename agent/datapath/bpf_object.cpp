@@ -58,12 +58,14 @@ bool kernel_has_xdp_frags() {
 Result<void> for_each_entry(int map_fd, const std::string& what, std::size_t key_size, std::size_t value_size,
                             const std::function<void(const char* key, const char* value)>& visit) {
     const uint32_t batch = std::min<uint32_t>(KUDO_TRY(map_size(map_fd)), 16384);
-    std::vector<char> keys(batch * key_size), values(batch * value_size);
+    // Not cleared: most of them stay untouched, and are megabytes.
+    const auto keys = std::make_unique_for_overwrite<char[]>(batch * key_size),
+               values = std::make_unique_for_overwrite<char[]>(batch * value_size);
     uint32_t position = 0; // a bucket's number
     for (bool first = true, last = false; !last; first = false) {
         uint32_t count = batch;
         LIBBPF_OPTS(bpf_map_batch_opts, options);
-        last = bpf_map_lookup_batch(map_fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count,
+        last = bpf_map_lookup_batch(map_fd, first ? nullptr : &position, &position, keys.get(), values.get(), &count,
                                     &options) != 0;
         if (last && errno != ENOENT) return fail_errno("cannot read " + what);
         for (uint32_t i = 0; i < count; i++)
