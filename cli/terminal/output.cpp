@@ -26,11 +26,13 @@ std::optional<OutputElsewhere>& elsewhere() {
 bool begins_character(char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
 }
+
+} // namespace
+
 std::size_t characters(std::string_view text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
 }
 
-// At most so many characters, the last of them an ellipsis if some are missing.
 std::string cut(const std::string& text, std::size_t width) {
     if (characters(text) <= width) return text;
     std::size_t end = 0;
@@ -38,8 +40,6 @@ std::string cut(const std::string& text, std::size_t width) {
         if (begins_character(text[end]) && left-- == 1) break;
     return text.substr(0, end) + "…";
 }
-
-} // namespace
 
 void send_output_elsewhere(OutputElsewhere output) {
     elsewhere() = std::move(output);

@@ -53,6 +53,11 @@ enum class Align { Left, Right };
 // 80 without it.
 std::size_t output_width();
 
+// Of UTF-8.
+std::size_t characters(std::string_view text);
+// At most so many characters, at least one; the last of them an ellipsis if some are missing.
+std::string cut(const std::string& text, std::size_t width);
+
 // The text in lines of at most `width` characters, broken at spaces; lines after the first are indented by `indent`.
 // The first one begins in column `begin`, behind what is there already.
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent = 0, std::size_t begin = 0);
