@@ -19,6 +19,9 @@
 #include "cli/commands/stats.h"
 #include "cli/commands/status.h"
 #include "cli/commands/version.h"
+#ifdef KUDO_TOP
+#include "cli/commands/top.h"
+#endif
 #ifdef KUDO_NATS
 #include "cli/commands/fleet_promote.h"
 #include "cli/commands/fleet_publish.h"
@@ -35,6 +38,9 @@ const std::vector<Command>& commands() {
         {"disable", "Remove all kudo-agent programs, maps and queues; restore the previous queues", setup_disable},
         {"status", "Desired and actual state, and the drift between them", setup_status, {}, by_service},
         {"stats", "Counters by service, reason and flow", setup_stats, {}, by_service},
+#ifdef KUDO_TOP
+        {"top", "Where packets are lost, and all flows, live on the terminal", setup_top},
+#endif
         {"doctor", "Check whether KUDO works from this host, and what keeps it from that", setup_doctor},
         {"explain",
          "How a packet would be treated, and by which line of which range map",

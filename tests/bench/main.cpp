@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // kudo_bench [--short] [--check] [--json FILE] [--only
-// packets|enforce|line|bulk|peers|drops|ranges|flows|commands|contention]: what the data path and the commands cost on
-// this machine, as differences and ratios within one run, and what media gains by it on a full line. Exit status 77:
+// packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention]: what the data path and the commands cost
+// on this machine, as differences and ratios within one run, and what media gains by it on a full line. Exit status 77:
 // BPF or namespaces cannot be had here.
 #include <sched.h>
 
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
             options.seconds = std::stod(argv[++i]);
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
-                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|commands|contention]\n"
+                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
                                "[--tcp CONGESTION_CONTROL,...]\n"
                                "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
@@ -71,6 +71,9 @@ int main(int argc, char** argv) {
             {"peers", kudo::bench::measure_peers},
             {"drops", kudo::bench::measure_drops},
             {"flows", kudo::bench::measure_flows},
+#ifdef KUDO_TOP
+            {"top", kudo::bench::measure_top},
+#endif
             {"ranges", kudo::bench::measure_prefixes},
             {"commands", kudo::bench::measure_commands},
             {"contention", kudo::bench::measure_contention},

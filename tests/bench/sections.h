@@ -15,6 +15,7 @@ void measure_drops(const test::TestHost& host, Report& report);      // packets 
 void measure_bulk(const test::TestHost& host, Report& report);       // bulk TCP over a veth pair
 void measure_prefixes(const test::TestHost& host, Report& report);   // many ranges
 void measure_flows(const test::TestHost& host, Report& report);      // many flows
+void measure_top(const test::TestHost& host, Report& report);        // the live view of many flows
 void measure_commands(const test::TestHost& host, Report& report);   // whole processes
 void measure_contention(const test::TestHost& host, Report& report); // media on a full line
 

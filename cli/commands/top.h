@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// `kudo-agent top`: a live view on the terminal.
+#pragma once
+
+#include "cli/arguments/command.h"
+
+namespace kudo {
+
+Run setup_top(CLI::App& app);
+
+} // namespace kudo
