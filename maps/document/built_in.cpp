@@ -4,7 +4,7 @@
 
 namespace kudo {
 
-extern const std::string_view built_in_json; // made from maps/data/ by embed.cmake
+extern const std::string_view built_in_json; // made from maps/data/ by cmake/embed.cmake
 
 std::string_view built_in_range_map_json() {
     return built_in_json;
