@@ -31,6 +31,13 @@ double percentile(std::span<const uint32_t> buckets, double share) {
     return 0;
 }
 
+double sum_of(std::span<const uint32_t> buckets) {
+    double sum = 0;
+    for (uint32_t i = 0; i < buckets.size(); i++)
+        sum += buckets[i] * middle_of(i);
+    return sum;
+}
+
 std::optional<MappedAddress> mapped_of(const kudo_mapped_address& mapped) {
     char text[INET6_ADDRSTRLEN] = {};
     if (mapped.family == 0 || !inet_ntop(mapped.family == 4 ? AF_INET : AF_INET6, mapped.address, text, sizeof text))
@@ -66,7 +73,8 @@ FlowProbe describe(const kudo_stun_probe& probe, const MonotonicClock& now) {
                       .p50 = percentile(probe.rtts, 0.5),
                       .p99 = percentile(probe.rtts, 0.99),
                       .min = probe.rtt_min / 1000.0,
-                      .last = probe.rtt_last / 1000.0};
+                      .last = probe.rtt_last / 1000.0,
+                      .total = sum_of(probe.rtts)};
     result.mapped = mapped_of(probe.mapped);
     result.mapped_changes = probe.mapped_changes;
     const auto before = mapped_of(probe.mapped_before);

@@ -101,8 +101,13 @@ Series series_of(const Diagnosis& diagnosis, std::size_t max_flows) {
     };
     auto& readable = const_cast<Diagnosis&>(diagnosis); // is only read
     for_each_total(readable, note);
-    for (std::size_t i = 0; i < std::min(max_flows, readable.statistics.flows.size()); ++i)
-        for_each_of_flow(readable.statistics.flows[i], note);
+    for (std::size_t i = 0; i < std::min(max_flows, readable.statistics.flows.size()); ++i) {
+        FlowRecord& flow = readable.statistics.flows[i];
+        for_each_of_flow(flow, note);
+        if (flow.probe && flow.probe->rtt)
+            series["rtt/" + flow_name(flow)] = {flow.probe->rtt->count,
+                                                static_cast<uint64_t>(1000 * flow.probe->rtt->total)};
+    }
     for (DiagnosedDrop& drop : readable.drops)
         note(drop_name(drop.drop), counts_of(drop.drop.counters));
     return series;

@@ -14,6 +14,8 @@
 namespace kudo {
 
 // "reason/rule", "service/media/2", "flow/17/10.0.0.1/40000/…": the counters of one thing, in an order of its own.
+// For timeline.h: of "service/…" packets and bytes incoming, then outgoing; of "stream/…/SSRC/DIRECTION" first the
+// packets received and lost; of "rtt/FLOW" how many round trips, and their sum in microseconds.
 using Series = std::map<std::string, std::vector<uint64_t>>;
 
 // At most `max_flows` flows, the first ones of the statistics, which are the busiest.

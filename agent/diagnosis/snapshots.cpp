@@ -77,6 +77,25 @@ nlohmann::json identity(const DataPath& data_path, const Uptime& uptime) {
     return {{"format", format}, {"boot", uptime.boot}, {"counters", map_id(data_path.maps().cpus.get())}};
 }
 
+// Nothing: of another data path or boot, pruned meanwhile, or not as we write it.
+std::optional<Snapshot> read_snapshot(const StoredSnapshot& stored, const nlohmann::json& wanted,
+                                      const Uptime& uptime) {
+    if (stored.taken > uptime.since_boot) return std::nullopt;
+    const auto content = read_own_file(stored.path, max_snapshot_bytes);
+    if (!content) return std::nullopt;
+    const auto document = nlohmann::json::from_cbor(*content, true, false);
+    if (document.is_discarded() || !document.is_object()) return std::nullopt;
+    const bool same = std::ranges::all_of(wanted.items(), [&](const auto& field) {
+        return document.contains(field.key()) && document.at(field.key()) == field.value();
+    });
+    if (!same || !document.contains("series")) return std::nullopt;
+    try {
+        return Snapshot{uptime.since_boot - stored.taken, document.at("series").get<Series>()};
+    } catch (const nlohmann::json::exception&) {
+        return std::nullopt;
+    }
+}
+
 } // namespace
 
 Result<void> save_snapshot(const Instance& instance, const DataPath& data_path, const Diagnosis& diagnosis) {
@@ -98,24 +117,23 @@ Result<std::optional<Snapshot>> load_snapshot(const Instance& instance, const Da
     const Uptime uptime = read_uptime();
     const nlohmann::json wanted = identity(data_path, uptime);
     std::optional<Snapshot> oldest;
-    for (const auto& [taken, path, size] : stored_snapshots(instance)) {
-        if (taken > uptime.since_boot) continue;
-        const auto content = read_own_file(path, max_snapshot_bytes);
-        if (!content) continue; // pruned meanwhile, or not as we write it
-        const auto document = nlohmann::json::from_cbor(*content, true, false);
-        if (document.is_discarded() || !document.is_object()) continue;
-        const bool same = std::ranges::all_of(wanted.items(), [&](const auto& field) {
-            return document.contains(field.key()) && document.at(field.key()) == field.value();
-        });
-        if (!same || !document.contains("series")) continue;
-        try {
-            oldest = Snapshot{uptime.since_boot - taken, document.at("series").get<Series>()};
-        } catch (const nlohmann::json::exception&) {
-            continue; // not as we write it
-        }
+    for (const StoredSnapshot& stored : stored_snapshots(instance)) {
+        auto snapshot = read_snapshot(stored, wanted, uptime);
+        if (!snapshot) continue;
+        oldest = std::move(snapshot);
         if (oldest->age >= age) break;
     }
     return oldest;
+}
+
+void for_each_snapshot(const Instance& instance, const DataPath& data_path,
+                       const std::function<void(Snapshot snapshot)>& take) {
+    const Uptime uptime = read_uptime();
+    const nlohmann::json wanted = identity(data_path, uptime);
+    auto all = stored_snapshots(instance);
+    std::ranges::reverse(all);
+    for (const StoredSnapshot& stored : all)
+        if (auto snapshot = read_snapshot(stored, wanted, uptime)) take(std::move(*snapshot));
 }
 
 } // namespace kudo

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 
 #include "agent/datapath/datapath.h"
@@ -31,5 +32,9 @@ Result<void> save_snapshot(const Instance& instance, const DataPath& data_path, 
 // path.
 Result<std::optional<Snapshot>> load_snapshot(const Instance& instance, const DataPath& data_path,
                                               std::chrono::seconds age);
+
+// Gives out all of this data path one by one, the oldest first. What cannot be read is left out.
+void for_each_snapshot(const Instance& instance, const DataPath& data_path,
+                       const std::function<void(Snapshot snapshot)>& take);
 
 } // namespace kudo
