@@ -64,6 +64,7 @@ OrderedJson doctor_json(const DoctorReport& report, const Subject& subject, cons
     for (const NamedReport& check : report.checks)
         checks.push_back({{"name", check.name},
                           {"group", check.group},
+                          {"title", check.title},
                           {"result", result_name(check.report.result)},
                           {"summary", check.report.summary},
                           {"evidence", check.report.evidence},
