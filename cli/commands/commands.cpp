@@ -15,6 +15,7 @@
 #include "cli/commands/ranges_history.h"
 #include "cli/commands/ranges_rollback.h"
 #include "cli/commands/ranges_show.h"
+#include "cli/commands/report.h"
 #include "cli/commands/run.h"
 #include "cli/commands/stats.h"
 #include "cli/commands/status.h"
@@ -42,6 +43,7 @@ const std::vector<Command>& commands() {
         {"top", "Where packets are lost, and all flows, live on the terminal", setup_top},
 #endif
         {"doctor", "Check whether KUDO works from this host, and what keeps it from that", setup_doctor},
+        {"report", "Write one page to hand on: where packets are lost, and who must act", setup_report},
         {"explain",
          "How a packet would be treated, and by which line of which range map",
          setup_explain,

@@ -78,7 +78,7 @@ Cells cells_of(const Reading& reading, std::size_t place, std::size_t trend) {
     cells[OfProtocol] = protocol_name(flow.protocol);
     cells[OfLocal] = endpoint_text(flow.local, flow.local_port);
     cells[OfRemote] = endpoint_text(flow.remote, flow.remote_port);
-    cells[OfService] = text_or_dash(flow.service);
+    cells[OfService] = service_cell(flow);
     // Without a rule the reason tells more than the class.
     cells[OfClass] = flow.class_ == KUDO_CLASS_NONE ? reason_name(flow.reason) : class_name(flow.class_);
     cells[OfRate] = rate ? bit_rate_text(rate->both()) : "-";

@@ -104,8 +104,9 @@ std::string flow_page(const Reading& reading, std::size_t place, std::size_t wid
     std::string text = field("flow", flow_text(flow), width);
     text += field("interface", flow.interface, width);
     text += field("service",
-                  flow.service.empty()
-                      ? "none"
+                  flow.service.empty() ? "none"
+                  : flow.reason == KUDO_REASON_NAME
+                      ? fmt::format("{}, class {}", service_cell(flow), class_name(flow.class_))
                       : fmt::format("{}, class {}, range {}", flow.service, class_name(flow.class_), flow.range.text()),
                   width);
     text += field("judged", fmt::format("{}: {}", verdict_name(flow.verdict), reason_text(flow.reason)), width);

@@ -11,6 +11,11 @@
 
 namespace kudo {
 
+std::string service_cell(const FlowRecord& flow) {
+    if (flow.service.empty() || flow.reason != KUDO_REASON_NAME) return text_or_dash(flow.service);
+    return flow.service + (flow.named_by_tls ? " by TLS" : " by DNS");
+}
+
 std::string milliseconds_text(double value) {
     return value < 9.95 ? fmt::format("{:.1f} ms", value) : fmt::format("{:.0f} ms", value);
 }

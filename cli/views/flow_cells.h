@@ -14,8 +14,9 @@
 
 namespace kudo {
 
-std::string milliseconds_text(double value); // "9.4 ms", "120 ms"
-std::string loss_cell(const RtpLoss& loss);  // "0", "0.35 %"; "-" where nothing was expected
+std::string service_cell(const FlowRecord& flow); // "opentok by TLS": named, not by a range; "-": none
+std::string milliseconds_text(double value);      // "9.4 ms", "120 ms"
+std::string loss_cell(const RtpLoss& loss);       // "0", "0.35 %"; "-" where nothing was expected
 
 // Milliseconds, by STUN (median), else as TCP has it; nothing: not measured.
 std::optional<double> round_trip_ms(const FlowRecord& flow, const FlowDiagnosis* detail);

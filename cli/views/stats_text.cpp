@@ -165,11 +165,6 @@ std::string would_drop_text(const Denied& denied, const StatsView& view) {
     return section(table, view);
 }
 
-std::string service_cell(const FlowRecord& flow) {
-    if (flow.service.empty() || flow.reason != KUDO_REASON_NAME) return text_or_dash(flow.service);
-    return flow.service + (flow.named_by_tls ? " by TLS" : " by DNS");
-}
-
 std::string flows_text(const Diagnosis& diagnosis, const StatsView& view) {
     const Statistics& statistics = diagnosis.statistics;
     if (!view.flows) {
