@@ -10,7 +10,8 @@
 namespace kudo {
 
 // What the commands, in nft(8)'s language, print. `flags`: NFT_CTX_OUTPUT_*. Errors have nftables' own words, without
-// where in the command: NotPermitted without CAP_NET_ADMIN; number ENOENT where what a command names is not there.
+// where in the command: NotPermitted without CAP_NET_ADMIN;
+// number EPROTONOSUPPORT where the kernel has no netfilter sockets; ENOENT where what a command names is not there.
 Result<std::string> run_nftables(const std::string& commands, unsigned flags = 0);
 
 } // namespace kudo

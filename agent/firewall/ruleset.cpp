@@ -23,6 +23,8 @@ namespace {
 Result<std::string> list_ruleset(unsigned flags) {
     auto listed = run_nftables("list ruleset", flags);
     if (listed) return listed;
+    // iptables-legacy needs none.
+    if (listed.error().number == EPROTONOSUPPORT) return std::string();
     if (listed.error().kind == ErrorKind::NotPermitted)
         return fail(Error{ErrorKind::NotPermitted, "reading nftables' rules needs CAP_NET_ADMIN", EPERM});
     return fail("cannot read nftables' rules: " + listed.error().message, listed.error().number);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `doctor` on a host where all is well, and what it leaves behind: nothing.
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "tests/e2e/doctor/fixture.h"
@@ -70,6 +72,13 @@ TEST_F(DoctorGoodHost, WithoutPrivilegesWhatIsHiddenIsSkippedAndNothingPassesUns
         EXPECT_EQ(findings.of(name).result, "skip") << findings.of(name).all;
     for (const char* name : {"routes", "dns", "region", "media_udp", "media_tcp", "nat", "marks", "proxy"})
         EXPECT_EQ(findings.of(name).result, "pass") << findings.of(name).all;
+}
+
+TEST_F(DoctorGoodHost, WithoutPrivilegesNobodyElsesWordsAreOnStderr) {
+    std::vector<std::string> argv{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+    std::ranges::copy(test_->agent_argv({"doctor", "--region", "ca"}), std::back_inserter(argv));
+    const Outcome outcome = inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    EXPECT_EQ(outcome.err, "") << outcome.out;
 }
 
 TEST_F(DoctorGoodHost, WrongInputIsRefused) {
