@@ -18,7 +18,6 @@ namespace kudo::firewall {
 namespace {
 
 constexpr std::size_t max_output = std::size_t{64} << 20;
-constexpr auto timeout = std::chrono::seconds(5);
 
 struct Pipe {
     Fd read, write;
@@ -40,7 +39,7 @@ bool read_some(const Fd& from, std::string& into) {
 
 } // namespace
 
-Result<std::string> output_of(const std::vector<std::string>& argv) {
+Result<std::string> output_of(const std::vector<std::string>& argv, std::chrono::milliseconds timeout) {
     auto out = KUDO_TRY(make_pipe());
     auto err = KUDO_TRY(make_pipe());
     std::vector<char*> arguments;
