@@ -127,6 +127,9 @@ Result<RouteAnswer> ask_route(const Address& to, const std::optional<Address>& f
         const MessageAttributes<RTA_MAX> attributes(header, sizeof(rtmsg));
         answer.state.kind = kind_of(route->rtm_type);
         answer.interface = attributes.value<uint32_t>(RTA_OIF).value_or(0);
+        const nlattr* source = attributes.at(RTA_PREFSRC);
+        if (source && nla_len(source) == size)
+            answer.state.source = Address::from_bytes(to.family, static_cast<const uint8_t*>(nla_data(source)));
         const nlattr* metrics[RTAX_MAX + 1] = {};
         if (const nlattr* nested = attributes.at(RTA_METRICS)) {
             nla_parse_nested(const_cast<nlattr**>(metrics), RTAX_MAX, const_cast<nlattr*>(nested), nullptr);

@@ -64,6 +64,7 @@ struct RouteState {
     // linux/neighbour.h: "reachable", "stale", "delay", "probe", "failed", "incomplete", "permanent", "noarp"; empty:
     // no entry. "failed" and "incomplete": it does not answer ARP or neighbour discovery.
     std::string neighbour_state{};
+    std::optional<Address> source{}; // what the kernel takes as this host's address there; nothing: it has none
 };
 Result<RouteState> read_route_state(const Address& to, const std::optional<Address>& from = {}, uint32_t mark = 0);
 
