@@ -3,9 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 
@@ -79,9 +82,50 @@ std::vector<HookProgram> programs_on(uint32_t interface) {
     return programs;
 }
 
+XdpAttachment xdp_attachment(uint32_t interface) {
+    XdpAttachment found;
+    bpf_xdp_query_opts options{};
+    options.sz = sizeof options;
+    if (bpf_xdp_query(static_cast<int>(interface), 0, &options) != 0) return found;
+    switch (options.attach_mode) {
+    case XDP_ATTACHED_DRV:
+        found.mode = "xdpdrv";
+        break;
+    case XDP_ATTACHED_SKB:
+        found.mode = "xdpgeneric";
+        break;
+    case XDP_ATTACHED_HW:
+        found.mode = "xdpoffload";
+        break;
+    default: // XDP_ATTACHED_MULTI: which of them is meant is not known
+        return found;
+    }
+    uint32_t id = 0;
+    while (bpf_link_get_next_id(id, &id) == 0) {
+        const Fd fd(bpf_link_get_fd_by_id(id));
+        bpf_link_info info{};
+        uint32_t size = sizeof info;
+        if (!fd && errno == EPERM) return found;
+        if (fd && bpf_obj_get_info_by_fd(fd.get(), &info, &size) == 0 && info.type == link_type_xdp &&
+            info.xdp.ifindex == interface && info.prog_id == options.prog_id)
+            found.by_link = true;
+    }
+    if (errno == EPERM) return found;
+    found.by_link = found.by_link.value_or(false);
+    return found;
+}
+
 bool is_kudo_tc_program(uint32_t id) {
     const Fd program(bpf_prog_get_fd_by_id(id));
     return program && program_name(id).starts_with(kudo_tc_names) && instance_of(program.get()) != 0;
+}
+
+bool has_kudo_egress(uint32_t interface) {
+    if (std::ranges::any_of(tcx_programs(interface, false), is_kudo_tc_program)) return true;
+    const auto filters = list_filters(interface, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS));
+    return filters && std::ranges::any_of(*filters, [](const TcFilter& filter) {
+               return filter.kind == "bpf" && (filter.handle & filter_handle_mask) == filter_handle_prefix;
+           });
 }
 
 std::string program_text(uint32_t id) {

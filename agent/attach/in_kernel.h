@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,9 +33,18 @@ struct HookProgram {
     uint32_t id = 0;
 };
 std::vector<HookProgram> programs_on(uint32_t interface);
+// How the XDP program of an interface is attached.
+struct XdpAttachment {
+    std::string mode{}; // as ip-link(8) calls it: "xdpgeneric", "xdpdrv", "xdpoffload"; empty: none, or several
+    std::optional<bool> by_link{}; // by a BPF link, which only its owner detaches; nothing: links may not be listed
+};
+XdpAttachment xdp_attachment(uint32_t interface);
 // Is it a tc program of any instance of kudo-agent? They pass on all that they do not drop. By its name and the number
 // that it carries; false where these may not be read.
 bool is_kudo_tc_program(uint32_t id);
+// Does any instance of kudo-agent have a program at the interface's egress, by tcx or a tc filter? As far as may be
+// read.
+bool has_kudo_egress(uint32_t interface);
 inline constexpr std::string_view kudo_tc_names = "kudo_tc_"; // what the names begin with
 
 // "cil_from_netdev (#12)"; "#12" where its name may not be read, which takes CAP_SYS_ADMIN.
