@@ -2,12 +2,15 @@
 #include "agent/doctor/interfaces.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "agent/attach/attachment.h"
 #include "agent/attach/in_kernel.h"
+#include "agent/doctor/command.h"
 #include "agent/netlink/offloads.h"
 #include "agent/queues/plan.h"
 #include "agent/queues/root.h"
@@ -25,7 +28,7 @@ public:
         if (result == CheckResult::Warn || result == CheckResult::Fail) {
             if (report_.summary.empty() || result > report_.result) report_.summary = text;
             report_.result = std::max(report_.result, result);
-            if (!fix.empty()) report_.fix += (report_.fix.empty() ? "" : " && ") + fix;
+            add_command(report_.fix, fix);
             if (!advice.empty()) add_clause(report_.advice, advice);
         }
         report_.evidence.push_back(std::move(text));
@@ -39,6 +42,20 @@ public:
 private:
     CheckReport report_{.result = CheckResult::Pass};
 };
+
+// What does not carry frames of a network of its own has the MTU that is left by what it goes through.
+bool is_encapsulated(const Interface& interface) {
+    constexpr std::string_view drivers[] = {"tun", "vxlan", "geneve", "openvswitch"};
+    return interface.link != KUDO_LINK_ETHERNET || interface.ppp || interface.carrier != 0 ||
+           std::ranges::find(drivers, read_offloads(interface.name).driver) != std::end(drivers);
+}
+
+// Empty: by no command. A link stays for as long as its owner does.
+std::string xdp_off_command(const Interface& interface) {
+    const XdpAttachment attached = xdp_attachment(interface.index);
+    if (attached.by_link != false || attached.mode.empty()) return "";
+    return shell_command({"ip", "link", "set", "dev", interface.name, attached.mode, "off"});
+}
 
 const char* no_interface = "no interface leads to KUDO; see routes";
 
@@ -54,13 +71,14 @@ CheckReport check_interfaces(const Subject& subject) {
     for (const Interface& interface : subject.wanted.present) {
         if (!interface.up) {
             verdicts.add(CheckResult::Fail, interface.name + " is down",
-                         fmt::format("ip link set dev {} up", interface.name));
+                         shell_command({"ip", "link", "set", "dev", interface.name, "up"}));
             continue;
         }
         const bool tcx = options.tc_hook != TcHook::Clsact && has_tcx(interface.index);
         if (const std::string obstacle = tcx ? "" : egress_obstacle(interface, options); !obstacle.empty()) {
-            verdicts.add(CheckResult::Fail, interface.name + ": " + obstacle,
-                         fmt::format("tc qdisc del dev {} ingress", interface.name));
+            verdicts.add(CheckResult::Fail, interface.name + ": " + obstacle, {},
+                         fmt::format("If it is not wanted: {}",
+                                     shell_command({"tc", "qdisc", "del", "dev", interface.name, "ingress"})));
             continue;
         }
         const char* tc = tcx ? "tcx" : "a clsact filter";
@@ -93,7 +111,7 @@ CheckReport check_programs(const Subject& subject) {
                 verdicts.add(CheckResult::Warn,
                              fmt::format("{}: {} runs at XDP, before kudo-agent, which sees only what it passes on",
                                          interface.name, text),
-                             fmt::format("ip link set dev {} xdp off", interface.name),
+                             xdp_off_command(interface),
                              "Whoever runs that program decides whether it may go, or passes KUDO's packets on.");
             else
                 verdicts.add(CheckResult::Pass, fmt::format("{}: {} at {}; kudo-agent goes before it", interface.name,
@@ -122,10 +140,12 @@ CheckReport check_queue(const Subject& subject) {
         if (serves || replaces)
             verdicts.add(CheckResult::Pass, text);
         else
-            verdicts.add(CheckResult::Warn,
-                         fmt::format("{}: KUDO's packets wait in {} like all others", interface.name, found.text()),
-                         fmt::format("tc qdisc del dev {} root", interface.name),
-                         "Or let enable replace it until disable: --replace-qdisc with --uplink RATE or --queue KIND.");
+            verdicts.add(
+                CheckResult::Warn,
+                fmt::format("{}: KUDO's packets wait in {} like all others", interface.name, found.text()), {},
+                fmt::format("Let enable replace it until disable: --replace-qdisc with --uplink RATE or --queue "
+                            "KIND; or, if it is not wanted: {}",
+                            shell_command({"tc", "qdisc", "del", "dev", interface.name, "root"})));
     }
     return std::move(verdicts).report("the queues serve marked packets first, or there is nothing to queue");
 }
@@ -140,13 +160,13 @@ CheckReport check_offloads(const Subject& subject) {
                          fmt::format("{}: large receive offload is on, which keeps XDP away and damages what is "
                                      "forwarded",
                                      interface.name),
-                         fmt::format("ethtool -K {} lro off", interface.name));
+                         shell_command({"ethtool", "-K", interface.name, "lro", "off"}));
         // Virtual pairs come without it.
         if (offloads.gro == false && offloads.driver != "veth")
             verdicts.add(CheckResult::Warn,
                          fmt::format("{}: generic receive offload is off: bulk traffic costs several times the CPU",
                                      interface.name),
-                         fmt::format("ethtool -K {} gro on", interface.name));
+                         shell_command({"ethtool", "-K", interface.name, "gro", "on"}));
         if (!offloads.gro) verdicts.add(CheckResult::Pass, interface.name + ": the driver does not tell");
     }
     return std::move(verdicts).report("receive offloads are as drivers come with");
@@ -160,7 +180,12 @@ CheckReport check_mtu(const Subject& subject) {
             verdicts.add(CheckResult::Fail,
                          fmt::format("{}: the MTU is {}, and media packets have up to {} bytes", interface.name,
                                      interface.mtu, least_mtu),
-                         fmt::format("ip link set dev {} mtu 1500", interface.name));
+                         is_encapsulated(interface)
+                             ? std::string()
+                             : shell_command({"ip", "link", "set", "dev", interface.name, "mtu", "1500"}),
+                         is_encapsulated(interface) ? "Whoever set the tunnel up gives it the MTU that the network below it "
+                                                "leaves room for."
+                                              : "");
         else
             verdicts.add(CheckResult::Pass, fmt::format("{}: MTU {}", interface.name, interface.mtu));
     }
@@ -186,7 +211,7 @@ CheckReport check_wifi_power_save(const Subject& subject) {
             verdicts.add(CheckResult::Warn,
                          fmt::format("{}: the Wi-Fi card sleeps between beacons: packets wait up to 100 ms and more",
                                      interface.name),
-                         fmt::format("iw dev {} set power_save off", interface.name));
+                         shell_command({"iw", "dev", interface.name, "set", "power_save", "off"}));
     }
     if (!any) return skipped("none of the interfaces is Wi-Fi that tells of its power saving");
     return std::move(verdicts).report("the Wi-Fi card does not sleep");

@@ -3,8 +3,10 @@
 // fix makes it pass.
 // Invariant: the command that doctor gives as the fix is what is run, unless somebody else must act: then the row does
 // what its advice says.
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <sys/mount.h>
 
@@ -66,7 +68,7 @@ public:
         host_shell("ip link add eth9 type veth peer name eth9-far; ip link set eth9-far up; "
                    "ip address add 10.99.0.2/24 dev eth9; ip link set eth9 up");
     }
-    Fd tun;
+    Fd tun, held;
 };
 
 auto host_does(const std::string& command) {
@@ -237,11 +239,38 @@ const Row rows[] = {
                                }),
                    0);
      }},
+    {"AnotherGenericXdpProgram",
+     "programs",
+     "warn",
+     {"XDP", "xdpgeneric off"},
+     [](DoctorTable& test) {
+         const Fd program = foreign_program(BPF_PROG_TYPE_XDP, XDP_PASS);
+         ASSERT_EQ(inside<int>(test.host().host,
+                               [&] {
+                                   return bpf_xdp_attach(static_cast<int>(if_nametoindex("eth0")), program.get(),
+                                                         XDP_FLAGS_SKB_MODE, nullptr);
+                               }),
+                   0);
+     }},
+    // No command takes it away.
+    {"AnotherXdpProgramByALink",
+     "programs",
+     "warn",
+     {"XDP", "\"fix\": null"},
+     [](DoctorTable& test) {
+         const Fd program = foreign_program(BPF_PROG_TYPE_XDP, XDP_PASS);
+         test.held = Fd(inside<int>(test.host().host, [&] {
+             return bpf_link_create(program.get(), static_cast<int>(if_nametoindex("eth0")), BPF_XDP, nullptr);
+         }));
+         ASSERT_TRUE(test.held);
+     },
+     [](DoctorTable& test) { test.held = Fd(); }},
     {"AQueueThatIgnoresMarks",
      "queue",
      "warn",
      {"tbf", "eth0"},
-     host_does("tc qdisc add dev eth0 root tbf rate 100mbit burst 64kb latency 50ms")},
+     host_does("tc qdisc add dev eth0 root tbf rate 100mbit burst 64kb latency 50ms"),
+     host_does("tc qdisc del dev eth0 root")},
     {"ReceiveOffloadIsOff",
      "offloads",
      "warn",
@@ -252,6 +281,16 @@ const Row rows[] = {
      },
      {},
      {"--interface", "eth0", "--interface", "tun0"}},
+    {"AnInterfaceWhoseNameIsACommandIsDown",
+     "interfaces",
+     "fail",
+     {"is down", "'e;id'"},
+     [](DoctorTable& test) {
+         test.add_interface();
+         test.host_shell("ip link set eth9 down; ip link set eth9 name 'e;id'");
+     },
+     {},
+     {"--interface", "eth0", "--interface", "e;id"}},
     {"ASmallMtu", "mtu", "fail", {"eth0", "1000"}, host_does("ip link set dev eth0 mtu 1000")},
     {"ARouteWithASmallMtu",
      "mtu",

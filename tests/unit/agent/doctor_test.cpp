@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/doctor/command.h"
 #include "agent/doctor/doctor.h"
 #include "agent/doctor/firewall.h"
 #include "agent/doctor/load.h"
