@@ -27,28 +27,32 @@ struct Sent {
     uint16_t port = 0; // its own
     unsigned ttl = 0;
     uint8_t dscp = 0;
+    Address from{};
 };
 
 Result<Sent> send_one(const Address& to, unsigned ttl, uint8_t dscp) {
-    Sent sent{Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), 0, ttl, dscp};
+    Sent sent{Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), 0, ttl, dscp, {}};
     if (!sent.socket) return fail_errno("no socket");
     const int limit = static_cast<int>(ttl), ds_field = dscp << 2;
     setsockopt(sent.socket.get(), IPPROTO_IP, IP_TTL, &limit, sizeof limit);
     setsockopt(sent.socket.get(), IPPROTO_IP, IP_TOS, &ds_field, sizeof ds_field);
     const SocketAddress address(to, KUDO_STUN_PORT);
     const auto request = binding_request(new_stun_transaction());
-    if (sendto(sent.socket.get(), request.data(), request.size(), 0, address.get(), address.size) < 0)
+    // Connected, so that it has a source address, which is quoted.
+    if (connect(sent.socket.get(), address.get(), address.size) != 0 ||
+        send(sent.socket.get(), request.data(), request.size(), 0) < 0)
         return fail_errno("cannot send");
     SocketAddress own;
     if (getsockname(sent.socket.get(), reinterpret_cast<sockaddr*>(&own.storage), &own.size) != 0)
         return fail_errno("getsockname");
     sent.port = own.port();
+    sent.from = address_of_socket(own.storage).value_or(Address{});
     return sent;
 }
 
 // An ICMP time exceeded, behind its own IP header, that quotes a datagram to `to`. Nothing: it is another message.
 struct Quote {
-    Address router;
+    Address router, from;
     uint16_t port = 0;
     uint8_t dscp = 0;
 };
@@ -61,7 +65,8 @@ std::optional<Quote> read_quote(std::span<const uint8_t> packet, const Address& 
     const std::size_t inner = (quoted[0] & 15U) * 4;
     if (inner < ip_header || quoted.size() < inner + udp_header || quoted[9] != IPPROTO_UDP) return std::nullopt;
     if (Address::from_bytes(Family::IPv4, quoted.data() + 16) != to) return std::nullopt;
-    return Quote{Address::from_bytes(Family::IPv4, packet.data() + 12), kudo_load16(quoted.data() + inner),
+    return Quote{Address::from_bytes(Family::IPv4, packet.data() + 12),
+                 Address::from_bytes(Family::IPv4, quoted.data() + 12), kudo_load16(quoted.data() + inner),
                  static_cast<uint8_t>(quoted[1] >> 2)};
 }
 
@@ -90,7 +95,7 @@ Result<std::vector<HopOutcome>> probe_hops(const Address& to, const std::vector<
         const auto quote = read_quote({bytes.data(), static_cast<std::size_t>(got)}, to);
         if (!quote) continue;
         const auto of = std::ranges::find(sent, quote->port, &Sent::port);
-        if (of == sent.end()) continue;
+        if (of == sent.end() || of->from != quote->from) continue;
         outcomes.push_back({.ttl = of->ttl, .router = quote->router, .sent = of->dscp, .quoted = quote->dscp});
     }
     std::ranges::sort(outcomes, {}, [](const HopOutcome& hop) { return std::pair(hop.ttl, hop.sent); });
