@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "maps/base/text.h"
+
 namespace kudo {
 namespace {
 
@@ -45,15 +47,29 @@ Verdict judge(const TlsProbe& probe, const ProxySetting& setting) {
 
 CheckReport check_proxy(Examination& examination) {
     const ProxySettings& settings = examination.subject.proxies;
-    if (settings.proxies.empty() && settings.scripts.empty())
+    if (settings.proxies.empty() && settings.scripts.empty() && settings.gaps.empty())
         return passed("no proxy is set, as far as the environment, the desktop and browsers' policies tell");
     if (!has_tls_probe()) return skipped("this program was built without libcurl");
     const auto names = examination.subject.names();
     if (names.empty()) return skipped("the chosen regions have no exact names in the range map");
-    const std::size_t count = std::min(settings.proxies.size(), max_proxies);
+    std::vector<const ProxySetting*> asked;
     std::vector<TlsProbe> probes;
-    for (std::size_t i = 0; i < count; i++)
-        probes.push_back({.host = names.front(), .proxy = settings.proxies[i].url});
+    std::vector<std::string> exempted, left_out;
+    for (const ProxySetting& setting : settings.proxies) {
+        const auto name = std::ranges::find_if(names, [&](const std::string& each) { return setting.is_for(each); });
+        const auto others =
+            std::ranges::count_if(names, [&](const std::string& each) { return !setting.is_for(each); });
+        if (others != 0)
+            exempted.push_back(fmt::format("{} of {} are exempt from the proxy {} ({}) and reached directly", others,
+                                           counted(names.size(), "name"), setting.url, setting.source));
+        if (name == names.end()) continue;
+        if (asked.size() == max_proxies) {
+            left_out.push_back(fmt::format("{} ({})", setting.url, setting.source));
+            continue;
+        }
+        asked.push_back(&setting);
+        probes.push_back({.host = *name, .proxy = setting.url});
+    }
     probe_tls(probes);
     CheckReport report{.result = CheckResult::Pass};
     const auto add = [&](const Verdict& verdict) {
@@ -64,8 +80,15 @@ CheckReport check_proxy(Examination& examination) {
         report.result = std::max(report.result, verdict.result);
         report.evidence.push_back(verdict.text);
     };
-    for (std::size_t i = 0; i < count; i++)
-        add(judge(probes[i], settings.proxies[i]));
+    for (std::size_t i = 0; i < asked.size(); i++)
+        add(judge(probes[i], *asked[i]));
+    for (const std::string& text : exempted)
+        add({CheckResult::Pass, text, {}});
+    for (const std::string& text : left_out)
+        add({CheckResult::Warn, fmt::format("more than {} proxies are set; {} was not tried", max_proxies, text),
+             "Remove the settings that are not used, and run this again."});
+    for (const std::string& unread : settings.gaps)
+        add({CheckResult::Warn, unread, "Correct or remove that setting, and run this again."});
     for (const std::string& script : settings.scripts)
         add({CheckResult::Warn, fmt::format("a script chooses the proxy, which is not run here: {}", script),
              "Set https_proxy to the proxy that it chooses for KUDO's domains, and run this again."});

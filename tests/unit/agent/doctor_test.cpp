@@ -269,7 +269,12 @@ TEST(DoctorProxySettings, NoPasswordIsKept) {
     EXPECT_TRUE(setting.has_user);
     EXPECT_EQ(read_proxy_url("proxy.example:3128", "").url, "http://proxy.example:3128");
     EXPECT_EQ(read_proxy_url("socks5://[2001:db8::1]:1080", "").url, "socks5://[2001:db8::1]:1080");
-    for (const char* none : {"", "  ", "http://", "http://a b", "http://\x1b[31m"})
+    EXPECT_EQ(read_proxy_url("http://user:s3cret/x@host:3131", "").url, "http://host:3131");
+    EXPECT_EQ(read_proxy_url("http://user:a@b?c#d@host:3131/", "").url, "http://host:3131");
+    EXPECT_EQ(read_proxy_url("HTTP://host", "").url, "http://host");
+    for (const char* none :
+         {"", "  ", "http://", "http://a b", "http://\x1b[31m", "http://user:s3cret/x", "user:s3cret", "host:99999999",
+          "file://host/x", "quic://host:1", "[::1", "http://[user:1]:2"})
         EXPECT_EQ(read_proxy_url(none, "").url, "") << none;
 }
 
@@ -302,6 +307,25 @@ TEST_F(DoctorFirewall, WhatIsCertainFailsAndWhatDependsWarns) {
         CheckResult::Warn);
     EXPECT_EQ(out(base("o", "output", 0) + rule("o", 2, payload("udp", "dport", "53") + "," + drop)).result,
               CheckResult::Pass);
+TEST(DoctorProxySettings, ExceptionsAreSuffixesOfNames) {
+    ProxySetting setting{.url = "http://proxy:3128", .source = "https_proxy"};
+    const auto is_for = [&](const char* exception) {
+        setting.exceptions = {exception};
+        return setting.is_for("live.kudoway.ca");
+    };
+    for (const char* exception :
+         {"*", "kudoway.ca", ".kudoway.ca", "*.kudoway.ca", "live.kudoway.ca", "KUDOWAY.CA", "kudoway.ca:443"})
+        EXPECT_FALSE(is_for(exception)) << exception;
+    for (const char* exception : {"", ".", "way.ca", "kudoway.com", "kudoway.ca:80", "x.live.kudoway.ca", "<local>"})
+        EXPECT_TRUE(is_for(exception)) << exception;
+    ProxySettings settings{.proxies = {setting}};
+    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
+    settings.proxies.front().exceptions = {"*"};
+    EXPECT_FALSE(settings.may_proxy("live.kudoway.ca"));
+    settings.scripts.emplace_back("http://wpad/x.pac (KDE)");
+    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
+}
+
     EXPECT_EQ(in(base("i", "input", 0, "drop")).result, CheckResult::Fail);
     EXPECT_EQ(in(base("i", "input", 0, "drop") +
                  rule("i", 2, match(R"({"ct":{"key":"state"}})", "[2,4]", "in") + "," + accept))
