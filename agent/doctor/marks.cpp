@@ -107,31 +107,6 @@ const HopOutcome* first_change(const std::vector<HopOutcome>& hops) {
     return nullptr;
 }
 
-// kudo-agent's own programs raise the marks of these packets as they leave: there are no unmarked ones to compare with.
-CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
-                                CheckReport report) {
-    report.evidence.emplace_back("kudo-agent is enabled and raises the marks of these packets itself");
-    unsigned sent = 0, answered = 0;
-    for (const MarkOutcome& outcome : outcomes) {
-        sent += outcome.sent;
-        answered += outcome.answered;
-    }
-    if (answered * 2 < sent) {
-        report.result = CheckResult::Skip;
-        report.summary = "most packets are lost, and whether their marks are why cannot be told while kudo-agent marks "
-                         "them all; run this before enable, or after disable";
-    } else if (const HopOutcome* changed = first_change(hops)) {
-        report.result = CheckResult::Warn;
-        report.summary = fmt::format("marks are changed on the way: to {} at {} (hop {})", dscp_name(changed->quoted),
-                                     changed->router.text(), changed->ttl);
-        report.advice = "Whoever runs that router, or the one before it, trusts this host's marks.";
-    } else {
-        report.summary =
-            fmt::format("packets with the marks that kudo-agent gives now are answered ({} of {})", answered, sent);
-    }
-    return report;
-}
-
 // "--mark audio=none --mark video=none"
 std::string options_without(const std::vector<MarkInUse>& marks, const std::set<uint8_t>& lost) {
     std::string options;
@@ -140,6 +115,60 @@ std::string options_without(const std::vector<MarkInUse>& marks, const std::set<
             for (const std::string& treatment : mark.treatments)
                 options += fmt::format(" --mark {}=none", treatment);
     return options;
+}
+
+std::string enable_without(const Subject& subject, const std::set<uint8_t>& lost) {
+    return fmt::format("kudo-agent enable --region {}{}{}", fmt::join(subject.desired.regions, ","),
+                       subject.desired.teams ? " --teams" : "", options_without(marks_in_use(subject.desired), lost));
+}
+const char* lost_advice = "With the options that enable had before; or whoever runs that router lets marked packets "
+                          "through.";
+
+// kudo-agent's own programs raise the marks of these packets as they leave, so none of them is known to be unmarked.
+// What is lost while others of the same moments pass is lost by its mark all the same.
+CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
+                                const Subject& subject) {
+    CheckReport report{.result = CheckResult::Skip};
+    double least = 1;
+    unsigned sent = 0, answered = 0;
+    for (const MarkOutcome& outcome : outcomes) {
+        sent += outcome.sent;
+        answered += outcome.answered;
+        least = std::min(least, loss_of(outcome));
+        report.evidence.push_back(
+            fmt::format("of {} that were sent as {}, before kudo-agent raised their marks, {} were "
+                        "answered",
+                        outcome.sent, dscp_name(outcome.dscp), outcome.answered));
+    }
+    std::set<uint8_t> lost;
+    std::vector<std::string> names;
+    for (const MarkOutcome& outcome : outcomes) {
+        if (loss_of(outcome) - least < losing) continue;
+        lost.insert(outcome.dscp);
+        names.push_back(dscp_name(outcome.dscp));
+    }
+    if (!lost.empty()) {
+        report.result = CheckResult::Fail;
+        report.summary =
+            fmt::format("packets sent as {} are lost where others pass; kudo-agent raises the marks of some "
+                        "of them",
+                        fmt::join(names, ", "));
+        report.advice =
+            "Run disable and then this, to see which marks; or whoever runs the network lets marked packets "
+            "through.";
+        if (!options_without(marks_in_use(subject.desired), lost).empty()) report.fix = enable_without(subject, lost);
+    } else if (const HopOutcome* changed = first_change(hops)) {
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("marks are changed on the way: to {} at {} (hop {})", dscp_name(changed->quoted),
+                                     changed->router.text(), changed->ttl);
+        report.advice = "Whoever runs that router, or the one before it, trusts this host's marks.";
+    } else {
+        report.summary =
+            fmt::format("marks cannot be compared while kudo-agent raises those of all these packets ({} of "
+                        "{} were answered); run this before enable, or after disable",
+                        answered, sent);
+    }
+    return report;
 }
 
 } // namespace
@@ -159,10 +188,10 @@ std::vector<MarkInUse> marks_in_use(const DesiredState& desired) {
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
                         const Subject& subject) {
     CheckReport report{.result = CheckResult::Pass, .summary = "marked packets come as far as unmarked ones"};
+    if (subject.marks_now) return judge_while_enabled(outcomes, hops, subject);
     const MarkOutcome& unmarked = outcomes.front();
     for (const MarkOutcome& outcome : outcomes)
         report.evidence.push_back(outcome_text(outcome));
-    if (subject.marks_now) return judge_while_enabled(outcomes, hops, std::move(report));
     if (unmarked.answered * 2 < unmarked.sent) {
         report.result = CheckResult::Skip;
         report.summary = "too many unmarked packets are lost to compare marked ones with them";
@@ -201,10 +230,8 @@ CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vec
                                      lost.empty() ? "late" : "lost");
         if (!lost.empty()) report.summary += "; " + where_lost(hops, *lost.begin());
         lost.merge(slow);
-        report.fix = fmt::format("kudo-agent enable --region {}{}{}", fmt::join(subject.desired.regions, ","),
-                                 subject.desired.teams ? " --teams" : "", options_without(marks, lost));
-        report.advice = "With the options that enable had before; or whoever runs that router lets marked packets "
-                        "through.";
+        report.fix = enable_without(subject, lost);
+        report.advice = lost_advice;
         return report;
     }
     if (!bleached.empty()) {

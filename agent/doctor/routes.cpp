@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/doctor/command.h"
 #include "agent/netlink/routes.h"
 #include "maps/base/text.h"
 
@@ -33,13 +34,17 @@ bool overlap(const Prefix& one, const Prefix& other) {
     return one.address.family == other.address.family && (one.contains(other) || other.contains(one));
 }
 
-// A more specific route of a VPN, "0.0.0.0/1", refuses only what no other one has: so only those that lie in a range,
-// or are what the kernel has answered with.
-bool matters(const Routes::Refusing& route, const RangeRoute& way) {
+RouteState::Kind kind_of(const std::string& type) {
+    if (type == "blackhole") return RouteState::Kind::Blackhole;
+    return type == "prohibit" ? RouteState::Kind::Prohibit : RouteState::Kind::Unreachable;
+}
+
+// By the kernel's own answer: a route with a better metric, another table or a more specific one may take its place.
+bool is_in_the_way(const Routes::Refusing& route, const RangeRoute& way) {
     if (!overlap(route.to, way.range)) return false;
-    return way.range.contains(route.to) ||
-           (route.to.contains(way.range) && way.route.kind != RouteState::Kind::Unicast &&
-            way.route.kind != RouteState::Kind::Local);
+    if (!way.range.contains(route.to)) return way.route.kind == kind_of(route.type);
+    const auto state = read_route_state(host_in(route.to));
+    return state && state->kind == kind_of(route.type);
 }
 
 bool is_tunnel(const Interface& interface) {
@@ -70,12 +75,11 @@ CheckReport check_routes(const Subject& subject) {
     if (const auto refusing = Routes::refusing()) {
         for (const Routes::Refusing& route : *refusing) {
             const auto hit =
-                std::ranges::find_if(subject.routes, [&](const RangeRoute& way) { return matters(route, way); });
+                std::ranges::find_if(subject.routes, [&](const RangeRoute& way) { return is_in_the_way(route, way); });
             if (hit == subject.routes.end()) continue;
             report.evidence.push_back(fmt::format("{} {}, which is in the way to {} ({})", route.type, route.to.text(),
                                                   hit->range.text(), hit->service));
-            if (!report.fix.empty()) report.fix += " && ";
-            report.fix += delete_command(route);
+            add_command(report.fix, delete_command(route));
         }
     } else {
         report.evidence.push_back(refusing.error().message);
@@ -92,8 +96,16 @@ CheckReport check_routes(const Subject& subject) {
         std::set<std::string> interfaces;
         for (const RangeRoute& way : subject.routes)
             interfaces.insert(way.route.interface);
+        const auto translated = std::ranges::count_if(subject.routes, &RangeRoute::behind_nat64);
+        std::vector<std::string> evidence;
+        if (translated > 0)
+            evidence.push_back(
+                fmt::format("{} of them are IPv4 and are asked for behind a NAT64; that one is there is not "
+                            "proven by its route",
+                            translated));
         return passed(fmt::format("all {} have a route, by {}", counted(subject.routes.size(), "range"),
-                                  fmt::join(interfaces, ", ")));
+                                  fmt::join(interfaces, ", ")),
+                      std::move(evidence));
     }
     report.summary = count == 0
                          ? "a part of KUDO's ranges is refused by this host's routes"
@@ -112,7 +124,7 @@ CheckReport check_gateway(const Subject& subject) {
     CheckReport report{.result = CheckResult::Pass, .summary = "the next hop is reachable as far as the kernel knows"};
     for (const auto& [hop, state] : hops) {
         report.evidence.push_back(fmt::format("{}: {}", hop, state.empty() ? "no entry yet" : state));
-        if (state != "failed" && state != "incomplete") continue;
+        if (!is_silent_neighbour(state)) continue;
         report.result = CheckResult::Fail;
         report.summary = fmt::format("the next hop {} does not answer ARP or neighbour discovery", hop);
         report.advice = "Whoever runs that router, or the cable and switch between: is it on, and is this its address?";
@@ -129,6 +141,7 @@ CheckReport check_tunnel(const Subject& subject) {
     if (const auto why = subject.why_unreachable(); tunnels.empty() && !why.empty()) return skipped(why);
     if (tunnels.empty()) return passed("KUDO goes through no VPN or tunnel that can be told by its interface");
     CheckReport report{.result = CheckResult::Warn};
+    std::string past_it;
     for (const auto& [name, ways] : tunnels) {
         report.evidence.push_back(fmt::format("{}: {} of {} go there (MTU {})", name, ways.size(),
                                               counted(subject.routes.size(), "range"), subject.find(name)->mtu));
@@ -140,13 +153,15 @@ CheckReport check_tunnel(const Subject& subject) {
         std::ranges::sort(lines);
         lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
         const auto* out = &*std::ranges::find(subject.interfaces, past->interface, &Interface::index);
-        if (!report.fix.empty()) report.fix += " && ";
-        report.fix += fmt::format("printf 'route replace %s via {} dev {}\\n' {} | ip -batch -", past->neighbour.text(),
-                                  out->name, fmt::join(lines, " "));
+        if (shell_quoted(out->name) == out->name)
+            add_command(past_it, fmt::format("printf 'route replace %s via {} dev {}\\n' {} | ip -batch -",
+                                             past->neighbour.text(), out->name, fmt::join(lines, " ")));
     }
     report.summary =
         fmt::format("KUDO goes through the tunnel {}: a longer way, and marks end there", tunnels.begin()->first);
-    report.advice = "Or whoever runs the VPN leaves KUDO's ranges out of it (split tunnel).";
+    report.advice = "Whoever runs the VPN leaves KUDO's ranges out of it (split tunnel).";
+    // Perhaps it is there so that nothing leaves past it.
+    if (!past_it.empty()) report.advice += " If it is not wanted for KUDO: " + past_it;
     return report;
 }
 
@@ -170,8 +185,8 @@ CheckReport check_rp_filter(const Subject& subject) {
         report.summary = fmt::format("what comes from KUDO by {} would be dropped: the way back leads by {}, and {}",
                                      interface.name, other->route.interface, settings->rp_filter_text());
         // The greater of "all" and the interface's own counts: 2 is loose.
-        if (!report.fix.empty()) report.fix += " && ";
-        report.fix += fmt::format("sysctl -w net/ipv4/conf/{}/rp_filter=2", interface.name);
+        add_command(report.fix,
+                    shell_command({"sysctl", "-w", fmt::format("net/ipv4/conf/{}/rp_filter=2", interface.name)}));
     }
     return report;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/commands/doctor.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -27,7 +28,8 @@ struct DoctorOptions {
 Result<std::vector<Address>> parse_servers(const std::vector<std::string>& texts) {
     std::vector<Address> servers;
     for (const std::string& text : texts)
-        servers.push_back(KUDO_TRY(Address::parse(text)));
+        if (const Address server = KUDO_TRY(Address::parse(text)); std::ranges::find(servers, server) == servers.end())
+            servers.push_back(server);
     if (servers.size() > max_named_servers)
         return bad_input(fmt::format("{} addresses; at most {}", servers.size(), max_named_servers));
     return servers;
@@ -39,9 +41,11 @@ Result<Subject> subject_of(const DoctorOptions& options, const GlobalOptions& gl
     note = rules.note;
     Subject subject{.instance = global.instance, .desired = std::move(rules.state), .map = rules.maps.combined()};
     DesiredState& desired = subject.desired;
-    subject.marks_now =
-        desired.enabled && desired.mode != KUDO_OBSERVE &&
-        ((desired.marks[KUDO_TREATMENT_AUDIO].flags | desired.marks[KUDO_TREATMENT_VIDEO].flags) & KUDO_MARK_DSCP) != 0;
+    if (desired.enabled)
+        subject.enabled_marks =
+            desired.mode != KUDO_OBSERVE && std::ranges::any_of(desired.marks, [](const kudo_mark& mark) {
+                return (mark.flags & KUDO_MARK_DSCP) != 0;
+            });
     if (!options.regions.empty()) desired.regions = normalised(options.regions);
     if (!options.interfaces.empty()) desired.interfaces = normalised(options.interfaces);
     subject.interfaces_given = !options.interfaces.empty();
@@ -99,7 +103,7 @@ Run setup_doctor(CLI::App& app) {
     app.footer(
         "Changes nothing on this host. What is sent is in docs/doctor.md. It takes at most 15 s, with --load 21 s "
         "more.\n"
-        "Exit status: 0 nothing fails, 4 something does.\n"
+        "Exit status: 0 nothing fails, 4 something does, or not all could be looked at in time.\n"
         "Example: kudo-agent doctor --region ca");
     return [options](const GlobalOptions& global) { return doctor(*options, global); };
 }

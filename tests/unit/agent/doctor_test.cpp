@@ -201,8 +201,16 @@ TEST(DoctorMarks, WhileKudoAgentMarksThemItselfNothingIsCompared) {
             subject);
     };
     EXPECT_EQ(judge(0).result, CheckResult::Skip);
-    // What leaves unmarked is EF at the first router: that was this host.
-    EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {1, address("10.0.0.1"), 46, 46}}).result, CheckResult::Pass);
+    // What leaves unmarked is EF at the first router: that was this host. Nothing was compared.
+    EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {1, address("10.0.0.1"), 46, 46}}).result, CheckResult::Skip);
+    const CheckReport lost = judge_marks({{.dscp = 0, .sent = 10, .answered = 10},
+                                          {.dscp = 46, .sent = 10, .answered = 0},
+                                          {.dscp = 34, .sent = 10, .answered = 10}},
+                                         {}, subject);
+    EXPECT_EQ(lost.result, CheckResult::Fail);
+    EXPECT_NE(lost.fix.find("--mark audio=none"), std::string::npos) << lost.fix;
+    for (const std::string& line : lost.evidence)
+        EXPECT_NE(line.find("sent as"), std::string::npos) << "not that it left so: " << line;
     EXPECT_EQ(judge(20, {{1, address("10.0.0.1"), 0, 46}, {2, address("10.0.1.1"), 0, 0}}).result, CheckResult::Warn);
 }
 
