@@ -3,22 +3,23 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <thread>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "agent/lifelines/host_facts.h"
-#include "agent/names/lookup.h"
 #include "agent/system/files.h"
 #include "maps/base/text.h"
+#include "maps/net/nat64.h"
+#include "maps/net/special_addresses.h"
 
 namespace kudo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::size_t max_resolv_conf = 65536, max_setting = 1 << 20;
+constexpr std::size_t max_setting = 1 << 20;
 constexpr std::chrono::milliseconds dns_timeout{500}, slow_dns{500};
 
 std::string milliseconds_text(std::chrono::microseconds time) {
@@ -38,6 +39,18 @@ NameAnswer look_up(const std::vector<NameServer>& servers, const std::string& na
     return answer;
 }
 
+// systemd.syntax(7): also around "=".
+std::string without_blanks(std::string_view text) {
+    std::string left(text);
+    std::erase_if(left, [](char letter) { return letter == ' ' || letter == '\t' || letter == '\r'; });
+    return left;
+}
+
+bool is_private(const Address& address) {
+    const SpecialBlock* block = special_block_at({address, static_cast<uint8_t>(address.bits())});
+    return block && block->what == "private";
+}
+
 // "DNSOverTLS=yes" of resolved.conf(5), the last one of all files; empty: not set.
 std::string resolved_setting() {
     namespace fs = std::filesystem;
@@ -54,8 +67,11 @@ std::string resolved_setting() {
     for (const fs::path& file : files) {
         const auto text = read_file(file, max_setting);
         if (!text) continue;
-        for (std::string_view line : split(*text, '\n'))
-            if (line.starts_with("DNSOverTLS=")) value = std::string(line.substr(11));
+        for (std::string_view line : split(*text, '\n')) {
+            const auto equals = line.find('=');
+            if (equals == std::string_view::npos || without_blanks(line.substr(0, equals)) != "DNSOverTLS") continue;
+            value = without_blanks(line.substr(equals + 1));
+        }
     }
     return value;
 }
@@ -88,9 +104,7 @@ std::vector<std::string> browsers_elsewhere() {
 
 } // namespace
 
-std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names) {
-    const auto file = read_file(resolver_files().front(), max_resolv_conf);
-    const auto servers = name_servers_of(file ? *file : "");
+std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names, const std::vector<NameServer>& servers) {
     std::vector<NameAnswer> answers(names.size());
     std::vector<std::jthread> threads;
     for (std::size_t at = 0; at < names.size(); at++)
@@ -99,34 +113,71 @@ std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names) {
     return answers;
 }
 
+bool is_nowhere(const Address& address) {
+    if (address.family == Family::IPv4)
+        return address.bytes[0] == 0 || address.bytes[0] == 127 || address.bytes[0] >= 224;
+    return address.bytes[0] == 0xff ||
+           (std::all_of(address.bytes.begin(), address.bytes.begin() + 15, [](uint8_t byte) { return byte == 0; }) &&
+            address.bytes[15] <= 1);
+}
+
 CheckReport judge_names(const std::vector<NameAnswer>& answers, const Subject& subject) {
     if (answers.empty()) return skipped("the chosen regions have no exact names in the range map");
     CheckReport report{.result = CheckResult::Pass};
-    std::size_t failed = 0;
+    std::size_t failed = 0, proxied = 0, blocked = 0;
+    std::string elsewhere;
+    std::vector<std::string> resolved;
     std::chrono::microseconds longest{};
     for (const NameAnswer& answer : answers) {
-        if (!answer.problem.empty() || answer.ipv4.empty()) {
+        const bool is_blocked = std::ranges::any_of(answer.ipv4, is_nowhere);
+        if (!answer.problem.empty() || answer.ipv4.empty() || is_blocked) {
             failed++;
-            report.evidence.push_back(
-                fmt::format("{}: {}", answer.name, answer.problem.empty() ? "it has no address" : answer.problem));
+            blocked += is_blocked;
+            proxied += subject.proxies.may_proxy(answer.name);
+            report.evidence.push_back(fmt::format("{}: {}", answer.name,
+                                                  !answer.problem.empty() ? answer.problem
+                                                  : is_blocked
+                                                      ? fmt::format("DNS blocks the name: {} answers {}",
+                                                                    answer.server.text(), answer.ipv4.front().text())
+                                                      : "it has no address"));
             continue;
         }
         longest = std::max(longest, answer.took);
         std::vector<std::string> texts;
         for (const Address& address : answer.ipv4) {
-            const auto range = std::ranges::find_if(subject.routes,
-                                                    [&](const RangeRoute& way) { return way.range.contains(address); });
+            if (is_private(address)) elsewhere = fmt::format("{} is {}", answer.name, address.text());
+            const auto nat64 = subject.options().nat64_prefixes();
+            const auto range = std::ranges::find_if(subject.routes, [&](const RangeRoute& way) {
+                return way.range.contains(address) || std::ranges::any_of(nat64, [&](const Prefix& prefix) {
+                           return address.family == Family::IPv4 &&
+                                  way.range.contains(embed(prefix, {address, 32}).address);
+                       });
+            });
             texts.push_back(address.text() + (range == subject.routes.end()
                                                   ? " (in no range of the map: known by its name only)"
                                                   : fmt::format(" ({})", range->service)));
         }
-        report.evidence.push_back(fmt::format("{}: {}, by {} in {}", answer.name, fmt::join(texts, ", "),
-                                              answer.server.text(), milliseconds_text(answer.took)));
+        resolved.push_back(fmt::format("{}: {}, by {} in {}", answer.name, fmt::join(texts, ", "), answer.server.text(),
+                                       milliseconds_text(answer.took)));
     }
-    if (failed > 0) {
-        report.result = CheckResult::Fail;
-        report.summary = fmt::format("{} of {} cannot be resolved", failed, counted(answers.size(), "name"));
+    std::ranges::move(resolved, std::back_inserter(report.evidence)); // what has failed comes first
+    if (failed > 0 && failed == proxied) {
+        report.result = CheckResult::Warn;
+        report.summary =
+            fmt::format("{} of {} cannot be resolved here; programs that use the proxy do not need to, but "
+                        "media do not go through it",
+                        failed, counted(answers.size(), "name"));
         report.advice = "Whoever runs the name servers of /etc/resolv.conf, or correct them there.";
+    } else if (failed > 0) {
+        report.result = CheckResult::Fail;
+        report.summary = blocked > 0
+                             ? fmt::format("DNS blocks {} of {}", blocked, counted(answers.size(), "name"))
+                             : fmt::format("{} of {} cannot be resolved", failed, counted(answers.size(), "name"));
+        report.advice = "Whoever runs the name servers of /etc/resolv.conf, or correct them there.";
+    } else if (!elsewhere.empty()) {
+        report.result = CheckResult::Warn;
+        report.summary = fmt::format("DNS leads to a private address, which is none of KUDO's servers: {}", elsewhere);
+        report.advice = "Whoever runs the name servers of /etc/resolv.conf: is something between meant to be?";
     } else if (longest >= slow_dns) {
         report.result = CheckResult::Warn;
         report.summary = fmt::format("DNS is slow: {}", milliseconds_text(longest));
@@ -143,7 +194,8 @@ CheckReport check_encrypted_dns(const Subject&) {
                        .summary = "no setting of this host makes programs look names up over TLS or HTTPS"};
     const std::string resolved = resolved_setting();
     std::vector<std::string> texts = browsers_elsewhere();
-    if (resolved == "yes" || resolved == "true" || resolved == "opportunistic" || resolved == "1")
+    constexpr std::string_view words[] = {"1", "yes", "y", "true", "t", "on", "opportunistic"}; // parse_boolean()
+    if (std::ranges::find(words, resolved) != std::end(words))
         texts.push_back("systemd-resolved: DNSOverTLS=" + resolved);
     report.evidence = texts;
     if (texts.empty()) return report;

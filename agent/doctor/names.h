@@ -8,6 +8,7 @@
 
 #include "agent/doctor/check.h"
 #include "agent/doctor/subject.h"
+#include "agent/names/lookup.h"
 
 namespace kudo {
 
@@ -19,7 +20,10 @@ struct NameAnswer {
     std::chrono::microseconds took{}; // until the IPv4 answer
 };
 // All at once, with a thread for each, for at most about 4 s.
-std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names);
+std::vector<NameAnswer> look_up_names(const std::vector<std::string>& names, const std::vector<NameServer>& servers);
+
+// Is it no address of a server anywhere: unspecified, loopback, multicast? Name servers that block names answer so.
+bool is_nowhere(const Address& address);
 
 CheckReport judge_names(const std::vector<NameAnswer>& answers, const Subject& subject);
 

@@ -35,9 +35,4 @@ CheckReport check_teams(Examination& examination);
 // Where names have IPv6 addresses and this host has a route: do they answer?
 CheckReport check_ipv6(Examination& examination);
 
-// Judgements alone, of what has been asked.
-CheckReport judge_media_udp(const MediaServers& servers, bool marks_now);
-CheckReport judge_media_tcp(const MediaServers& servers);
-CheckReport judge_nat(const MediaServers& servers, const Subject& subject);
-
 } // namespace kudo

@@ -98,6 +98,11 @@ bool concerns_certificate(CURLcode code) {
     return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR;
 }
 
+// libcurl does not look at its own timeout while bytes keep coming, as from a proxy that answers without end.
+int end_in_time(void* deadline, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+    return Clock::now() < *static_cast<const Clock::time_point*>(deadline) ? 0 : 1;
+}
+
 // `authorities`: PEM, in place of this host's; empty: this host's.
 void run(TlsProbe& probe, const std::string& authorities) {
     const Curl curl(curl_easy_init());
@@ -128,8 +133,11 @@ void run(TlsProbe& probe, const std::string& authorities) {
     set(CURLOPT_ERRORBUFFER, words.data());
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(probe.timeout.count()));
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(probe.timeout.count()));
-    set(CURLOPT_SSL_VERIFYPEER, probe.verify ? 1L : 0L);
-    set(CURLOPT_SSL_VERIFYHOST, probe.verify ? 2L : 0L);
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, end_in_time);
+    set(CURLOPT_XFERINFODATA, static_cast<const void*>(&deadline));
+    set(CURLOPT_SSL_VERIFYPEER, probe.verify == Verify::Nothing ? 0L : 1L);
+    set(CURLOPT_SSL_VERIFYHOST, probe.verify == Verify::Name ? 2L : 0L);
     set(CURLOPT_CA_CACHE_TIMEOUT, 0L);
     if (!authorities.empty()) {
         curl_blob blob{const_cast<char*>(authorities.data()), authorities.size(), CURL_BLOB_COPY};
@@ -148,6 +156,7 @@ void run(TlsProbe& probe, const std::string& authorities) {
     if (code != CURLE_OK) {
         probe.problem = escaped(words[0] != '\0' ? words.data() : curl_easy_strerror(code), 200);
         probe.is_certificate = concerns_certificate(code);
+        probe.is_local = code == CURLE_SSL_CACERT_BADFILE;
         return;
     }
     if (probe.allocate) ask_for_allocation(curl.get(), probe, deadline);
@@ -181,7 +190,8 @@ void probe_tls(std::vector<TlsProbe>& probes) {
             // A certificate that was refused is not told: who has made it is asked for once more.
             if (!probe.is_certificate || !probe.issuer.empty()) return;
             TlsProbe again = probe;
-            again.verify = again.allocate = false;
+            again.verify = Verify::Nothing;
+            again.allocate = false;
             run(again, "");
             probe.issuer = again.issuer;
             probe.subject = again.subject;
@@ -193,8 +203,9 @@ bool has_tls_probe() {
 }
 
 std::optional<bool> is_issued_by_added_authority(const TlsProbe& probe) {
+    if (!probe.connected || probe.verify == Verify::Nothing) return std::nullopt;
     const std::string authorities = authorities_of_distribution();
-    if (authorities.empty() || !probe.connected) return std::nullopt;
+    if (authorities.empty()) return std::nullopt;
     TlsProbe again = probe;
     again.allocate = again.is_certificate = false;
     again.problem.clear();

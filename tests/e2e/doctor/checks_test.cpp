@@ -463,13 +463,26 @@ const Row rows[] = {
          test.cover_file("/etc/resolv.conf", "nameserver 10.88.0.2\nnameserver 127.0.0.1\n");
      },
      [](DoctorTable& test) { test.uncover("/etc/resolv.conf"); }},
+    // Of its interface, whose number no confined process may ask for.
+    {"TheFirstNameServerIsLinkLocal",
+     "dns",
+     "warn",
+     {"slow", "by 127.0.0.1"},
+     [](DoctorTable& test) { test.cover_file("/etc/resolv.conf", "nameserver fe80::1%eth0\nnameserver 127.0.0.1\n"); },
+     [](DoctorTable& test) { test.uncover("/etc/resolv.conf"); }},
+    {"DnsBlocksTheNames",
+     "dns",
+     "fail",
+     {"DNS blocks", "answers 0.0.0.0"},
+     [](DoctorTable& test) { test.run_dns({"--address=/kudoway.ca/0.0.0.0"}); },
+     [](DoctorTable& test) { test.run_dns(); }},
     {"ResolvedAsksOverTls",
      "encrypted_dns",
      "warn",
-     {"DNSOverTLS=yes"},
+     {"DNSOverTLS=on"},
      [](DoctorTable& test) {
          const std::string folder = test.cover_folder("/etc/systemd");
-         std::ofstream(folder + "/resolved.conf") << "[Resolve]\nDNSOverTLS=yes\n";
+         std::ofstream(folder + "/resolved.conf") << "[Resolve]\n DNSOverTLS = on\n";
      },
      [](DoctorTable& test) { test.uncover("/etc/systemd"); }},
     {"ABrowserAsksOverHttps",
@@ -533,6 +546,12 @@ const Row rows[] = {
      {"live.kudoway.ca", "not trusted"},
      [](DoctorTable& test) { test.run_web("kudo-test", "DNS:portal.example"); },
      [](DoctorTable& test) { test.run_web(); }},
+    {"NoAuthorities",
+     "region",
+     "fail",
+     {"apt-get install ca-certificates"},
+     [](DoctorTable& test) { test.uncover("/etc/ssl/certs/ca-certificates.crt"); },
+     [](DoctorTable& test) { test.trust({"kudo-test"}); }},
     {"AnUntrustedAuthorityInspects",
      "region",
      "fail",
@@ -548,6 +567,23 @@ const Row rows[] = {
          test.run_web("inspector");
      },
      [](DoctorTable& test) { test.run_web(); }},
+    {"ARegionWithoutNamesIsInspected",
+     "region",
+     "fail",
+     {"issued by", "inspector", "not trusted"},
+     [](DoctorTable& test) { test.run_web("inspector"); },
+     [](DoctorTable& test) { test.run_web(); },
+     {"--region", "cn"}},
+    {"ARegionWithoutNamesIsInspectedByAnAddedAuthority",
+     "inspection",
+     "warn",
+     {"inspected", "inspector"},
+     [](DoctorTable& test) {
+         test.trust({"kudo-test", "inspector"});
+         test.run_web("inspector");
+     },
+     [](DoctorTable& test) { test.run_web(); },
+     {"--region", "cn"}},
     {"TeamsPortIsBlocked",
      "teams",
      "fail",

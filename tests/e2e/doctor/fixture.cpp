@@ -27,6 +27,7 @@ constexpr const char* range_map = R"({
      "ipv4": ["3.123.12.128/28", "3.127.48.224/28", "52.200.60.0/26"]},
     {"name": "region-ca", "class": "control", "regions": ["ca"], "ports": ["tcp/443"], "ipv4": ["3.97.146.187"],
      "domains": ["*.kudoway.ca", "live.kudoway.ca", "api.kudoway.ca"]},
+    {"name": "region-cn", "class": "control", "regions": ["cn"], "ports": ["tcp/443"], "ipv4": ["3.97.146.188"]},
     {"name": "teams", "class": "control", "regions": ["*"], "optional": true,
      "ports": ["tcp/443", "tcp/8445", "tcp/9444"], "domains": ["teams-bot.kudoway.com"]}
   ]

@@ -97,6 +97,53 @@ TEST_F(DoctorProxy, OneThatOpensTlsIsNamedByItsIssuer) {
     EXPECT_EQ(trusted.troubles("proxy"), std::vector<std::string>());
 }
 
+TEST_F(DoctorProxy, ExemptNamesAreReachedDirectly) {
+    router_shell("nft add table ip t; nft 'add chain ip t c { type filter hook forward priority 0; }'; "
+                 "nft 'add rule ip t c ip daddr 3.97.146.187 tcp dport 443 drop'");
+    const Findings exempt = doctor({}, {}, {"https_proxy=http://10.77.0.1:3129", "no_proxy=localhost,.kudoway.ca"});
+    EXPECT_EQ(exempt.of("proxy").result, "pass") << exempt.of("proxy").all;
+    EXPECT_NE(exempt.of("proxy").all.find("exempt"), std::string::npos) << exempt.of("proxy").all;
+    EXPECT_EQ(exempt.of("region").result, "fail") << "no proxy is for these names: " << exempt.of("region").all;
+}
+
+TEST_F(DoctorProxy, WhereOnlyTheProxyLeadsOutNothingElseFails) {
+    run_squid("http_access allow all");
+    router_shell("nft add table ip t; nft 'add chain ip t c { type filter hook forward priority 0; }'; "
+                 "nft 'add rule ip t c ip daddr { 3.97.146.187, 3.97.146.188 } tcp dport { 443, 8445, 9444 } drop'");
+    const std::vector<std::string> environment{fmt::format("https_proxy={}", proxy)};
+    const Findings direct = doctor({"--teams"}, {}, environment);
+    EXPECT_EQ(direct.troubles(), std::vector<std::string>());
+    EXPECT_EQ(direct.of("region").result, "skip") << direct.of("region").all;
+    EXPECT_EQ(direct.of("teams").result, "skip") << direct.of("teams").all;
+    stop_dns();
+    const Findings nameless = doctor({}, {}, environment);
+    EXPECT_EQ(nameless.troubles("dns"), std::vector<std::string>());
+    EXPECT_EQ(nameless.of("dns").result, "warn") << nameless.of("dns").all;
+    EXPECT_EQ(nameless.status, 0);
+}
+
+// Wants a password, and sends the page for it without end.
+constexpr const char* endless = R"(
+import socket, threading
+def serve(line):
+    try:
+        line.recv(4096)
+        line.sendall(b"HTTP/1.1 407 no\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 99999999999\r\n\r\n")
+        while True: line.sendall(b"x" * 65536)
+    except OSError: pass
+listener = socket.create_server(("10.77.0.1", 3128))
+while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+)";
+
+TEST_F(DoctorProxy, OneThatAnswersWithoutEndIsToldInTime) {
+    run_on_router({"python3", test_->write_file("endless.py", endless)});
+    ASSERT_TRUE(eventually([&] { return router_shell("ss -Hlnt").find("10.77.0.1:3128") != std::string::npos; }));
+    const Findings findings = through_proxy();
+    EXPECT_LE(findings.seconds, 15.0);
+    EXPECT_EQ(findings.of("proxy").result, "fail") << findings.of("proxy").all;
+    EXPECT_NE(findings.of("proxy").all.find("407"), std::string::npos) << findings.of("proxy").all;
+}
+
 TEST_F(DoctorProxy, EtcEnvironmentAndBrowsersPoliciesAreRead) {
     cover_file("/etc/environment", "https_proxy=\"http://10.77.0.1:3129\"\n");
     const std::string folder = cover_folder("/etc/opt") + "/chrome/policies/managed";

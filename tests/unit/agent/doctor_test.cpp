@@ -14,7 +14,7 @@
 #include "agent/doctor/load.h"
 #include "agent/doctor/marks.h"
 #include "agent/doctor/proxy_settings.h"
-#include "agent/doctor/reach.h"
+#include "agent/doctor/reach_judgement.h"
 #include "agent/doctor/report_lines.h"
 #include "agent/doctor/stun.h"
 #include "bpf/stun.h"
@@ -140,7 +140,21 @@ TEST(DoctorReach, WhatSomebodyOnTheWaySaysIsProof) {
     EXPECT_NE(report.summary.find("10.0.0.1"), std::string::npos) << report.summary;
     MediaServers reset = servers(0, 0);
     reset.streams[0].error = ECONNREFUSED;
+    EXPECT_EQ(judge_media_tcp(reset).result, CheckResult::Warn) << "perhaps the address itself";
+    reset.streams[0].error = EHOSTUNREACH;
     EXPECT_EQ(judge_media_tcp(reset).result, CheckResult::Fail);
+}
+
+TEST(DoctorReach, WhatTheAddressItselfRefusesHasArrived) {
+    MediaServers reached = servers(0, 0);
+    reached.datagrams[0].error = ECONNREFUSED;
+    reached.datagrams[0].complainer = reached.datagrams[0].to;
+    EXPECT_EQ(judge_media_udp(reached, false).result, CheckResult::Warn);
+    reached.datagrams[0].complainer = address("10.0.0.1");
+    EXPECT_EQ(judge_media_udp(reached, false).result, CheckResult::Fail);
+    MediaServers here = servers(0, 0);
+    here.datagrams[0].error = EPERM;
+    EXPECT_NE(judge_media_udp(here, false).summary.find("this host's own firewall"), std::string::npos);
 }
 
 TEST(DoctorReach, NatIsToldByTwoServersAtLeast) {
@@ -157,6 +171,12 @@ TEST(DoctorReach, NatIsToldByTwoServersAtLeast) {
     EXPECT_EQ(seen({{"198.51.100.1", 5000}}).result, CheckResult::Skip);
     EXPECT_EQ(seen({{"198.51.100.1", 5000}, {"198.51.100.1", 5000}}).result, CheckResult::Pass);
     EXPECT_EQ(seen({{"198.51.100.1", 5000}, {"198.51.100.1", 5001}}).result, CheckResult::Warn);
+    MediaServers twice = servers(0, 0, 2);
+    for (DatagramProbe& probe : twice.datagrams) {
+        probe.to = twice.datagrams[0].to;
+        probe.response = StunResponse{.type = 0x0101, .mapped_address = address("198.51.100.1"), .mapped_port = 1};
+    }
+    EXPECT_EQ(judge_nat(twice, subject).result, CheckResult::Skip) << "one server, asked twice";
     EXPECT_NE(seen({{"10.0.0.2", 5000}, {"10.0.0.2", 5000}}).summary.find("no NAT"), std::string::npos);
 }
 
