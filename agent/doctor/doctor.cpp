@@ -29,7 +29,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds network_time{14}, load_time{load_seconds + 8};
-constexpr std::size_t max_line = 1 << 20;
+constexpr std::size_t max_line = 1 << 20, max_told = 16 << 20;
 
 // Checks of one sequence run one after the other, sequences side by side: Media, Names and Proxy in a process without
 // privileges, Host here; then Way, here; and when all others have ended Load, again without privileges.
@@ -62,8 +62,8 @@ constexpr Check all_checks[] = {
     {"offloads", "interface", "Receive offloads", Sequence::Host, of_subject<check_offloads>},
     {"mtu", "interface", "MTU", Sequence::Host, of_subject<check_mtu>},
     {"wifi_power_save", "interface", "Wi-Fi power saving", Sequence::Host, of_subject<check_wifi_power_save>},
-    {"firewall_out", "firewall", "This host's firewall, outgoing", Sequence::Host, of_subject<check_firewall_out>},
-    {"firewall_in", "firewall", "This host's firewall, incoming", Sequence::Host, of_subject<check_firewall_in>},
+    {"firewall_out", "firewall", "This host's firewall, outgoing", Sequence::Host, check_firewall_out},
+    {"firewall_in", "firewall", "This host's firewall, incoming", Sequence::Host, check_firewall_in},
     {"conntrack", "firewall", "Connection table", Sequence::Host, of_subject<check_conntrack>},
     {"conntrack_timeouts", "firewall", "Timeouts of UDP flows", Sequence::Host, of_subject<check_conntrack_timeouts>},
     {"dns", "name", "DNS", Sequence::Names, check_dns},
@@ -114,13 +114,14 @@ void ask(int socket, const Subject& subject, const std::vector<Sequence>& sequen
 // That process, and what it has told.
 class Asking {
 public:
-    Asking(const Subject& subject, const std::vector<Sequence>& sequences, std::chrono::seconds time)
-        : sequences_(sequences), deadline_(Clock::now() + time),
+    Asking(const Subject& subject, const std::vector<Sequence>& sequences, Clock::time_point deadline)
+        : sequences_(sequences), deadline_(deadline),
           process_(ConfinedProcess::start(Confinement::Network, [&](int socket) { ask(socket, subject, sequences); })) {
     }
 
     // Until it has ended, or its time has. Checks that it has not told of are skipped with the reason.
-    MarkExchange wait(const std::function<void(const ReportLine&)>& take) {
+    // `unfinished`: how it ended then.
+    MarkExchange wait(const std::function<void(const ReportLine&)>& take, std::string& unfinished) {
         MarkExchange marks;
         std::vector<bool> told(std::size(all_checks));
         const std::string why = process_ ? read([&](std::string_view text) {
@@ -131,9 +132,13 @@ public:
             take(*line);
         })
                                          : process_.error().message;
-        for (std::size_t i = 0; i < told.size(); i++)
-            if (!told[i] && is_asked(i)) take({.check = i, .report = skipped("what asks the network " + why)});
-        if (marks.outcomes.empty() && marks.why_not.empty()) marks.why_not = "what asks the network " + why;
+        const std::string untold = "what asks the network " + why;
+        for (std::size_t i = 0; i < told.size(); i++) {
+            if (told[i] || !is_asked(i)) continue;
+            take({.check = i, .report = skipped(untold)});
+            unfinished = untold;
+        }
+        if (marks.outcomes.empty() && marks.why_not.empty()) marks.why_not = untold;
         return marks;
     }
 
@@ -145,18 +150,24 @@ private:
     // How it ended.
     std::string read(const std::function<void(std::string_view)>& take) {
         std::string received;
+        std::size_t all = 0;
         while (true) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
-            pollfd waits{process_->socket(), POLLIN, 0};
-            if (left <= 0 || poll(&waits, 1, static_cast<int>(left)) == 0) return "took too long";
+            // First what was told in time, however late it is read.
             std::array<char, 16384> bytes{};
             const ssize_t got = recv(process_->socket(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-            if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0 && errno == EAGAIN) {
+                const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
+                pollfd waits{process_->socket(), POLLIN, 0};
+                if (left <= 0 || poll(&waits, 1, static_cast<int>(left)) == 0) return "took too long";
+                continue;
+            }
             if (got <= 0) return process_->end();
+            all += static_cast<std::size_t>(got);
             received.append(bytes.data(), static_cast<std::size_t>(got));
             for (std::size_t at; (at = received.find('\n')) != std::string::npos; received.erase(0, at + 1))
                 take(std::string_view(received).substr(0, at));
-            if (received.size() > max_line) return "has told too much";
+            if (received.size() > max_line || all > max_told) return "has told too much";
         }
     }
 
@@ -182,8 +193,9 @@ std::string_view result_name(CheckResult result) {
 }
 
 bool DoctorReport::has_failed() const {
-    return std::ranges::any_of(checks,
-                               [](const NamedReport& check) { return check.report.result == CheckResult::Fail; });
+    return !unfinished.empty() || std::ranges::any_of(checks, [](const NamedReport& check) {
+        return check.report.result == CheckResult::Fail;
+    });
 }
 
 std::vector<NamedReport> doctor_checks() {
@@ -194,7 +206,7 @@ std::vector<NamedReport> doctor_checks() {
 }
 
 DoctorReport run_doctor(const Subject& subject) {
-    const auto begin = Clock::now();
+    const auto begin = subject.began;
     DoctorReport report{.checks = doctor_checks()};
     Examination examination{subject};
     const auto take = [&](const ReportLine& line) {
@@ -202,13 +214,13 @@ DoctorReport run_doctor(const Subject& subject) {
         report.checks[line.check].took = line.took;
     };
     {
-        Asking asking(subject, {Sequence::Media, Sequence::Names, Sequence::Proxy}, network_time);
+        Asking asking(subject, {Sequence::Media, Sequence::Names, Sequence::Proxy}, subject.began + network_time);
         run(Sequence::Host, examination, take);
-        examination.marks = asking.wait(take);
+        examination.marks = asking.wait(take, report.unfinished);
     }
     run(Sequence::Way, examination, take);
     if (subject.load)
-        Asking(subject, {Sequence::Load}, load_time).wait(take);
+        Asking(subject, {Sequence::Load}, Clock::now() + load_time).wait(take, report.unfinished);
     else
         run(Sequence::Load, examination, take);
     report.took = since(begin);

@@ -24,9 +24,12 @@ struct NamedReport {
 struct DoctorReport {
     std::vector<NamedReport> checks; // in the list's order
     std::chrono::milliseconds took{};
+    std::string unfinished{}; // why the checks that ask the network did not come to their end; empty: they did
+    // Also where not all was looked at that should have been.
     [[nodiscard]] bool has_failed() const;
 };
-// What comes from the network is read in processes without any capability. Call it where there are no other threads.
+// What comes from the network is read in processes without any capability, but for the headers that routers quote,
+// which take CAP_NET_RAW (hops.h). Call it where there are no other threads.
 DoctorReport run_doctor(const Subject& subject);
 
 // Name, group and title of every check, for documentation and tests; without reports.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/doctor/check.h"
 #include "agent/doctor/datagram_probe.h"
 #include "agent/doctor/names.h"
 #include "agent/doctor/stream_probe.h"
@@ -37,12 +38,18 @@ struct MarkExchange {
     std::string why_not{};
 };
 
+// Of one reading of this host's rules.
+struct FirewallReports {
+    CheckReport out{}, in{};
+};
+
 struct Examination {
     const Subject& subject;
     std::optional<MediaServers> media{};
     std::optional<std::vector<NameAnswer>> names{};
     std::vector<NameAnswer> teams{}; // of optional services
     std::vector<TlsProbe> region{};
+    std::optional<FirewallReports> firewall{};
     MarkExchange marks{.why_not = "nothing was asked"};
 };
 

@@ -3,23 +3,32 @@
 
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/confined/process.h"
+#include "agent/doctor/command.h"
+#include "agent/doctor/report_lines.h"
 #include "agent/firewall/dropping_rule.h"
+#include "agent/firewall/model.h"
 #include "maps/base/text.h"
 
 namespace kudo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::seconds max_walk_time{3};
+constexpr std::chrono::seconds max_walk_time{2}, max_read_time{6};
 constexpr uint8_t tcp_syn = 2;
 constexpr int conntrack_priority = -200; // NF_IP_PRI_CONNTRACK
 
@@ -72,11 +81,37 @@ bool has_states(const DropPoint& point) {
     return (point.hook != "prerouting" && point.hook != "output") || point.priority > conntrack_priority;
 }
 
-// A rule at the head of the chain that drops, for exactly what is dropped there.
-std::string allow_command(const Hit& hit, FirewallSide side) {
+// Is it a table that iptables-nft keeps? Another's rule in it would make iptables call it incompatible from then on.
+bool is_of_iptables(const Ruleset& ruleset, const DropPoint& point) {
+    constexpr std::string_view tables[] = {"filter", "mangle", "raw", "nat", "security"};
+    constexpr std::string_view bases[] = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};
+    if (point.legacy) return true;
+    if ((point.family != "ip" && point.family != "ip6") || std::ranges::find(tables, point.table) == std::end(tables))
+        return false;
+    return std::ranges::all_of(ruleset.model().chains, [&](const firewall::Chain& chain) {
+        return chain.legacy || chain.family != point.family || chain.table != point.table ||
+               chain.hook == firewall::Hook::None || std::ranges::find(bases, chain.name) != std::end(bases);
+    });
+}
+
+// nft(8) has no quotes for names: what is none of its words cannot be written.
+bool is_nft_name(std::string_view name) {
+    const auto is_letter = [](char letter) {
+        return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z');
+    };
+    return !name.empty() && is_letter(name.front()) && std::ranges::all_of(name, [&](char letter) {
+        return is_letter(letter) || (letter >= '0' && letter <= '9') ||
+               std::string_view("_.-/\\").find(letter) != std::string_view::npos;
+    });
+}
+
+// A rule at the head of the chain that drops, for exactly what is dropped there. Empty: a name cannot be written.
+std::string allow_command(const Ruleset& ruleset, const Hit& hit, FirewallSide side) {
     const DropPoint& point = hit.point;
-    std::string command;
-    const bool in = side == FirewallSide::In;
+    const bool in = side == FirewallSide::In, by_iptables = is_of_iptables(ruleset, point);
+    const bool states = in && has_states(point);
+    if (!by_iptables && (!is_nft_name(point.table) || !is_nft_name(point.chain))) return "";
+    std::string commands;
     for (const auto& [port, prefixes] : hit.what)
         for (const Family family : {Family::IPv4, Family::IPv6}) {
             std::vector<Prefix> of_family;
@@ -84,22 +119,34 @@ std::string allow_command(const Hit& hit, FirewallSide side) {
                                  [&](const Prefix& prefix) { return prefix.address.family == family; });
             if (of_family.empty()) continue;
             const auto ranges = outermost(of_family);
-            const char* protocol = port.protocol == IPPROTO_UDP ? "udp" : "tcp";
-            if (!command.empty()) command += " && ";
-            if (point.legacy)
-                command +=
-                    fmt::format("{} -t {} -I {} -{} {} -p {} --{} {}{} -j ACCEPT",
-                                family == Family::IPv4 ? "iptables-legacy" : "ip6tables-legacy", point.table,
-                                point.chain, in ? "s" : "d", fmt::join(ranges, ","), protocol, in ? "sport" : "dport",
-                                port.port, in && has_states(point) ? " -m conntrack --ctstate ESTABLISHED" : "");
-            else
-                command +=
-                    fmt::format("nft 'insert rule {} {} {} {} {} {{ {} }} {} {} {}{} accept'", point.family,
-                                point.table, point.chain, family == Family::IPv4 ? "ip" : "ip6", in ? "saddr" : "daddr",
-                                fmt::join(ranges, ", "), protocol, in ? "sport" : "dport", port.port,
-                                in && has_states(point) ? " ct state established" : "");
+            const bool v4 = family == Family::IPv4;
+            const std::string protocol = port.protocol == IPPROTO_UDP ? "udp" : "tcp";
+            if (by_iptables) {
+                std::vector<std::string> words{
+                    fmt::format("{}-{}", v4 ? "iptables" : "ip6tables", point.legacy ? "legacy" : "nft"),
+                    "-t",
+                    point.table,
+                    "-I",
+                    point.chain,
+                    in ? "-s" : "-d",
+                    fmt::format("{}", fmt::join(ranges, ",")),
+                    "-p",
+                    protocol,
+                    in ? "--sport" : "--dport",
+                    std::to_string(port.port)};
+                if (states) words.insert(words.end(), {"-m", "conntrack", "--ctstate", "ESTABLISHED"});
+                words.insert(words.end(), {"-j", "ACCEPT"});
+                add_command(commands, shell_command(words));
+            } else {
+                add_command(commands,
+                            shell_command({"nft", fmt::format("insert rule {} {} {} {} {} {{ {} }} {} {} {}{} accept",
+                                                              point.family, point.table, point.chain, v4 ? "ip" : "ip6",
+                                                              in ? "saddr" : "daddr", fmt::join(ranges, ", "), protocol,
+                                                              in ? "sport" : "dport", port.port,
+                                                              states ? " ct state established" : "")}));
+            }
         }
-    return command;
+    return commands;
 }
 
 std::string what_text(const Hit& hit) {
@@ -140,6 +187,10 @@ CheckReport judge_ruleset(const Ruleset& ruleset, const Subject& subject, Firewa
                 }
             }
     }
+    if (all == 0 && std::ranges::any_of(subject.routes, [](const RangeRoute& way) {
+            return way.route.kind == RouteState::Kind::Unicast;
+        }))
+        return skipped("no address of this host is the source of packets to KUDO");
     if (all == 0) return skipped("no range of KUDO's has a route");
     CheckReport report{.result = CheckResult::Pass};
     for (const Hit& hit : hits) {
@@ -151,8 +202,7 @@ CheckReport judge_ruleset(const Ruleset& ruleset, const Subject& subject, Firewa
         report.result = std::max(report.result, result);
         report.evidence.push_back(text + ": " + hit.point.text +
                                   (hit.point.comment.empty() ? "" : fmt::format(" ({})", hit.point.comment)));
-        if (!report.fix.empty()) report.fix += " && ";
-        report.fix += allow_command(hit, side);
+        add_command(report.fix, allow_command(ruleset, hit, side));
     }
     for (const std::string& gap : ruleset.gaps())
         report.evidence.push_back(gap);
@@ -177,19 +227,69 @@ CheckReport judge_ruleset(const Ruleset& ruleset, const Subject& subject, Firewa
 }
 
 namespace {
-CheckReport check(const Subject& subject, FirewallSide side) {
-    const auto ruleset = read_ruleset();
+
+CheckReport judge_read(const Result<Ruleset>& ruleset, const Subject& subject, FirewallSide side) {
     if (ruleset) return judge_ruleset(*ruleset, subject, side);
     if (ruleset.error().kind == ErrorKind::NotPermitted) return skipped("only root may see the firewall's rules");
     return skipped("the firewall's rules could not be read: " + ruleset.error().message);
 }
+
+void tell_side(int socket, FirewallSide side, CheckReport report) {
+    const std::string line =
+        report_line({.check = static_cast<std::size_t>(side), .report = std::move(report), .took = {}});
+    static_cast<void>(send(socket, line.data(), line.size(), MSG_NOSIGNAL)); // blocks until all of it is taken
+}
+
+// Sides that it has not told of are skipped with the reason.
+FirewallReports read_and_judge(const Subject& subject) {
+    FirewallReports reports{skipped("not read"), skipped("not read")};
+    bool told[2] = {};
+    const auto deadline = Clock::now() + max_read_time;
+    auto process = ConfinedProcess::start(Confinement::Reading, [&](int socket) {
+        const auto ruleset = read_ruleset();
+        for (const FirewallSide side : {FirewallSide::Out, FirewallSide::In})
+            tell_side(socket, side, judge_read(ruleset, subject, side));
+    });
+    std::string why = process ? "" : process.error().message, received;
+    while (why.empty() && !(told[0] && told[1])) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        pollfd waits{process->socket(), POLLIN, 0};
+        if (left <= 0 || poll(&waits, 1, static_cast<int>(left)) == 0) {
+            why = fmt::format("they are too many to read in {} s", max_read_time.count());
+            break;
+        }
+        std::array<char, 16384> bytes{};
+        const ssize_t got = recv(process->socket(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (got <= 0) {
+            why = "what reads them " + process->end();
+            break;
+        }
+        received.append(bytes.data(), static_cast<std::size_t>(got));
+        for (std::size_t at; (at = received.find('\n')) != std::string::npos; received.erase(0, at + 1)) {
+            const auto line = parse_report_line(std::string_view(received).substr(0, at), Commands::Taken);
+            if (!line || line->check > 1) continue;
+            told[line->check] = true;
+            (line->check == static_cast<std::size_t>(FirewallSide::Out) ? reports.out : reports.in) = line->report;
+        }
+    }
+    if (!told[0]) reports.out = skipped("the firewall's rules could not be read: " + why);
+    if (!told[1]) reports.in = skipped("the firewall's rules could not be read: " + why);
+    return reports;
+}
+
+const FirewallReports& reports_of(Examination& examination) {
+    if (!examination.firewall) examination.firewall = read_and_judge(examination.subject);
+    return *examination.firewall;
+}
+
 } // namespace
 
-CheckReport check_firewall_out(const Subject& subject) {
-    return check(subject, FirewallSide::Out);
+CheckReport check_firewall_out(Examination& examination) {
+    return reports_of(examination).out;
 }
-CheckReport check_firewall_in(const Subject& subject) {
-    return check(subject, FirewallSide::In);
+CheckReport check_firewall_in(Examination& examination) {
+    return reports_of(examination).in;
 }
 
 } // namespace kudo

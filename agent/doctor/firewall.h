@@ -4,6 +4,7 @@
 #pragma once
 
 #include "agent/doctor/check.h"
+#include "agent/doctor/examination.h"
 #include "agent/doctor/subject.h"
 #include "agent/firewall/packet_facts.h"
 #include "agent/firewall/ruleset.h"
@@ -16,8 +17,9 @@ enum class FirewallSide { Out, In };
 // answer. Pure.
 CheckReport judge_ruleset(const Ruleset& ruleset, const Subject& subject, FirewallSide side);
 
-// The same of the ruleset that is there now.
-CheckReport check_firewall_out(const Subject& subject);
-CheckReport check_firewall_in(const Subject& subject);
+// The same of the ruleset that is there now, which the first of them reads: in a process of its own, which is ended
+// after 6 s, since there may be 100,000 rules.
+CheckReport check_firewall_out(Examination& examination);
+CheckReport check_firewall_in(Examination& examination);
 
 } // namespace kudo

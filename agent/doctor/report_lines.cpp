@@ -27,11 +27,12 @@ std::string report_line(const ReportLine& line) {
                      {"result", static_cast<int>(line.report.result)},
                      {"summary", line.report.summary},
                      {"evidence", line.report.evidence},
+                     {"fix", line.report.fix},
                      {"advice", line.report.advice},
                      {"took", line.took.count()}});
 }
 
-std::optional<ReportLine> parse_report_line(std::string_view text) {
+std::optional<ReportLine> parse_report_line(std::string_view text, Commands commands) {
     const auto line = parsed(text, "report");
     if (!line) return std::nullopt;
     try {
@@ -43,6 +44,7 @@ std::optional<ReportLine> parse_report_line(std::string_view text) {
         line->at("summary").get_to(read.report.summary);
         line->at("evidence").get_to(read.report.evidence);
         line->at("advice").get_to(read.report.advice);
+        if (commands == Commands::Taken) line->at("fix").get_to(read.report.fix);
         read.took = std::chrono::milliseconds(line->at("took").get<int64_t>());
         if (read.report.evidence.size() > max_evidence) read.report.evidence.resize(max_evidence);
         return read;

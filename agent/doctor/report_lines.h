@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a process without privileges tells of its checks: lines of JSON.
-// Invariant: what is read is bounded, and has no command: a fix comes from this process alone.
+// What a process of its own tells of its checks: lines of JSON.
+// Invariant: what is read is bounded, and no command comes from a process that reads the network.
 #pragma once
 
 #include <chrono>
@@ -20,8 +20,10 @@ struct ReportLine {
     std::chrono::milliseconds took{};
 };
 std::string report_line(const ReportLine& line);
+// May a fix be in it? Only where the process that has written it reads nothing that comes from the network.
+enum class Commands { Dropped, Taken };
 // Nothing: it is none.
-std::optional<ReportLine> parse_report_line(std::string_view text);
+std::optional<ReportLine> parse_report_line(std::string_view text, Commands commands = Commands::Dropped);
 
 std::string marks_line(const MarkExchange& exchange);
 std::optional<MarkExchange> parse_marks_line(std::string_view text);

@@ -77,6 +77,7 @@ OrderedJson doctor_json(const DoctorReport& report, const Subject& subject, cons
             {"warned", count(report, CheckResult::Warn)},
             {"passed", count(report, CheckResult::Pass)},
             {"skipped", count(report, CheckResult::Skip)},
+            {"unfinished", text_or_null(report.unfinished)},
             {"checks", std::move(checks)},
             {"milliseconds", report.took.count()},
             {"note", text_or_null(note)}};
@@ -98,6 +99,8 @@ std::string doctor_text(const DoctorReport& report, const Subject& subject, cons
         text += (text.empty() ? "" : "\n") +
                 paint(result == CheckResult::Pass ? "pass" : "skip, because", style_of(result), colour) + "\n" + list;
     }
+    if (!report.unfinished.empty())
+        text += "\n" + wrapped(one_line("not all was looked at: " + report.unfinished), output_width()) + "\n";
     return text + fmt::format("\n{}{}: {} failed, {} warned, {} passed, {} skipped, in {:.1f} s\n",
                               fmt::join(subject.desired.regions, ","), subject.desired.teams ? " and Teams" : "",
                               count(report, CheckResult::Fail), count(report, CheckResult::Warn),

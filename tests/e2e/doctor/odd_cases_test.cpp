@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -36,6 +37,22 @@ def streams(address):
 for address in sys.argv[1:]:
     for work in (datagrams, streams): threading.Thread(target=work, args=(address,), daemon=True).start()
 threading.Event().wait()
+)";
+
+// Runs a program as on a kernel that has no nfnetlink.
+constexpr const char* without_netfilter = R"(
+import ctypes, os, sys
+class Argument(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_uint), ("comparison", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+library = ctypes.CDLL("libseccomp.so.2")
+library.seccomp_init.restype = ctypes.c_void_p
+filter = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint(0x7fff0000)))
+equal, netlink, netfilter, not_supported = 4, 16, 12, 93
+arguments = (Argument * 2)(Argument(0, equal, netlink, 0), Argument(2, equal, netfilter, 0))
+assert library.seccomp_rule_add_array(filter, ctypes.c_uint(0x00050000 | not_supported),
+    library.seccomp_syscall_resolve_name(b"socket"), 2, arguments) == 0
+assert library.seccomp_load(filter) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
 )";
 
 class DoctorOddCases : public DoctorTest {};
@@ -72,16 +89,18 @@ TEST_F(DoctorOddCases, WhatReadsTheNetworkHasNoPrivilegesAndItsEndIsTold) {
     std::string command;
     for (const std::string& word : test_->agent_argv({"doctor", "--region", "ca", "--json"}))
         command += word + " ";
-    const std::string told =
-        host_shell(command + "> " + test_->folder + "/report & agent=$!; " +
-                   "until child=$(pgrep -P $agent); do sleep 0.05; done; "
-                   "until grep -q 'Seccomp:.2' /proc/$child/status; do sleep 0.05; done; "
-                   "grep -E 'CapEff|CapPrm|NoNewPrivs' /proc/$child/status; kill -9 $child; wait $agent || true");
+    const std::string told = host_shell(
+        command + "> " + test_->folder + "/report & agent=$!; " +
+        "until child=$(pgrep -P $agent); do sleep 0.05; done; "
+        "until grep -q 'Seccomp:.2' /proc/$child/status; do sleep 0.05; done; "
+        "grep -E 'CapEff|CapPrm|NoNewPrivs' /proc/$child/status; kill -9 $child; wait $agent || echo exit $?");
     EXPECT_NE(told.find("CapPrm:\t0000000000000000"), std::string::npos) << told;
     EXPECT_NE(told.find("CapEff:\t0000000000000000"), std::string::npos) << told;
     EXPECT_NE(told.find("NoNewPrivs:\t1"), std::string::npos) << told;
     std::ifstream file(test_->folder + "/report");
     const auto report = nlohmann::json::parse(file);
+    EXPECT_NE(told.find("exit 4"), std::string::npos) << told;
+    EXPECT_NE(report.at("unfinished").dump().find("ended by signal 9"), std::string::npos) << report;
     for (const auto& check : report.at("checks"))
         if (check.at("name") == "media_udp" || check.at("name") == "region" || check.at("name") == "marks") {
             EXPECT_EQ(check.at("result"), "skip") << check;
@@ -103,6 +122,66 @@ TEST_F(DoctorOddCases, AFileThatIsSomethingElseIsNotWaitedFor) {
 TEST_F(DoctorOddCases, AFullDiskDoesNotMatter) {
     host_shell("mount -o remount,size=16m " + test_->folder + "; dd if=/dev/zero of=" + test_->folder +
                "/filler bs=1M 2>/dev/null || true");
+    EXPECT_EQ(doctor().troubles(), std::vector<std::string>());
+}
+
+TEST_F(DoctorOddCases, AMarkThatIsLostFailsAlsoWhileEnabled) {
+    // STUN is of the first treatment, which then stays as it is sent.
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--mark", "audio=none"}).status, 0);
+    const Findings good = doctor();
+    EXPECT_EQ(good.of("marks").result, "skip") << good.of("marks").all;
+    router_shell("nft add table ip t; nft 'add chain ip t c { type filter hook forward priority 0; }'; "
+                 "nft 'add rule ip t c ip dscp af41 drop'");
+    const Findings findings = doctor();
+    EXPECT_EQ(findings.of("marks").result, "fail") << findings.of("marks").all;
+    // The programs stay attached where the state is lost.
+    std::filesystem::remove(test_->instance.state_dir / "state.json");
+    const Findings lost = doctor({"--server", media[0], "--server", media[1]});
+    EXPECT_EQ(lost.of("marks").result, "fail") << lost.of("marks").all;
+    EXPECT_EQ(lost.of("marks").all.find("AF41: "), std::string::npos) << lost.of("marks").all;
+}
+
+TEST_F(DoctorOddCases, AKernelWithoutNetfilterEndsNothing) {
+    const Findings findings = doctor({}, {"python3", test_->write_file("without.py", without_netfilter)});
+    EXPECT_EQ(findings.of("firewall_out").result, "pass") << findings.of("firewall_out").all;
+    EXPECT_EQ(findings.troubles(), std::vector<std::string>());
+}
+
+TEST_F(DoctorOddCases, RefusingRoutesThatAreNotInTheWayAreNobodysFault) {
+    // What a VPN's kill switch leaves: a worse metric, and a table that a rule gives to others.
+    host_shell("ip route add 3.127.48.224/28 via 10.77.0.1; ip route add blackhole 3.127.48.224/28 metric 4000; "
+               "ip route add blackhole default metric 5000; "
+               "ip route add prohibit 3.127.48.0/24 table 77; ip rule add from 10.200.0.0/16 lookup 77");
+    EXPECT_EQ(doctor().troubles(), std::vector<std::string>());
+}
+
+TEST_F(DoctorOddCases, ARulesetWithoutEndDelaysNothing) {
+    host_shell(
+        "{ echo 'table inet f { chain out { type filter hook output priority 0;'; "
+        "for i in $(seq 30000); do echo \"ip daddr 198.51.100.7 udp dport $i meta skuid 77 counter drop\"; done; "
+        "echo '}; }'; } | nft -f -");
+    const Findings findings = doctor();
+    EXPECT_LE(findings.seconds, 15.0);
+    EXPECT_EQ(findings.of("region").result, "pass") << findings.of("region").all;
+    EXPECT_EQ(findings.of("marks").result, "pass") << findings.of("marks").all;
+    EXPECT_EQ(findings.troubles(), std::vector<std::string>());
+    EXPECT_EQ(findings.status, 0);
+}
+
+TEST_F(DoctorOddCases, ANat64IsARoute) {
+    host_shell("ip -4 address flush dev eth0; ip -6 address add fd76::2/64 dev eth0 nodad; "
+               "ip -6 route add 64:ff9b::/96 via fd76::1 dev eth0");
+    router_shell("ip -6 address add fd76::1/64 dev eth0 nodad");
+    const Findings findings = doctor();
+    for (const char* name : {"routes", "gateway", "interfaces", "firewall_out", "firewall_in"})
+        EXPECT_EQ(findings.of(name).result, "pass") << findings.of(name).all;
+}
+
+TEST_F(DoctorOddCases, ANextHopThatHadFailedIsAskedAgain) {
+    router_shell("ip link set eth0 arp off");
+    host_shell("ip neigh flush dev eth0; ping -c 1 -W 1 3.97.146.187 >/dev/null || true; "
+               "while ! ip neigh show 10.77.0.1 | grep -q FAILED; do sleep 0.1; done");
+    router_shell("ip link set eth0 arp on");
     EXPECT_EQ(doctor().troubles(), std::vector<std::string>());
 }
 

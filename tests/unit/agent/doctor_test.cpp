@@ -248,6 +248,7 @@ TEST(DoctorLines, WhatIsWrittenIsReadBackButForCommands) {
     EXPECT_EQ(read->report.evidence.size(), 2u);
     EXPECT_EQ(read->report.fix, "") << "a command never comes from there";
     EXPECT_EQ(read->took, line.took);
+    EXPECT_EQ(parse_report_line(report_line(line), Commands::Taken)->report.fix, "rm -rf /");
 
     const MarkExchange exchange{.server = address("192.0.2.1"),
                                 .outcomes = {{.dscp = 46, .sent = 10, .answered = 9, .answers = {0, 46}}}};
@@ -306,6 +307,25 @@ TEST(DoctorProxySettings, NoPasswordIsKept) {
         EXPECT_EQ(read_proxy_url(none, "").url, "") << none;
 }
 
+TEST(DoctorProxySettings, ExceptionsAreSuffixesOfNames) {
+    ProxySetting setting{.url = "http://proxy:3128", .source = "https_proxy"};
+    const auto is_for = [&](const char* exception) {
+        setting.exceptions = {exception};
+        return setting.is_for("live.kudoway.ca");
+    };
+    for (const char* exception :
+         {"*", "kudoway.ca", ".kudoway.ca", "*.kudoway.ca", "live.kudoway.ca", "KUDOWAY.CA", "kudoway.ca:443"})
+        EXPECT_FALSE(is_for(exception)) << exception;
+    for (const char* exception : {"", ".", "way.ca", "kudoway.com", "kudoway.ca:80", "x.live.kudoway.ca", "<local>"})
+        EXPECT_TRUE(is_for(exception)) << exception;
+    ProxySettings settings{.proxies = {setting}};
+    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
+    settings.proxies.front().exceptions = {"*"};
+    EXPECT_FALSE(settings.may_proxy("live.kudoway.ca"));
+    settings.scripts.emplace_back("http://wpad/x.pac (KDE)");
+    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
+}
+
 // --- This host's firewall
 
 class DoctorFirewall : public testing::Test {
@@ -335,25 +355,6 @@ TEST_F(DoctorFirewall, WhatIsCertainFailsAndWhatDependsWarns) {
         CheckResult::Warn);
     EXPECT_EQ(out(base("o", "output", 0) + rule("o", 2, payload("udp", "dport", "53") + "," + drop)).result,
               CheckResult::Pass);
-TEST(DoctorProxySettings, ExceptionsAreSuffixesOfNames) {
-    ProxySetting setting{.url = "http://proxy:3128", .source = "https_proxy"};
-    const auto is_for = [&](const char* exception) {
-        setting.exceptions = {exception};
-        return setting.is_for("live.kudoway.ca");
-    };
-    for (const char* exception :
-         {"*", "kudoway.ca", ".kudoway.ca", "*.kudoway.ca", "live.kudoway.ca", "KUDOWAY.CA", "kudoway.ca:443"})
-        EXPECT_FALSE(is_for(exception)) << exception;
-    for (const char* exception : {"", ".", "way.ca", "kudoway.com", "kudoway.ca:80", "x.live.kudoway.ca", "<local>"})
-        EXPECT_TRUE(is_for(exception)) << exception;
-    ProxySettings settings{.proxies = {setting}};
-    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
-    settings.proxies.front().exceptions = {"*"};
-    EXPECT_FALSE(settings.may_proxy("live.kudoway.ca"));
-    settings.scripts.emplace_back("http://wpad/x.pac (KDE)");
-    EXPECT_TRUE(settings.may_proxy("live.kudoway.ca"));
-}
-
     EXPECT_EQ(in(base("i", "input", 0, "drop")).result, CheckResult::Fail);
     EXPECT_EQ(in(base("i", "input", 0, "drop") +
                  rule("i", 2, match(R"({"ct":{"key":"state"}})", "[2,4]", "in") + "," + accept))
@@ -367,6 +368,29 @@ TEST_F(DoctorFirewall, TheFixAllowsExactlyWhatIsDropped) {
               "nft 'insert rule inet t o ip daddr { 3.123.12.128/28 } udp dport 3478 accept'");
     EXPECT_EQ(in(base("i", "input", 0, "drop")).fix,
               "nft 'insert rule inet t i ip saddr { 3.123.12.128/28 } udp sport 3478 ct state established accept'");
+}
+
+TEST_F(DoctorFirewall, TablesOfIptablesAreChangedByIptables) {
+    const std::string table = R"({"table":{"family":"ip","name":"filter","handle":1}})";
+    const auto chain = [](const char* name) {
+        return fmt::format(R"(,{{"chain":{{"family":"ip","table":"filter","name":"{}","handle":1,"type":"filter",)"
+                           R"("hook":"output","prio":0,"policy":"drop"}}}})",
+                           name);
+    };
+    EXPECT_EQ(out(chain("OUTPUT")).fix,
+              "iptables-nft -t filter -I OUTPUT -d 3.123.12.128/28 -p udp --dport 3478 -j ACCEPT");
+    EXPECT_TRUE(out(chain("output")).fix.starts_with("nft 'insert rule ip filter output ")) << out(chain("output")).fix;
+}
+
+TEST(DoctorCommands, ANameIsOneWordWhateverIsInIt) {
+    EXPECT_EQ(shell_command({"ip", "link", "set", "dev", "eth0.7", "up"}), "ip link set dev eth0.7 up");
+    EXPECT_EQ(shell_command({"ip", "x;id"}), "ip 'x;id'");
+    EXPECT_EQ(shell_command({"ip", "$(id)'a"}), "ip '$(id)'\\''a'");
+    EXPECT_EQ(shell_command({"ip", "a\x1b[2J"}), "") << "control characters";
+    std::string all;
+    for (const char* each : {"one", "", "two"})
+        add_command(all, each);
+    EXPECT_EQ(all, "one && two");
 }
 
 TEST(DoctorChecks, EachHasANameOfItsOwn) {
