@@ -177,15 +177,15 @@ CheckReport check_mtu(const Subject& subject) {
     Verdicts verdicts;
     for (const Interface& interface : subject.wanted.present) {
         if (interface.mtu < least_mtu)
-            verdicts.add(CheckResult::Fail,
-                         fmt::format("{}: the MTU is {}, and media packets have up to {} bytes", interface.name,
-                                     interface.mtu, least_mtu),
-                         is_encapsulated(interface)
-                             ? std::string()
-                             : shell_command({"ip", "link", "set", "dev", interface.name, "mtu", "1500"}),
-                         is_encapsulated(interface) ? "Whoever set the tunnel up gives it the MTU that the network below it "
-                                                "leaves room for."
-                                              : "");
+            verdicts.add(
+                CheckResult::Fail,
+                fmt::format("{}: the MTU is {}, and media packets have up to {} bytes", interface.name, interface.mtu,
+                            least_mtu),
+                is_encapsulated(interface) ? std::string()
+                                           : shell_command({"ip", "link", "set", "dev", interface.name, "mtu", "1500"}),
+                is_encapsulated(interface) ? "Whoever set the tunnel up gives it the MTU that the network below it "
+                                             "leaves room for."
+                                           : "");
         else
             verdicts.add(CheckResult::Pass, fmt::format("{}: MTU {}", interface.name, interface.mtu));
     }
