@@ -43,9 +43,9 @@ Result<void> read_gateways(LifelineFacts& facts) {
 
 } // namespace
 
-std::vector<Address> name_servers(std::string_view resolv_conf) {
+std::vector<Address> name_servers(std::string_view content) {
     std::vector<Address> servers;
-    for (std::string_view line : split(resolv_conf, '\n')) {
+    for (std::string_view line : split(content, '\n')) {
         constexpr std::string_view keyword = "nameserver", blanks = " \t\r";
         if (!line.starts_with(keyword)) continue;
         line.remove_prefix(keyword.size());

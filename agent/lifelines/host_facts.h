@@ -20,6 +20,6 @@ LifelineFacts read_resolvers();
 std::vector<std::filesystem::path> resolver_files();
 
 // The name servers of a resolv.conf(5), those on loopback included; zones ("%eth0") are cut off.
-std::vector<Address> name_servers(std::string_view resolv_conf);
+std::vector<Address> name_servers(std::string_view content);
 
 } // namespace kudo

@@ -53,7 +53,7 @@ void ResolverEvents::watch_all() {
     Watches watches;
     for (const fs::path& file : files_)
         watch_way_to(file, watches);
-    for (const auto& [watch, names] : watches_)
+    for (const auto& [watch, of_files] : watches_)
         if (!watches.contains(watch)) inotify_rm_watch(inotify_.get(), watch);
     watches_ = std::move(watches);
 }

@@ -166,13 +166,13 @@ void add_queues(const Statistics& counters, Families& families) {
 }
 
 void add_counters(const Statistics& counters, Families& families) {
-    Traffic reasons("kudo", "by the reason of their judgement, as on the wire");
+    Traffic by_reason("kudo", "by the reason of their judgement, as on the wire");
     for (std::size_t reason = 0; reason < KUDO_REASON_END; reason++)
         for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++)
-            reasons.add(counters.reasons[reason][direction],
-                        {{"reason", std::string(reason_name(static_cast<kudo_reason>(reason)))},
-                         {"direction", direction_names[direction]}});
-    reasons.move_to(families);
+            by_reason.add(counters.reasons[reason][direction],
+                          {{"reason", std::string(reason_name(static_cast<kudo_reason>(reason)))},
+                           {"direction", direction_names[direction]}});
+    by_reason.move_to(families);
     add_services(counters, families);
     add_queues(counters, families);
 }
