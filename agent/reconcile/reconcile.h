@@ -4,9 +4,9 @@
 // either.
 //
 // The objects: the policy; on each interface its two hooks, its uplink's and its downlink's queue; each interface that
-// is no longer wanted; the nftables sets of `firewall sync`; the tracing of host drops. Each stands alone: what fails is a Problem of the report, named and
-// tried again later, and stops nothing else. Only what the caller itself asked for is refused as wrong input, before
-// anything is changed.
+// is no longer wanted; the nftables sets of `firewall sync`; the tracing of host drops. Each stands alone: what fails
+// is a Problem of the report, named and tried again later, and stops nothing else. Only what the caller itself asked
+// for is refused as wrong input, before anything is changed.
 //
 // A change goes through these states, in this order:
 //
