@@ -149,7 +149,7 @@ void add_queues(const Statistics& counters, Families& families) {
     Family packets(MetricType::Counter, "kudo_queue_packets_total", "Packets that a queue has sent."),
         bytes(MetricType::Counter, "kudo_queue_bytes_total", "Bytes of layer 2 that a queue has sent."),
         drops(MetricType::Counter, "kudo_queue_dropped_packets_total", "Packets that a queue has dropped."),
-        backlog(MetricType::Gauge, "kudo_queue_backlog_bytes", "Bytes that wait in a queue.");
+        waiting(MetricType::Gauge, "kudo_queue_backlog_bytes", "Bytes that wait in a queue.");
     for (const QueueNumbers& queue : counters.queues)
         for (const QueueClass& part : queue.classes) {
             const Labels labels = {
@@ -159,9 +159,9 @@ void add_queues(const Statistics& counters, Families& families) {
             packets.add(static_cast<double>(part.packets), labels);
             bytes.add(static_cast<double>(part.bytes), labels);
             if (part.drops) drops.add(static_cast<double>(*part.drops), labels);
-            if (part.backlog_bytes) backlog.add(*part.backlog_bytes, labels);
+            if (part.backlog_bytes) waiting.add(*part.backlog_bytes, labels);
         }
-    for (Family* family : {&packets, &bytes, &drops, &backlog})
+    for (Family* family : {&packets, &bytes, &drops, &waiting})
         families.add(std::move(*family));
 }
 
