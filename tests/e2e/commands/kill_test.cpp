@@ -191,7 +191,7 @@ protected:
 
 unsigned wanted_kills() {
     const char* given = std::getenv("KUDO_KILLS");
-    return given ? std::max(200u, static_cast<unsigned>(std::strtoul(given, nullptr, 0))) : 1000;
+    return given ? std::max(200u, static_cast<unsigned>(std::strtoul(given, nullptr, 0))) : 300;
 }
 
 // R3, R4 (agent/reconcile/reconcile.h).

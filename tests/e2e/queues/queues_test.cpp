@@ -496,7 +496,7 @@ TEST_F(Queues, AKilledEnableNeverKeepsDisableFromPuttingThingsBack) {
     const uint64_t seed = std::random_device()();
     std::mt19937_64 random(seed);
     const char* wanted = std::getenv("KUDO_KILLS");
-    const unsigned kills = wanted ? static_cast<unsigned>(std::stoul(wanted)) : 200;
+    const unsigned kills = wanted ? static_cast<unsigned>(std::stoul(wanted)) : 80;
     const auto start_and_kill = [&](const std::vector<std::string>& argv, std::chrono::nanoseconds duration) {
         const int process = inside<int>(test_->host, [&] { return start_program(argv); });
         std::this_thread::sleep_for(duration * static_cast<int>(random() % 1100) / 1000);
