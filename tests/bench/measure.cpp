@@ -30,7 +30,8 @@ void Report::add(const std::string& name, const std::string& unit, const Spread&
     if (goal != 0) note = fmt::format("   goal {} {:g}", more_is_better ? ">=" : "<=", goal);
     const bool bad = limit != 0 && (more_is_better ? value.median < limit : value.median > limit);
     if (options_.check && bad) {
-        failed_ = true;
+        failures_.push_back(
+            fmt::format("{}: {}: {:.2f} {}, the check allows {:g}", section_, name, value.median, unit, limit));
         note += fmt::format("   FAILED: the check allows {:g}", limit);
     }
     fmt::print("  {:<52} {:>9.2f} {:<12} ({:.2f} to {:.2f}){}\n", name, value.median, unit, value.low, value.high,
@@ -59,14 +60,16 @@ void Report::keep(const nlohmann::ordered_json& result) {
 
 void Report::require(bool holds, const std::string& why) {
     if (!options_.check || holds) return;
-    failed_ = true;
+    failures_.push_back(section_ + ": " + why);
     fmt::print("  FAILED: {}\n", why);
     std::fflush(stdout);
 }
 
 bool Report::finish() {
     if (!options_.json.empty()) std::ofstream(options_.json) << results_.dump(2) << "\n";
-    return !failed_;
+    for (const std::string& failure : failures_)
+        fmt::print("FAILED {}\n", failure);
+    return failures_.empty();
 }
 
 double time_of(const std::function<void()>& work) {

@@ -47,7 +47,7 @@ public:
     void keep(const nlohmann::ordered_json& result);
     // With --check: says why the run fails if this does not hold.
     void require(bool holds, const std::string& why);
-    // Writes the JSON. False: a check failed.
+    // Writes the JSON, says once more which checks failed. False: one did.
     bool finish();
     [[nodiscard]] const Options& options() const { return options_; }
 
@@ -57,7 +57,7 @@ private:
     Options options_;
     std::string section_;
     nlohmann::ordered_json results_ = nlohmann::ordered_json::array();
-    bool failed_ = false;
+    std::vector<std::string> failures_; // of checks
 };
 
 // Nanoseconds that `work` takes.
