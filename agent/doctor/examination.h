@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "agent/doctor/check.h"
-#include "agent/doctor/datagram_probe.h"
 #include "agent/doctor/names.h"
 #include "agent/doctor/stream_probe.h"
 #include "agent/doctor/subject.h"
 #include "agent/doctor/tls_probe.h"
+#include "agent/stun/datagram_probe.h"
 
 namespace kudo {
 

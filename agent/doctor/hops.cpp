@@ -10,8 +10,8 @@
 #include <array>
 #include <span>
 
-#include "agent/doctor/socket_address.h"
-#include "agent/doctor/stun.h"
+#include "agent/stun/socket_address.h"
+#include "agent/stun/stun.h"
 #include "agent/system/fd.h"
 #include "bpf/stun.h"
 #include "bpf/wire.h"

@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "agent/doctor/socket_address.h"
-#include "agent/doctor/stun.h"
+#include "agent/stun/socket_address.h"
+#include "agent/stun/stun.h"
 #include "agent/system/fd.h"
 #include "bpf/stun.h"
 

@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 
-#include "agent/doctor/socket_address.h"
+#include "agent/stun/socket_address.h"
 #include "agent/system/fd.h"
 
 namespace kudo {

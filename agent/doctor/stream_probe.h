@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "agent/doctor/stun.h"
+#include "agent/stun/stun.h"
 #include "maps/net/prefix.h"
 
 namespace kudo {

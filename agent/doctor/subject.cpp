@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "agent/attach/in_kernel.h"
-#include "agent/doctor/datagram_probe.h"
 #include "agent/lifelines/host_facts.h"
+#include "agent/stun/datagram_probe.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/files.h"
 #include "bpf/stun.h"

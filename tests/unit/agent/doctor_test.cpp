@@ -16,7 +16,7 @@
 #include "agent/doctor/proxy_settings.h"
 #include "agent/doctor/reach_judgement.h"
 #include "agent/doctor/report_lines.h"
-#include "agent/doctor/stun.h"
+#include "agent/stun/stun.h"
 #include "bpf/stun.h"
 #include "tests/unit/agent/ruleset_json.h"
 

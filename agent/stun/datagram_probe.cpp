@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "agent/doctor/datagram_probe.h"
+#include "agent/stun/datagram_probe.h"
 
 #include <linux/errqueue.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/doctor/socket_address.h"
+#include "agent/stun/socket_address.h"
 #include "agent/system/fd.h"
 
 namespace kudo {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "agent/doctor/stun.h"
+#include "agent/stun/stun.h"
 
 #include <sys/random.h>
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/doctor/stun.h"
+#include "agent/stun/stun.h"
 #include "maps/net/prefix.h"
 
 namespace kudo {
