@@ -154,6 +154,11 @@ KUDO_ASSERT(sizeof(struct kudo_allow) == 8, "allow rule");
 #define KUDO_ALLOW_PORT_BITS 4096
 #define KUDO_ALLOW_PORT_WORDS (KUDO_ALLOW_PORT_BITS / 64)
 
+/* skb->mark (SO_MARK, which needs CAP_NET_ADMIN) of kudo-agent's own STUN requests that compare marks on the way: they keep the
+ * DSCP that they were sent with, and are no requests of a call. Of the masks that others match the mark by (kube-proxy's, Cilium's,
+ * Tailscale's, mwan3's, the AWS CNI's) it has no bit. */
+#define KUDO_PROBE_MARK 0x2000006bu
+
 #define KUDO_MARK_PRIORITY 1u /* set skb->priority */
 #define KUDO_MARK_DSCP 2u     /* set the DSCP */
 

@@ -441,7 +441,7 @@ kudo_inline void kudo_mark_skb(struct __sk_buff *skb, struct kudo_outcome all)
 	skb->priority = kudo_marked_priority(skb->priority, mark, queues);
 	if (kudo_is_user_priority(queues) && (mark.flags & KUDO_MARK_PRIORITY))
 		skb->tc_index = (__u16)(KUDO_TC_INDEX + treatment);
-	if (dsfield != outcome.dsfield)
+	if (dsfield != outcome.dsfield && skb->mark != KUDO_PROBE_MARK)
 		kudo_set_dsfield(skb, &outcome, dsfield);
 }
 

@@ -132,7 +132,7 @@ kudo_noinline int kudo_treat_datagram(struct __sk_buff *skb, __u32 direction, __
 		else if (bpf_skb_load_bytes(skb, offset, scratch->payload, available) != 0)
 			return KUDO_TREATMENT_VIDEO;
 		kudo_read_payload(available, length);
-		if (observing && scratch->rtp.content == KUDO_CONTENT_STUN)
+		if (observing && scratch->rtp.content == KUDO_CONTENT_STUN && skb->mark != KUDO_PROBE_MARK)
 			kudo_note_probe(direction, available, length);
 	}
 	return (int)kudo_treat_rtp(scratch, &scratch->packet, &scratch->rtp, direction, observing);

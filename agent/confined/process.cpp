@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,8 @@ namespace kudo {
 namespace {
 
 constexpr int exit_not_confined = 71; // EX_OSERR of sysexits.h
+constexpr int own_socket = STDERR_FILENO + 1;
+static_assert(ConfinedProcess::first_more_fd == own_socket + 1);
 
 // Where memory is short this process is the one to go, not the service (proc(5)). Only a dumpable process may say so.
 void be_the_first_to_go() {
@@ -27,37 +30,47 @@ void be_the_first_to_go() {
     [[maybe_unused]] const bool set = score && write(score.get(), "1000", 4) == 4;
 }
 
-[[noreturn]] void run_child(pid_t parent, int socket, Confinement confinement, const std::function<void(int)>& work) {
+// Of the parent's descriptors it has none but these, from own_socket on, and where it logs.
+void keep_only(const std::vector<int>& wanted) {
+    const int behind = own_socket + static_cast<int>(wanted.size());
+    std::vector<int> out_of_the_way;
+    for (const int fd : wanted)
+        out_of_the_way.push_back(fcntl(fd, F_DUPFD, behind));
+    for (std::size_t i = 0; i < wanted.size(); i++)
+        dup3(out_of_the_way[i], own_socket + static_cast<int>(i), O_CLOEXEC);
+    if (close_range(static_cast<unsigned>(behind), ~0U, 0) != 0) // from Linux 5.9
+        for (int fd = behind; fd < 65536; fd++)
+            close(fd);
+    close(STDIN_FILENO);
+    open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+[[noreturn]] void run_child(pid_t parent, const std::vector<int>& descriptors, Confinement confinement,
+                            const std::function<void(int)>& work) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(exit_not_confined);
     if (confinement == Confinement::Reading) be_the_first_to_go();
     prctl(PR_SET_DUMPABLE, 0);
-    // Of the parent's descriptors (locks, maps, links) it has none but its own and where it logs.
-    const int own = fcntl(socket, F_DUPFD, 3);
-    if (own != 3) dup3(socket, 3, O_CLOEXEC);
-    if (close_range(4, ~0U, 0) != 0) // from Linux 5.9
-        for (int fd = 4; fd < 65536; fd++)
-            close(fd);
-    close(STDIN_FILENO);
-    open("/dev/null", O_RDONLY | O_CLOEXEC);
+    keep_only(descriptors);
     if (const auto confined = confine(confinement); !confined) {
         dprintf(STDERR_FILENO, "kudo-agent: a process that reads what others sent: %s\n",
                 confined.error().message.c_str());
         _exit(exit_not_confined);
     }
     try {
-        work(3);
+        work(own_socket);
     } catch (const std::exception&) {
         _exit(1);
     }
     _exit(0);
 }
 
-Result<pid_t> fork_child(int socket, Confinement confinement, const std::function<void(int)>& work) {
+Result<pid_t> fork_child(const std::vector<int>& descriptors, Confinement confinement,
+                         const std::function<void(int)>& work) {
     const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid < 0) return fail_errno("cannot start a process");
-    if (pid == 0) run_child(parent, socket, confinement, work);
+    if (pid == 0) run_child(parent, descriptors, confinement, work);
     return pid;
 }
 
@@ -73,18 +86,21 @@ Result<void> write_all(int socket, std::string_view text) {
 
 } // namespace
 
-Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, const std::function<void(int)>& work) {
+Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, const std::function<void(int)>& work,
+                                               std::span<const int> more) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("cannot make a socket");
     Fd near(ends[0]), far(ends[1]);
     fcntl(near.get(), F_SETFL, O_NONBLOCK);
-    const pid_t pid = KUDO_TRY(fork_child(far.get(), confinement, work));
+    std::vector<int> descriptors{far.get()};
+    descriptors.insert(descriptors.end(), more.begin(), more.end());
+    const pid_t pid = KUDO_TRY(fork_child(descriptors, confinement, work));
     return ConfinedProcess(pid, std::move(near));
 }
 
 Result<ConfinedProcess> ConfinedProcess::start(Confinement confinement, Fd connection,
                                                const std::function<void(int)>& work) {
-    const pid_t pid = KUDO_TRY(fork_child(connection.get(), confinement, work));
+    const pid_t pid = KUDO_TRY(fork_child({connection.get()}, confinement, work));
     return ConfinedProcess(pid, std::move(connection));
 }
 

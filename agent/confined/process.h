@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <functional>
+#include <span>
 #include <string>
 
 #include <sys/types.h>
@@ -22,7 +23,10 @@ class ConfinedProcess {
 public:
     // Runs `work` there, with the child's end of the socket, and ends with it.
     // Call it where no other thread holds a lock that `work` needs.
-    static Result<ConfinedProcess> start(Confinement confinement, const std::function<void(int socket)>& work);
+    // `more`: descriptors that the child has besides, as first_more_fd and those behind it, in this order.
+    static constexpr int first_more_fd = 4;
+    static Result<ConfinedProcess> start(Confinement confinement, const std::function<void(int socket)>& work,
+                                         std::span<const int> more = {});
     // The same with a connection that is there: the child has it, and this end keeps the other descriptor of it.
     static Result<ConfinedProcess> start(Confinement confinement, Fd connection,
                                          const std::function<void(int socket)>& work);

@@ -15,6 +15,7 @@
 #include "agent/doctor/subject.h"
 #include "agent/doctor/tls_probe.h"
 #include "agent/stun/datagram_probe.h"
+#include "agent/stun/mark_exchange.h"
 
 namespace kudo {
 
@@ -25,13 +26,6 @@ struct MediaServers {
     std::string problem{};     // why nothing could be sent; empty: it could
 };
 
-// What became of the requests with one mark.
-struct MarkOutcome {
-    uint8_t dscp = 0;
-    unsigned sent = 0, answered = 0;
-    std::chrono::microseconds median_rtt{}; // of those that were answered
-    std::vector<uint8_t> answers{};         // the marks that answers came with, distinct
-};
 struct MarkExchange {
     Address server{};                    // the first that was asked
     std::vector<MarkOutcome> outcomes{}; // the first is unmarked; empty: nothing was asked

@@ -19,10 +19,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr unsigned requests = 10; // with each mark, to each server
+constexpr MarkExchangeTimes exchange_times{.requests = 10, .gap = milliseconds(20), .all = milliseconds(2500)};
 constexpr std::size_t max_servers = 2;
-constexpr milliseconds gap{20}; // between a mark and the next
-constexpr milliseconds exchange_time{2500}, hop_time{1000};
+constexpr milliseconds hop_time{1000};
 constexpr unsigned max_hops = 8;
 // Of so many more must be lost than of unmarked ones that chance does not explain it: three of ten.
 constexpr double losing = 0.3;
@@ -35,10 +34,6 @@ std::vector<uint8_t> tried_marks(const std::vector<MarkInUse>& marks) {
     return dscps;
 }
 
-double loss_of(const MarkOutcome& outcome) {
-    return outcome.sent == 0 ? 0 : 1 - static_cast<double>(outcome.answered) / static_cast<double>(outcome.sent);
-}
-
 std::string outcome_text(const MarkOutcome& outcome) {
     std::vector<std::string> came;
     for (const uint8_t dscp : outcome.answers)
@@ -48,36 +43,6 @@ std::string outcome_text(const MarkOutcome& outcome) {
         text += fmt::format(" in {:.1f} ms (median); answers come as {}",
                             static_cast<double>(outcome.median_rtt.count()) / 1000, fmt::join(came, ", "));
     return text;
-}
-
-std::vector<MarkOutcome> exchange_marked(const std::vector<Address>& servers, const std::vector<uint8_t>& dscps) {
-    std::vector<DatagramProbe> probes;
-    milliseconds after{};
-    for (unsigned round = 0; round < requests; round++)
-        for (const uint8_t dscp : dscps) {
-            for (const Address& server : servers)
-                probes.push_back({.to = server, .port = KUDO_STUN_PORT, .dscp = dscp, .after = after});
-            after += gap;
-        }
-    std::vector<MarkOutcome> outcomes;
-    if (!probe_datagrams(probes, {{}, exchange_time})) return outcomes;
-    for (const uint8_t dscp : dscps) {
-        MarkOutcome outcome{.dscp = dscp};
-        std::vector<std::chrono::microseconds> rtts;
-        for (const DatagramProbe& probe : probes) {
-            if (probe.dscp != dscp) continue;
-            outcome.sent++;
-            if (!probe.response) continue;
-            outcome.answered++;
-            rtts.push_back(probe.rtt);
-            if (std::ranges::find(outcome.answers, probe.response_dscp) == outcome.answers.end())
-                outcome.answers.push_back(probe.response_dscp);
-        }
-        std::ranges::sort(rtts);
-        if (!rtts.empty()) outcome.median_rtt = rtts[rtts.size() / 2];
-        outcomes.push_back(std::move(outcome));
-    }
-    return outcomes;
 }
 
 // The farthest router that has quoted a packet with this mark, or any mark.
@@ -119,7 +84,8 @@ std::string options_without(const std::vector<MarkInUse>& marks, const std::set<
 
 std::string enable_without(const Subject& subject, const std::set<uint8_t>& lost) {
     return fmt::format("kudo-agent enable --region {}{}{}", fmt::join(subject.desired.regions, ","),
-                       subject.desired.teams ? " --teams" : "", options_without(marks_in_use(subject.desired), lost));
+                       subject.desired.teams ? " --teams" : "",
+                       options_without(marks_in_use(subject.desired.marks), lost));
 }
 const char* lost_advice = "With the options that enable had before; or whoever runs that router lets marked packets "
                           "through.";
@@ -134,7 +100,7 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
     for (const MarkOutcome& outcome : outcomes) {
         sent += outcome.sent;
         answered += outcome.answered;
-        least = std::min(least, loss_of(outcome));
+        least = std::min(least, outcome.loss());
         report.evidence.push_back(
             fmt::format("of {} that were sent as {}, before kudo-agent raised their marks, {} were "
                         "answered",
@@ -143,7 +109,7 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
     std::set<uint8_t> lost;
     std::vector<std::string> names;
     for (const MarkOutcome& outcome : outcomes) {
-        if (loss_of(outcome) - least < losing) continue;
+        if (outcome.loss() - least < losing) continue;
         lost.insert(outcome.dscp);
         names.push_back(dscp_name(outcome.dscp));
     }
@@ -156,7 +122,8 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
         report.advice =
             "Run disable and then this, to see which marks; or whoever runs the network lets marked packets "
             "through.";
-        if (!options_without(marks_in_use(subject.desired), lost).empty()) report.fix = enable_without(subject, lost);
+        if (!options_without(marks_in_use(subject.desired.marks), lost).empty())
+            report.fix = enable_without(subject, lost);
     } else if (const HopOutcome* changed = first_change(hops)) {
         report.result = CheckResult::Warn;
         report.summary = fmt::format("marks are changed on the way: to {} at {} (hop {})", dscp_name(changed->quoted),
@@ -173,18 +140,6 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
 
 } // namespace
 
-std::vector<MarkInUse> marks_in_use(const DesiredState& desired) {
-    std::vector<MarkInUse> marks;
-    for (int i = 0; i < KUDO_TREATMENTS; i++) {
-        const kudo_mark& mark = desired.marks[static_cast<std::size_t>(i)];
-        if (!(mark.flags & KUDO_MARK_DSCP) || mark.dscp == 0) continue;
-        auto found = std::ranges::find(marks, mark.dscp, &MarkInUse::dscp);
-        if (found == marks.end()) found = marks.insert(marks.end(), {mark.dscp, {}});
-        found->treatments.emplace_back(treatment_name(static_cast<kudo_treatment>(i)));
-    }
-    return marks;
-}
-
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
                         const Subject& subject) {
     CheckReport report{.result = CheckResult::Pass, .summary = "marked packets come as far as unmarked ones"};
@@ -197,12 +152,12 @@ CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vec
         report.summary = "too many unmarked packets are lost to compare marked ones with them";
         return report;
     }
-    const auto marks = marks_in_use(subject.desired);
+    const auto marks = marks_in_use(subject.desired.marks);
     std::set<uint8_t> lost, slow;
     std::vector<std::string> names;
     for (const MarkOutcome& outcome : outcomes) {
         if (outcome.dscp == 0) continue;
-        if (loss_of(outcome) - loss_of(unmarked) >= losing) {
+        if (outcome.loss() - unmarked.loss() >= losing) {
             lost.insert(outcome.dscp);
             names.push_back(dscp_name(outcome.dscp));
             report.evidence.push_back(fmt::format("{}: {}", dscp_name(outcome.dscp), where_lost(hops, outcome.dscp)));
@@ -245,23 +200,26 @@ CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vec
 
 MarkExchange ask_with_marks(Examination& examination) {
     if (!examination.media) return {.why_not = "no STUN server was asked"};
-    const auto marks = marks_in_use(examination.subject.desired);
+    const auto marks = marks_in_use(examination.subject.desired.marks);
     if (marks.empty()) return {.why_not = "no mark is in use"};
-    std::vector<Address> servers;
+    std::vector<StunServer> servers;
     for (const DatagramProbe& probe : examination.media->datagrams)
         if (probe.response && probe.to.family == Family::IPv4 && servers.size() < max_servers &&
-            std::ranges::find(servers, probe.to) == servers.end())
-            servers.push_back(probe.to);
+            std::ranges::find(servers, probe.to, &StunServer::address) == servers.end())
+            servers.push_back({probe.to, KUDO_STUN_PORT});
     if (servers.empty()) return {.why_not = "no STUN server answers over UDP 3478; see media_udp"};
-    MarkExchange exchange{.server = servers.front(), .outcomes = exchange_marked(servers, tried_marks(marks))};
-    if (exchange.outcomes.empty()) exchange.why_not = "nothing could be sent";
-    return exchange;
+    const auto sockets = open_probe_sockets();
+    if (!sockets) return {.why_not = sockets.error().message};
+    return {.server = servers.front().address,
+            .outcomes = exchange_marked(servers, tried_marks(marks), exchange_times,
+                                        {(*sockets)[0].get(), (*sockets)[1].get()})};
 }
 
 CheckReport check_marks(Examination& examination) {
     const MarkExchange& exchange = examination.marks;
     if (exchange.outcomes.empty()) return skipped(exchange.why_not);
-    auto hops = probe_hops(exchange.server, tried_marks(marks_in_use(examination.subject.desired)), max_hops, hop_time);
+    auto hops =
+        probe_hops(exchange.server, tried_marks(marks_in_use(examination.subject.desired.marks)), max_hops, hop_time);
     CheckReport report = judge_marks(exchange.outcomes, hops ? *hops : std::vector<HopOutcome>{}, examination.subject);
     if (!hops) report.evidence.push_back("routers on the way were not asked: " + hops.error().message);
     return report;

@@ -11,6 +11,7 @@
 
 #include "agent/doctor/check.h"
 #include "agent/doctor/examination.h"
+#include "agent/state/lost_marks.h"
 
 namespace kudo {
 
@@ -21,13 +22,6 @@ struct HopOutcome {
     Address router{};
     uint8_t sent = 0, quoted = 0; // DSCP
 };
-
-// The marks of the desired state, with the treatments that have them: "audio", "video".
-struct MarkInUse {
-    uint8_t dscp = 0;
-    std::vector<std::string> treatments;
-};
-std::vector<MarkInUse> marks_in_use(const DesiredState& desired);
 
 // Pure. `outcomes`: the first is unmarked.
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,

@@ -296,12 +296,13 @@ Result<void> go_back(const Instance& instance, const DesiredState& before, const
     return removed.left.empty() ? Result<void>{} : Result<void>(fail(removed.left.front()));
 }
 
-// What of the host has changed, by which lifelines are made, is no option.
+// What of the host and its network has changed, by which lifelines and marks are made, is no option.
 bool same_options(const DesiredState& before, const DesiredState& desired) {
     DesiredState as_before = desired;
     as_before.ranges = before.ranges;
     as_before.map_sources = before.map_sources;
     as_before.resolvers = before.resolvers;
+    as_before.lost_marks = before.lost_marks;
     return is_same(before, as_before);
 }
 

@@ -19,6 +19,7 @@
 #include "agent/lifelines/host_facts.h"
 #include "agent/lifelines/map_sources.h"
 #include "agent/lifelines/resolver_events.h"
+#include "agent/marks/mark_watch.h"
 #include "agent/names/resolver.h"
 #include "agent/netlink/link_events.h"
 #include "agent/service/alarms.h"
@@ -131,11 +132,13 @@ private:
         links_.emplace(KUDO_TRY(LinkEvents::open()));
         KUDO_TRY(loop_->watch(links_->fd(), [this] {
             if (!links_->take()) return;
+            if (marks_) marks_->network_changed();
             retries_.try_all();
             tick_soon();
         }));
         watch_resolvers();
         resolve_names();
+        watch_marks();
         for (const auto& source : settings_.sources)
             KUDO_TRY(loop_->watch(source->fd(), [this, &source] { source->on_ready(deliver_); }));
         return {};
@@ -173,6 +176,16 @@ private:
         names_.emplace(std::move(*names));
         const auto watched = loop_->watch(names_->fd(), [this] { names_->on_ready(); });
         if (!watched) alarms_.warn_once("the map's names are not looked up: " + watched.error().message);
+    }
+
+    void watch_marks() {
+        auto marks = MarkWatch::open(instance_);
+        if (!marks) return alarms_.warn_once("lost marks are not looked for: " + marks.error().message);
+        marks_.emplace(std::move(*marks));
+        const auto watched = loop_->watch(marks_->fd(), [this] {
+            if (marks_->on_ready()) next_tick_ = {};
+        });
+        if (!watched) alarms_.warn_once("lost marks are not looked for: " + watched.error().message);
     }
 
     // What lasts is an alarm, and so in the status: one for all names.
@@ -287,6 +300,7 @@ private:
             forget_old_alarms(state.ranges.alarms, moment.now);
             alarms_.end(state.ranges, before);
             if (state.enabled) state.map_sources = resolver_.merged(state.map_sources);
+            if (marks_) marks_->apply(state);
             return {};
         };
         return change_and_reconcile(instance_, change, asked, service_lock_timeout, nullptr, &retries_);
@@ -354,6 +368,7 @@ private:
         note_drift(*status, look);
         set_clock(*status);
         follow_enforcement(*status);
+        if (marks_) marks_->follow(status->desired);
         watch_firewall(status->desired.firewall);
         if (!status->routed.empty()) links_->set_ranges(status->routed);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
@@ -416,7 +431,8 @@ private:
     std::unique_ptr<Exporter> exporter_;
     std::optional<LinkEvents> links_;
     std::optional<ResolverEvents> resolvers_;
-    std::optional<NameResolver> names_;      // unless turned off
+    std::optional<NameResolver> names_; // unless turned off
+    std::optional<MarkWatch> marks_;
     std::optional<FirewallEvents> firewall_; // once there are sets to be kept
     Fd signals_, clock_;
     bool ended_ = false;

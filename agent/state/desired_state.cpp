@@ -165,6 +165,14 @@ static void from_json(const nlohmann::json& from, Enforcement& enforcement) {
     from.at("ssh").get_to(enforcement.ssh);
 }
 
+static void to_json(nlohmann::json& out, const LostMark& mark) {
+    out = {{"dscp", mark.dscp}, {"since", mark.since}};
+}
+static void from_json(const nlohmann::json& from, LostMark& mark) {
+    from.at("dscp").get_to(mark.dscp);
+    from.at("since").get_to(mark.since);
+}
+
 static void to_json(nlohmann::json& out, const Rehearsal& rehearsal) {
     out = {{"begin", rehearsal.begin}, {"end", rehearsal.end}};
 }
@@ -223,6 +231,8 @@ template <typename State, typename Visit> void each_field(State& state, Visit vi
     visit("xdp_generic", state.xdp_generic);
     visit("tc_hook", state.tc_hook);
     visit("marks", state.marks);
+    visit("mark_fallback", state.mark_fallback);
+    visit("lost_marks", state.lost_marks);
     visit("firewall_mark", state.firewall_mark);
     visit("firewall_mark_mask", state.firewall_mark_mask);
     visit("nat64", state.nat64);
@@ -252,9 +262,9 @@ DesiredState desired_state_from(const Json& json) {
     if (json.at("format") != state_format) throw std::out_of_range("format is not " + std::string(state_format));
     DesiredState state;
     each_field(state, [&](std::string_view name, auto& field) {
-        constexpr std::string_view later[] = {"nat64",     "disabling",     "ingress",      "allow",
-                                              "lifelines", "enforcement",   "rehearsal",    "map_sources",
-                                              "resolvers", "firewall_sync", "exact_domains"};
+        constexpr std::string_view later[] = {
+            "nat64",       "disabling", "ingress",       "allow",         "lifelines",     "enforcement", "rehearsal",
+            "map_sources", "resolvers", "firewall_sync", "exact_domains", "mark_fallback", "lost_marks"};
         // A file of before there were these.
         if (std::ranges::find(later, name) != std::end(later) && !json.contains(name)) return;
         json.at(std::string(name)).get_to(field);
@@ -268,7 +278,7 @@ CompileOptions DesiredState::compile_options() const {
     return {.regions = regions,
             .optional_services = teams ? std::vector<std::string>{"teams"} : std::vector<std::string>{},
             .mode = in_effect().mode,
-            .marks = marks,
+            .marks = marks_in_effect(),
             .firewall_mark = firewall_mark,
             .firewall_mark_mask = firewall_mark_mask,
             .nat64 = nat64,
@@ -320,8 +330,8 @@ Result<DesiredState> load_desired_state(const Instance& instance) {
 }
 
 std::vector<OptionChange> option_changes(const DesiredState& from, const DesiredState& to) {
-    constexpr std::string_view no_options[] = {"format",      "enabled",   "disabling",     "enforcement",
-                                               "map_sources", "resolvers", "firewall_sync", "ranges"};
+    constexpr std::string_view no_options[] = {"format",    "enabled",       "disabling", "enforcement", "map_sources",
+                                               "resolvers", "firewall_sync", "ranges",    "lost_marks"};
     const Json before = json_of(from), after = json_of(to);
     std::vector<OptionChange> changes;
     for (const auto& [name, value] : after.items())

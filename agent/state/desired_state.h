@@ -11,6 +11,7 @@
 #include "agent/lifelines/lifelines.h"
 #include "agent/queues/spec.h"
 #include "agent/state/enforcement.h"
+#include "agent/state/lost_marks.h"
 #include "agent/state/range_ledger.h"
 #include "agent/system/instance.h"
 #include "bpf/abi.h"
@@ -36,6 +37,8 @@ struct DesiredState {
     bool xdp_generic = false; // fall back to generic XDP before tc
     TcHook tc_hook = TcHook::Auto;
     Marks marks = default_marks();
+    bool mark_fallback = false;       // the service looks for marks that the network loses, and
+    std::vector<LostMark> lost_marks; // these have been found lost: their classes have none meanwhile
     uint32_t firewall_mark = 0, firewall_mark_mask = 0;
     std::vector<Prefix> nat64;  // besides 64:ff9b::/96
     bool exact_domains = false; // CompileOptions::exact_domains
@@ -53,6 +56,8 @@ struct DesiredState {
     [[nodiscard]] ModeInEffect in_effect(const HostMoment& now = HostMoment::now()) const {
         return mode_in_effect(mode, enforcement, rehearsal, now);
     }
+    // Those of `marks` that are set.
+    [[nodiscard]] Marks marks_in_effect() const { return without_lost(marks, lost_marks); }
     // With the mode in effect, and without admission.
     [[nodiscard]] CompileOptions compile_options() const;
     // With admission, if packets are put to its rules now: the administrator's, then the lifelines.

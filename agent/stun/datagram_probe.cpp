@@ -61,21 +61,19 @@ bool send_marked(int fd, const DatagramProbe& probe, const std::vector<uint8_t>&
 
 class Exchange {
 public:
-    Exchange(std::vector<DatagramProbe>& probes, const ProbeTimes& times, Clock::time_point begin)
-        : probes_(probes), tries_(probes.size()), times_(times) {
+    Exchange(std::vector<DatagramProbe>& probes, const ProbeTimes& times, const ProbeSockets& sockets,
+             Clock::time_point begin)
+        : probes_(probes), tries_(probes.size()), times_(times), sockets_(sockets) {
         for (std::size_t i = 0; i < probes.size(); i++) {
             tries_[i].transaction = new_stun_transaction();
             tries_[i].next = begin + probes[i].after;
         }
     }
 
-    Result<void> run(Clock::time_point deadline) {
+    void run(Clock::time_point deadline) {
         std::array<pollfd, 2> waits{};
-        for (const Family family : {Family::IPv4, Family::IPv6})
-            if (std::ranges::any_of(probes_, [&](const DatagramProbe& probe) { return probe.to.family == family; }))
-                sockets_[family == Family::IPv6] = KUDO_TRY(open_socket(family));
         for (std::size_t i = 0; i < waits.size(); i++)
-            waits[i] = {sockets_[i] ? sockets_[i].get() : -1, POLLIN, 0};
+            waits[i] = {sockets_[i], POLLIN, 0};
         while (!is_done() && Clock::now() < deadline) {
             send_due();
             const auto until = std::min(deadline, next_due(deadline));
@@ -90,7 +88,6 @@ public:
                     }
                 }
         }
-        return {};
     }
 
 private:
@@ -111,7 +108,7 @@ private:
             const auto bytes =
                 probe.allocate ? allocate_request(tries_[i].transaction) : binding_request(tries_[i].transaction);
             tries_[i].sent_at = Clock::now();
-            if (!send_marked(sockets_[probe.to.family == Family::IPv6].get(), probe, bytes)) probe.error = errno;
+            if (!send_marked(sockets_[probe.to.family == Family::IPv6], probe, bytes)) probe.error = errno;
             tries_[i].next = tries_[i].sent_at +
                              (probe.sent < times_.tries.size() ? times_.tries[probe.sent] : std::chrono::hours(1));
             probe.sent++;
@@ -187,14 +184,32 @@ private:
     std::vector<DatagramProbe>& probes_;
     std::vector<Try> tries_;
     const ProbeTimes& times_;
-    std::array<Fd, 2> sockets_;
+    const ProbeSockets& sockets_;
 };
 
 } // namespace
 
-Result<void> probe_datagrams(std::vector<DatagramProbe>& probes, const ProbeTimes& times) {
+Result<OwnProbeSockets> open_probe_sockets(uint32_t mark) {
+    OwnProbeSockets sockets;
+    for (const Family family : {Family::IPv4, Family::IPv6}) {
+        auto opened = open_socket(family);
+        if (!opened && opened.error().number == EAFNOSUPPORT) continue;
+        Fd& fd = sockets[family == Family::IPv6] = KUDO_TRY(std::move(opened));
+        if (mark != 0 && setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+            return fail_errno("a mark (SO_MARK) cannot be set");
+    }
+    return sockets;
+}
+
+void probe_datagrams(std::vector<DatagramProbe>& probes, const ProbeTimes& times, const ProbeSockets& sockets) {
     const auto begin = Clock::now();
-    return Exchange(probes, times, begin).run(begin + times.deadline);
+    Exchange(probes, times, sockets, begin).run(begin + times.deadline);
+}
+
+Result<void> probe_datagrams(std::vector<DatagramProbe>& probes, const ProbeTimes& times) {
+    const auto sockets = KUDO_TRY(open_probe_sockets());
+    probe_datagrams(probes, times, {sockets[0].get(), sockets[1].get()});
+    return {};
 }
 
 std::string refusal_text(const DatagramProbe& probe) {

@@ -4,6 +4,7 @@
 // Invariant: sends each request at most `tries` times, and nothing after `deadline`.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "agent/stun/stun.h"
+#include "agent/system/fd.h"
 #include "maps/net/prefix.h"
 
 namespace kudo {
@@ -36,8 +38,17 @@ struct ProbeTimes {
     std::chrono::milliseconds deadline;           // for all of them
 };
 
+// For IPv4 and for IPv6; -1 where a family has none.
+using ProbeSockets = std::array<int, 2>;
+using OwnProbeSockets = std::array<Fd, 2>;
+// `mark`: SO_MARK of what they send, which needs CAP_NET_ADMIN; 0: none. A family that this host does not have has no
+// socket.
+Result<OwnProbeSockets> open_probe_sockets(uint32_t mark = 0);
+
 // From one socket of each family, so that its mapped addresses can be compared. Ends as soon as each is answered or
-// refused. An Error: no socket.
+// refused.
+void probe_datagrams(std::vector<DatagramProbe>& probes, const ProbeTimes& times, const ProbeSockets& sockets);
+// The same from sockets of its own. An Error: no socket.
 Result<void> probe_datagrams(std::vector<DatagramProbe>& probes, const ProbeTimes& times);
 
 // "refused (ICMP port unreachable) by 10.0.0.1"; empty: nothing was said.

@@ -101,6 +101,10 @@ Result<DesiredState> wanted(const EnableOptions& options, const GlobalOptions& g
     if (desired.regions.empty()) return region_missing(global.instance);
     if (desired.xdp_generic && desired.ingress == IngressHook::Tc)
         return bad_input("--xdp-generic asks for XDP, --ingress tc for none");
+    if (desired.mark_fallback && desired.mode == KUDO_OBSERVE)
+        return bad_input("--mark-fallback: mode observe marks no packet");
+    if (desired.mark_fallback && marks_in_use(desired.marks).empty())
+        return bad_input("--mark-fallback: --mark leaves no class a DSCP that could be lost");
     KUDO_TRY(check_enforcement(options));
     return desired;
 }
@@ -110,6 +114,7 @@ void keep_of(const DesiredState& state, const EnableOptions& options, DesiredSta
     if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
     desired.map_sources = state.map_sources;
     desired.resolvers = state.resolvers;
+    if (desired.mark_fallback) desired.lost_marks = state.lost_marks;
     begin_admission(options, state, desired);
     desired.ranges = state.ranges;
     desired.firewall = state.enabled ? state.firewall : FirewallSync::Off; // a command of its own
@@ -174,6 +179,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
     desired.enforcement.last_login = status.desired.enforcement.last_login;
     desired.map_sources = status.desired.map_sources; // told by the service
     desired.resolvers = status.desired.resolvers;     // read meanwhile
+    desired.lost_marks = status.desired.lost_marks;   // found by the service
     const bool still_desired = is_same(status.desired, desired);
     if (still_desired) add_drift(report, status);
     add_xdp_costs(report);
@@ -190,6 +196,9 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
         for (const Lifeline& lifeline : status.lifelines)
             if (!lifeline.off && lifeline.rules.empty() && !lifeline.note.empty() && !lifeline.unknown) // else degraded
                 report.warnings.push_back(fmt::format("lifeline {}: {}", lifeline.name, lifeline.note));
+    if (desired.mark_fallback && !service_runs(global.instance))
+        report.warnings.emplace_back(
+            "--mark-fallback: the service, kudo-agent run, does not run, and only it finds lost marks");
     if (desired.mode == KUDO_ENFORCE && !service_runs(global.instance))
         report.warnings.emplace_back(
             "the service, kudo-agent run, does not run: other name servers, gateways and interfaces "
@@ -246,6 +255,8 @@ Run setup_enable(CLI::App& app) {
                       "DSCP and priority of a class on egress, repeatable; see below")
         ->type_name("CLASS=SPEC")
         ->allow_extra_args(false);
+    app.add_flag("--mark-fallback", desired->mark_fallback,
+                 "While the network loses packets with a DSCP, send that class without it");
     const auto read_firewall_mark = [state = desired](const std::string& text) -> Result<uint32_t> {
         const auto mark = KUDO_TRY(parse_firewall_mark(text));
         state->firewall_mark = mark.value;

@@ -17,6 +17,7 @@
 #include "cli/views/stats_json.h"
 #include "maps/base/abi_names.h"
 #include "maps/base/text.h"
+#include "maps/net/dscp.h"
 
 namespace kudo {
 
@@ -198,6 +199,29 @@ std::string hint(const Status& status) {
     return "Run the same kudo-agent enable again to correct it.";
 }
 
+std::vector<std::string> classes_of(const DesiredState& desired, const LostMark& lost) {
+    for (const MarkInUse& mark : marks_in_use(desired.marks))
+        if (mark.dscp == lost.dscp) return mark.treatments;
+    return {};
+}
+
+std::string lost_marks_text(const DesiredState& desired) {
+    std::string text;
+    for (const LostMark& lost : desired.lost_marks)
+        text +=
+            fmt::format("  lost mark   {}, since {}: the network loses packets with it, so {} goes without a DSCP\n",
+                        dscp_name(lost.dscp), rfc3339(lost.since), fmt::join(classes_of(desired, lost), ", "));
+    return text;
+}
+
+OrderedJson lost_marks_json(const DesiredState& desired) {
+    OrderedJson list = OrderedJson::array();
+    for (const LostMark& lost : desired.lost_marks)
+        list.push_back(
+            {{"dscp", dscp_name(lost.dscp)}, {"since", rfc3339(lost.since)}, {"classes", classes_of(desired, lost)}});
+    return list;
+}
+
 } // namespace
 
 int exit_status(const Status& status, const Losses& losses) {
@@ -230,6 +254,8 @@ OrderedJson status_json(const Status& status, const Losses& losses) {
         {"alarms", status.alarms},
         {"interfaces", status.interfaces},
         {"routes", status.routes},
+        {"mark_fallback", status.desired.mark_fallback},
+        {"lost_marks", lost_marks_json(status.desired)},
         {"firewall", {{"sync", status.desired.firewall == FirewallSync::On}, {"rules", status.firewall_rules}}},
         {"losses", losses_json(losses)},
         {"healthy", is_healthy(status)},
@@ -264,9 +290,11 @@ std::string status_text(const Status& status, bool colour, const Losses& losses)
         text += fmt::format("  ranges      {} IPv4, {} IPv6\n", status.prefixes4, status.prefixes6);
         text += ledger_text(status);
         text += fmt::format("  generation  {}\n", status.generation);
+        const Marks marks = status.desired.marks_in_effect();
         for (int i = 0; i < KUDO_TREATMENTS; ++i)
             text += fmt::format("  {:<11} {}\n", treatment_name(static_cast<kudo_treatment>(i)),
-                                mark_text(status.desired.marks[static_cast<std::size_t>(i)]));
+                                mark_text(marks[static_cast<std::size_t>(i)]));
+        text += lost_marks_text(status.desired);
     }
     text += admission_text(status);
     if (status.desired.firewall == FirewallSync::On)
