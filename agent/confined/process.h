@@ -23,7 +23,8 @@ class ConfinedProcess {
 public:
     // Runs `work` there, with the child's end of the socket, and ends with it.
     // Call it where no other thread holds a lock that `work` needs.
-    // `more`: descriptors that the child has besides, as first_more_fd and those behind it, in this order.
+    // `more`: descriptors that the child has besides, as first_more_fd and those behind it, in this order; -1: none
+    // in that place.
     static constexpr int first_more_fd = 4;
     static Result<ConfinedProcess> start(Confinement confinement, const std::function<void(int socket)>& work,
                                          std::span<const int> more = {});

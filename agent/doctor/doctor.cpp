@@ -106,6 +106,10 @@ void ask(int socket, const Subject& subject, const std::vector<Sequence>& sequen
     for (const Sequence sequence : sequences)
         threads.emplace_back([&, sequence] {
             Examination examination{subject};
+            if (subject.unmarked) {
+                const int first = ConfinedProcess::first_more_fd;
+                examination.unmarked = {(*subject.unmarked)[0] ? first : -1, (*subject.unmarked)[1] ? first + 1 : -1};
+            }
             run(sequence, examination, [&](const ReportLine& line) { tell(report_line(line)); });
             if (sequence == Sequence::Media) tell(marks_line(ask_with_marks(examination)));
         });
@@ -116,8 +120,8 @@ class Asking {
 public:
     Asking(const Subject& subject, const std::vector<Sequence>& sequences, Clock::time_point deadline)
         : sequences_(sequences), deadline_(deadline),
-          process_(ConfinedProcess::start(Confinement::Network, [&](int socket) { ask(socket, subject, sequences); })) {
-    }
+          process_(ConfinedProcess::start(
+              Confinement::Network, [&](int socket) { ask(socket, subject, sequences); }, descriptors_of(subject))) {}
 
     // Until it has ended, or its time has. Checks that it has not told of are skipped with the reason.
     // `unfinished`: how it ended then.
@@ -143,6 +147,11 @@ public:
     }
 
 private:
+    static std::vector<int> descriptors_of(const Subject& subject) {
+        if (!subject.unmarked) return {};
+        return {(*subject.unmarked)[0].get(), (*subject.unmarked)[1].get()};
+    }
+
     [[nodiscard]] bool is_asked(std::size_t check) const {
         return std::ranges::find(sequences_, all_checks[check].sequence) != sequences_.end();
     }

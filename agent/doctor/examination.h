@@ -45,6 +45,7 @@ struct Examination {
     std::vector<TlsProbe> region{};
     std::optional<FirewallReports> firewall{};
     MarkExchange marks{.why_not = "nothing was asked"};
+    std::optional<ProbeSockets> unmarked{}; // Subject::unmarked, as this process has them
 };
 
 } // namespace kudo

@@ -30,12 +30,14 @@ struct Sent {
     Address from{};
 };
 
-Result<Sent> send_one(const Address& to, unsigned ttl, uint8_t dscp) {
+Result<Sent> send_one(const Address& to, unsigned ttl, uint8_t dscp, uint32_t packet_mark) {
     Sent sent{Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), 0, ttl, dscp, {}};
     if (!sent.socket) return fail_errno("no socket");
     const int limit = static_cast<int>(ttl), ds_field = dscp << 2;
     setsockopt(sent.socket.get(), IPPROTO_IP, IP_TTL, &limit, sizeof limit);
     setsockopt(sent.socket.get(), IPPROTO_IP, IP_TOS, &ds_field, sizeof ds_field);
+    if (packet_mark != 0 && setsockopt(sent.socket.get(), SOL_SOCKET, SO_MARK, &packet_mark, sizeof packet_mark) != 0)
+        return fail_errno("a mark (SO_MARK) cannot be set");
     const SocketAddress address(to, KUDO_STUN_PORT);
     const auto request = binding_request(new_stun_transaction());
     // Connected, so that it has a source address, which is quoted.
@@ -73,7 +75,7 @@ std::optional<Quote> read_quote(std::span<const uint8_t> packet, const Address& 
 } // namespace
 
 Result<std::vector<HopOutcome>> probe_hops(const Address& to, const std::vector<uint8_t>& dscps, unsigned hops,
-                                           std::chrono::milliseconds deadline) {
+                                           std::chrono::milliseconds deadline, uint32_t packet_mark) {
     if (to.family != Family::IPv4) return fail("only of IPv4");
     const Fd icmp(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP));
     if (!icmp && errno == EPERM)
@@ -83,7 +85,7 @@ Result<std::vector<HopOutcome>> probe_hops(const Address& to, const std::vector<
     std::vector<Sent> sent;
     for (unsigned ttl = 1; ttl <= hops; ttl++)
         for (const uint8_t dscp : dscps)
-            sent.push_back(KUDO_TRY(send_one(to, ttl, dscp)));
+            sent.push_back(KUDO_TRY(send_one(to, ttl, dscp, packet_mark)));
     std::vector<HopOutcome> outcomes;
     while (Clock::now() < end && outcomes.size() < sent.size()) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();

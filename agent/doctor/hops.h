@@ -11,7 +11,8 @@
 namespace kudo {
 
 // One datagram for each mark and hop: to `to`, UDP port 3478, IPv4 only. Needs CAP_NET_RAW, to see ICMP.
+// `packet_mark`: their SO_MARK, which needs CAP_NET_ADMIN; 0: none.
 Result<std::vector<HopOutcome>> probe_hops(const Address& to, const std::vector<uint8_t>& dscps, unsigned hops,
-                                           std::chrono::milliseconds deadline);
+                                           std::chrono::milliseconds deadline, uint32_t packet_mark);
 
 } // namespace kudo

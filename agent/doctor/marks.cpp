@@ -143,7 +143,7 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
                         const Subject& subject) {
     CheckReport report{.result = CheckResult::Pass, .summary = "marked packets come as far as unmarked ones"};
-    if (subject.marks_now) return judge_while_enabled(outcomes, hops, subject);
+    if (subject.marks_cannot_be_kept()) return judge_while_enabled(outcomes, hops, subject);
     const MarkOutcome& unmarked = outcomes.front();
     for (const MarkOutcome& outcome : outcomes)
         report.evidence.push_back(outcome_text(outcome));
@@ -208,18 +208,23 @@ MarkExchange ask_with_marks(Examination& examination) {
             std::ranges::find(servers, probe.to, &StunServer::address) == servers.end())
             servers.push_back({probe.to, KUDO_STUN_PORT});
     if (servers.empty()) return {.why_not = "no STUN server answers over UDP 3478; see media_udp"};
-    const auto sockets = open_probe_sockets();
-    if (!sockets) return {.why_not = sockets.error().message};
+    OwnProbeSockets own;
+    std::optional<ProbeSockets> sockets = examination.unmarked;
+    if (!sockets) {
+        auto opened = open_probe_sockets();
+        if (!opened) return {.why_not = opened.error().message};
+        own = std::move(*opened);
+        sockets = {own[0].get(), own[1].get()};
+    }
     return {.server = servers.front().address,
-            .outcomes = exchange_marked(servers, tried_marks(marks), exchange_times,
-                                        {(*sockets)[0].get(), (*sockets)[1].get()})};
+            .outcomes = exchange_marked(servers, tried_marks(marks), exchange_times, *sockets)};
 }
 
 CheckReport check_marks(Examination& examination) {
     const MarkExchange& exchange = examination.marks;
     if (exchange.outcomes.empty()) return skipped(exchange.why_not);
-    auto hops =
-        probe_hops(exchange.server, tried_marks(marks_in_use(examination.subject.desired.marks)), max_hops, hop_time);
+    auto hops = probe_hops(exchange.server, tried_marks(marks_in_use(examination.subject.desired.marks)), max_hops,
+                           hop_time, examination.subject.unmarked ? KUDO_PROBE_MARK : 0);
     CheckReport report = judge_marks(exchange.outcomes, hops ? *hops : std::vector<HopOutcome>{}, examination.subject);
     if (!hops) report.evidence.push_back("routers on the way were not asked: " + hops.error().message);
     return report;

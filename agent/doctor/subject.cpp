@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "agent/attach/attachment.h"
 #include "agent/attach/in_kernel.h"
 #include "agent/lifelines/host_facts.h"
 #include "agent/stun/datagram_probe.h"
@@ -71,6 +72,17 @@ void ask_silent_neighbours(Subject& subject) {
             if (auto now = read_route_state(way.address)) way.route = std::move(*now);
 }
 
+// Of this build: others may not know what they are to leave. An older kudo-agent's are there until the next enable.
+bool programs_are_ours(const Subject& subject) {
+    auto data_path = DataPath::open(subject.instance);
+    if (!data_path) return false;
+    return std::ranges::all_of(subject.interfaces, [&](const Interface& interface) {
+        if (!has_kudo_egress(interface.index)) return true;
+        const auto attached = read_attached(*data_path, interface);
+        return attached && attached->egress && attached->current;
+    });
+}
+
 } // namespace
 
 Address host_in(const Prefix& prefix) {
@@ -123,6 +135,9 @@ Result<void> examine(Subject& subject) {
         subject.interfaces, [](const Interface& interface) { return has_kudo_egress(interface.index); });
     subject.marks_now =
         subject.may_look ? attached && subject.enabled_marks.value_or(true) : subject.enabled_marks.value_or(false);
+    if (subject.marks_now && subject.may_look && programs_are_ours(subject))
+        if (auto sockets = open_probe_sockets(KUDO_PROBE_MARK))
+            subject.unmarked = std::make_shared<const OwnProbeSockets>(std::move(*sockets));
     // That nothing leads to KUDO, or an enabled interface is gone, is what a check says.
     subject.wanted = KUDO_TRY(
         find_wanted_interfaces(subject.desired, subject.map, subject.instance.layout(), subject.interfaces_given));

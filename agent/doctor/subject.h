@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "agent/netlink/path_settings.h"
 #include "agent/state/desired_state.h"
 #include "agent/state/wanted_interfaces.h"
+#include "agent/stun/datagram_probe.h"
 #include "agent/system/instance.h"
 #include "bpf/abi.h"
 #include "maps/document/range_map.h"
@@ -52,7 +54,10 @@ struct Subject {
     // Read by examine():
     std::chrono::steady_clock::time_point began{};
     bool is_root = false;
-    bool marks_now = false;              // kudo-agent's programs mark outgoing packets now
+    bool marks_now = false; // kudo-agent's programs mark outgoing packets now
+    // Sockets whose marks they leave (KUDO_PROBE_MARK), so that marks can be compared all the same. Null: nothing
+    // marks, this process may not have them, or other programs than this build's are attached.
+    std::shared_ptr<const OwnProbeSockets> unmarked{};
     bool may_look = false;               // at what only the capabilities of enable may see
     std::vector<Interface> interfaces{}; // all of this network namespace
     std::vector<InterfaceAddress> addresses{};
@@ -62,6 +67,8 @@ struct Subject {
         name_servers{};               // of resolv.conf: their zones are numbers that no confined process may ask for
     std::vector<RangeRoute> routes{}; // of each chosen range, in the map's order
 
+    // Do kudo-agent's programs change the marks of what is asked?
+    [[nodiscard]] bool marks_cannot_be_kept() const { return marks_now && !unmarked; }
     [[nodiscard]] CompileOptions options() const { return desired.compile_options(); }
     [[nodiscard]] const Interface* find(const std::string& name) const; // null: there is none
     // Can anything be sent there? Else why not, as a reason to skip.
