@@ -91,6 +91,23 @@ TEST_P(ProbeWay, ARequestAndItsResponseAreARoundTrip) {
 }
 INSTANTIATE_TEST_SUITE_P(Hooks, ProbeWay, testing::ValuesIn(probe_ways()), name_of_way);
 
+// What compares marks on the way: as it was sent, and no call's.
+TEST_F(ProbeTest, ARequestWithTheProbesPacketMarkKeepsItsMarkAndIsNone) {
+    for (const Way& way : {tc_, Way{"Tc6", probed6, false, Shape::Plain}}) {
+        const Bytes frame = frame_of(way, KUDO_EGRESS, stun_message(binding_request, 1), KUDO_STUN_PORT);
+        const RunResult probe_of_ours = datapath_->run_tc(KUDO_EGRESS, frame, {.mark = KUDO_PROBE_MARK});
+        EXPECT_EQ(probe_of_ours.error, 0);
+        EXPECT_EQ(probe_of_ours.frame, frame);
+        EXPECT_EQ(probe_of_ours.skb.mark, KUDO_PROBE_MARK);
+        EXPECT_EQ(probe_of_ours.skb.priority, default_marks()[KUDO_TREATMENT_AUDIO].priority);
+        EXPECT_FALSE(probe().has_value());
+        const RunResult other = datapath_->run_tc(KUDO_EGRESS, frame, {.mark = KUDO_PROBE_MARK + 1});
+        EXPECT_NE(other.frame, frame) << "marked";
+        EXPECT_EQ(probe().value().requests, 1u);
+        load({});
+    }
+}
+
 TEST_F(ProbeTest, NobodyElseEntersAnything) {
     for (uint16_t port = 1; port < 100; port++) {
         receive(stun_message(binding_request, 1), tc_);
