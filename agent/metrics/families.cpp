@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
@@ -20,6 +21,12 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
+
+// The exposition format is UTF-8; an interface's name may be any bytes. What is none becomes U+FFFD, as in JSON.
+std::string as_utf8(const std::string& text) {
+    using Json = nlohmann::json;
+    return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
 
 constexpr const char* direction_names[KUDO_DIRECTIONS] = {"ingress", "egress"};
 static_assert(KUDO_INGRESS == 0 && KUDO_EGRESS == 1);
@@ -153,7 +160,7 @@ void add_queues(const Statistics& counters, Families& families) {
     for (const QueueNumbers& queue : counters.queues)
         for (const QueueClass& part : queue.classes) {
             const Labels labels = {
-                {"interface", queue.interface},
+                {"interface", as_utf8(queue.interface)},
                 {"direction", queue.direction},
                 {"carries", part.carries.empty() ? "all" : fmt::format("{}", fmt::join(part.carries, ","))}};
             packets.add(static_cast<double>(part.packets), labels);

@@ -221,6 +221,8 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
 #ifdef KUDO_METRICS
     if (!options.metrics.file.empty())
         paths.push_back({"--metrics-file", options.metrics.file.parent_path(), NamedPath::Written});
+    if (options.metrics.address && !options.metrics.address->path.empty())
+        paths.push_back({"--metrics", options.metrics.address->path.parent_path(), NamedPath::Written});
 #endif
 #ifdef KUDO_NATS
     add("--nats-credentials", options.nats.credentials);

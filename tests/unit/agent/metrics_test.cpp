@@ -38,6 +38,16 @@ TEST(MetricsText, PartsOfAServiceThatRetireAreOne) {
     EXPECT_TRUE(has_line(text, "kudo_service_bytes_total{service=\"media\",state=\"retiring\"," + labels + "300"));
 }
 
+TEST(MetricsText, ANameThatIsNoUtf8LeavesItUtf8) {
+    Statistics counters;
+    counters.queues.push_back(
+        {.interface = "v\xff\"0", .direction = "egress", .kind = "htb", .classes = {{.packets = 7}}});
+    const std::string text = metrics_text({.counters = counters});
+    EXPECT_TRUE(has_line(text, "kudo_queue_packets_total{interface=\"v\xef\xbf\xbd\\\"0\",direction=\"egress\","
+                               "carries=\"all\"} 7"))
+        << text;
+}
+
 TEST(MetricsText, OnlyLossesOfTheHostAreDrops) {
     DropReport report{.available = true};
     const auto add = [&](DropLayer layer, const char* reason, bool is_loss, bool is_ours, uint64_t packets) {
