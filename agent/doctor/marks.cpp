@@ -64,6 +64,15 @@ std::string where_lost(const std::vector<HopOutcome>& hops, uint8_t dscp) {
     return fmt::format("they come as far as {} (hop {}): dropped by it or behind it", seen->router.text(), seen->ttl);
 }
 
+// What was sent unmarked has a mark at the first router that tells: a rule of this host's has replaced the packet mark
+// by which kudo-agent's programs leave it.
+bool were_raised(const std::vector<HopOutcome>& hops) {
+    const auto first = std::ranges::min_element(hops, {}, &HopOutcome::ttl);
+    return first != hops.end() && std::ranges::any_of(hops, [&](const HopOutcome& hop) {
+               return hop.ttl == first->ttl && hop.sent == 0 && hop.quoted != 0;
+           });
+}
+
 // Of packets that were sent alike, the first router that has another mark than the one before it.
 const HopOutcome* first_change(const std::vector<HopOutcome>& hops) {
     for (const HopOutcome& hop : hops)
@@ -143,7 +152,8 @@ CheckReport judge_while_enabled(const std::vector<MarkOutcome>& outcomes, const 
 CheckReport judge_marks(const std::vector<MarkOutcome>& outcomes, const std::vector<HopOutcome>& hops,
                         const Subject& subject) {
     CheckReport report{.result = CheckResult::Pass, .summary = "marked packets come as far as unmarked ones"};
-    if (subject.marks_cannot_be_kept()) return judge_while_enabled(outcomes, hops, subject);
+    if (subject.marks_cannot_be_kept() || (subject.marks_now && were_raised(hops)))
+        return judge_while_enabled(outcomes, hops, subject);
     const MarkOutcome& unmarked = outcomes.front();
     for (const MarkOutcome& outcome : outcomes)
         report.evidence.push_back(outcome_text(outcome));

@@ -23,21 +23,22 @@ class MarkWatch {
 public:
     static Result<MarkWatch> open(const Instance& instance);
     [[nodiscard]] int fd() const { return epoll_.fd(); } // readable: call on_ready()
-    // True: what is lost is another now; see apply().
+    // True: what is lost is another now, and is to be saved; see apply().
     bool on_ready();
-    // Begins, goes on or stops, as it is desired.
+    // Begins, goes on or stops, as it is desired, and notes what has been saved.
     void follow(const DesiredState& desired);
-    void network_changed() { finder_.network_changed(); }
-    // Into a state that is going to be saved.
+    void network_changed();
+    // Puts what was found, and is not saved yet, into a state that is going to be.
     void apply(DesiredState& desired) const;
 
 private:
     using Clock = MarkFinder::Clock;
     MarkWatch(const Instance& instance, Epoll epoll, Timer timer);
     void look();
-    Result<void> ask(const StunServer& server);
+    Result<void> ask(const ServerInUse& server);
     bool read_outcomes();
     bool end(const std::vector<MarkOutcome>& outcomes);
+    void stop();
     void warn_once(const std::string& problem);
 
     const Instance& instance_;
@@ -45,9 +46,11 @@ private:
     Timer timer_;
     MarkFinder finder_;
     bool watches_ = false;
+    bool pending_ = false; // what the finder says differs from what is saved
     std::optional<ConfinedProcess> process_;
     Clock::time_point deadline_{}; // of the process
-    StunServer asked_{};
+    ServerInUse asked_{};
+    std::vector<uint8_t> dscps_;     // that it was asked with
     std::string received_, problem_; // `problem_`: the last one, which was logged
 };
 

@@ -44,6 +44,7 @@ Result<Disabled> disable(const Instance& instance) {
     Result<void> saved;
     if (unfinished || has_pins(instance)) {
         desired.enabled = false;
+        desired.lost_marks.clear(); // the next network is another one
         // Nobody asks for them any more.
         std::erase_if(desired.ranges.alarms, [](const Alarm& alarm) { return alarm.source == "names"; });
         desired.disabling = boot;

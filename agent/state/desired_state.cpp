@@ -166,11 +166,12 @@ static void from_json(const nlohmann::json& from, Enforcement& enforcement) {
 }
 
 static void to_json(nlohmann::json& out, const LostMark& mark) {
-    out = {{"dscp", mark.dscp}, {"since", mark.since}};
+    out = {{"dscp", mark.dscp}, {"since", mark.since}, {"server", mark.server}};
 }
 static void from_json(const nlohmann::json& from, LostMark& mark) {
     from.at("dscp").get_to(mark.dscp);
     from.at("since").get_to(mark.since);
+    from.at("server").get_to(mark.server);
 }
 
 static void to_json(nlohmann::json& out, const Rehearsal& rehearsal) {

@@ -19,6 +19,14 @@ std::vector<MarkInUse> marks_in_use(const Marks& marks) {
     return in_use;
 }
 
+std::vector<LostMark> still_in_use(std::vector<LostMark> lost, const Marks& marks) {
+    const auto in_use = marks_in_use(marks);
+    std::erase_if(lost, [&](const LostMark& mark) {
+        return std::ranges::find(in_use, mark.dscp, &MarkInUse::dscp) == in_use.end();
+    });
+    return lost;
+}
+
 Marks without_lost(Marks marks, const std::vector<LostMark>& lost) {
     for (kudo_mark& mark : marks)
         if (std::ranges::find(lost, mark.dscp, &LostMark::dscp) != lost.end()) {

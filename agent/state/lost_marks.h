@@ -10,12 +10,14 @@
 #include "bpf/abi.h"
 #include "maps/base/time.h"
 #include "maps/compile/compile.h"
+#include "maps/net/prefix.h"
 
 namespace kudo {
 
 struct LostMark {
     uint8_t dscp = 0; // 1 to 63
-    Time since{};
+    Time since{};     // when that was found
+    Address server{}; // that was asked then
     bool operator==(const LostMark&) const = default;
 };
 
@@ -25,6 +27,9 @@ struct MarkInUse {
     std::vector<std::string> treatments;
 };
 std::vector<MarkInUse> marks_in_use(const Marks& marks);
+
+// Of those that were found, what a class still has.
+std::vector<LostMark> still_in_use(std::vector<LostMark> lost, const Marks& marks);
 
 Marks without_lost(Marks marks, const std::vector<LostMark>& lost);
 

@@ -114,7 +114,8 @@ void keep_of(const DesiredState& state, const EnableOptions& options, DesiredSta
     if (desired.max_flows == 0) desired.max_flows = state.enabled ? state.max_flows : default_max_flows;
     desired.map_sources = state.map_sources;
     desired.resolvers = state.resolvers;
-    if (desired.mark_fallback) desired.lost_marks = state.lost_marks;
+    if (desired.mark_fallback && state.enabled && state.mark_fallback)
+        desired.lost_marks = still_in_use(state.lost_marks, desired.marks);
     begin_admission(options, state, desired);
     desired.ranges = state.ranges;
     desired.firewall = state.enabled ? state.firewall : FirewallSync::Off; // a command of its own

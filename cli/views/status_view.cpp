@@ -209,8 +209,8 @@ std::string lost_marks_text(const DesiredState& desired) {
     std::string text;
     for (const LostMark& lost : desired.lost_marks)
         text +=
-            fmt::format("  lost mark   {}, since {}: the network loses packets with it, so {} goes without a DSCP\n",
-                        dscp_name(lost.dscp), rfc3339(lost.since), fmt::join(classes_of(desired, lost), ", "));
+            fmt::format("  lost mark   {}: found at {}, asking {}; {} has no DSCP meanwhile\n", dscp_name(lost.dscp),
+                        rfc3339(lost.since), lost.server.text(), fmt::join(classes_of(desired, lost), ", "));
     return text;
 }
 
@@ -254,7 +254,7 @@ OrderedJson status_json(const Status& status, const Losses& losses) {
         {"alarms", status.alarms},
         {"interfaces", status.interfaces},
         {"routes", status.routes},
-        {"mark_fallback", status.desired.mark_fallback},
+        {"mark_fallback", status.desired.enabled && status.desired.mark_fallback},
         {"lost_marks", lost_marks_json(status.desired)},
         {"firewall", {{"sync", status.desired.firewall == FirewallSync::On}, {"rules", status.firewall_rules}}},
         {"losses", losses_json(losses)},

@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What a browser sends: STUN, here four times a second, and audio in between. The time of each answer goes into a file.
+// What a browser sends: STUN every 2.5 seconds, and audio in between. Of each answer a line goes into a file.
 constexpr const char* call = R"(
 import os, socket, struct, sys, time
 server, log = (sys.argv[1], 3478), open(sys.argv[2], "w")
@@ -22,7 +22,7 @@ sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.setblocking(False)
 sequence = 0
 while True:
-    if sequence % 12 == 0:
+    if sequence % 125 == 0:
         sock.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + os.urandom(12), server)
     sock.sendto(struct.pack("!BBHII", 0x80, 111, sequence % 65536, sequence * 960, 77) + b"x" * 80, server)
     sequence += 1
@@ -60,7 +60,7 @@ protected:
         call_ = std::make_unique<ServerProcess>(std::vector<std::string>{
             "nsenter", fmt::format("--net=/proc/{}/fd/{}", getpid(), test_->host.fd()), "python3",
             test_->write_file("call.py", call), media[0], test_->folder + "/answers"});
-        ASSERT_TRUE(eventually([&] { return answers() > 2; }));
+        ASSERT_TRUE(eventually([&] { return answers() > 0; }));
     }
     [[nodiscard]] std::size_t answers() const {
         std::ifstream log(test_->folder + "/answers");
@@ -117,7 +117,7 @@ TEST_F(LostMarks, ACallRecoversWithinTenSeconds) {
     EXPECT_EQ(now.at("lost_marks").at(0).at("classes"), nlohmann::json({"audio"}));
     EXPECT_EQ(now.at("healthy"), true) << now.at("drift");
     const std::string text = test_->agent({"status"}).out;
-    EXPECT_NE(text.find("lost mark   EF, since "), std::string::npos) << text;
+    EXPECT_NE(text.find("lost mark   EF: found at "), std::string::npos) << text;
     EXPECT_NE(text.find("audio       priority 6"), std::string::npos) << text;
     const uint64_t before = passed("cs0");
     EXPECT_TRUE(eventually([&] { return passed("cs0") > before + 20; })) << "audio goes on without a mark";
