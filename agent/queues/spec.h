@@ -18,6 +18,11 @@ inline constexpr QueueKind queue_kinds[] = {QueueKind::Cake, QueueKind::Htb, Que
 std::string_view queue_kind_name(QueueKind kind);                  // tc's: "cake", "htb", "prio", "pfifo_fast"
 std::optional<QueueKind> queue_kind_of(std::string_view name);
 
+struct RateBounds {
+    uint64_t min = 0, max = 0;
+    bool operator==(const RateBounds&) const = default;
+};
+
 struct ShaperSpec {
     enum class Kind { Off, Auto, Rate } kind = Kind::Auto;
     uint64_t bits_per_second = 0; // of Rate
