@@ -15,6 +15,7 @@
 #include "agent/firewall_sets/sets.h"
 #include "agent/inspect/lifelines_there.h"
 #include "agent/inspect/runs.h"
+#include "agent/linerate/line_states.h"
 #include "agent/reconcile/teardown.h"
 #include "agent/state/range_store.h"
 #include "agent/state/wanted_interfaces.h"
@@ -128,8 +129,8 @@ void add_queue_problem(const std::string& interface, const char* direction, cons
          fmt::format("{} {}", interface, direction), enable_corrects});
 }
 
-Result<void> read_interface(DataPath& data_path, const Interface& interface, const DesiredState& desired,
-                            InterfaceStatus& line) {
+Result<void> read_interface(const Instance& instance, DataPath& data_path, const Interface& interface,
+                            const DesiredState& desired, InterfaceStatus& line) {
     const Attached attached = KUDO_TRY(read_attached(data_path, interface));
     if (attached.ingress) line.ingress = hook_name(*attached.ingress);
     if (attached.egress) line.egress = hook_name(*attached.egress);
@@ -139,6 +140,8 @@ Result<void> read_interface(DataPath& data_path, const Interface& interface, con
             line.note = fmt::format("{} runs on XDP, before kudo-agent's ingress, which sees only what it passes on",
                                     program_text(id));
     line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
+    if (line.queues.uplink.follows && line.queues.uplink.rate)
+        add_clause(line.queues.uplink.why, line_state(instance, interface.name));
     line.problems = hook_problems(attached, interface, desired);
     const QueueReport &up = line.queues.uplink, &down = line.queues.downlink;
     add_queue_problem(interface.name, "uplink", up, !up.problem, line.problems);
@@ -160,7 +163,8 @@ Result<void> read_interfaces(const Instance& instance, DataPath& data_path, cons
         InterfaceStatus line;
         line.name = interface.name;
         line.index = interface.index;
-        if (auto read = read_interface(data_path, interface, status.desired, line); !read)
+        line.mtu = interface.mtu;
+        if (auto read = read_interface(instance, data_path, interface, status.desired, line); !read)
             line.problems.push_back({read.error().message});
         if (const auto note = wanted.notes.find(interface.index); note != wanted.notes.end())
             add_clause(line.note, note->second);

@@ -30,7 +30,8 @@ std::vector<std::string> texts_of(const std::vector<Difference>& differences);
 
 struct InterfaceStatus {
     std::string name;
-    uint32_t index = 0;  // 0: no such interface
+    uint32_t index = 0; // 0: no such interface
+    uint32_t mtu = 0;
     std::string ingress; // "xdp-native", "xdp-generic", "tcx", "tc"; empty: not attached
     std::string egress;  // "tcx", "tc"; empty: not attached
     bool healthy = false;

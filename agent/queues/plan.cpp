@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "agent/queues/plan.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
+#include "agent/queues/shaped_rate.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -36,9 +40,26 @@ QueuePlan ordering_plan(const FoundQueue& found, std::optional<QueueKind> kind) 
                               "--uplink RATE or --queue KIND would replace it");
 }
 
+// It begins at the most.
+QueuePlan following_plan(const ShapedLine& line, const RateBounds& bounds, std::optional<QueueKind> kind) {
+    QueuePlan plan = shaped_plan(line, kind);
+    std::erase_if(plan.candidates, [](const QueueTree& tree) {
+        return std::ranges::find(rate_follows, tree.kind) == std::end(rate_follows);
+    });
+    plan.text = fmt::format("{} from {} to {} bit/s, MTU {}", kind ? queue_kind_name(*kind) : "best", bounds.min,
+                            bounds.max, line.mtu);
+    plan.why = fmt::format("its rate follows the line from {} to {}", rate_text(bounds.min), rate_text(bounds.max));
+    plan.follows = bounds;
+    plan.mtu = line.mtu;
+    return plan;
+}
+
 QueuePlan plan_for(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
-    if (spec.uplink.kind == ShaperSpec::Kind::Rate) {
-        QueuePlan plan = shaped_plan({.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu}, spec.kind);
+    if (spec.uplink.has_rate()) {
+        const ShapedLine line{.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu};
+        QueuePlan plan = spec.uplink.kind == ShaperSpec::Kind::Rate
+                             ? shaped_plan(line, spec.kind)
+                             : following_plan(line, spec.uplink.bounds, spec.kind);
         if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
         return plan;
     }

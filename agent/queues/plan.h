@@ -18,6 +18,8 @@ struct QueuePlan {
     std::string text;                  // what SavedQdisc.plan says then
     std::string why;                   // for people
     bool wifi = false;
+    std::optional<RateBounds> follows{}; // the rate may be any of these
+    uint32_t mtu = 0;                    // of the line, where it follows
     // The same where this candidate was built: with what it does worse than the others.
     [[nodiscard]] std::string why_with(const QueueTree& tree) const;
 };

@@ -19,6 +19,7 @@
 #include "agent/queues/downlink.h"
 #include "agent/queues/plan.h"
 #include "agent/queues/saved_qdisc.h"
+#include "agent/queues/shaped_rate.h"
 
 namespace kudo {
 namespace fs = std::filesystem;
@@ -133,8 +134,12 @@ Result<bool> write_interface(const DataPath& data_path, const Interface& interfa
 
 Result<void> check_queues(const Instance& instance, const Interface& interface, const QueueSpec& spec) {
     const fs::path folder = instance.layout();
-    if (spec.uplink.kind != ShaperSpec::Kind::Rate && !shapes_downlink(spec) && spec.kind == QueueKind::Htb)
+    if (!spec.uplink.has_rate() && !shapes_downlink(spec) && spec.kind == QueueKind::Htb)
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
+    if (spec.uplink.kind == ShaperSpec::Kind::AutoRate && spec.kind &&
+        std::ranges::find(rate_follows, *spec.kind) == std::end(rate_follows))
+        return bad_input(
+            fmt::format("--queue {}: with --uplink auto-rate cake or htb is expected", queue_kind_name(*spec.kind)));
     const QdiscSlot slot = uplink_slot(folder, interface, instance_id(instance));
     const Root root = KUDO_TRY(read_root(slot));
     const Downlink downlink = KUDO_TRY(read_downlink(interface.index));

@@ -12,6 +12,7 @@
 #include "agent/attach/in_kernel.h"
 #include "agent/queues/classifier.h"
 #include "agent/queues/pure_acks.h"
+#include "agent/queues/shaped_rate.h"
 #include "maps/base/text.h"
 
 namespace kudo {
@@ -103,6 +104,11 @@ Result<const QueueTree*> build_best(const QdiscSlot& slot, const QueuePlan& plan
                     plan.candidates.size() == 1 ? queue_kind_name(plan.candidates.front().kind) : "a rate"));
 }
 
+// One that follows the line has any rate.
+std::string fingerprint_of(const QdiscTree& tree, const QueuePlan& plan) {
+    return fingerprint(plan.follows ? without_rate(tree.objects, *plan.follows, plan.mtu) : tree.objects, tree.filters);
+}
+
 // The one of the plan's trees that it has built.
 Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, const QueuePlan& plan, bool replace) {
     auto saved = KUDO_TRY(what_to_save(slot, root, replace));
@@ -114,7 +120,7 @@ Result<const QueueTree*> replace_root(const QdiscSlot& slot, const Root& root, c
         return built;
     }
     const QdiscTree made = KUDO_TRY(read_qdisc_tree(slot.index));
-    next.built = fingerprint(made.objects, made.filters);
+    next.built = fingerprint_of(made, plan);
     KUDO_TRY(store_saved_qdisc(slot.folder, slot.saved_as, next));
     return built;
 }
@@ -137,7 +143,7 @@ bool is_present(const QueueTree& tree, const QdiscTree& present) {
 // Ours as it was made for this plan; null: it is not there.
 const QueueTree* made_for(const QueuePlan& plan, const Root& root) {
     if (!root.saved || root.saved->plan != plan.text || root.saved->built.empty() ||
-        root.saved->built != fingerprint(root.present.objects, root.present.filters))
+        root.saved->built != fingerprint_of(root.present, plan))
         return nullptr;
     const auto tree = std::ranges::find_if(
         plan.candidates, [&](const QueueTree& candidate) { return is_present(candidate, root.present); });
@@ -238,9 +244,12 @@ QueueReport Root::report(const QueuePlan& plan) const {
     report.found = found().text();
     report.chosen = tree ? std::string(queue_kind_name(tree->kind)) : present.found().kind;
     report.ours = is_ours();
+    if (report.ours) report.rate = shaped_rate(present.objects);
+    report.follows = plan.follows;
     report.healthy = plan.candidates.empty() ? !saved : tree != nullptr;
     if (tree) {
         report.why = plan.why_with(*tree);
+        if (plan.follows && report.rate) report.why += fmt::format("; now {}", rate_text(*report.rate));
         if (present.filters.size() < tree->filters.size() + tree->classifiers.size())
             report.why += "; acknowledgements of other traffic wait with the rest of it: this kernel has no cls_bpf";
     } else

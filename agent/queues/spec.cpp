@@ -34,6 +34,37 @@ std::string lower(std::string_view text) {
     return result;
 }
 
+constexpr std::string_view auto_rate = "auto-rate";
+
+// `expected`: what else it may be, for people.
+Result<uint64_t> parse_rate(std::string_view text, std::string_view expected) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const std::string name = lower({end, static_cast<std::size_t>(text.data() + text.size() - end)});
+    const auto unit = bits_of_unit(name);
+    if (text.empty() || error != std::errc{} || !unit)
+        return bad_input(
+            fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units){}", quoted_text(text), expected));
+    const double bits = number * *unit;
+    if (!(bits >= min_rate && bits <= max_rate))
+        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", quoted_text(text),
+                                     name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
+    return static_cast<uint64_t>(std::llround(bits));
+}
+
+Result<ShaperSpec> parse_auto_rate(std::string_view text) {
+    const std::string_view bounds = text.substr(std::min(auto_rate.size() + 1, text.size()));
+    const std::size_t dash = bounds.find('-');
+    if (dash == std::string_view::npos)
+        return bad_input(fmt::format("{}: the least and the most that the line carries are expected, as in "
+                                     "auto-rate:2mbit-50mbit",
+                                     quoted_text(text)));
+    const uint64_t min = KUDO_TRY(parse_rate(bounds.substr(0, dash), ""));
+    const uint64_t max = KUDO_TRY(parse_rate(bounds.substr(dash + 1), ""));
+    if (min >= max) return bad_input(fmt::format("{}: the first rate must be below the second", quoted_text(text)));
+    return ShaperSpec{ShaperSpec::Kind::AutoRate, max, {min, max}};
+}
+
 } // namespace
 
 std::string_view queue_kind_name(QueueKind kind) {
@@ -50,23 +81,30 @@ std::optional<QueueKind> queue_kind_of(std::string_view name) {
 Result<ShaperSpec> parse_line(std::string_view text) {
     if (text == "off") return ShaperSpec{ShaperSpec::Kind::Off, 0};
     if (text == "auto") return ShaperSpec{ShaperSpec::Kind::Auto, 0};
-    double number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-    const std::string name = lower({end, static_cast<std::size_t>(text.data() + text.size() - end)});
-    const auto unit = bits_of_unit(name);
-    if (text.empty() || error != std::errc{} || !unit)
-        return bad_input(
-            fmt::format("{} is not a rate; write 20mbit, 2.5gbit (tc's units), auto or off", quoted_text(text)));
-    const double bits = number * *unit;
-    if (!(bits >= min_rate && bits <= max_rate))
-        return bad_input(fmt::format("{}: a rate from 64kbit to 100gbit is expected{}", quoted_text(text),
-                                     name.empty() ? "; a bare number is bits per second, write 20mbit" : ""));
-    return ShaperSpec{ShaperSpec::Kind::Rate, static_cast<uint64_t>(std::llround(bits))};
+    if (text == auto_rate || text.starts_with("auto-rate:")) return parse_auto_rate(text);
+    const uint64_t rate = KUDO_TRY(parse_rate(text, ", auto-rate:MIN-MAX, auto or off"));
+    return ShaperSpec{ShaperSpec::Kind::Rate, rate};
+}
+
+Result<ShaperSpec> parse_downlink(std::string_view text) {
+    if (text.starts_with(auto_rate))
+        return bad_input(fmt::format("{}: only the uplink's rate can follow the line; write a rate, auto or off",
+                                     quoted_text(text)));
+    return parse_line(text);
 }
 
 std::string line_text(const ShaperSpec& line) {
-    if (line.kind == ShaperSpec::Kind::Rate) return fmt::format("{}bit", line.bits_per_second);
-    return line.kind == ShaperSpec::Kind::Off ? "off" : "auto";
+    switch (line.kind) {
+    case ShaperSpec::Kind::Rate:
+        return fmt::format("{}bit", line.bits_per_second);
+    case ShaperSpec::Kind::AutoRate:
+        return fmt::format("auto-rate:{}bit-{}bit", line.bounds.min, line.bounds.max);
+    case ShaperSpec::Kind::Off:
+        return "off";
+    case ShaperSpec::Kind::Auto:
+        break;
+    }
+    return "auto";
 }
 
 std::string rate_text(uint64_t bits_per_second) {

@@ -24,14 +24,19 @@ struct RateBounds {
 };
 
 struct ShaperSpec {
-    enum class Kind { Off, Auto, Rate } kind = Kind::Auto;
-    uint64_t bits_per_second = 0; // of Rate
+    enum class Kind { Off, Auto, Rate, AutoRate } kind = Kind::Auto;
+    uint64_t bits_per_second = 0; // of Rate; of AutoRate: where it begins, the most
+    RateBounds bounds{};          // of AutoRate: the service follows the line between them
+    [[nodiscard]] bool has_rate() const { return kind == Kind::Rate || kind == Kind::AutoRate; }
     bool operator==(const ShaperSpec&) const = default;
 };
-// "off", "auto", or a rate in tc's units (tc(8), PARAMETERS): 20mbit, 2.5gbit, 1mibit, and bytes: 2mbps. A bare number
-// is bits per second. 64 kbit/s to 100 Gbit/s.
+// "off", "auto", a rate in tc's units (tc(8), PARAMETERS): 20mbit, 2.5gbit, 1mibit, and bytes: 2mbps, or
+// "auto-rate:MIN-MAX" of two of them. A bare number is bits per second. 64 kbit/s to 100 Gbit/s.
 Result<ShaperSpec> parse_line(std::string_view text);
-std::string line_text(const ShaperSpec& line);   // "off", "auto", "19800000bit"; parse_line() reads it back
+// The same where the rate cannot follow the line.
+Result<ShaperSpec> parse_downlink(std::string_view text);
+// "off", "auto", "19800000bit", "auto-rate:2000000bit-50000000bit"; parse_line() reads it back.
+std::string line_text(const ShaperSpec& line);
 std::string rate_text(uint64_t bits_per_second); // "19.8 Mbit/s", for people
 
 struct QueueSpec {

@@ -19,6 +19,7 @@
 #include "agent/lifelines/host_facts.h"
 #include "agent/lifelines/map_sources.h"
 #include "agent/lifelines/resolver_events.h"
+#include "agent/linerate/line_rates.h"
 #include "agent/marks/mark_watch.h"
 #include "agent/names/resolver.h"
 #include "agent/netlink/link_events.h"
@@ -186,6 +187,25 @@ private:
             if (marks_->on_ready()) next_tick_ = {};
         });
         if (!watched) alarms_.warn_once("lost marks are not looked for: " + watched.error().message);
+    }
+
+    // The uplinks whose rate is to follow the line, as the kernel has them now.
+    void follow_lines(const Status& status) {
+        std::vector<FollowingLine> lines;
+        for (const InterfaceStatus& interface : status.interfaces) {
+            const QueueReport& uplink = interface.queues.uplink;
+            if (!status.desired.enabled || !uplink.follows || !uplink.ours || !uplink.healthy || !uplink.rate) continue;
+            lines.push_back({interface.name, interface.index, interface.mtu, *uplink.follows, *uplink.rate});
+        }
+        if (!lines_ && lines.empty()) return;
+        if (!lines_) {
+            auto rates = LineRates::open(instance_);
+            if (!rates) return alarms_.warn_once("rates do not follow their lines: " + rates.error().message);
+            lines_.emplace(std::move(*rates));
+            const auto watched = loop_->watch(lines_->fd(), [this] { lines_->on_ready(); });
+            if (!watched) alarms_.warn_once("rates do not follow their lines: " + watched.error().message);
+        }
+        lines_->follow(lines);
     }
 
     // What lasts is an alarm, and so in the status: one for all names.
@@ -369,6 +389,7 @@ private:
         set_clock(*status);
         follow_enforcement(*status);
         if (marks_) marks_->follow(status->desired);
+        follow_lines(*status);
         watch_firewall(status->desired.firewall);
         if (!status->routed.empty()) links_->set_ranges(status->routed);
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
@@ -434,6 +455,7 @@ private:
     std::optional<NameResolver> names_; // unless turned off
     std::optional<MarkWatch> marks_;
     std::optional<FirewallEvents> firewall_; // once there are sets to be kept
+    std::optional<LineRates> lines_;         // once a rate is to follow its line
     Fd signals_, clock_;
     bool ended_ = false;
     std::set<std::string> judged_; // interfaces

@@ -22,6 +22,8 @@ struct Instance {
     [[nodiscard]] std::filesystem::path service_lock() const { return state_dir / "service.lock"; }
     // What the service has seen of the counters before.
     [[nodiscard]] std::filesystem::path snapshots() const { return state_dir / "snapshots"; }
+    // What the service says of the rates that follow their lines.
+    [[nodiscard]] std::filesystem::path line_rates() const { return state_dir / "line-rates.json"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };

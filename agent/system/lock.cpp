@@ -80,6 +80,11 @@ Result<Fd> lock_file(const std::filesystem::path& file) {
     }
 }
 
+bool is_locked(const std::filesystem::path& file) {
+    const Fd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    return fd && flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 void remove_unlocked_file(const std::filesystem::path& file) {
     const Fd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && is_at(fd.get(), file)) unlink(file.c_str());

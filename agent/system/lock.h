@@ -19,6 +19,8 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
 // The same of a file of its own, without waiting, for as long as a process runs: the Error's number is EWOULDBLOCK
 // where another one has it. Whoever holds it removes it at the end.
 Result<Fd> lock_file(const std::filesystem::path& file);
+// Does a process hold it now?
+bool is_locked(const std::filesystem::path& file);
 // Removes what a killed process has left; nothing where one holds it, or there is none.
 void remove_unlocked_file(const std::filesystem::path& file);
 

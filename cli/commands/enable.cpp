@@ -84,7 +84,7 @@ void add_xdp_costs(ReconcileReport& report) {
 }
 
 bool shapes(const QueueSpec& queues) {
-    return queues.uplink.kind == ShaperSpec::Kind::Rate || queues.downlink.kind == ShaperSpec::Kind::Rate;
+    return queues.uplink.has_rate() || queues.downlink.has_rate();
 }
 
 // What the kernel shows and reconciling has not told already.
@@ -205,6 +205,10 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
             "the service, kudo-agent run, does not run: other name servers, gateways and interfaces "
             "are followed by the next command only");
 
+    if (desired.queues.uplink.kind == ShaperSpec::Kind::AutoRate && !service_runs(global.instance))
+        report.warnings.emplace_back("the service, kudo-agent run, does not run: the uplink's rate does not follow the "
+                                     "line and stays as it is");
+
     const std::string headline =
         report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)
                        : "already enabled; nothing changed\n";
@@ -268,10 +272,10 @@ Run setup_enable(CLI::App& app) {
         ->type_name("VALUE[/MASK]")
         ->default_str("none");
     add_option(app, "--uplink", desired->queues.uplink, parse_line,
-               "Rate to shape outgoing traffic to: 20mbit, auto or off")
+               "Rate to shape outgoing traffic to: 20mbit, auto-rate:2mbit-50mbit (follows the line), auto or off")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--downlink", desired->queues.downlink, parse_line, "Rate to shape incoming traffic to")
+    add_option(app, "--downlink", desired->queues.downlink, parse_downlink, "Rate to shape incoming traffic to")
         ->type_name("RATE")
         ->default_str("auto");
     const auto checks = std::make_shared<bool>(false);

@@ -46,6 +46,8 @@ std::string queues_text(const std::string& interface, const InterfaceQueues& que
 void to_json(OrderedJson& json, const QueueReport& queue) {
     json = {
         {"found", queue.found}, {"queue", text_or_null(queue.chosen)}, {"why", queue.why}, {"healthy", queue.healthy}};
+    json["rate"] = queue.rate ? OrderedJson(*queue.rate) : OrderedJson();
+    if (queue.follows) json["follows"] = {{"min", queue.follows->min}, {"max", queue.follows->max}};
 }
 
 static void to_json(OrderedJson& json, const InterfaceReport& interface) {

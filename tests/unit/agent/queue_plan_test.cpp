@@ -9,6 +9,8 @@
 
 #include "agent/queues/plan.h"
 #include "agent/queues/root.h"
+#include "agent/queues/saved_qdisc.h"
+#include "agent/queues/shaped_rate.h"
 
 namespace kudo {
 namespace {
@@ -51,6 +53,40 @@ TEST(QueuePlan, WhatMakesAnotherQueueMakesAnotherText) {
     EXPECT_EQ(shaped_plan(line, {}).text, text);
     for (const QueuePlan& other : {shaped_plan(faster, {}), shaped_plan(larger, {}), shaped_plan(line, QueueKind::Htb)})
         EXPECT_NE(other.text, text);
+}
+
+TEST(QueuePlan, ARateThatFollowsTheLineTakesOnlyKindsThatCan) {
+    QueueSpec wish;
+    wish.uplink = {ShaperSpec::Kind::AutoRate, 50'000'000, {2'000'000, 50'000'000}};
+    const auto plan = uplink_plan(found("fq_codel"), wish, 1500);
+    EXPECT_EQ(kinds_of(plan), (std::vector{QueueKind::Cake, QueueKind::Htb}));
+    EXPECT_EQ(plan.follows, wish.uplink.bounds);
+    wish.uplink.bounds.min++;
+    EXPECT_NE(uplink_plan(found("fq_codel"), wish, 1500).text, plan.text);
+}
+
+// As without_rate() compares them; as the kernel shows them, in the tests with a kernel.
+TEST(QueuePlan, ATreeIsTheSameAtEachRateWithinItsBounds) {
+    const RateBounds bounds{2'000'000, 50'000'000};
+    for (const QueueKind kind : {QueueKind::Cake, QueueKind::Htb}) {
+        const auto at = [&](uint64_t bits) {
+            std::vector<TcObject> objects;
+            for (const QueueTree::Step& step : shaped_queue(kind, {.bits_per_second = bits}).steps)
+                objects.push_back(step.object);
+            return objects;
+        };
+        const auto print = [&](std::vector<TcObject> objects) {
+            return fingerprint(without_rate(std::move(objects), bounds, 1500));
+        };
+        EXPECT_EQ(shaped_rate(at(7'000'000)), 7'000'000U);
+        for (const uint64_t bits : {2'000'000, 7'000'000, 50'000'000})
+            EXPECT_EQ(print(at(bits)), print(at(20'000'000))) << bits;
+        for (const uint64_t bits : {1'990'000, 50'100'000})
+            EXPECT_NE(print(at(bits)), print(at(20'000'000))) << bits;
+        auto other = at(20'000'000);
+        other.back().parent++;
+        EXPECT_NE(print(other), print(at(20'000'000)));
+    }
 }
 
 TEST(QueuePlan, WithARateWhatStandsThereDoesNotMatter) {

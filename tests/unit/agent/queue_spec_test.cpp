@@ -46,5 +46,20 @@ TEST(LineRate, SaysWhatABareNumberMeansWhereItIsTooSmall) {
     EXPECT_EQ(parse_line("20kbit").error().message.find("bits per second"), std::string::npos);
 }
 
+TEST(QueueSpec, ARateThatFollowsTheLineHasBounds) {
+    const ShaperSpec line = parse_line("auto-rate:2mbit-0.05gbit").value();
+    EXPECT_EQ(line.kind, ShaperSpec::Kind::AutoRate);
+    EXPECT_EQ(line.bounds, (RateBounds{2'000'000, 50'000'000}));
+    EXPECT_EQ(line.bits_per_second, 50'000'000U) << "where it begins";
+    EXPECT_EQ(line_text(line), "auto-rate:2000000bit-50000000bit");
+    EXPECT_EQ(parse_line(line_text(line)).value(), line);
+    for (const char* text : {"auto-rate", "auto-rate:", "auto-rate:2mbit", "auto-rate:2mbit-", "auto-rate:-2mbit",
+                             "auto-rate:3mbit-2mbit", "auto-rate:2mbit-2mbit", "auto-rate:63kbit-2mbit",
+                             "auto-rate:2mbit-101gbit", "auto-rate 2mbit-3mbit", "auto-rates:2mbit-3mbit"})
+        EXPECT_FALSE(parse_line(text)) << text;
+    EXPECT_FALSE(parse_downlink("auto-rate:2mbit-50mbit"));
+    EXPECT_EQ(parse_downlink("20mbit").value(), parse_line("20mbit").value());
+}
+
 } // namespace
 } // namespace kudo

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#include "agent/linerate/media_servers.h"
+
+#include <netinet/in.h>
+
+#include <cstring>
+
+#include "agent/datapath/bpf_object.h"
+#include "agent/datapath/clock.h"
+#include "agent/datapath/flow_table.h"
+
+namespace kudo {
+
+Result<std::map<uint32_t, Address>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+                                                       const std::set<uint16_t>& own) {
+    const auto clock = KUDO_TRY(TickClock::read(data_path));
+    const auto since = clock.wall_time(clock.now()) - quiet;
+    const auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
+    const auto table =
+        KUDO_TRY(read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.elements()));
+    std::map<uint32_t, std::pair<uint64_t, Address>> busiest; // by interface
+    const auto look = [&](const auto& flows) {
+        for (const auto& [key, flow] : flows) {
+            kudo_judgement judgement{};
+            std::memcpy(&judgement, &flow.judgement, sizeof judgement);
+            if (judgement.verdict_and_class >> 4 != KUDO_CLASS_MEDIA || key.protocol != IPPROTO_UDP ||
+                own.contains(key.local_port) || clock.wall_time(flow.last_seen) < since)
+                continue;
+            const uint64_t bytes = flow.directions[KUDO_INGRESS].bytes + flow.directions[KUDO_EGRESS].bytes;
+            auto& best = busiest[key.interface];
+            if (bytes < best.first) continue;
+            best = {bytes, Address::from_bytes(sizeof key.local == 4 ? Family::IPv4 : Family::IPv6, &key.remote)};
+        }
+    };
+    look(table.flows4);
+    look(table.flows6);
+    std::map<uint32_t, Address> servers;
+    for (const auto& [interface, best] : busiest)
+        servers.emplace(interface, best.second);
+    return servers;
+}
+
+} // namespace kudo

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// With which servers KUDO's media flows run now, by the flows that the programs count.
+// Invariant: read-only; a flow counts while packets of it were seen in the last few seconds.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <set>
+
+#include "agent/datapath/datapath.h"
+#include "maps/net/prefix.h"
+
+namespace kudo {
+
+// By ifindex the server of the busiest media flow there over UDP. `quiet`: so long a flow may be without packets.
+// `own`: this host's ports whose flows are no meeting's, but requests of this program.
+Result<std::map<uint32_t, Address>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+                                                       const std::set<uint16_t>& own);
+
+} // namespace kudo

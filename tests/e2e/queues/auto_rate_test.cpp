@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// An uplink whose rate follows the line, as the program and its service show it: what is refused, what is told with and
+// without the service, and that a rate which was adjusted is no drift. How well it follows: tests/unit, and the
+// benchmark's part autorate.
+// Invariant: the rate is read back with tc, not from the program alone.
+#include <gtest/gtest.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <regex>
+#include <thread>
+
+#include "tests/support/host_test.h"
+#include "tests/support/running_service.h"
+#include "tests/support/traffic.h"
+
+namespace kudo::test {
+namespace {
+
+constexpr const char* server_address = "52.200.60.17";
+
+class AutoRate : public HostTest {
+protected:
+    void SetUp() override {
+        HostTest::SetUp();
+        if (test_) test_->wait_for_carrier();
+    }
+    [[nodiscard]] Outcome enable(const std::string& uplink, std::vector<std::string> more = {"--queue", "htb"}) const {
+        std::vector<std::string> arguments = {"enable", "--region", "ca", "--uplink", uplink};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return test_->agent(arguments);
+    }
+    [[nodiscard]] nlohmann::json uplink() const { return test_->status().at("interfaces").at(0).at("uplink"); }
+    [[nodiscard]] std::string why() const { return uplink().at("why"); }
+    [[nodiscard]] std::string ceiling() const { // of the whole line, as tc says it: "50Mbit"
+        const std::string shown = test_->in_host({"tc", "class", "show", "dev", "eth0", "classid", "4b55:1"});
+        std::smatch found;
+        return std::regex_search(shown, found, std::regex("ceil ([0-9A-Za-z]+)")) ? found[1].str() : shown;
+    }
+    void adjust(const std::string& rate) const { // one class, as any of those the service adjusts
+        test_->in_host({"tc", "class", "change", "dev", "eth0", "parent", "4b55:", "classid", "4b55:1", "htb", "rate",
+                        rate, "ceil", rate, "prio", "0", "quantum", "1522"});
+    }
+};
+
+// A media flow to a server that answers what it is asked, while it lives.
+class Meeting {
+public:
+    Meeting(const TestHost& test, bool answers)
+        : server_(udp_socket(test.far, {server_address, 3478})), host_(udp_socket(test.host, {"10.77.0.2", 40000})),
+          answers_(answers), running_([this](const std::stop_token& stop) { run(stop); }) {}
+    [[nodiscard]] unsigned requests() const { return requests_; }
+
+private:
+    void run(const std::stop_token& stop) {
+        const std::array<uint8_t, 172> media{0x80, 111};
+        while (!stop.stop_requested()) {
+            send_datagram(host_.get(), {server_address, 3478}, media);
+            pollfd wait{server_.get(), POLLIN, 0};
+            if (poll(&wait, 1, 20) <= 0) continue;
+            std::array<uint8_t, 2048> bytes{};
+            sockaddr_storage from{};
+            socklen_t length = sizeof from;
+            auto* const sender = reinterpret_cast<sockaddr*>(&from);
+            ssize_t size = 0;
+            while ((size = recvfrom(server_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, sender, &length)) > 0) {
+                if (size != 20) continue;
+                requests_++;
+                bytes[0] = 1; // Binding success
+                if (answers_) sendto(server_.get(), bytes.data(), 20, MSG_DONTWAIT, sender, length);
+            }
+        }
+    }
+    Fd server_, host_;
+    bool answers_;
+    std::atomic<unsigned> requests_ = 0;
+    std::jthread running_; // last: it ends first
+};
+
+TEST_F(AutoRate, WhatIsNotPossibleIsRefusedAndChangesNothing) {
+    const std::pair<std::vector<std::string>, const char*> cases[] = {
+        {{"--uplink", "auto-rate"}, "auto-rate:2mbit-50mbit"},
+        {{"--uplink", "auto-rate:"}, "auto-rate:2mbit-50mbit"},
+        {{"--uplink", "auto-rate:2mbit"}, "auto-rate:2mbit-50mbit"},
+        {{"--uplink", "auto-rate:50mbit-2mbit"}, "the first rate must be below the second"},
+        {{"--uplink", "auto-rate:2mbit-2mbit"}, "the first rate must be below the second"},
+        {{"--uplink", "auto-rate:10kbit-2mbit"}, "a rate from 64kbit to 100gbit is expected"},
+        {{"--uplink", "auto-rate:2mbit-50"}, "a rate from 64kbit to 100gbit is expected"},
+        {{"--downlink", "auto-rate:2mbit-50mbit"}, "only the uplink's rate can follow the line"},
+        {{"--uplink", "auto-rate:2mbit-50mbit", "--queue", "prio"}, "cake or htb is expected"},
+    };
+    const std::string before = test_->in_host({"tc", "qdisc", "show"});
+    for (const auto& [options, said] : cases) {
+        std::vector<std::string> arguments = {"enable", "--region", "ca"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        const Outcome outcome = test_->agent(arguments);
+        EXPECT_EQ(outcome.status, 2) << options.at(1);
+        EXPECT_NE(outcome.err.find(said), std::string::npos) << options.at(1) << ": " << outcome.err;
+    }
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show"}), before);
+}
+
+TEST_F(AutoRate, BeginsAtTheMostAndSaysThatNothingFollowsWithoutTheService) {
+    const std::string before = test_->in_host({"tc", "qdisc", "show"});
+    const Outcome enabled = enable("auto-rate:2mbit-50mbit");
+    ASSERT_EQ(enabled.status, 0) << enabled.err;
+    EXPECT_NE((enabled.out + enabled.err).find("does not follow the line"), std::string::npos) << enabled.out;
+    EXPECT_EQ(ceiling(), "50Mbit");
+    EXPECT_EQ(uplink().at("rate"), 50'000'000);
+    EXPECT_EQ(uplink().at("follows").at("min"), 2'000'000);
+    EXPECT_NE(why().find("the service, kudo-agent run, does not run"), std::string::npos) << why();
+    const Outcome disabled = test_->agent({"disable"});
+    ASSERT_EQ(disabled.status, 0) << disabled.err;
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show"}), before);
+}
+
+TEST_F(AutoRate, AnAdjustedRateIsNoDriftButOneOutsideTheBoundsIs) {
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    adjust("7mbit");
+    EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
+    EXPECT_EQ(uplink().at("rate"), 7'000'000);
+    const Outcome again = enable("auto-rate:2mbit-50mbit");
+    EXPECT_NE(again.out.find("nothing changed"), std::string::npos) << again.out;
+    EXPECT_EQ(ceiling(), "7Mbit");
+    adjust("1mbit");
+    EXPECT_EQ(test_->status().at("healthy"), false);
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    EXPECT_EQ(ceiling(), "50Mbit");
+    adjust("7mbit");
+    ASSERT_EQ(enable("auto-rate:3mbit-50mbit").status, 0); // other bounds
+    EXPECT_EQ(ceiling(), "50Mbit");
+}
+
+TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
+    test_->add_far_address(std::string(server_address) + "/32");
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    adjust("7mbit");
+    RunningService service(*test_, {"--reconcile-every", "1s"});
+    ASSERT_TRUE(eventually([&] { return why().find("no media flow") != std::string::npos; })) << why();
+    EXPECT_EQ(ceiling(), "7Mbit") << "the rate of before is taken over";
+    {
+        const Meeting meeting(*test_, true);
+        ASSERT_TRUE(eventually([&] {
+            return why().find("by the round trips to " + std::string(server_address)) != std::string::npos;
+        })) << why();
+        ASSERT_TRUE(eventually([&] { return meeting.requests() >= 3; }));
+        // Removed by hand: made again, and followed again.
+        test_->in_host({"tc", "qdisc", "del", "dev", "eth0", "root"});
+        ASSERT_TRUE(eventually([&] { return uplink().at("healthy") == true && !uplink().at("rate").is_null(); }));
+        const unsigned before = meeting.requests();
+        EXPECT_TRUE(eventually([&] { return meeting.requests() > before; }));
+        EXPECT_EQ(test_->status().at("healthy"), true);
+    }
+    // Its own requests keep nothing alive.
+    EXPECT_TRUE(eventually([&] { return why().find("no media flow") != std::string::npos; })) << why();
+    service.signal(SIGKILL);
+    service.wait();
+    EXPECT_NE(why().find("the service, kudo-agent run, does not run"), std::string::npos) << why();
+}
+
+TEST_F(AutoRate, AServerThatDoesNotAnswerIsTold) {
+    test_->add_far_address(std::string(server_address) + "/32");
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    const Meeting meeting(*test_, false);
+    EXPECT_TRUE(eventually([&] {
+        return why().find(std::string(server_address) + " does not answer STUN") != std::string::npos;
+    })) << why();
+    EXPECT_EQ(ceiling(), "50Mbit");
+}
+
+} // namespace
+} // namespace kudo::test
