@@ -42,7 +42,7 @@ void set_sysctl(const NetworkNamespace& space, const std::string& name, const st
 } // namespace
 
 ContentionLine::ContentionLine(double mbit, double rtt)
-    : host_(value_of(TestHost::build())), server_(value_of(NetworkNamespace::create())) {
+    : mbit_(mbit), host_(value_of(TestHost::build())), server_(value_of(NetworkNamespace::create())) {
     lay_wire(rtt);
     in_modem("ip address add 10.77.1.1/24 dev line");
     in_modem("ip link set line up");
@@ -107,6 +107,11 @@ std::string ContentionLine::enable(const AgentQueue& queue) const {
 void ContentionLine::disable() const {
     const Outcome outcome = host_.agent({"disable"});
     if (outcome.status != 0) throw std::runtime_error(outcome.err);
+}
+
+void ContentionLine::set_uplink(double mbit) const {
+    in_modem(fmt::format("tc qdisc change dev line root tbf rate {}mbit burst 6200 limit {}", mbit,
+                         static_cast<int>(mbit_ * 1e6 / 8 / 2)));
 }
 
 bool kernel_has_qdisc(const std::string& kind) {

@@ -45,6 +45,9 @@ public:
     // The agent with this queue. Empty: it stands. Else why it refused the kind; any other failure throws.
     [[nodiscard]] std::string enable(const AgentQueue& queue) const;
     void disable() const;
+    // The modem's rate towards the server from now on; the FIFO keeps its bytes, and its room in bytes.
+    void set_uplink(double mbit) const;
+    [[nodiscard]] const test::TestHost& agents_host() const { return host_; }
 
 private:
     void in_server(const std::string& line) const;
@@ -52,6 +55,7 @@ private:
 
     void lay_wire(double rtt);
 
+    double mbit_;
     test::TestHost host_; // its far end is the modem
     NetworkNamespace server_;
     std::optional<NetworkNamespace> between_; // the modem and the server, where a wire has to take time

@@ -60,6 +60,10 @@ std::size_t build(Datagram& datagram, const RtpStream& stream, unsigned packets_
     return stamp_at + payload;
 }
 
+bool is_binding_request(std::span<const uint8_t> bytes) {
+    return bytes.size() == 20 && get32(bytes.data()) == 0x00010000 && get32(&bytes[4]) == 0x2112a442;
+}
+
 } // namespace
 
 MediaFlows::MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds)
@@ -154,8 +158,19 @@ void MediaFlows::receive(const std::stop_token& stop) {
         for (const pollfd& wait : waits) {
             if (wait.revents == 0) continue;
             ssize_t size = 0;
-            while ((size = recv(wait.fd, datagram.data(), datagram.size(), MSG_DONTWAIT)) > 0)
-                take({datagram.data(), static_cast<std::size_t>(size)}, now_ns());
+            sockaddr_storage from{};
+            socklen_t length = sizeof from;
+            auto* const sender = reinterpret_cast<sockaddr*>(&from);
+            while ((size = recvfrom(wait.fd, datagram.data(), datagram.size(), MSG_DONTWAIT, sender, &length)) > 0) {
+                const std::span<uint8_t> bytes(datagram.data(), static_cast<std::size_t>(size));
+                if (is_binding_request(bytes)) {
+                    datagram[0] = 1; // Binding success; its attributes nobody needs
+                    sendto(wait.fd, bytes.data(), bytes.size(), MSG_DONTWAIT, sender, length);
+                } else {
+                    take(bytes, now_ns());
+                }
+                length = sizeof from;
+            }
             if (size < 0 && errno != EAGAIN) error_ = errno;
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // kudo_bench [--short] [--check] [--json FILE] [--only
-// packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention]: what the data path and the commands cost
-// on this machine, as differences and ratios within one run, and what media gains by it on a full line. Exit status 77:
-// BPF or namespaces cannot be had here.
+// packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention|autorate]: what the data path and the
+// commands cost on this machine, as differences and ratios within one run, and what media gains by it on a full line.
+// Exit status 77: BPF or namespaces cannot be had here.
 #include <sched.h>
 
 #include <cstring>
@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
             options.seconds = std::stod(argv[++i]);
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
-                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention]\n"
+                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention|"
+                               "autorate]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
                                "[--tcp CONGESTION_CONTROL,...]\n"
                                "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
@@ -77,6 +78,7 @@ int main(int argc, char** argv) {
             {"ranges", kudo::bench::measure_prefixes},
             {"commands", kudo::bench::measure_commands},
             {"contention", kudo::bench::measure_contention},
+            {"autorate", kudo::bench::measure_autorate},
         };
         for (const auto& [name, measure] : parts)
             // The peers say nothing about what has changed here.

@@ -18,5 +18,6 @@ void measure_flows(const test::TestHost& host, Report& report);      // many flo
 void measure_top(const test::TestHost& host, Report& report);        // the live view of many flows
 void measure_commands(const test::TestHost& host, Report& report);   // whole processes
 void measure_contention(const test::TestHost& host, Report& report); // media on a full line
+void measure_autorate(const test::TestHost& host, Report& report);   // media on a full line whose rate changes
 
 } // namespace kudo::bench
