@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "agent/stun/socket_address.h"
+#include "bpf/abi.h"
 
 namespace kudo {
 namespace {
@@ -35,6 +36,10 @@ Result<StunPings> StunPings::open(const Address& server, uint32_t interface) {
     Fd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return fail_errno("no socket");
     const int on = 1;
+    // No requests of a call: they are not counted as such, and keep the DSCP that they have, none.
+    const uint32_t mark = KUDO_PROBE_MARK;
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+        return fail_errno("a mark (SO_MARK) cannot be set");
     // Only a wish: where it is refused the routes decide.
     const auto network_order = static_cast<int>(htonl(interface));
     if (v4)
@@ -81,7 +86,7 @@ void StunPings::receive(const std::function<void(uint32_t, std::chrono::nanoseco
             }
         if (from.address() != server_ || from.port() != port) continue;
         const auto request = std::ranges::find_if(open_, [&](const Request& each) {
-            return read_stun_response({bytes.data(), static_cast<std::size_t>(got)}, each.transaction).has_value();
+            return is_stun_response({bytes.data(), static_cast<std::size_t>(got)}, each.transaction);
         });
         if (request == open_.end()) continue;
         const uint32_t number = request->number;

@@ -83,10 +83,13 @@ std::vector<uint8_t> allocate_request(const StunTransaction& transaction) {
     return bytes;
 }
 
+bool is_stun_response(std::span<const uint8_t> message, const StunTransaction& transaction) {
+    return kudo_stun_kind_of(message.data(), static_cast<uint32_t>(message.size())) == KUDO_STUN_RESPONSE &&
+           std::equal(transaction.begin(), transaction.end(), message.begin() + KUDO_STUN_TRANSACTION);
+}
+
 std::optional<StunResponse> read_stun_response(std::span<const uint8_t> message, const StunTransaction& transaction) {
-    if (kudo_stun_kind_of(message.data(), static_cast<uint32_t>(message.size())) != KUDO_STUN_RESPONSE ||
-        !std::equal(transaction.begin(), transaction.end(), message.begin() + KUDO_STUN_TRANSACTION))
-        return std::nullopt;
+    if (!is_stun_response(message, transaction)) return std::nullopt;
     StunResponse response{.type = kudo_load16(message.data())};
     const std::size_t end = KUDO_STUN_HEADER + std::size_t{kudo_load16(message.data() + 2)};
     std::optional<StunResponse> plain;

@@ -38,6 +38,9 @@ struct StunResponse {
 // Nothing: it is not the response to that request.
 std::optional<StunResponse> read_stun_response(std::span<const uint8_t> message, const StunTransaction& transaction);
 
+// Is it a response, success or error, to that request? By its header alone: nothing behind it is read.
+bool is_stun_response(std::span<const uint8_t> message, const StunTransaction& transaction);
+
 // How long the message that begins so is, by its header; 0: fewer than 20 bytes yet. Nothing: it is no STUN.
 std::optional<std::size_t> stun_length(std::span<const uint8_t> stream);
 

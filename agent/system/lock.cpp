@@ -72,11 +72,16 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
 
 Result<Fd> lock_file(const std::filesystem::path& file) {
     KUDO_TRY(make_folder(file.parent_path()));
-    while (true) {
+    for (int moments = 10;;) { // whoever only asks whether it is locked has it for less
         Fd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
         if (!fd) return fail_errno(file.string() + ": cannot open");
-        if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno(file.string() + ": cannot lock");
-        if (is_at(fd.get(), file)) return fd;
+        if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
+            if (is_at(fd.get(), file)) return fd;
+        } else if (errno != EWOULDBLOCK || moments-- == 0) {
+            return fail_errno(file.string() + ": cannot lock");
+        } else {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
     }
 }
 
