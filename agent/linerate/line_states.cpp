@@ -18,11 +18,15 @@ Result<void> save_line_states(const Instance& instance, const LineStates& states
         std::filesystem::remove(instance.line_rates(), ignored);
         return {};
     }
-    return replace_file(instance.line_rates(), nlohmann::json(states).dump(), Flush::No);
+    auto saved = replace_file(instance.line_rates(), nlohmann::json(states).dump(), Flush::No);
+    if (!saved) std::filesystem::remove(instance.line_rates(), ignored); // what it says is not so any more
+    return saved;
 }
 
 std::string line_state(const Instance& instance, const std::string& interface) {
-    if (!is_locked(instance.service_lock()))
+    const auto runs = is_locked(instance.service_lock());
+    if (!runs) return "whether the service runs, which follows the line, cannot be told: " + runs.error().message;
+    if (!*runs)
         return "the service, kudo-agent run, does not run: the rate does not follow the line and stays as it is";
     const auto text = read_file(instance.line_rates(), max_size);
     if (text) {

@@ -11,14 +11,14 @@
 
 namespace kudo {
 
-Result<std::map<uint32_t, Address>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
-                                                       const std::set<uint16_t>& own) {
+Result<std::map<uint32_t, MediaServer>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+                                                           const std::set<uint16_t>& own) {
     const auto clock = KUDO_TRY(TickClock::read(data_path));
     const auto since = clock.wall_time(clock.now()) - quiet;
     const auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
     const auto table =
         KUDO_TRY(read_flow_table(data_path.maps().flows4.get(), data_path.maps().flows6.get(), cpus.elements()));
-    std::map<uint32_t, std::pair<uint64_t, Address>> busiest; // by interface
+    std::map<uint32_t, std::pair<uint64_t, MediaServer>> busiest; // by interface
     const auto look = [&](const auto& flows) {
         for (const auto& [key, flow] : flows) {
             kudo_judgement judgement{};
@@ -29,12 +29,13 @@ Result<std::map<uint32_t, Address>> read_media_servers(DataPath& data_path, std:
             const uint64_t bytes = flow.directions[KUDO_INGRESS].bytes + flow.directions[KUDO_EGRESS].bytes;
             auto& best = busiest[key.interface];
             if (bytes < best.first) continue;
-            best = {bytes, Address::from_bytes(sizeof key.local == 4 ? Family::IPv4 : Family::IPv6, &key.remote)};
+            const Family family = sizeof key.local == 4 ? Family::IPv4 : Family::IPv6;
+            best = {bytes, {Address::from_bytes(family, &key.remote), Address::from_bytes(family, &key.local)}};
         }
     };
     look(table.flows4);
     look(table.flows6);
-    std::map<uint32_t, Address> servers;
+    std::map<uint32_t, MediaServer> servers;
     for (const auto& [interface, best] : busiest)
         servers.emplace(interface, best.second);
     return servers;

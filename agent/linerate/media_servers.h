@@ -13,9 +13,13 @@
 
 namespace kudo {
 
+struct MediaServer {
+    Address address{}, local{}; // `local`: of the flow
+};
+
 // By ifindex the server of the busiest media flow there over UDP. `quiet`: so long a flow may be without packets.
 // `own`: this host's ports whose flows are no meeting's, but requests of this program.
-Result<std::map<uint32_t, Address>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
-                                                       const std::set<uint16_t>& own);
+Result<std::map<uint32_t, MediaServer>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+                                                           const std::set<uint16_t>& own);
 
 } // namespace kudo

@@ -14,12 +14,13 @@ using Time = RateControl::Time;
 
 constexpr double frame = 1514 * 8;      // bits
 constexpr double below_the_line = 0.96; // where the shaper rests
-constexpr double push = 1.08, growth = 1.15;
+constexpr double push = 1.08, long_push = 1.25, growth = 1.15;
 constexpr double bucket = 6 * frame; // what a line may take at once before a queue grows, as a token bucket does
 constexpr Time push_every = 1s, growth_time = 100ms;
-constexpr Time kept = 4s;
+constexpr Time kept = 4s, probes_kept = 20s; // a deep queue on a slow line takes that long
 constexpr Time floor_lives = 2min;
 constexpr Time silence = 3s;
+constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
 constexpr unsigned idle_enough = 3;
 
 double seconds(Time time) {
@@ -59,7 +60,7 @@ void RateControl::sent(Time now, uint64_t bytes, bool waiting) {
     sent_.push_back({now, bytes, waiting});
     while (sent_.front().at < now - kept)
         sent_.pop_front();
-    while (!probes_.empty() && probes_.front().sent_at < now - kept)
+    while (!probes_.empty() && probes_.front().sent_at < now - probes_kept)
         probes_.pop_front();
     std::size_t looks = 0, waits = 0;
     for (auto each = sent_.rbegin(); each != sent_.rend() && each->at > now - 250ms; ++each, ++looks)
@@ -190,7 +191,9 @@ bool RateControl::is_flat(Time now, Time span) const {
     };
     for (const Time part : {span, span / 2}) {
         const auto early = came(now - part, now - part / 2), late = came(now - part / 2, now);
-        if (!early || !late || std::chrono::abs(*early - *late) >= std::max<Time>(low() / 2, *early / 20)) return false;
+        if (!early || !late ||
+            std::chrono::abs(*early - *late) >= std::max<Time>(low() / 2, std::min<Time>(*early / 20, 20ms)))
+            return false;
     }
     return true;
 }
@@ -242,7 +245,7 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
     }
     const bool lost = has_lost(now, 500ms);
     if (rate_ > static_cast<double>(bounds_.min)) at_least_since_ = now;
-    if (in_phase > 600ms && is_flat(now, 600ms) && (!lost || now - at_least_since_ > 1s)) {
+    if (in_phase > 600ms && last_rtt_ < longest_way && is_flat(now, 600ms) && (!lost || now - at_least_since_ > 1s)) {
         // Less is sent, or the least, and it takes no shorter: this is how long the way is now.
         floor_ = floor_before_ = {};
         for (const Probe& probe : probes_) // there are some, or it would not be flat
@@ -300,6 +303,9 @@ void RateControl::judge(Time now) {
     const double pushed = sent_rate(middle, push_end_).value_or(0);
     const bool faster = push_end_ - since_ >= push_time() && excess &&
                         *excess - push_excess_ < 4ms + frame_time() / 2 && pushed > line_ * 1.03;
+    // A class may not have all of the rate, video in htb nine tenths: then that little more is never sent.
+    const bool is_held_back = saturated_ && excess && *excess - push_excess_ < 4ms && pushed <= line_ * 1.03;
+    push_by_ = is_held_back && !faster ? long_push : push;
     last_push_ = now;
     if (!faster) return enter(Phase::Steady, now);
     set_line(pushed);
@@ -322,12 +328,14 @@ uint64_t RateControl::decide(Time now) {
     const Delay delay = this->delay(now);
     const auto newest_answered = std::ranges::find_if(probes_.rbegin(), probes_.rend(),
                                                       [](const Probe& probe) { return probe.rtt.has_value(); });
-    // `unanswered`: since when nothing has come back.
     const bool none = newest_answered == probes_.rend();
-    const Time first_unanswered = none ? (probes_.empty() ? now : probes_.front().sent_at)
-                                  : newest_answered == probes_.rbegin() ? now
-                                                                        : newest_answered.base()->sent_at;
-    const bool is_silent = now - first_unanswered > silence;
+    // Since when nothing has come back of what should have. What a long queue still delivers is an answer.
+    Time since = none                                  ? (probes_.empty() ? now : probes_.front().sent_at)
+                 : newest_answered == probes_.rbegin() ? now
+                                                       : newest_answered.base()->sent_at;
+    for (const Probe& probe : probes_)
+        if (probe.rtt) since = std::max(since, probe.arrival());
+    const bool is_silent = now - since > silence;
     if (phase_ == Phase::Silent) {
         if (is_silent || none) return static_cast<uint64_t>(rate_);
         enter(Phase::Grow, now);
@@ -369,7 +377,7 @@ uint64_t RateControl::decide(Time now) {
     } else if (saturated_ && now - last_push_ > push_every && delay.is_low) {
         push_excess_ = mean_excess(now - 400ms, now).value_or(Time{});
         enter(Phase::Push, now);
-        set_rate(line_ * push);
+        set_rate(line_ * push_by_);
     }
     return static_cast<uint64_t>(rate_);
 }

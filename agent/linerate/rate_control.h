@@ -103,6 +103,7 @@ private:
     double before_ = 0;                     // line_, before what may have been no more than jitter
     bool proved_ = false;                   // two round trips have told the line since then
     Time push_excess_{};                    // before a push
+    double push_by_ = 1.08;                 // the next one
     Time learn_from_{};                     // what a round trip took then
     bool busy_ = false, saturated_ = false; // saturated_: the shaper holds packets back, or nearly so
     unsigned idle_responses_ = 0;           // since the path is known

@@ -15,9 +15,9 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t kept_requests = 100;
-constexpr int max_messages = 64; // that are read at once: whoever floods us holds nothing else up
-constexpr std::chrono::nanoseconds longest = std::chrono::seconds(10);
+constexpr std::size_t kept_requests = 400; // 20 s of them
+constexpr int max_messages = 64;           // that are read at once: whoever floods us holds nothing else up
+constexpr std::chrono::nanoseconds longest = std::chrono::seconds(20);
 
 std::chrono::nanoseconds nanoseconds(const timespec& time) {
     return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
@@ -31,7 +31,7 @@ std::chrono::nanoseconds wall_clock() {
 
 } // namespace
 
-Result<StunPings> StunPings::open(const Address& server, uint32_t interface) {
+Result<StunPings> StunPings::open(const Address& server, const Address& from, uint32_t interface) {
     const bool v4 = server.family == Family::IPv4;
     Fd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return fail_errno("no socket");
@@ -47,11 +47,12 @@ Result<StunPings> StunPings::open(const Address& server, uint32_t interface) {
     else
         setsockopt(fd.get(), IPPROTO_IPV6, IPV6_UNICAST_IF, &network_order, sizeof network_order);
     if (setsockopt(fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0) return fail_errno("no times of arrival");
-    // A port before the first request, so that it can be told which flow is this program's own.
-    SocketAddress local(v4 ? Address::from_bytes(Family::IPv4, std::array<uint8_t, 4>{}.data())
-                           : Address::from_bytes(Family::IPv6, std::array<uint8_t, 16>{}.data()),
-                        0);
-    if (bind(fd.get(), local.get(), local.size) != 0 ||
+    // A port before the first request, so that it can be told which flow is this program's own. From the flow's own
+    // address, by which its way may be chosen; one that this host only forwards has none here.
+    SocketAddress local(from, 0), any = local;
+    any.storage = {};
+    any.storage.ss_family = local.storage.ss_family;
+    if ((bind(fd.get(), local.get(), local.size) != 0 && bind(fd.get(), any.get(), any.size) != 0) ||
         getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0)
         return fail_errno("no port");
     return StunPings(server, std::move(fd), local.port());

@@ -19,13 +19,14 @@ class StunPings {
 public:
     static constexpr uint16_t port = 3478;
 
-    // The socket's port stays the same, as a NAT likes it. `interface`: the only one by which it sends.
-    static Result<StunPings> open(const Address& server, uint32_t interface);
+    // The socket's port stays the same, as a NAT likes it. `from`: the flow's own address. `interface`: by which it
+    // sends, unless the routes know none there.
+    static Result<StunPings> open(const Address& server, const Address& from, uint32_t interface);
     [[nodiscard]] const Address& server() const { return server_; }
 
     [[nodiscard]] uint16_t local_port() const { return local_port_; }
 
-    // False: it could not be sent. `number`: what the response is told by.
+    // False: it could not be sent, errno says why. `number`: what the response is told by.
     bool send(uint32_t number);
     // Of what has come since.
     void receive(const std::function<void(uint32_t number, std::chrono::nanoseconds rtt)>& answered);
@@ -42,7 +43,7 @@ private:
     Address server_;
     Fd fd_;
     uint16_t local_port_;
-    std::deque<Request> open_; // the last 100
+    std::deque<Request> open_; // the last ones
 };
 
 } // namespace kudo

@@ -186,10 +186,10 @@ Result<bool> has_filters(uint32_t interface, uint32_t parent) {
     return any;
 }
 
-Result<void> put(uint32_t interface, const TcObject& object) {
-    auto message =
-        KUDO_TRY(new_message(object.is_class ? RTM_NEWTCLASS : RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
-                             interface, object.parent, object.handle));
+// `flags`: NLM_F_* besides NLM_F_ACK.
+static Result<void> send(uint32_t interface, const TcObject& object, int flags) {
+    auto message = KUDO_TRY(new_message(object.is_class ? RTM_NEWTCLASS : RTM_NEWQDISC, flags | NLM_F_ACK, interface,
+                                        object.parent, object.handle));
     nl_msg* raw = message.get();
     if (nla_put_string(raw, TCA_KIND, object.kind.c_str()) < 0 ||
         (!object.options.empty() &&
@@ -197,6 +197,14 @@ Result<void> put(uint32_t interface, const TcObject& object) {
         return fail("cannot build a netlink message", ENOMEM);
     return transact(raw).in(
         fmt::format("{} {} at {}", object.is_class ? "class" : "qdisc", object.kind, id_text(object.parent)));
+}
+
+Result<void> put(uint32_t interface, const TcObject& object) {
+    return send(interface, object, NLM_F_CREATE | NLM_F_REPLACE);
+}
+
+Result<void> change(uint32_t interface, const TcObject& object) {
+    return send(interface, object, 0);
 }
 
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind) {

@@ -63,6 +63,8 @@ Result<bool> has_filters(uint32_t interface, uint32_t parent);
 
 // Makes it, in place of what is at its parent.
 Result<void> put(uint32_t interface, const TcObject& object);
+// Changes the options of one that is there, by its handle. ENOENT: it is not, and none is made.
+Result<void> change(uint32_t interface, const TcObject& object);
 // Does the kernel have this kind of qdisc? Asked by a request for one with invalid options at the root of the
 // interface, which changes nothing. For cake, htb, prio and tbf.
 Result<bool> has_qdisc_kind(uint32_t interface, const std::string& kind);

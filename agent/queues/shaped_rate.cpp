@@ -23,23 +23,31 @@ uint64_t htb_rate(const TcObject& object, const tc_htb_opt& options, bool ceilin
     return large.value_or(ceiling ? options.ceil.rate : options.rate.rate);
 }
 
-// The class without its rates, if they are between those of the same class in these trees.
-void forget_htb_rate(TcObject& object, const QueueTree& least, const QueueTree& most) {
-    const auto of = [&](const QueueTree& tree) -> const TcObject* {
-        const auto step = std::ranges::find_if(tree.steps, [&](const QueueTree::Step& each) {
-            return each.object.is_class && each.object.handle == object.handle;
-        });
-        return step == tree.steps.end() ? nullptr : &step->object;
-    };
-    const TcObject *low = of(least), *high = of(most);
+bool is_near(uint64_t a, uint64_t b) {
+    return std::max(a, b) - std::min(a, b) <= 64; // what rounding makes of a rate in bytes, and of a time in ticks
+}
+
+const TcObject* class_of(const QueueTree& tree, uint32_t handle) {
+    const auto step = std::ranges::find_if(tree.steps, [handle](const QueueTree::Step& each) {
+        return each.object.is_class && each.object.handle == handle;
+    });
+    return step == tree.steps.end() ? nullptr : &step->object;
+}
+
+// Is the class as it is in that tree, which has the rate of the whole line?
+bool is_class_of(const TcObject& object, const QueueTree& tree) {
+    const TcObject* wanted = class_of(tree, object.handle);
+    if (!wanted) return false;
+    const auto there = read_attribute<tc_htb_opt>(object.options, TCA_HTB_PARMS);
+    const auto options = read_attribute<tc_htb_opt>(wanted->options, TCA_HTB_PARMS);
+    return there && options && is_near(there->buffer, options->buffer) && is_near(there->cbuffer, options->cbuffer) &&
+           is_near(htb_rate(object, *there, false), htb_rate(*wanted, *options, false)) &&
+           is_near(htb_rate(object, *there, true), htb_rate(*wanted, *options, true));
+}
+
+void forget_htb_rate(TcObject& object) {
     const auto options = read_attribute<tc_htb_opt>(object.options, TCA_HTB_PARMS);
-    if (!low || !high || !options) return;
-    const auto low_options = read_attribute<tc_htb_opt>(low->options, TCA_HTB_PARMS);
-    const auto high_options = read_attribute<tc_htb_opt>(high->options, TCA_HTB_PARMS);
-    for (const bool ceiling : {false, true}) {
-        const uint64_t rate = htb_rate(object, *options, ceiling);
-        if (rate < htb_rate(*low, *low_options, ceiling) || rate > htb_rate(*high, *high_options, ceiling)) return;
-    }
+    if (!options) return;
     tc_htb_opt rest{};
     rest.quantum = options->quantum;
     rest.prio = options->prio;
@@ -87,27 +95,29 @@ std::optional<uint64_t> shaped_rate(const std::vector<TcObject>& objects) {
 std::vector<TcObject> without_rate(std::vector<TcObject> objects, const RateBounds& bounds, uint32_t mtu) {
     const TcObject* root = root_of(objects);
     if (!root) return objects;
-    const QueueTree least = shaped_queue(QueueKind::Htb, {.bits_per_second = bounds.min, .mtu = mtu});
-    const QueueTree most = shaped_queue(QueueKind::Htb, {.bits_per_second = bounds.max, .mtu = mtu});
-    const bool is_htb = root->kind == "htb";
-    for (TcObject& object : objects) {
-        if (is_htb && object.is_class && object.kind == "htb")
-            forget_htb_rate(object, least, most);
-        else if (!is_htb && !object.is_class && object.handle == queue_handle && object.kind == "cake")
-            forget_cake_rate(object, bounds);
+    if (root->kind == "cake") {
+        for (TcObject& object : objects)
+            if (!object.is_class && object.handle == queue_handle && object.kind == "cake")
+                forget_cake_rate(object, bounds);
+        return objects;
     }
+    const auto rate = shaped_rate(objects);
+    if (root->kind != "htb" || !rate || *rate + 8 < bounds.min || *rate > bounds.max) return objects;
+    const QueueTree tree = shaped_queue(QueueKind::Htb, {.bits_per_second = *rate, .mtu = mtu});
+    for (TcObject& object : objects)
+        if (object.is_class && object.kind == "htb" && is_class_of(object, tree)) forget_htb_rate(object);
     return objects;
 }
 
 Result<void> change_rate(uint32_t interface, QueueKind kind, const ShapedLine& line) {
     if (kind == QueueKind::Cake) // what is not told stays
-        return put(interface,
-                   {.handle = queue_handle,
-                    .parent = TC_H_ROOT,
-                    .kind = "cake",
-                    .options = Attributes().put<uint64_t>(TCA_CAKE_BASE_RATE64, line.bits_per_second / 8).take()});
+        return change(interface,
+                      {.handle = queue_handle,
+                       .parent = TC_H_ROOT,
+                       .kind = "cake",
+                       .options = Attributes().put<uint64_t>(TCA_CAKE_BASE_RATE64, line.bits_per_second / 8).take()});
     for (const QueueTree::Step& step : shaped_queue(kind, line).steps)
-        if (step.object.is_class) KUDO_TRY(put(interface, step.object));
+        if (step.object.is_class) KUDO_TRY(change(interface, step.object));
     return {};
 }
 

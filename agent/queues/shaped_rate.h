@@ -18,11 +18,12 @@ inline constexpr QueueKind rate_follows[] = {QueueKind::Cake, QueueKind::Htb};
 // Of a tree of ours that has a rate. Nothing: it has none.
 std::optional<uint64_t> shaped_rate(const std::vector<TcObject>& objects);
 
-// These objects without what change_rate() changes: equal for all rates within the bounds. A rate of a class that lies
-// outside of them stays.
+// These objects without what change_rate() changes: equal for all rates within the bounds. What change_rate() would not
+// have made of the whole line's rate stays: a class that somebody else has changed.
 std::vector<TcObject> without_rate(std::vector<TcObject> objects, const RateBounds& bounds, uint32_t mtu);
 
-// `kind`: of rate_follows, the one that is there. An Error with ENOENT or EINVAL: it is not.
+// `kind`: of rate_follows, the one that is there. An Error with ENOENT: it is not, and
+// none is made.
 Result<void> change_rate(uint32_t interface, QueueKind kind, const ShapedLine& line);
 
 // What a shaper has sent, and what waits in it.

@@ -115,6 +115,7 @@ public:
             notify_alive();
         }
         notify_stopping();
+        if (lines_) lines_->forget();
         return {};
     }
 
@@ -203,7 +204,10 @@ private:
             if (!rates) return alarms_.warn_once("rates do not follow their lines: " + rates.error().message);
             lines_.emplace(std::move(*rates));
             const auto watched = loop_->watch(lines_->fd(), [this] { lines_->on_ready(); });
-            if (!watched) alarms_.warn_once("rates do not follow their lines: " + watched.error().message);
+            if (!watched) {
+                lines_.reset(); // the next look tries again
+                return alarms_.warn_once("rates do not follow their lines: " + watched.error().message);
+            }
         }
         lines_->follow(lines);
     }

@@ -85,9 +85,11 @@ Result<Fd> lock_file(const std::filesystem::path& file) {
     }
 }
 
-bool is_locked(const std::filesystem::path& file) {
-    const Fd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    return fd && flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+Result<bool> is_locked(const std::filesystem::path& file) {
+    const Fd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd && errno == ENOENT) return false;
+    if (!fd) return fail_errno(file.string() + ": cannot open");
+    return flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 void remove_unlocked_file(const std::filesystem::path& file) {

@@ -20,7 +20,7 @@ Result<Fd> lock_folder(const std::filesystem::path& folder, std::chrono::millise
 // where another one has it. Whoever holds it removes it at the end.
 Result<Fd> lock_file(const std::filesystem::path& file);
 // Does a process hold it now?
-bool is_locked(const std::filesystem::path& file);
+Result<bool> is_locked(const std::filesystem::path& file);
 // Removes what a killed process has left; nothing where one holds it, or there is none.
 void remove_unlocked_file(const std::filesystem::path& file);
 

@@ -47,6 +47,7 @@ void to_json(OrderedJson& json, const QueueReport& queue) {
     json = {
         {"found", queue.found}, {"queue", text_or_null(queue.chosen)}, {"why", queue.why}, {"healthy", queue.healthy}};
     json["rate"] = queue.rate ? OrderedJson(*queue.rate) : OrderedJson();
+    json["follows"] = nullptr;
     if (queue.follows) json["follows"] = {{"min", queue.follows->min}, {"max", queue.follows->max}};
 }
 

@@ -5,16 +5,21 @@
 // Invariant: the rate is read back with tc, not from the program alone.
 #include <gtest/gtest.h>
 
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <atomic>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <regex>
+#include <stdexcept>
 #include <thread>
 
+#include "agent/queues/shaped_rate.h"
 #include "tests/support/host_test.h"
 #include "tests/support/running_service.h"
 #include "tests/support/traffic.h"
@@ -42,9 +47,22 @@ protected:
         std::smatch found;
         return std::regex_search(shown, found, std::regex("ceil ([0-9A-Za-z]+)")) ? found[1].str() : shown;
     }
-    void adjust(const std::string& rate) const { // one class, as any of those the service adjusts
-        test_->in_host({"tc", "class", "change", "dev", "eth0", "parent", "4b55:", "classid", "4b55:1", "htb", "rate",
-                        rate, "ceil", rate, "prio", "0", "quantum", "1522"});
+    void adjust(uint64_t mbit) const { // as the service does
+        inside<int>(test_->host, [mbit] {
+            const auto changed =
+                change_rate(if_nametoindex("eth0"), QueueKind::Htb, {.bits_per_second = mbit * 1'000'000, .mtu = 1500});
+            if (!changed) throw std::runtime_error(changed.error().message);
+            return 0;
+        });
+    }
+    void change_class(const std::string& rate) const { // somebody else, one class
+        test_->in_host({"tc", "class", "change", "dev", "eth0", "parent", "4b55:1", "classid", "4b55:4", "htb", "rate",
+                        rate, "ceil", rate});
+    }
+    // By the service, whatever it is told.
+    [[nodiscard]] std::string states() const {
+        std::ifstream file(test_->instance.line_rates());
+        return {std::istreambuf_iterator<char>(file), {}};
     }
 };
 
@@ -121,25 +139,47 @@ TEST_F(AutoRate, BeginsAtTheMostAndSaysThatNothingFollowsWithoutTheService) {
 
 TEST_F(AutoRate, AnAdjustedRateIsNoDriftButOneOutsideTheBoundsIs) {
     ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
-    adjust("7mbit");
+    adjust(7);
     EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
     EXPECT_EQ(uplink().at("rate"), 7'000'000);
     const Outcome again = enable("auto-rate:2mbit-50mbit");
     EXPECT_NE(again.out.find("nothing changed"), std::string::npos) << again.out;
     EXPECT_EQ(ceiling(), "7Mbit");
-    adjust("1mbit");
+    adjust(1);
     EXPECT_EQ(test_->status().at("healthy"), false);
     ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
     EXPECT_EQ(ceiling(), "50Mbit");
-    adjust("7mbit");
+    adjust(7);
     ASSERT_EQ(enable("auto-rate:3mbit-50mbit").status, 0); // other bounds
     EXPECT_EQ(ceiling(), "50Mbit");
+    change_class("3mbit"); // within them, and yet not of that rate
+    EXPECT_EQ(test_->status().at("healthy"), false);
+}
+
+TEST_F(AutoRate, WhatACommandMakesOfItIsNotOverwritten) {
+    test_->add_far_address(std::string(server_address) + "/32");
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    adjust(7);
+    const RunningService service(*test_, {"--reconcile-every", "1h"}); // it looks at nothing meanwhile
+    const Meeting meeting(*test_, true);
+    ASSERT_TRUE(eventually([&] { return meeting.requests() >= 3; })) << why();
+    const Outcome fixed = enable("20mbit");
+    EXPECT_EQ(fixed.status, 0) << fixed.err << fixed.out;
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    EXPECT_EQ(ceiling(), "20Mbit");
+    EXPECT_EQ(test_->status().at("healthy"), true);
+    // Nor is anything made again, or left, after a disable.
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    const std::string without = test_->agent({"disable"}).out;
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("4b55:"), std::string::npos);
+    EXPECT_EQ(states(), "");
 }
 
 TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
     test_->add_far_address(std::string(server_address) + "/32");
     ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
-    adjust("7mbit");
+    adjust(7);
     RunningService service(*test_, {"--reconcile-every", "1s"});
     ASSERT_TRUE(eventually([&] { return why().find("no media flow") != std::string::npos; })) << why();
     EXPECT_EQ(ceiling(), "7Mbit") << "the rate of before is taken over";
@@ -156,8 +196,12 @@ TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
         EXPECT_TRUE(eventually([&] { return meeting.requests() > before; }));
         EXPECT_EQ(test_->status().at("healthy"), true);
     }
-    // Its own requests keep nothing alive.
     EXPECT_TRUE(eventually([&] { return why().find("no media flow") != std::string::npos; })) << why();
+    // Its own requests keep nothing alive.
+    for (int i = 0; i < 9; i++) {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+        EXPECT_NE(why().find("no media flow"), std::string::npos) << why();
+    }
     service.signal(SIGKILL);
     service.wait();
     EXPECT_NE(why().find("the service, kudo-agent run, does not run"), std::string::npos) << why();

@@ -30,6 +30,7 @@ struct Line {
     double lost = 0;                                                     // share of requests
     std::function<double(Time)> wish = [](Time) { return 1000 * mbit; }; // what the host would send, bit/s
     std::function<double(Time)> others = [](Time) { return 0.0; };       // what other hosts send through the FIFO
+    double most_of_rate = 1;                                             // what the host can send of the shaper's rate
 };
 
 struct Moment {
@@ -85,7 +86,8 @@ Course drive(RateControl& control, const Line& line, Time until, Time begin = 0s
     uint64_t rate = control.decide(begin);
     uint32_t number = 0;
     for (Time now = begin; now < begin + until; now += 1ms) {
-        const double wish = line.wish(now) / 1000, offered = std::min(wish, static_cast<double>(rate) / 1000);
+        const double wish = line.wish(now) / 1000,
+                     offered = std::min(wish, line.most_of_rate * static_cast<double>(rate) / 1000);
         const double others = line.others(now) / 1000;
         sent += offered;
         const double in = std::min(offered + others, line.room - queue);
@@ -104,7 +106,8 @@ Course drive(RateControl& control, const Line& line, Time until, Time begin = 0s
             for (const Coming& each : coming)
                 if (each.due <= now) control.response(each.number, each.rtt);
             std::erase_if(coming, [now](const Coming& each) { return each.due <= now; });
-            control.sent(now, static_cast<uint64_t>(sent / 8), wish > static_cast<double>(rate) / 1000);
+            control.sent(now, static_cast<uint64_t>(sent / 8),
+                         wish > line.most_of_rate * static_cast<double>(rate) / 1000);
             if (now % 50ms == 0ms) {
                 control.request(now, ++number);
                 // A full FIFO takes of every sender the same share.
@@ -129,6 +132,26 @@ TEST(RateControl, FollowsALineThatStepsDownAndUp) {
         EXPECT_LE(all.delay_p99(from, to), 25) << from.count();
         EXPECT_GE(all.share(from, to, line), 0.9) << from.count();
     }
+}
+
+// Seconds of its queue, more than a request may go unanswered.
+TEST(RateControl, FollowsALineThatBecomesVerySlow) {
+    RateControl control({.min = 500'000, .max = 50'000'000}, 50'000'000);
+    const auto line = [](Time now) { return now < 10s ? 20 * mbit : 1 * mbit; };
+    const Course all = drive(control, {.rate = line}, 70s);
+    EXPECT_LE(all.delay_p99(20s, 70s), 60);
+    EXPECT_LE(all.rate_at(69s), 1.5e6);
+    EXPECT_GE(all.share(20s, 70s, 1 * mbit), 0.85);
+}
+
+// Of the rate the host sends no more than nine tenths, as video in htb.
+TEST(RateControl, GrowsAgainAlsoWhereNotAllOfTheRateCanBeSent) {
+    RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
+    Line line{.rate = [](Time now) { return now > 10s && now < 20s ? 2 * mbit : 20 * mbit; }, .most_of_rate = 0.9};
+    line.wish = [](Time) { return 6 * mbit; };
+    const Course all = drive(control, line, 60s);
+    EXPECT_LE(all.delay_p99(14s, 20s), 60);
+    EXPECT_GE(all.share(40s, 60s, 6 * mbit), 0.95);
 }
 
 TEST(RateControl, FollowsALineOfEveryRate) {
