@@ -60,6 +60,8 @@ DesiredState unusual() {
                           {Address::parse("198.51.100.81").value()}}};
     state.resolvers = {Address::parse("10.0.0.53").value()};
     state.firewall = FirewallSync::On;
+    state.mark_fallback = true;
+    state.lost_marks = {{46, Time(std::chrono::seconds(3)), Address::parse("3.123.12.129").value()}};
     state.ranges.highest_serial = 9;
     return state;
 }
@@ -89,15 +91,16 @@ TEST_F(StateFile, HasTheNamesOfItsFormat) {
         "enforcement": {"confirmed": false, "deadline": 160, "published": 100, "last_login": 6, "within": 60, "boot": "b", "ssh": "t",
                         "asked_by": {"ssh": "s", "leader": 7, "leader_started": 8, "login": 9}},
         "rehearsal": {"begin": "1970-01-01T00:00:01Z", "end": "1970-01-01T00:00:02Z"},
-        "resolvers": ["10.0.0.53"], "exact_domains": true,
+        "resolvers": ["10.0.0.53"], "exact_domains": true, "mark_fallback": true,
+        "lost_marks": [{"dscp": 46, "since": "1970-01-01T00:00:03Z", "server": "3.123.12.129"}],
         "map_sources": [{"name": "ranges.example.com:443", "port": 443, "addresses": ["198.51.100.80"],
                          "left_out": ["198.51.100.81"]}]})"));
 }
 
 // Files of older versions lack them.
-constexpr std::string_view later_fields[] = {"nat64",     "disabling",     "ingress",      "allow",
-                                             "lifelines", "enforcement",   "rehearsal",    "map_sources",
-                                             "resolvers", "firewall_sync", "exact_domains"};
+constexpr std::string_view later_fields[] = {
+    "nat64",       "disabling", "ingress",       "allow",         "lifelines",     "enforcement", "rehearsal",
+    "map_sources", "resolvers", "firewall_sync", "exact_domains", "mark_fallback", "lost_marks"};
 
 TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     ASSERT_TRUE(save_desired_state(instance_, unusual()));
@@ -117,7 +120,7 @@ TEST_F(StateFile, WithAnythingMissingOrUnknownIsRefused) {
     }
     for (const char* name :
          {"format", "mode", "ingress", "tc_hook", "queue", "uplink", "downlink", "nat64", "lifelines", "enforcement",
-          "rehearsal", "map_sources", "resolvers", "firewall_sync", "exact_domains"}) {
+          "rehearsal", "map_sources", "resolvers", "firewall_sync", "exact_domains", "mark_fallback", "lost_marks"}) {
         nlohmann::json damaged = good;
         damaged[name] = "unknown";
         write(damaged);
