@@ -36,9 +36,13 @@ void keep_only(const std::vector<int>& wanted) {
     std::vector<int> out_of_the_way;
     for (const int fd : wanted)
         out_of_the_way.push_back(fcntl(fd, F_DUPFD, behind));
-    for (std::size_t i = 0; i < wanted.size(); i++)
-        if (const int place = own_socket + static_cast<int>(i); dup3(out_of_the_way[i], place, O_CLOEXEC) < 0)
-            close(place);                                        // there is none: not what the parent has there
+    for (std::size_t i = 0; i < wanted.size(); i++) {
+        const int place = own_socket + static_cast<int>(i);
+        if (wanted[i] < 0)
+            close(place); // not what the parent has there
+        else if (dup3(out_of_the_way[i], place, O_CLOEXEC) < 0)
+            _exit(exit_not_confined);
+    }
     if (close_range(static_cast<unsigned>(behind), ~0U, 0) != 0) // from Linux 5.9
         for (int fd = behind; fd < 65536; fd++)
             close(fd);
