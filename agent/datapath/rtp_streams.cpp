@@ -54,6 +54,24 @@ Result<void> read(int fd, uint32_t buckets, uint32_t (*quality_row)(uint32_t ele
     });
 }
 
+template <typename Bucket>
+Result<void> find_audio(int fd, uint32_t buckets, uint32_t (*quality_row)(uint32_t element, uint32_t way),
+                        uint32_t interface, const Address& remote, uint64_t since, uint64_t& most,
+                        std::optional<IncomingAudio>& found) {
+    return for_each_entry<uint32_t, Bucket>(fd, "the RTP streams", [&](uint32_t element, const Bucket& bucket) {
+        for (uint32_t way = 0; way < KUDO_RTP_WAYS && element < buckets; way++) { // those that come in
+            const auto& row = bucket.rows[way];
+            constexpr Family family = sizeof row.flow.remote == 4 ? Family::IPv4 : Family::IPv6;
+            if (bucket.tags[way] == 0 || row.stream.kind != KUDO_RTP_AUDIO || row.flow.interface != interface ||
+                row.stream.last_seen < since || row.stream.packets <= most ||
+                Address::from_bytes(family, &row.flow.remote) != remote)
+                continue;
+            most = row.stream.packets;
+            found = {quality_row(element, way), row.ssrc};
+        }
+    });
+}
+
 // Within 5 s behind what the video's timestamps are at that time, or 1 s ahead of it.
 bool repeats(const RtpStream& stream, const RtpStream& video, uint64_t ticks_per_second) {
     const auto &one = stream.what, &other = video.what;
@@ -87,6 +105,33 @@ Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps) {
         find_repeats(list, hertz);
     }
     return streams;
+}
+
+Result<std::optional<IncomingAudio>> find_incoming_audio(const DataPath::Maps& maps, uint32_t interface,
+                                                         const Address& remote, uint64_t now) {
+    const uint64_t since = now - std::min(now, 2 * ticks_per_second());
+    uint64_t most = 0;
+    std::optional<IncomingAudio> found;
+    if (remote.family == Family::IPv4)
+        KUDO_TRY(find_audio<kudo_rtp4_bucket>(maps.rtp4.get(), KUDO_RTP4_BUCKETS, kudo_quality_row4, interface, remote,
+                                              since, most, found));
+    else
+        KUDO_TRY(find_audio<kudo_rtp6_bucket>(maps.rtp6.get(), KUDO_RTP6_BUCKETS, kudo_quality_row6, interface, remote,
+                                              since, most, found));
+    return found;
+}
+
+std::optional<RtpArrival> read_arrival(int qualities, const IncomingAudio& audio) {
+    kudo_rtp_quality quality;
+    std::optional<RtpArrival> before;
+    for (int attempt = 0; attempt < 4; attempt++) { // until two readings are the same: it is written meanwhile
+        if (bpf_map_lookup_elem(qualities, &audio.row, &quality) != 0 || quality.ssrc != audio.ssrc)
+            return std::nullopt;
+        const RtpArrival now{std::chrono::nanoseconds(quality.media_arrival), quality.media_timestamp, quality.scale};
+        if (now == before) return now;
+        before = now;
+    }
+    return std::nullopt;
 }
 
 void find_repeats(std::vector<RtpStream>& streams, uint64_t ticks_per_second) {

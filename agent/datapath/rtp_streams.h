@@ -3,6 +3,7 @@
 // another. Invariant: what the programs wrote stays as it is; that one stream repeats another is concluded here.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -12,6 +13,7 @@
 #include "agent/datapath/rtp_quality.h"
 #include "bpf/abi.h"
 #include "maps/base/result.h"
+#include "maps/net/prefix.h"
 
 namespace kudo {
 
@@ -28,6 +30,23 @@ struct RtpStream {
 // By the bytes of the flow's key, struct kudo_flow4_key or kudo_flow6_key; of a flow, by direction and SSRC.
 using RtpStreams = std::unordered_map<std::string, std::vector<RtpStream>>;
 Result<RtpStreams> read_rtp_streams(const DataPath::Maps& maps);
+
+// Where the incoming audio stream lies that has the most packets of those from `remote` by `interface` (ifindex) within
+// the two seconds before `now`, jiffies; nothing: there is none.
+struct IncomingAudio {
+    uint32_t row = 0; // of the qualities
+    uint32_t ssrc = 0;
+    bool operator==(const IncomingAudio&) const = default;
+};
+Result<std::optional<IncomingAudio>> find_incoming_audio(const DataPath::Maps& maps, uint32_t interface,
+                                                         const Address& remote, uint64_t now);
+// Its newest packet. Nothing: the row is another stream's.
+struct RtpArrival {
+    std::chrono::nanoseconds arrival{}; // CLOCK_MONOTONIC
+    uint32_t timestamp = 0, scale = 0;  // of the RTP header; 1024 ns a tick of it, 0: not known yet
+    bool operator==(const RtpArrival&) const = default;
+};
+std::optional<RtpArrival> read_arrival(int qualities, const IncomingAudio& audio);
 
 // Fills in `repeats` of one flow's streams. Retransmissions have the timestamps of their video, seconds later, by
 // another payload type; other streams' timestamps begin anywhere. `ticks_per_second`: of jiffies.

@@ -140,8 +140,9 @@ Result<void> read_interface(const Instance& instance, DataPath& data_path, const
             line.note = fmt::format("{} runs on XDP, before kudo-agent's ingress, which sees only what it passes on",
                                     program_text(id));
     line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
-    if (line.queues.uplink.follows && line.queues.uplink.rate)
-        add_clause(line.queues.uplink.why, line_state(instance, interface.name));
+    for (auto& [way, queue] : {std::pair("uplink", &line.queues.uplink), std::pair("downlink", &line.queues.downlink)})
+        if (queue->follows && queue->rate)
+            add_clause(queue->why, line_state(instance, fmt::format("{} {}", interface.name, way)));
     line.problems = hook_problems(attached, interface, desired);
     const QueueReport &up = line.queues.uplink, &down = line.queues.downlink;
     add_queue_problem(interface.name, "uplink", up, !up.problem, line.problems);

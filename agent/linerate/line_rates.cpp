@@ -3,15 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "agent/datapath/datapath.h"
-#include "agent/system/lock.h"
+#include "agent/datapath/clock.h"
 
 namespace kudo {
 namespace {
@@ -22,10 +20,11 @@ constexpr auto fast = 25ms, slow = 100ms, idle = 1000ms;         // between two 
 constexpr auto request_every = 50ms, idle_request_every = 500ms; // while enough is sent to fill a line, and while not
 constexpr auto own_quiet = 30s;                                  // so long answers to what was asked may come
 constexpr auto media_quiet = 5s;                                 // a media flow without packets for so long has ended
+constexpr auto audio_quiet = 2s;                                 // the same of a stream
 constexpr auto forget_after = 2min;                              // without one the rate goes back to the most
 constexpr auto look_every = 1000ms;
-constexpr int rest_of_looks = 50;        // so many times as long as the last one took
-constexpr uint64_t worth_changing = 200; // a two-hundredth
+constexpr int rest_of_looks = 50; // so many times as long as the last one took
+constexpr IncomingDelay::Time longest_lag = 300ms;
 
 RateControl::Time since_start(std::chrono::steady_clock::time_point now) {
     return now.time_since_epoch();
@@ -33,34 +32,43 @@ RateControl::Time since_start(std::chrono::steady_clock::time_point now) {
 
 } // namespace
 
+bool LineRates::Line::is_busy() const {
+    return (uplink && uplink->control.is_busy()) || (downlink && downlink->control.is_busy());
+}
+
 Result<LineRates> LineRates::open(const Instance& instance) {
     static_cast<void>(save_line_states(instance, {})); // a killed service's
     return LineRates(instance, KUDO_TRY(Timer::create()));
 }
 
+void LineRates::take_up(std::optional<Side>& side, const std::string& name,
+                        const std::optional<FollowingShaper>& shaper, RateControl::Way way) {
+    if (!shaper || (side && (side->shaper.name() != name || side->shaper.about().bounds != shaper->bounds)))
+        side.reset();
+    if (!shaper) return;
+    if (!side)
+        side.emplace(Side{FollowedShaper(*instance_, name, *shaper), RateControl(shaper->bounds, shaper->rate, way)});
+    side->shaper.take_up(*shaper);
+}
+
 void LineRates::follow(const std::vector<FollowingLine>& lines) {
     const auto now = Clock::now();
-    for (auto each = lines_.begin(); each != lines_.end();) {
-        const bool stays = std::ranges::any_of(lines, [&](const FollowingLine& line) {
-            return line.interface == each->first && line.name == each->second.about.name &&
-                   line.bounds == each->second.about.bounds;
-        });
-        each = stays ? std::next(each) : lines_.erase(each);
-    }
+    std::erase_if(lines_, [&](const auto& known) {
+        return std::ranges::find(lines, known.first, &FollowingLine::interface) == lines.end();
+    });
     for (const FollowingLine& line : lines) {
-        const auto [found, is_new] =
-            lines_.try_emplace(line.interface, Line{.about = line, .control = RateControl(line.bounds, line.rate)});
+        const auto [found, is_new] = lines_.try_emplace(line.interface);
         Line& known = found->second;
         if (is_new) known.last_media = now;
-        // Rebuilt, or changed by hand.
-        if (known.about.mtu != line.mtu || (known.applied != 0 && line.rate / 8 != known.applied / 8))
-            known.applied = 0;
-        known.about = line;
-        known.stands_off = false;
-        known.problem.clear();
+        known.name = line.name;
+        take_up(known.uplink, line.name + " uplink", line.uplink, RateControl::Way::Out);
+        take_up(known.downlink, line.name + " downlink", line.downlink, RateControl::Way::In);
     }
     tell(now);
-    if (!lines_.empty()) timer_.set(now);
+    if (lines_.empty())
+        data_path_.reset();
+    else
+        timer_.set(now);
 }
 
 void LineRates::on_ready() {
@@ -69,7 +77,7 @@ void LineRates::on_ready() {
     Clock::time_point next = now + idle;
     for (auto& [interface, line] : lines_) {
         step(line, now);
-        if (line.pings) next = std::min(next, now + (line.control.is_busy() ? fast : slow));
+        if (line.pings) next = std::min(next, now + (line.is_busy() ? fast : slow));
     }
     tell(now);
     // One that is never due: a timer that has run out stays readable.
@@ -77,28 +85,42 @@ void LineRates::on_ready() {
 }
 
 void LineRates::look_for_media(Clock::time_point now) {
+    const auto looked = look_at_flows(now);
+    const auto took = Clock::now() - now;
+    next_look_ = now + std::max<Clock::duration>(look_every, rest_of_looks * took);
+    look_problem_ = looked ? "" : looked.error().message;
+    if (looked) return;
+    for (auto& [interface, line] : lines_) // whether a meeting runs is not known: it goes on as before
+        line.last_media = now;
+}
+
+Result<void> LineRates::look_at_flows(Clock::time_point now) {
     std::erase_if(own_ports_, [now](const auto& port) { return now - port.second > own_quiet; });
     std::set<uint16_t> own;
     for (const auto& [port, since] : own_ports_)
         own.insert(port);
     for (const auto& [interface, line] : lines_)
         if (line.pings) own.insert(line.pings->local_port());
-    auto servers = [&]() -> Result<std::map<uint32_t, MediaServer>> {
-        auto data_path = KUDO_TRY(DataPath::open(*instance_));
-        return read_media_servers(data_path, media_quiet, own);
-    }();
-    const auto took = Clock::now() - now;
-    next_look_ = now + std::max<Clock::duration>(look_every, rest_of_looks * took);
-    look_problem_ = servers ? "" : servers.error().message;
+    data_path_.reset();
+    auto data_path = KUDO_TRY(DataPath::open(*instance_));
+    bool has_audio = false;
+    const auto clock = KUDO_TRY(TickClock::read(data_path));
+    const auto servers = KUDO_TRY(read_media_servers(data_path, clock, media_quiet, own));
     for (auto& [interface, line] : lines_) {
-        if (!servers) { // whether a meeting runs is not known: it goes on as before
-            line.last_media = now;
-            continue;
-        }
-        const auto server = servers->find(interface);
-        set_server(line, server == servers->end() ? nullptr : &server->second, now);
-        if (server != servers->end()) line.last_media = now;
+        const auto server = servers.find(interface);
+        set_server(line, interface, server == servers.end() ? nullptr : &server->second, now);
+        if (server == servers.end()) continue;
+        line.last_media = now;
+        has_audio |= line.downlink && line.audio;
+        if (!line.downlink || now - line.last_audio < audio_quiet) continue;
+        const auto audio =
+            KUDO_TRY(find_incoming_audio(data_path.maps(), interface, server->second.address, clock.now()));
+        if (audio != line.audio) line.incoming.forget_stream();
+        line.audio = audio;
+        has_audio |= line.audio.has_value();
     }
+    if (has_audio) data_path_.emplace(std::move(data_path));
+    return {};
 }
 
 // Its flow is in the table for a while, and no meeting's.
@@ -108,85 +130,85 @@ void LineRates::stop_asking(Line& line, Clock::time_point now) {
     line.not_sent.clear();
 }
 
-void LineRates::set_server(Line& line, const MediaServer* server, Clock::time_point now) {
+void LineRates::set_server(Line& line, uint32_t interface, const MediaServer* server, Clock::time_point now) {
     if (!server || (line.pings && line.pings->server() != server->address)) stop_asking(line, now);
     if (!server || line.pings) return;
-    if (line.server != server->address) line.control.forget_path();
+    if (line.server != server->address) {
+        line.incoming = {};
+        line.audio.reset();
+        line.last_audio = {};
+        for (auto* const side : {&line.uplink, &line.downlink})
+            if (*side) (*side)->control.forget_path();
+    }
     line.server = server->address;
-    auto pings = StunPings::open(server->address, server->local, line.about.interface);
+    auto pings = StunPings::open(server->address, server->local, interface);
     line.not_sent = pings ? "" : pings.error().message;
     if (pings) line.pings.emplace(std::move(*pings));
 }
 
-void LineRates::step(Line& line, Clock::time_point now) {
-    const auto counts = read_shaper(line.about.interface);
-    if (!counts || !*counts) { // the next look at the host tells, and makes it again
-        line.problem = counts ? "" : counts.error().message;
-        line.stands_off = true;
-        line.applied = 0;
-        return;
-    }
-    const ShaperCounts& shaper = **counts;
-    if (shaper.bytes < line.bytes) line.applied = 0; // another qdisc
-    line.bytes = shaper.bytes;
-    if (now - line.last_media > forget_after) {
-        line.control = RateControl(line.about.bounds, line.about.bounds.max);
-        line.server.reset();
-        return apply(line, shaper.kind, line.about.bounds.max);
-    }
-    if (!line.pings) // what is learned stays
-        return apply(line, shaper.kind, line.control.rate());
+// What has come since the last step, of the stream and of what was asked.
+void LineRates::measure(Line& line, Clock::time_point now, bool has_arrived) {
     const auto time = since_start(now);
-    line.pings->receive([&](uint32_t number, std::chrono::nanoseconds rtt) { line.control.response(number, rtt); });
-    line.control.sent(time, shaper.bytes, shaper.waiting > 0);
-    if (now >= line.next_request) {
-        const uint32_t number = ++last_number_;
-        const bool sent = line.pings->send(number);
-        line.not_sent =
-            sent ? "" : fmt::format("nothing can be sent to {}: {}", line.pings->server().text(), strerror(errno));
-        if (sent) line.control.request(time, number);
-        line.next_request = now + (line.control.is_busy() ? request_every : idle_request_every) - fast / 2;
+    bool is_new = false;
+    if (line.audio && data_path_) {
+        const auto newest = read_arrival(data_path_->maps().qualities.get(), *line.audio);
+        if (newest && line.incoming.media(time, newest->arrival, newest->timestamp, newest->scale)) {
+            line.last_audio = now;
+            is_new = true;
+        }
     }
-    apply(line, shaper.kind, line.control.decide(time));
+    line.pings->receive([&](uint32_t number, std::chrono::nanoseconds rtt) {
+        line.incoming.round_trip(time, rtt);
+        is_new = true;
+        if (!line.uplink) return;
+        // Only where enough comes in for the way back to have a queue.
+        const bool may_wait = line.downlink && line.downlink->control.is_busy();
+        line.uplink->control.response(number, rtt, may_wait ? line.incoming.extra(time).value_or(0ns) : 0ns);
+    });
+    const auto way = line.incoming.way(time);
+    if (line.downlink && has_arrived && is_new && way)
+        line.downlink->control.arrival(time, *way,
+                                       std::min(longest_lag, line.incoming.least_round_trip().value_or(0ns) * 3 / 2));
 }
 
-// While no command changes the host, and only what is as it was left: else another has given it a rate, or is about to.
-static Result<bool> change_if_unchanged(const Instance& instance, uint32_t interface, uint64_t known, QueueKind kind,
-                                        const ShapedLine& wanted) {
-    auto lock = lock_folder(instance.state_dir, std::chrono::milliseconds(0));
-    if (!lock && lock.error().number == EWOULDBLOCK) return false;
-    const Fd held = KUDO_TRY(std::move(lock));
-    const auto there = shaped_rate(KUDO_TRY(list_tc_objects(interface)));
-    if (!there || *there / 8 != known / 8) return fail("somebody else has changed its rate");
-    KUDO_TRY(change_rate(interface, kind, wanted));
-    return true;
+void LineRates::step(Line& line, Clock::time_point now) {
+    const auto time = since_start(now);
+    bool has_arrived = false;
+    for (auto* const side : {&line.uplink, &line.downlink}) {
+        if (!*side) continue;
+        FollowedShaper& shaper = (*side)->shaper;
+        const auto counts = shaper.look();
+        if (!counts) continue;
+        if (now - line.last_media > forget_after) {
+            const auto& about = shaper.about();
+            (*side)->control = RateControl(about.bounds, about.bounds.max,
+                                           about.incoming ? RateControl::Way::In : RateControl::Way::Out);
+            line.server.reset();
+        } else if (line.pings) { // else what is learned stays
+            (*side)->control.sent(time, shaper.about().incoming ? counts->arrived : counts->bytes, counts->waiting > 0);
+            has_arrived |= shaper.about().incoming;
+        }
+    }
+    if (line.pings) {
+        measure(line, now, has_arrived);
+        if (now >= line.next_request) {
+            const uint32_t number = ++last_number_;
+            const bool sent = line.pings->send(number);
+            line.not_sent =
+                sent ? "" : fmt::format("nothing can be sent to {}: {}", line.pings->server().text(), strerror(errno));
+            if (sent && line.uplink) line.uplink->control.request(time, number);
+            line.next_request = now + (line.is_busy() ? request_every : idle_request_every) - fast / 2;
+        }
+    }
+    for (auto* const side : {&line.uplink, &line.downlink})
+        if (*side) {
+            RateControl& control = (*side)->control;
+            (*side)->shaper.set(line.pings ? control.decide(time) : control.rate(), control.phase_name());
+        }
 }
 
-void LineRates::apply(Line& line, QueueKind kind, uint64_t rate) {
-    if (line.stands_off) return;
-    const uint64_t difference = rate > line.applied ? rate - line.applied : line.applied - rate;
-    const bool at_a_bound = rate == line.about.bounds.min || rate == line.about.bounds.max;
-    if (line.applied != 0 && (difference == 0 || (difference < rate / worth_changing && !at_a_bound))) return;
-    const uint64_t known = line.applied != 0 ? line.applied : line.about.rate;
-    if (known / 8 == rate / 8) {
-        line.applied = rate;
-        return;
-    }
-    const auto changed = change_if_unchanged(*instance_, line.about.interface, known, kind,
-                                             {.bits_per_second = rate, .mtu = line.about.mtu});
-    if (!changed) {
-        line.problem = changed.error().message;
-        line.stands_off = true;
-        line.applied = 0;
-        return;
-    }
-    if (!*changed) return; // the next step again
-    line.applied = rate;
-    spdlog::debug("{} uplink: {}: {}", line.about.name, rate_text(rate), line.control.phase_name());
-}
-
-std::string LineRates::state_of(const Line& line, Clock::time_point now) const {
-    if (!line.problem.empty()) return line.problem + ": until the next look at the host";
+std::string LineRates::state_of(const Line& line, const Side& side, Clock::time_point now) const {
+    if (!side.shaper.problem().empty()) return side.shaper.problem() + ": until the next look at the host";
     if (!look_problem_.empty()) return "whether a media flow runs cannot be told: " + look_problem_;
     if (!line.not_sent.empty()) return line.not_sent + ": the rate stays as it is";
     if (now - line.last_media > forget_after)
@@ -194,19 +216,25 @@ std::string LineRates::state_of(const Line& line, Clock::time_point now) const {
                            std::chrono::minutes(forget_after).count());
     if (!line.pings) return "no media flow: the rate stays as it is";
     const std::string server = line.pings->server().text();
-    if (line.control.is_silent()) return fmt::format("{} does not answer STUN: the rate stays as it is", server);
-    return fmt::format("by the round trips to {}", server);
+    const bool incoming = side.shaper.about().incoming;
+    if (incoming && now - line.last_audio > audio_quiet)
+        return fmt::format("no audio comes from {}: the rate stays as it is", server);
+    if (side.control.is_silent()) return fmt::format("{} does not answer STUN: the rate stays as it is", server);
+    return incoming ? fmt::format("by the audio from {} and the round trips to it", server)
+                    : fmt::format("by the round trips to {}", server);
 }
 
 void LineRates::tell(Clock::time_point now) {
     LineStates states;
     for (const auto& [interface, line] : lines_)
-        if (!line.stands_off || !line.problem.empty()) // else its queue is gone, perhaps by a disable
-            states[line.about.name] = state_of(line, now);
+        for (const auto* const side : {&line.uplink, &line.downlink})
+            // Else its queue is gone, perhaps by a disable.
+            if (*side && (!(*side)->shaper.stands_off() || !(*side)->shaper.problem().empty()))
+                states[(*side)->shaper.name()] = state_of(line, **side, now);
     if (states == told_) return;
     for (const auto& [name, state] : states)
         if (const auto before = told_.find(name); before == told_.end() || before->second != state)
-            spdlog::info("{} uplink: its rate follows the line: {}", name, state);
+            spdlog::info("{}: its rate follows the line: {}", name, state);
     if (const auto saved = save_line_states(*instance_, states); !saved) spdlog::debug("{}", saved.error().message);
     told_ = states;
 }

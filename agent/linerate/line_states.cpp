@@ -23,7 +23,7 @@ Result<void> save_line_states(const Instance& instance, const LineStates& states
     return saved;
 }
 
-std::string line_state(const Instance& instance, const std::string& interface) {
+std::string line_state(const Instance& instance, const std::string& line) {
     const auto runs = is_locked(instance.service_lock());
     if (!runs) return "whether the service runs, which follows the line, cannot be told: " + runs.error().message;
     if (!*runs)
@@ -31,8 +31,8 @@ std::string line_state(const Instance& instance, const std::string& interface) {
     const auto text = read_file(instance.line_rates(), max_size);
     if (text) {
         const auto states = nlohmann::json::parse(*text, nullptr, false);
-        if (states.is_object() && states.contains(interface) && states[interface].is_string())
-            return states[interface].get<std::string>();
+        if (states.is_object() && states.contains(line) && states[line].is_string())
+            return states[line].get<std::string>();
     }
     return "the service has not taken it up yet";
 }

@@ -11,10 +11,10 @@
 
 namespace kudo {
 
-// By the interface's name, a clause.
+// By line, "eth0 uplink" or "eth0 downlink", a clause.
 using LineStates = std::map<std::string, std::string>;
 Result<void> save_line_states(const Instance& instance, const LineStates& states);
 // Why the rate there is what it is, as far as can be known; a clause.
-std::string line_state(const Instance& instance, const std::string& interface);
+std::string line_state(const Instance& instance, const std::string& line);
 
 } // namespace kudo

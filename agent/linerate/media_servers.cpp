@@ -6,14 +6,13 @@
 #include <cstring>
 
 #include "agent/datapath/bpf_object.h"
-#include "agent/datapath/clock.h"
 #include "agent/datapath/flow_table.h"
 
 namespace kudo {
 
-Result<std::map<uint32_t, MediaServer>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+Result<std::map<uint32_t, MediaServer>> read_media_servers(const DataPath& data_path, const TickClock& clock,
+                                                           std::chrono::milliseconds quiet,
                                                            const std::set<uint16_t>& own) {
-    const auto clock = KUDO_TRY(TickClock::read(data_path));
     const auto since = clock.wall_time(clock.now()) - quiet;
     const auto cpus = KUDO_TRY(Mapped<const kudo_cpu>::map(data_path.maps().cpus.get(), "the counters"));
     const auto table =

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "agent/datapath/clock.h"
 #include "agent/datapath/datapath.h"
 #include "maps/net/prefix.h"
 
@@ -19,7 +20,8 @@ struct MediaServer {
 
 // By ifindex the server of the busiest media flow there over UDP. `quiet`: so long a flow may be without packets.
 // `own`: this host's ports whose flows are no meeting's, but requests of this program.
-Result<std::map<uint32_t, MediaServer>> read_media_servers(DataPath& data_path, std::chrono::milliseconds quiet,
+Result<std::map<uint32_t, MediaServer>> read_media_servers(const DataPath& data_path, const TickClock& clock,
+                                                           std::chrono::milliseconds quiet,
                                                            const std::set<uint16_t>& own);
 
 } // namespace kudo

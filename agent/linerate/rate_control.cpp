@@ -12,13 +12,13 @@ namespace {
 using namespace std::chrono_literals;
 using Time = RateControl::Time;
 
-constexpr double frame = 1514 * 8;      // bits
-constexpr double below_the_line = 0.96; // where the shaper rests
+constexpr double frame = 1514 * 8;                             // bits
+constexpr double below_the_line = 0.96, below_incoming = 0.92; // where the shaper rests
 constexpr double push = 1.08, long_push = 1.25, growth = 1.15;
 constexpr double bucket = 6 * frame; // what a line may take at once before a queue grows, as a token bucket does
 constexpr Time push_every = 1s, growth_time = 100ms;
-constexpr Time kept = 4s, probes_kept = 20s; // a deep queue on a slow line takes that long
-constexpr Time floor_lives = 2min;
+constexpr Time kept = 4s, probes_kept = 20s;                   // a deep queue on a slow line takes that long
+constexpr Time floor_lives = 2min, incoming_floor_lives = 30s; // the latter by two clocks, which part
 constexpr Time silence = 3s;
 constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
 constexpr unsigned idle_enough = 3;
@@ -29,8 +29,8 @@ double seconds(Time time) {
 
 } // namespace
 
-RateControl::RateControl(const RateBounds& bounds, uint64_t rate)
-    : bounds_(bounds), rate_(static_cast<double>(std::clamp(rate, bounds.min, bounds.max))), line_(rate_) {}
+RateControl::RateControl(const RateBounds& bounds, uint64_t rate, Way way)
+    : bounds_(bounds), way_(way), rate_(static_cast<double>(std::clamp(rate, bounds.min, bounds.max))), line_(rate_) {}
 
 void RateControl::forget_path() {
     probes_.clear();
@@ -74,16 +74,36 @@ void RateControl::request(Time now, uint32_t number) {
     if (!sent_.empty()) probes_.push_back({number, now, sent_.back().bytes});
 }
 
-void RateControl::response(uint32_t number, Time rtt) {
+void RateControl::response(uint32_t number, Time rtt, Time other_way) {
     const auto probe = std::ranges::find(probes_, number, &Probe::number);
     if (probe == probes_.end() || probe->rtt || rtt <= Time{}) return;
-    probe->rtt = rtt;
     note_baseline(probe->sent_at, rtt);
+    probe->rtt = std::max(rtt - other_way, base());
+}
+
+// As a request that was sent when it entered the line, and whose bytes are those that left the line before it.
+void RateControl::arrival(Time now, Time delay, Time lag) {
+    if (sent_.empty()) return;
+    lag_ = lag;
+    constexpr Time some = 1ms; // no way takes no time
+    if (probes_.empty()) origin_ = delay;
+    if (delay < origin_) { // all that was counted before has taken longer
+        for (Probe& probe : probes_) {
+            probe.sent_at -= origin_ - delay;
+            *probe.rtt += origin_ - delay;
+        }
+        for (Time* time : {&floor_, &floor_before_, &last_rtt_, &learn_from_})
+            if (*time != Time{}) *time += origin_ - delay;
+        origin_ = delay;
+    }
+    const Time took = some + delay - origin_;
+    probes_.push_back({++arrivals_, now - took, sent_.back().bytes, took});
+    note_baseline(now, took);
 }
 
 void RateControl::note_baseline(Time now, Time rtt) {
     if (floor_since_ == Time{}) floor_since_ = now;
-    if (now - floor_since_ > floor_lives) {
+    if (now - floor_since_ > (way_ == Way::Out ? floor_lives : incoming_floor_lives)) {
         floor_before_ = floor_;
         floor_ = {};
         floor_since_ = now;
@@ -104,9 +124,13 @@ Time RateControl::frame_time() const {
     return Time(static_cast<int64_t>(frame / std::max(line_, rate_) * 1e9));
 }
 
+double RateControl::resting_rate() const {
+    return line_ * (way_ == Way::Out ? below_the_line : below_incoming);
+}
+
 // Until the line would have a queue of about 10 ms.
 Time RateControl::push_time() const {
-    return 150ms + std::min<Time>(Time(static_cast<int64_t>(bucket / ((push - 1) * line_) * 1e9)), 650ms);
+    return 150ms + 2 * lag_ + std::min<Time>(Time(static_cast<int64_t>(bucket / ((push - 1) * line_) * 1e9)), 650ms);
 }
 
 Time RateControl::high() const {
@@ -241,11 +265,12 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
         if (!proved_) set_line(before_ * 0.98);
         enter(Phase::Steady, now);
         last_push_ = now;
-        return set_rate(line_ * below_the_line);
+        return set_rate(resting_rate());
     }
     const bool lost = has_lost(now, 500ms);
     if (rate_ > static_cast<double>(bounds_.min)) at_least_since_ = now;
-    if (in_phase > 600ms && last_rtt_ < longest_way && is_flat(now, 600ms) && (!lost || now - at_least_since_ > 1s)) {
+    if (in_phase > 600ms + lag_ && last_rtt_ < longest_way && is_flat(now, 600ms) &&
+        (!lost || now - at_least_since_ > 1s)) {
         // Less is sent, or the least, and it takes no shorter: this is how long the way is now.
         floor_ = floor_before_ = {};
         for (const Probe& probe : probes_) // there are some, or it would not be flat
@@ -255,13 +280,13 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
         set_line(before_);
         enter(Phase::Steady, now);
         last_push_ = now;
-        return set_rate(line_ * below_the_line);
+        return set_rate(resting_rate());
     }
     const auto estimate = line_estimate(std::max(since_ - 100ms, now - 500ms));
     if (estimate && !lost) {
         proved_ = true;
         set_line(*estimate);
-    } else if (now - cut_at_ > 250ms) { // nothing comes back, or the queue overflows
+    } else if (now - cut_at_ > 250ms + lag_) { // nothing comes back, or the queue overflows
         cut_at_ = now;
         proved_ = true;
         set_line(line_ * 0.6);
@@ -273,12 +298,12 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
 void RateControl::learn(Time now, const Delay& delay) {
     const Time in_phase = now - since_;
     const bool lost = has_lost(now, 400ms);
-    if (in_phase > 4s || (in_phase > 500ms && is_flat(now, 400ms) && !lost)) {
+    if (in_phase > 4s || (in_phase > 500ms + lag_ && is_flat(now, 400ms) && !lost)) {
         baseline_known_ = true;
         const bool was_queue = proved_ || learn_from_ > base() + 20ms; // it has fallen
         if (!proved_) set_line(was_queue ? rate_ : before_);
         enter(Phase::Grow, now);
-        return set_rate(proved_ ? line_ * below_the_line : line_);
+        return set_rate(proved_ ? resting_rate() : line_);
     }
     if (delay.is_high && delay.newest > high()) { // it grows: it has been shorter
         baseline_known_ = true;
@@ -298,7 +323,7 @@ void RateControl::learn(Time now, const Delay& delay) {
 
 void RateControl::judge(Time now) {
     if (now - push_end_ < std::max<Time>(base() * 2, 100ms)) return;
-    const Time middle = since_ + (push_end_ - since_) / 2;
+    const Time begin = since_ + lag_, middle = begin + (push_end_ - begin) / 2;
     const auto excess = mean_excess(middle, push_end_ + 20ms);
     const double pushed = sent_rate(middle, push_end_).value_or(0);
     const bool faster = push_end_ - since_ >= push_time() && excess &&
@@ -314,10 +339,11 @@ void RateControl::judge(Time now) {
 }
 
 void RateControl::grow(Time now) {
-    if (now - since_ < std::max(growth_time, std::min<Time>(6 * frame_time(), 300ms))) return;
-    const auto excess = mean_excess(since_, now);
+    const Time begin = since_ + 2 * lag_;
+    if (now - begin < std::max(growth_time, std::min<Time>(6 * frame_time(), 300ms))) return;
+    const auto excess = mean_excess(begin, now);
     if (!saturated_ || !excess || *excess > low()) return;
-    const double pushed = sent_rate(since_ + 20ms, now).value_or(0);
+    const double pushed = sent_rate(begin + 20ms, now).value_or(0);
     if (pushed < 0.85 * rate_) return;
     set_line(pushed);
     enter(Phase::Grow, now);
@@ -341,7 +367,7 @@ uint64_t RateControl::decide(Time now) {
         enter(Phase::Grow, now);
     } else if (is_silent) {
         if (phase_ == Phase::Drain) set_line(before_);
-        if (phase_ != Phase::Grow) set_rate(line_ * below_the_line);
+        if (phase_ != Phase::Grow) set_rate(resting_rate());
         enter(Phase::Silent, now);
         return static_cast<uint64_t>(rate_);
     }
@@ -367,10 +393,10 @@ uint64_t RateControl::decide(Time now) {
         grow(now);
     } else if (phase_ == Phase::Push) {
         const Time limit = std::max(push_excess_, Time{}) + low() + 2ms;
-        if (now - since_ >= push_time() || (delay.newest > limit && now - since_ > 75ms)) {
+        if (now - since_ >= push_time() || (delay.newest > limit && now - since_ > 75ms + lag_)) {
             phase_ = Phase::Judge; // since_ stays
             push_end_ = now;
-            set_rate(line_ * below_the_line);
+            set_rate(resting_rate());
         }
     } else if (phase_ == Phase::Judge) {
         judge(now);

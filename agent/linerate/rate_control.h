@@ -16,19 +16,25 @@
 namespace kudo {
 
 // The line is taken for a FIFO: what was sent between two requests that found it busy has left it between their
-// responses. So two round trips tell its rate, whether its queue grows or drains.
+// responses. So two round trips tell its rate, whether its queue grows or drains. Incoming, with the shaper behind the
+// line, what arrives while the line has a queue is its rate; the shaper changes what senders do a round trip later.
 class RateControl {
 public:
     using Time = std::chrono::nanoseconds; // of any clock that never jumps
+    enum class Way { Out, In };
 
-    RateControl(const RateBounds& bounds, uint64_t rate);
+    RateControl(const RateBounds& bounds, uint64_t rate, Way way = Way::Out);
 
-    // Every 10 to 100 ms. `bytes`: that the shaper has sent so far. `waiting`: packets wait in it.
+    // Every 10 to 100 ms. `bytes`: that have come to the line so far, out: all that the shaper has sent; in: all that
+    // has arrived at it. `waiting`: packets wait in the shaper.
     void sent(Time now, uint64_t bytes, bool waiting);
-    // A request right behind what was sent last; numbers ascend.
+    // Out: a request right behind what was sent last; numbers ascend.
     void request(Time now, uint32_t number);
-    void response(uint32_t number, Time rtt);
-    // Another server, or another way to it: what a round trip takes at least is not known any more.
+    // `other_way`: so much of it is the queue's on the way back, as far as is known.
+    void response(uint32_t number, Time rtt, Time other_way = {});
+    // In: how long the way took for what has just arrived, counted from anywhere. `lag`: until senders answer.
+    void arrival(Time now, Time delay, Time lag);
+    // Another server, or another way to it: what it takes at least is not known any more.
     void forget_path();
 
     // After what has come: the rate from now on.
@@ -77,6 +83,7 @@ private:
     [[nodiscard]] Time base() const;
     [[nodiscard]] Time frame_time() const; // of a full frame on the line
     [[nodiscard]] Time push_time() const;
+    [[nodiscard]] double resting_rate() const;
     [[nodiscard]] Time high() const;
     [[nodiscard]] Time low() const;
     [[nodiscard]] Delay delay(Time now) const;
@@ -97,7 +104,11 @@ private:
     void set_rate(double rate);
 
     RateBounds bounds_;
+    Way way_;
     double rate_, line_; // line_: as last found
+    Time lag_{};         // from a new rate to what it does on the line
+    Time origin_{};      // of what arrivals are counted from
+    uint32_t arrivals_ = 0;
     Phase phase_ = Phase::Grow;
     Time since_{}, cut_at_{}, at_least_since_{}, last_push_{}, push_end_{};
     double before_ = 0;                     // line_, before what may have been no more than jitter

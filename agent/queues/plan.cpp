@@ -56,16 +56,13 @@ QueuePlan following_plan(const ShapedLine& line, const RateBounds& bounds, std::
 
 QueuePlan plan_for(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu) {
     if (spec.uplink.has_rate()) {
-        const ShapedLine line{.bits_per_second = spec.uplink.bits_per_second, .mtu = mtu};
-        QueuePlan plan = spec.uplink.kind == ShaperSpec::Kind::Rate
-                             ? shaped_plan(line, spec.kind)
-                             : following_plan(line, spec.uplink.bounds, spec.kind);
+        QueuePlan plan = line_plan(spec.uplink, mtu, false, spec.kind);
         if (found.root == "mq") plan.why += "; one qdisc in place of mq, since the rate is that of the whole line";
         return plan;
     }
     if (spec.uplink.kind == ShaperSpec::Kind::Off) return leave_alone(found, "left alone, as requested");
     // A kind given together with a downlink rate alone is the downlink's.
-    const bool only_downlink = spec.downlink.kind == ShaperSpec::Kind::Rate;
+    const bool only_downlink = spec.downlink.has_rate();
     return ordering_plan(found, only_downlink ? std::nullopt : spec.kind);
 }
 
@@ -93,6 +90,12 @@ QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind) {
     plan.why =
         fmt::format("shapes to {}, so that packets queue here, where marks count", rate_text(line.bits_per_second));
     return plan;
+}
+
+QueuePlan line_plan(const ShaperSpec& shaper, uint32_t mtu, bool incoming, std::optional<QueueKind> kind) {
+    const ShapedLine line{.bits_per_second = shaper.bits_per_second, .mtu = mtu, .incoming = incoming};
+    return shaper.kind == ShaperSpec::Kind::AutoRate ? following_plan(line, shaper.bounds, kind)
+                                                     : shaped_plan(line, kind);
 }
 
 QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu, bool wifi) {

@@ -26,6 +26,8 @@ struct QueuePlan {
 
 // For the whole line in one direction. `kind`: nothing: the best that the kernel has.
 QueuePlan shaped_plan(const ShapedLine& line, std::optional<QueueKind> kind);
+// The same for what was asked for: a rate, or one that follows the line.
+QueuePlan line_plan(const ShaperSpec& shaper, uint32_t mtu, bool incoming, std::optional<QueueKind> kind);
 // `found`: what is there without us. `wifi`: is_wireless().
 QueuePlan uplink_plan(const FoundQueue& found, const QueueSpec& spec, uint32_t mtu, bool wifi = false);
 

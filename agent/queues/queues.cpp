@@ -43,11 +43,10 @@ QdiscSlot downlink_slot(const DataPath& data_path, uint32_t interface, uint32_t 
 }
 
 bool shapes_downlink(const QueueSpec& spec) {
-    return spec.downlink.kind == ShaperSpec::Kind::Rate;
+    return spec.downlink.has_rate();
 }
 QueuePlan downlink_plan(const Interface& interface, const QueueSpec& spec) {
-    return shaped_plan({.bits_per_second = spec.downlink.bits_per_second, .mtu = interface.mtu, .incoming = true},
-                       spec.kind);
+    return line_plan(spec.downlink, interface.mtu, true, spec.kind);
 }
 QueueReport without_downlink(const QueueSpec& spec) {
     return {.found = "no queue",
@@ -136,10 +135,11 @@ Result<void> check_queues(const Instance& instance, const Interface& interface, 
     const fs::path folder = instance.layout();
     if (!spec.uplink.has_rate() && !shapes_downlink(spec) && spec.kind == QueueKind::Htb)
         return bad_input("--queue htb: it needs --uplink RATE or --downlink RATE");
-    if (spec.uplink.kind == ShaperSpec::Kind::AutoRate && spec.kind &&
-        std::ranges::find(rate_follows, *spec.kind) == std::end(rate_follows))
-        return bad_input(
-            fmt::format("--queue {}: with --uplink auto-rate cake or htb is expected", queue_kind_name(*spec.kind)));
+    for (const auto& [option, shaper] : {std::pair("--uplink", &spec.uplink), std::pair("--downlink", &spec.downlink)})
+        if (shaper->kind == ShaperSpec::Kind::AutoRate && spec.kind &&
+            std::ranges::find(rate_follows, *spec.kind) == std::end(rate_follows))
+            return bad_input(fmt::format("--queue {}: with {} auto-rate cake or htb is expected",
+                                         queue_kind_name(*spec.kind), option));
     const QdiscSlot slot = uplink_slot(folder, interface, instance_id(instance));
     const Root root = KUDO_TRY(read_root(slot));
     const Downlink downlink = KUDO_TRY(read_downlink(interface.index));

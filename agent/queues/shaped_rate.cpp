@@ -10,6 +10,8 @@
 namespace kudo {
 namespace {
 
+constexpr uint64_t full_frame = 1514; // bytes
+
 const TcObject* root_of(const std::vector<TcObject>& objects) {
     const auto root = std::ranges::find_if(objects, [](const TcObject& object) {
         return !object.is_class && object.parent == TC_H_ROOT && object.handle == queue_handle;
@@ -125,8 +127,10 @@ Result<std::optional<ShaperCounts>> read_shaper(uint32_t interface) {
     const auto qdiscs = KUDO_TRY(list_qdiscs(interface));
     const TcObject* root = root_of(qdiscs);
     if (!root || (root->kind != "htb" && root->kind != "cake")) return std::optional<ShaperCounts>{};
+    const uint64_t sent = root->statistics.bytes, dropped = root->statistics.drops;
     return std::optional<ShaperCounts>({.kind = root->kind == "htb" ? QueueKind::Htb : QueueKind::Cake,
-                                        .bytes = root->statistics.bytes,
+                                        .bytes = sent,
+                                        .arrived = sent + root->statistics.backlog_bytes + dropped * full_frame,
                                         .waiting = root->statistics.backlog_packets});
 }
 

@@ -30,6 +30,7 @@ Result<void> change_rate(uint32_t interface, QueueKind kind, const ShapedLine& l
 struct ShaperCounts {
     QueueKind kind = QueueKind::Htb;
     uint64_t bytes = 0;   // sent, of layer 2
+    uint64_t arrived = 0; // the same with what waits and what was dropped, each packet of that as a full frame
     uint32_t waiting = 0; // packets
 };
 // Nothing: the root is not one of kudo-agent's whose rate can follow.

@@ -86,13 +86,6 @@ Result<ShaperSpec> parse_line(std::string_view text) {
     return ShaperSpec{ShaperSpec::Kind::Rate, rate};
 }
 
-Result<ShaperSpec> parse_downlink(std::string_view text) {
-    if (text.starts_with(auto_rate))
-        return bad_input(fmt::format("{}: only the uplink's rate can follow the line; write a rate, auto or off",
-                                     quoted_text(text)));
-    return parse_line(text);
-}
-
 std::string line_text(const ShaperSpec& line) {
     switch (line.kind) {
     case ShaperSpec::Kind::Rate:

@@ -33,8 +33,6 @@ struct ShaperSpec {
 // "off", "auto", a rate in tc's units (tc(8), PARAMETERS): 20mbit, 2.5gbit, 1mibit, and bytes: 2mbps, or
 // "auto-rate:MIN-MAX" of two of them. A bare number is bits per second. 64 kbit/s to 100 Gbit/s.
 Result<ShaperSpec> parse_line(std::string_view text);
-// The same where the rate cannot follow the line.
-Result<ShaperSpec> parse_downlink(std::string_view text);
 // "off", "auto", "19800000bit", "auto-rate:2000000bit-50000000bit"; parse_line() reads it back.
 std::string line_text(const ShaperSpec& line);
 std::string rate_text(uint64_t bits_per_second); // "19.8 Mbit/s", for people
@@ -43,6 +41,9 @@ struct QueueSpec {
     ShaperSpec uplink, downlink;
     std::optional<QueueKind> kind; // nothing: the best that the kernel has
     bool replace_qdisc = false;    // also where the admin has made the queue
+    [[nodiscard]] bool follows() const {
+        return uplink.kind == ShaperSpec::Kind::AutoRate || downlink.kind == ShaperSpec::Kind::AutoRate;
+    }
     bool operator==(const QueueSpec&) const = default;
 };
 

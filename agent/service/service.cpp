@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/service/service.h"
 
+#include <net/if.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "agent/marks/mark_watch.h"
 #include "agent/names/resolver.h"
 #include "agent/netlink/link_events.h"
+#include "agent/queues/downlink.h"
 #include "agent/service/alarms.h"
 #include "agent/service/deliveries.h"
 #include "agent/service/source_problems.h"
@@ -190,13 +192,20 @@ private:
         if (!watched) alarms_.warn_once("lost marks are not looked for: " + watched.error().message);
     }
 
-    // The uplinks whose rate is to follow the line, as the kernel has them now.
+    // The shapers whose rate is to follow the line, as the kernel has them now.
     void follow_lines(const Status& status) {
         std::vector<FollowingLine> lines;
         for (const InterfaceStatus& interface : status.interfaces) {
-            const QueueReport& uplink = interface.queues.uplink;
-            if (!status.desired.enabled || !uplink.follows || !uplink.ours || !uplink.healthy || !uplink.rate) continue;
-            lines.push_back({interface.name, interface.index, interface.mtu, *uplink.follows, *uplink.rate});
+            const auto following = [&](const QueueReport& queue, uint32_t device) -> std::optional<FollowingShaper> {
+                if (!status.desired.enabled || !queue.follows || !queue.ours || !queue.healthy || !queue.rate ||
+                    device == 0)
+                    return std::nullopt;
+                return FollowingShaper{device, interface.mtu, device != interface.index, *queue.follows, *queue.rate};
+            };
+            const FollowingLine line{
+                interface.name, interface.index, following(interface.queues.uplink, interface.index),
+                following(interface.queues.downlink, if_nametoindex(downlink_device_name(interface.index).c_str()))};
+            if (line.uplink || line.downlink) lines.push_back(line);
         }
         if (!lines_ && lines.empty()) return;
         if (!lines_) {

@@ -76,7 +76,7 @@ struct DesiredState {
     [[nodiscard]] bool uses_xdp() const { return kudo::uses_xdp(ingress, in_effect().mode, xdp_generic); }
     // Do incoming packets need a tc program, beside the XDP program that counts them?
     [[nodiscard]] bool marks_ingress() const {
-        return firewall_mark_mask != 0 || queues.downlink.kind == ShaperSpec::Kind::Rate;
+        return firewall_mark_mask != 0 || queues.downlink.has_rate();
     }
 };
 

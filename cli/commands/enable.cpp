@@ -205,9 +205,9 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
             "the service, kudo-agent run, does not run: other name servers, gateways and interfaces "
             "are followed by the next command only");
 
-    if (desired.queues.uplink.kind == ShaperSpec::Kind::AutoRate && !service_runs(global.instance))
-        report.warnings.emplace_back("the service, kudo-agent run, does not run: the uplink's rate does not follow the "
-                                     "line and stays as it is");
+    if (desired.queues.follows() && !service_runs(global.instance))
+        report.warnings.emplace_back("the service, kudo-agent run, does not run: a rate does not follow the line and "
+                                     "stays as it is");
 
     const std::string headline =
         report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)
@@ -275,7 +275,8 @@ Run setup_enable(CLI::App& app) {
                "Rate to shape outgoing traffic to: 20mbit, auto-rate:2mbit-50mbit (follows the line), auto or off")
         ->type_name("RATE")
         ->default_str("auto");
-    add_option(app, "--downlink", desired->queues.downlink, parse_downlink, "Rate to shape incoming traffic to")
+    add_option(app, "--downlink", desired->queues.downlink, parse_line,
+               "Rate to shape incoming traffic to: 18mbit, auto-rate:2mbit-50mbit (follows the line), auto or off")
         ->type_name("RATE")
         ->default_str("auto");
     const auto checks = std::make_shared<bool>(false);

@@ -109,9 +109,11 @@ void ContentionLine::disable() const {
     if (outcome.status != 0) throw std::runtime_error(outcome.err);
 }
 
-void ContentionLine::set_uplink(double mbit) const {
-    in_modem(fmt::format("tc qdisc change dev line root tbf rate {}mbit burst 6200 limit {}", mbit,
-                         static_cast<int>(mbit_ * 1e6 / 8 / 2)));
+void ContentionLine::set_rate(Direction direction, double mbit) const {
+    for (const auto& [way, interface] : {std::pair(Direction::Uplink, "line"), {Direction::Downlink, "eth0"}})
+        if (direction == way || direction == Direction::Both)
+            in_modem(fmt::format("tc qdisc change dev {} root tbf rate {}mbit burst 6200 limit {}", interface, mbit,
+                                 static_cast<int>(mbit_ * 1e6 / 8 / 2)));
 }
 
 bool kernel_has_qdisc(const std::string& kind) {

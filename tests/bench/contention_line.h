@@ -45,8 +45,8 @@ public:
     // The agent with this queue. Empty: it stands. Else why it refused the kind; any other failure throws.
     [[nodiscard]] std::string enable(const AgentQueue& queue) const;
     void disable() const;
-    // The modem's rate towards the server from now on; the FIFO keeps its bytes, and its room in bytes.
-    void set_uplink(double mbit) const;
+    // The modem's rate in this direction, or both, from now on; the FIFO keeps its bytes, and its room in bytes.
+    void set_rate(Direction direction, double mbit) const;
     [[nodiscard]] const test::TestHost& agents_host() const { return host_; }
 
 private:

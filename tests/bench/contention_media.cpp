@@ -64,6 +64,12 @@ bool is_binding_request(std::span<const uint8_t> bytes) {
     return bytes.size() == 20 && get32(bytes.data()) == 0x00010000 && get32(&bytes[4]) == 0x2112a442;
 }
 
+// Binding success; its attributes nobody needs.
+void answer(int socket, std::span<uint8_t> request, const sockaddr* asker, socklen_t length) {
+    request[0] = 1;
+    sendto(socket, request.data(), request.size(), MSG_DONTWAIT, asker, length);
+}
+
 } // namespace
 
 MediaFlows::MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds)
@@ -104,7 +110,7 @@ void MediaFlows::say_hello() {
 
 void MediaFlows::start() {
     receiver_ = std::jthread([this](const std::stop_token& stop) { receive(stop); });
-    if (direction_ == Direction::Both) echo_ = std::jthread([this](const std::stop_token& stop) { echo(stop); });
+    if (direction_ != Direction::Uplink) serve_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
     sender_ = std::jthread([this](const std::stop_token& stop) { send(stop); });
 }
 
@@ -163,12 +169,10 @@ void MediaFlows::receive(const std::stop_token& stop) {
             auto* const sender = reinterpret_cast<sockaddr*>(&from);
             while ((size = recvfrom(wait.fd, datagram.data(), datagram.size(), MSG_DONTWAIT, sender, &length)) > 0) {
                 const std::span<uint8_t> bytes(datagram.data(), static_cast<std::size_t>(size));
-                if (is_binding_request(bytes)) {
-                    datagram[0] = 1; // Binding success; its attributes nobody needs
-                    sendto(wait.fd, bytes.data(), bytes.size(), MSG_DONTWAIT, sender, length);
-                } else {
+                if (is_binding_request(bytes))
+                    answer(wait.fd, bytes, sender, length);
+                else
                     take(bytes, now_ns());
-                }
                 length = sizeof from;
             }
             if (size < 0 && errno != EAGAIN) error_ = errno;
@@ -176,7 +180,8 @@ void MediaFlows::receive(const std::stop_token& stop) {
     }
 }
 
-void MediaFlows::echo(const std::stop_token& stop) {
+// The server's side where it does not receive the flows' media alone.
+void MediaFlows::serve(const std::stop_token& stop) {
     before_other_threads();
     Datagram datagram;
     while (!stop.stop_requested()) {
@@ -186,8 +191,12 @@ void MediaFlows::echo(const std::stop_token& stop) {
         socklen_t length = sizeof from;
         auto* address = reinterpret_cast<sockaddr*>(&from);
         const ssize_t size = recvfrom(server_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT, address, &length);
-        if (size > 0)
-            sendto(server_.get(), datagram.data(), static_cast<std::size_t>(size), MSG_DONTWAIT, address, length);
+        if (size <= 0) continue;
+        const std::span<uint8_t> bytes(datagram.data(), static_cast<std::size_t>(size));
+        if (is_binding_request(bytes))
+            answer(server_.get(), bytes, address, length);
+        else if (direction_ == Direction::Both)
+            sendto(server_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, address, length);
     }
 }
 

@@ -57,7 +57,7 @@ private:
     void send(const std::stop_token& stop);
     void send_packet(RtpStream& stream);
     void receive(const std::stop_token& stop);
-    void echo(const std::stop_token& stop);
+    void serve(const std::stop_token& stop);
     void take(std::span<const uint8_t> datagram, int64_t now);
 
     Direction direction_;
@@ -66,8 +66,8 @@ private:
     Fd server_;
     std::vector<Fd> host_; // by flow
     std::atomic<uint64_t> received_ = 0;
-    std::atomic<int> error_ = 0;            // errno of what should not happen
-    std::jthread receiver_, echo_, sender_; // last: they end first
+    std::atomic<int> error_ = 0;             // errno of what should not happen
+    std::jthread receiver_, serve_, sender_; // last: they end first
 };
 
 } // namespace kudo::bench

@@ -252,5 +252,75 @@ TEST(RateControl, AQueueOfLittleTrafficChangesNothing) {
     EXPECT_EQ(all.least_rate(0s, 20s), 50e6);
 }
 
+// Senders beyond a line that ends here in a shaper: each fills its window, which grows until something is lost.
+struct IncomingLine {
+    std::function<double(Time)> rate = [](Time) { return 20 * mbit; }; // bit/s
+    Time round_trip = 20ms;                                            // of the senders
+    double room = 10 * mbit, shaper_room = 0.2;                   // bits of the line's FIFO; s of the shaper's rate
+    std::function<double(Time)> most = [](Time) { return 1e12; }; // bit/s that all senders have
+    std::function<Time(std::mt19937&)> jitter = [](std::mt19937&) { return Time{}; };
+};
+
+Course drive_incoming(RateControl& control, const IncomingLine& line, Time until) {
+    Course result;
+    std::mt19937 random(11);
+    const auto trip = static_cast<std::size_t>(std::max<Time>(line.round_trip, 1ms) / 1ms);
+    std::deque<double> under_way(trip, 0.0); // bits that the senders will send, by the millisecond
+    double window = 0.2 * mbit, in_flight = 0, queue = 0, shaper = 0, arrived = 0;
+    Time no_cut_before{};
+    uint64_t rate = control.decide(0ns);
+    for (Time now{}; now < until; now += 1ms) {
+        const double sent = std::clamp(window - in_flight, 0.0, line.most(now) / 1000);
+        in_flight += sent;
+        under_way.push_back(sent);
+        double in = under_way.front();
+        under_way.pop_front();
+        bool lost = false;
+        const auto drop = [&](double& offered, double room) {
+            if (offered <= room) return;
+            in_flight -= offered - room;
+            offered = room;
+            lost = true;
+        };
+        drop(in, line.room - queue);
+        queue += in;
+        const double out = std::min(queue, line.rate(now) / 1000);
+        queue -= out;
+        arrived += out;
+        double into_shaper = out;
+        drop(into_shaper, std::max(0.0, line.shaper_room * static_cast<double>(rate) - shaper));
+        shaper += into_shaper;
+        const double passed = std::min(shaper, static_cast<double>(rate) / 1000);
+        shaper -= passed;
+        in_flight -= passed;
+        window += 8 * 12'000.0 * passed / window; // a packet each round trip for each of eight flows
+        if (lost && now >= no_cut_before) {
+            window *= 0.7;
+            no_cut_before = now + line.round_trip + 20ms;
+        }
+        if (now % 25ms == 0ms) {
+            const Time delay = Time(static_cast<int64_t>(queue / line.rate(now) * 1e9)) + line.jitter(random);
+            control.sent(now, static_cast<uint64_t>(arrived / 8), shaper > 12'000);
+            control.arrival(now, delay, line.round_trip * 3 / 2);
+            rate = control.decide(now);
+        }
+        result.moments.push_back(
+            {now, static_cast<double>(rate), passed * 1000, Time(static_cast<int64_t>(queue / line.rate(now) * 1e9))});
+    }
+    return result;
+}
+
+TEST(RateControl, FollowsAnIncomingLineThatStepsDownAndUp) {
+    for (const Time round_trip : {1ms, 20ms, 80ms}) {
+        RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000, RateControl::Way::In);
+        const Course all = drive_incoming(control, {.rate = steps, .round_trip = round_trip}, 45s);
+        for (const auto& [from, to, line] :
+             {std::tuple(3s, 15s, 20 * mbit), {18s, 30s, 5 * mbit}, {33s, 45s, 20 * mbit}}) {
+            EXPECT_LE(all.delay_p99(from, to), 60) << from.count() << " s, " << round_trip.count();
+            EXPECT_GE(all.share(from, to, line), 0.8) << from.count() << " s, " << round_trip.count();
+        }
+    }
+}
+
 } // namespace
 } // namespace kudo
