@@ -50,6 +50,11 @@ Result<void> EventLoop::watch(int fd, std::function<void()> on_readable, uint32_
     return {};
 }
 
+void EventLoop::forget(int fd) {
+    handlers_.erase(fd);
+    epoll_.leave(fd);
+}
+
 Result<void> EventLoop::wait(std::chrono::steady_clock::time_point deadline) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     std::array<epoll_event, 16> events{};

@@ -21,6 +21,8 @@ public:
     [[nodiscard]] int fd() const { return fd_.get(); }
     // Level-triggered; replaces what was watched for on this descriptor. A closed descriptor leaves by itself.
     [[nodiscard]] Result<void> watch(int fd, uint32_t events) const;
+    // Not watched any more, if it was. A child process may still have it: closing it is not enough then (epoll(7)).
+    void leave(int fd) const { epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 private:
     explicit Epoll(Fd fd) : fd_(std::move(fd)) {}
@@ -45,8 +47,9 @@ public:
     static Result<EventLoop> make();
     // `fd` stays the caller's. Level-triggered; a closed descriptor leaves by itself. `events`: of epoll_ctl(2).
     Result<void> watch(int fd, std::function<void()> on_readable, uint32_t events = EPOLLIN);
-    // Its handler is not run any more, not even for what has been seen already. For one that is going to be closed.
-    void forget(int fd) { handlers_.erase(fd); }
+    // Its handler is not run any more, not even for what has been seen already, and wait() does not end for it. Call it
+    // while the descriptor is open.
+    void forget(int fd);
     // Waits for the first readable descriptors, at most until the deadline, and runs their handlers.
     Result<void> wait(std::chrono::steady_clock::time_point deadline);
 
