@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include <string_view>
 
 #include <fmt/format.h>
@@ -38,21 +40,28 @@ std::string http_answer(std::string_view request, const std::function<std::strin
 }
 
 Result<void> MetricsServer::open() {
-    const auto watch = [this](int fd) { return loop_.watch(fd, [this, fd] { accept_one(fd); }); };
-    if (address_.path.empty()) {
-        if (tcp_) return {};
+    const bool is_open = address_.path.empty() ? static_cast<bool>(tcp_) : unix_ && unix_->is_there();
+    if (is_open && accepting_) return {};
+    if (!is_open && address_.path.empty()) {
         tcp_ = KUDO_TRY(listen_on(address_));
-        return watch(tcp_.get());
+    } else if (!is_open) {
+        unix_.reset();
+        unix_.emplace(KUDO_TRY(ListeningSocket::open(address_.path, SOCK_STREAM)));
     }
-    if (unix_ && unix_->is_there()) return {};
-    unix_.reset();
-    unix_.emplace(KUDO_TRY(ListeningSocket::open(address_.path, SOCK_STREAM)));
-    return watch(unix_->fd());
+    const int listening = unix_ ? unix_->fd() : tcp_.get();
+    KUDO_TRY(loop_.watch(listening, [this, listening] { accept_one(listening); }));
+    accepting_ = true;
+    return {};
 }
 
 void MetricsServer::accept_one(int listening) {
     Fd connection(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!connection) return;
+    if (!connection) {
+        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+        loop_.forget(listening); // it stays readable; whoever has connected waits for the next open()
+        accepting_ = false;
+        return;
+    }
     if (scrapers_.size() >= max_scrapers) end(scrapers_.begin());
     setsockopt(connection.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
     const auto scraper = scrapers_.insert(scrapers_.end(), Scraper{std::move(connection), {}});

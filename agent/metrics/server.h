@@ -23,7 +23,7 @@ public:
     MetricsServer(MetricsAddress address, std::function<std::string()> text, EventLoop& loop)
         : address_(std::move(address)), text_(std::move(text)), loop_(loop) {}
 
-    // Listens, if it does not yet, or no longer.
+    // Listens, if it does not yet, or no longer, and goes on accepting where descriptors or memory had run out.
     Result<void> open();
 
 private:
@@ -41,6 +41,7 @@ private:
     EventLoop& loop_;
     std::optional<ListeningSocket> unix_;
     Fd tcp_;
+    bool accepting_ = false;
     std::list<Scraper> scrapers_;
 };
 

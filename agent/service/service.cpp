@@ -436,9 +436,7 @@ private:
     // For `stats --since` and the last minute's losses. Its trouble, a full disk for instance, is nobody else's.
     void take_snapshot() {
         next_snapshot_ = Clock::now() + snapshot_every;
-        if (exporter_)
-            for (const std::string& problem : exporter_->refresh())
-                alarms_.warn_once(problem);
+        refresh_exporter();
         const auto state = load_desired_state(instance_);
         if (state && !state->enabled) { // a disable has removed them, perhaps as one was being taken
             std::error_code error;
@@ -454,6 +452,19 @@ private:
         else if (const std::string text = "no snapshot of the counters: " + taken.error().message;
                  std::exchange(snapshot_problem_, text) != text)
             spdlog::warn("{}", text);
+    }
+
+    // Each problem is logged when it appears, and once more when it has ended.
+    void refresh_exporter() {
+        if (!exporter_) return;
+        std::set<std::string> problems;
+        for (std::string& problem : exporter_->refresh())
+            problems.insert(std::move(problem));
+        for (const std::string& problem : problems)
+            if (!export_problems_.contains(problem)) spdlog::warn("{}", problem);
+        for (const std::string& problem : export_problems_)
+            if (!problems.contains(problem)) spdlog::info("no longer: {}", problem);
+        export_problems_ = std::move(problems);
     }
 
     const Instance instance_;
@@ -475,7 +486,8 @@ private:
     std::set<std::string> drift_;  // of the last look; by numberless()
     Clock::time_point last_tick_{}, next_tick_{}, next_reread_{}, next_snapshot_{};
     Clock::duration tick_took_{};
-    std::string snapshot_problem_; // that was logged and stands
+    std::string snapshot_problem_;          // that was logged and stands
+    std::set<std::string> export_problems_; // the same
     ServiceAlarms alarms_;
     Retries retries_;
     SourceProblems source_problems_;

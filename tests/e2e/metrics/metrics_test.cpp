@@ -255,6 +255,40 @@ TEST_F(Metrics, APortThatIsTakenIsToldAndTriedAgain) {
         << service.log();
     taken = Fd();
     EXPECT_TRUE(eventually([&] { return !scrape().empty(); })) << service.log();
+    EXPECT_TRUE(eventually([&] {
+        return service.log().find("no longer: no metrics: 127.0.0.1:9475") != std::string::npos;
+    })) << service.log();
+}
+
+// Clock ticks of CPU (proc(5)) that the process has used so far.
+long cpu_of(int pid) {
+    std::ifstream file(fmt::format("/proc/{}/stat", pid));
+    std::string field, line;
+    std::getline(file, line);
+    std::istringstream fields(line.substr(line.rfind(')') + 1));
+    long user = 0, system = 0;
+    for (int i = 0; i < 11; ++i)
+        fields >> field;
+    fields >> user >> system;
+    return user + system;
+}
+
+TEST_F(Metrics, WithoutADescriptorLeftItWaitsAndDoesNotSpin) {
+    const RunningService service(*test_, arguments());
+    ASSERT_FALSE(scrape().empty());
+    const auto limit = [&](const std::string& files) {
+        test_->in_host({"prlimit", "--pid", std::to_string(service.pid()), "--nofile=" + files + ":"});
+    };
+    limit("3"); // fewer than it has: there is none for a new connection
+    const Fd waiting = inside<Fd>(test_->host, [] { return connection(); });
+    ASSERT_TRUE(waiting);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const long before = cpu_of(service.pid());
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    EXPECT_LE(cpu_of(service.pid()) - before, 100) << "ticks of 200"; // 1 s reconciles cost some
+    limit("1024");
+    EXPECT_TRUE(eventually([&] { return !scrape().empty(); })) << service.log();
+    EXPECT_TRUE(service.is_running());
 }
 
 TEST_F(Metrics, WhatIsNoAddressOrNotThisHostsIsRefused) {
