@@ -217,8 +217,10 @@ std::string lost_marks_text(const DesiredState& desired) {
 OrderedJson lost_marks_json(const DesiredState& desired) {
     OrderedJson list = OrderedJson::array();
     for (const LostMark& lost : desired.lost_marks)
-        list.push_back(
-            {{"dscp", dscp_name(lost.dscp)}, {"since", rfc3339(lost.since)}, {"classes", classes_of(desired, lost)}});
+        list.push_back({{"dscp", dscp_name(lost.dscp)},
+                        {"since", rfc3339(lost.since)},
+                        {"server", lost.server.text()},
+                        {"classes", classes_of(desired, lost)}});
     return list;
 }
 

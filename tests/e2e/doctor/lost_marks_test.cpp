@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "maps/net/prefix.h"
 #include "tests/e2e/doctor/fixture.h"
 #include "tests/support/patience.h"
 #include "tests/support/running_service.h"
@@ -115,9 +116,12 @@ TEST_F(LostMarks, ACallRecoversWithinTenSeconds) {
     EXPECT_EQ(lost(), "EF");
     const auto now = status();
     EXPECT_EQ(now.at("lost_marks").at(0).at("classes"), nlohmann::json({"audio"}));
+    const auto server = now.at("lost_marks").at(0).at("server").get<std::string>();
     EXPECT_EQ(now.at("healthy"), true) << now.at("drift");
     const std::string text = test_->agent({"status"}).out;
     EXPECT_NE(text.find("lost mark   EF: found at "), std::string::npos) << text;
+    EXPECT_NE(text.find(", asking " + server + ";"), std::string::npos) << text;
+    EXPECT_TRUE(Address::parse(server).has_value()) << server;
     EXPECT_NE(text.find("audio       priority 6"), std::string::npos) << text;
     const uint64_t before = passed("cs0");
     EXPECT_TRUE(eventually([&] { return passed("cs0") > before + 20; })) << "audio goes on without a mark";
