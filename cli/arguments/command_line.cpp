@@ -70,6 +70,12 @@ Result<std::filesystem::path> absolute_folder(const std::string& text) {
     return path.lexically_normal();
 }
 
+// The same folder has one name: the service that looks after it is found by that.
+Result<std::filesystem::path> folder_without_slash(const std::string& text) {
+    auto path = KUDO_TRY(absolute_folder(text));
+    return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
 Result<std::optional<std::filesystem::path>> socket_path(const std::string& text) {
     if (text == "none") return std::filesystem::path();
     auto path = KUDO_TRY(absolute_folder(text));
@@ -86,11 +92,11 @@ void add_global_options(CLI::App& app, GlobalOptions& options, ConfigUse config)
     AcceptanceSettings& acceptance = options.acceptance;
     app.set_version_flag("--version", std::string("kudo-agent " KUDO_VERSION), "Print the version");
     app.add_flag("--json", options.json, "Print JSON instead of text");
-    add_option(app, "--bpffs", options.instance.bpffs, absolute_folder,
+    add_option(app, "--bpffs", options.instance.bpffs, folder_without_slash,
                "Directory on a bpffs; programs and maps are pinned below it")
         ->type_name("DIR")
         ->default_str(default_bpffs);
-    add_option(app, "--state-dir", options.instance.state_dir, absolute_folder,
+    add_option(app, "--state-dir", options.instance.state_dir, folder_without_slash,
                "Directory of the desired state and the accepted range maps")
         ->type_name("DIR")
         ->default_str(default_state_dir);

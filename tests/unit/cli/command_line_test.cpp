@@ -3,8 +3,10 @@
 // Invariant: nothing here runs a command that changes anything.
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include <gtest/gtest.h>
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,6 +62,20 @@ TEST_F(CommandLine, GlobalOptionsStandBeforeOrAfterTheCommand) {
     EXPECT_TRUE(parse({"status", "--json", "-v"}).value().options.json);
     EXPECT_TRUE(parse({"ranges", "show", "--json"}).value().options.json);
     EXPECT_EQ(parse({"status", "--bpffs", "/x/../y"}).value().options.instance.bpffs, "/y");
+}
+
+TEST_F(CommandLine, AFolderHasOneNameWithASlashAndWithout) {
+    const std::string config = file("config.toml", "");
+    const auto folders = [&](const char* name) {
+        const char* const argv[] = {"kudo-agent",  "--config", config.c_str(), "status",
+                                    "--state-dir", name,       "--bpffs",      name};
+        return parse_command_line(commands(), std::size(argv), argv).value().options.instance;
+    };
+    for (const char* name : {"/srv/kudo", "/srv/kudo/", "/srv//kudo//", "/srv/kudo/.", "/srv/x/../kudo/"}) {
+        EXPECT_EQ(folders(name).state_dir, "/srv/kudo") << name;
+        EXPECT_EQ(folders(name).bpffs, "/srv/kudo") << name;
+    }
+    EXPECT_EQ(folders("/").state_dir, "/");
 }
 
 TEST_F(CommandLine, ANearlyRightCommandGetsASuggestion) {
