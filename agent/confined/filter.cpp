@@ -2,6 +2,7 @@
 #include "agent/confined/filter.h"
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -140,9 +141,26 @@ Result<void> filter_network() {
     return filter.load();
 }
 
+// What of bpf(2) makes, changes, attaches or takes away: by linux/bpf.h, and by number what is newer than Debian 12's.
+// Reading a clock runs a program (BPF_PROG_TEST_RUN), which stays.
+constexpr uint64_t changing_bpf[] = {BPF_MAP_CREATE,       BPF_MAP_UPDATE_ELEM,
+                                     BPF_MAP_DELETE_ELEM,  BPF_PROG_LOAD,
+                                     BPF_OBJ_PIN,          BPF_PROG_ATTACH,
+                                     BPF_PROG_DETACH,      BPF_RAW_TRACEPOINT_OPEN,
+                                     BPF_BTF_LOAD,         BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+                                     BPF_MAP_FREEZE,       BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+                                     BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH,
+                                     BPF_LINK_CREATE,      BPF_LINK_UPDATE,
+                                     BPF_ENABLE_STATS,     BPF_ITER_CREATE,
+                                     BPF_LINK_DETACH};
+constexpr uint64_t newest_bpf = BPF_PROG_BIND_MAP; // refused, with all behind it, and numbers of more than 32 bits
+
 Result<void> filter_reading() {
     Filter filter(SCMP_ACT_ALLOW);
-    filter.add_all(SCMP_ACT_ERRNO(EPERM), changing_files);
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), changing_files).add(SCMP_ACT_ERRNO(EPERM), "perf_event_open", {});
+    for (const uint64_t command : changing_bpf)
+        filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {equal(0, command)});
+    filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {scmp_arg_cmp{0, SCMP_CMP_GE, newest_bpf, 0}});
     for (const uint64_t bits : {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC})
         filter.add(SCMP_ACT_ERRNO(EACCES), "openat", {masked(2, bits, bits)})
             .add(SCMP_ACT_ERRNO(EACCES), "open", {masked(1, bits, bits)});

@@ -11,6 +11,7 @@ namespace kudo {
 Result<void> filter_service(); // all but those that change the machine: EPERM
 Result<void> filter_network(); // else the process ends (SIGSYS)
 Result<void> filter_compute(); // else the process ends
-Result<void> filter_reading(); // all but those that change files: EPERM, opening one to write EACCES
+// All but those that change files, or anything in the kernel by bpf(2): EPERM, opening a file to write EACCES.
+Result<void> filter_reading();
 
 } // namespace kudo

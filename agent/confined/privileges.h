@@ -29,10 +29,10 @@ Result<void> keep_service_privileges(const std::optional<ServiceUser>& user);
 enum class Confinement {
     Network, // read files, connect, resolve names, start threads
     Compute, // read and write what is open, and take memory
-    Reading, // what the service may, but change no file: for one that shows what the service sees
+    Reading, // what the service may, but change no file and nothing by bpf(2): for one that shows what the service sees
 };
 // No new privileges. Network and Compute: no capability, and a filter that ends the process at any other system call.
-// Reading: the capabilities stay, for reading BPF maps takes them. Of this thread and those that it starts: call it
+// Reading: the capabilities stay: opening BPF maps takes CAP_BPF, reading firewall rules CAP_NET_ADMIN. Of this thread and those that it starts: call it
 // before there are others.
 Result<void> confine(Confinement confinement);
 
