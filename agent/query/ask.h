@@ -12,15 +12,24 @@
 
 namespace kudo {
 
-struct AnswerOutput {
-    std::function<Result<void>(std::string_view)> output, log;
-    bool goes_on = false; // after the first piece, as seldom as was asked for
+// What is asked, and where.
+struct ServiceQuery {
+    std::filesystem::path socket;
+    Query query;
 };
 
 // The connection. Errors have errno: nobody is there (ENOENT, ECONNREFUSED), not allowed (EACCES), too busy (EAGAIN).
 Result<Fd> reach_service(const std::filesystem::path& socket);
 
+// The connection by which the answer comes, once it has begun; another one where the service was busy at first. Errors
+// are the service's own, or have errno: still busy (EAGAIN), no answer (ETIMEDOUT).
+Result<Fd> begin_asking(Fd service, const ServiceQuery& asked);
+
+struct AnswerOutput {
+    std::function<Result<void>(std::string_view)> output, log;
+    bool goes_on = false; // as seldom as was asked for, and without an end
+};
 // Gives out the answer piece by piece, and then the exit status or the error that the command ended with.
-Result<int> ask_service(const Fd& service, const Query& query, const AnswerOutput& to);
+Result<int> read_answer(const Fd& service, const AnswerOutput& to);
 
 } // namespace kudo

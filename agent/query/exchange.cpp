@@ -89,7 +89,8 @@ Result<AnswerPiece> receive_piece(int socket) {
     if (got < 0) return fail_errno("cannot receive the answer");
     if (got == 0) return fail("the answer was cut off: see the service's log", EPIPE);
     const char kind = buffer.front();
-    if (static_cast<std::size_t>(got) > buffer.size() || std::string_view("oldfb").find(kind) == std::string_view::npos)
+    if (static_cast<std::size_t>(got) > buffer.size() ||
+        std::string_view("woldfb").find(kind) == std::string_view::npos)
         return fail("the answer is not one of kudo-agent's", EPROTO);
     return AnswerPiece{static_cast<AnswerKind>(kind), buffer.substr(1, static_cast<std::size_t>(got) - 1)};
 }

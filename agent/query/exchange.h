@@ -31,11 +31,12 @@ std::string write_query(const Query& query);
 Result<Query> read_query(std::string_view message);
 
 enum class AnswerKind : char {
+    Begun = 'w',  // the first piece, unless it is Failed or Busy: the question was read, and its answer takes its time
     Output = 'o', // for standard output
     Log = 'l',    // for standard error
     Done = 'd',   // the last piece: the exit status as one byte
     Failed = 'f', // the last piece: the ErrorKind as one byte, then the error's message
-    Busy = 'b',   // the only piece: as Failed; ask again
+    Busy = 'b',   // the first piece: as Failed; ask again
 };
 struct AnswerPiece {
     AnswerKind kind;

@@ -196,29 +196,30 @@ void add_words(const CLI::Option& option, std::vector<std::string>& words) {
         words.push_back(name.empty() ? value : value.empty() ? name : name + "=" + value);
 }
 
-// Empty unless the service answers the command.
-std::vector<std::string> words_of(const CLI::App& app, const std::vector<Command>& table) {
+// The words are left empty unless the service answers the command.
+void note_words(const CLI::App& app, const std::vector<Command>& table, Invocation& invocation) {
     const auto named = app.get_subcommands();
-    if (named.empty()) return {};
+    if (named.empty()) return;
     const auto command =
         std::ranges::find_if(table, [&](const Command& each) { return named.front()->get_name() == each.name; });
-    std::vector<std::string> words;
-    if (command->answered == Answered::ByService)
+    invocation.answered = command->answered;
+    if (command->answered == Answered::Here) {
+        note_words(*named.front(), command->children, invocation);
+        if (invocation.words.empty()) return;
+    } else {
         for (const CLI::Option* option : named.front()->get_options())
-            if (option->get_configurable() && option->count() > 0) add_words(*option, words);
-    if (command->answered != Answered::ByService && (words = words_of(*named.front(), command->children)).empty())
-        return {};
-    words.insert(words.begin(), named.front()->get_name());
-    return words;
+            if (option->get_configurable() && option->count() > 0) add_words(*option, invocation.words);
+    }
+    invocation.words.insert(invocation.words.begin(), named.front()->get_name());
 }
 
-// Those that the service answers.
+// Those that the service answers, as it knows them.
 std::vector<Command> answered_by_service(const std::vector<Command>& table) {
     std::vector<Command> answered;
     for (Command command : table) {
         command.children = answered_by_service(command.children);
-        if (command.answered == Answered::ByService || !command.children.empty())
-            answered.push_back(std::move(command));
+        if (command.answered == Answered::InPart) command.setup = command.setup_in_service;
+        if (command.answered != Answered::Here || !command.children.empty()) answered.push_back(std::move(command));
     }
     return answered;
 }
@@ -252,7 +253,7 @@ Result<Invocation> parse(const std::vector<Command>& commands, int argc, const c
     }
     if (config == ConfigUse::Read && is_config_check(app)) KUDO_TRY(check_sections(commands, app));
     if (!invocation.run) invocation.run = say(app.help(), exit_bad_input);
-    invocation.words = words_of(app, commands);
+    note_words(app, commands, invocation);
     return invocation;
 }
 

@@ -17,13 +17,14 @@ struct Invocation {
     // The command and its options, those of the config file among them, as parse_query() takes them; empty unless the
     // service answers it.
     std::vector<std::string> words;
+    Answered answered = Answered::Here;
 };
 
 // `commands`: every command that there is.
 Result<Invocation> parse_command_line(const std::vector<Command>& commands, int argc, const char* const* argv);
 
-// The words of somebody without privileges: only commands that the service answers exist, and of the options of all
-// commands none. No config file is read.
+// The words of somebody without privileges: only commands that the service answers exist, with the options that it
+// knows, and of the options of all commands none. No config file is read.
 Result<Invocation> parse_query(const std::vector<Command>& commands, const std::vector<std::string>& words);
 
 // The same declarations without parsing anything, for manual pages and completion. `app` and `invocation` are used only

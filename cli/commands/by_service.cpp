@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <csignal>
 #include <memory>
-#include <thread>
 
 #include <fmt/format.h>
 #include <spdlog/details/null_mutex.h>
@@ -16,6 +14,7 @@
 
 #include "agent/query/ask.h"
 #include "agent/query/socket.h"
+#include "agent/state/desired_state.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/instance.h"
 #include "cli/commands/commands.h"
@@ -74,8 +73,22 @@ Result<void> check_watch(const std::vector<std::string>& words) {
     return {};
 }
 
+// An allowance, not a measurement: a full flow table takes longer than the rest.
+std::chrono::seconds time_for_flows(const Instance& instance) {
+    constexpr uint32_t flows_a_second = 4000;
+    const auto desired = load_desired_state(instance); // what keeps it from being read, the command itself says
+    return answer_within + std::chrono::seconds(desired ? desired->max_flows / flows_a_second : 0);
+}
+
+AnswerTime time_of(const Query& query, const Instance& instance) {
+    // They last as long as they are read: at the latest when the connection is closed, the service ends them.
+    if (query.words.front() == "top" || is_watch(query.words)) return {.lasts = true, .within = {}};
+    if (query.words.front() == "report") return {.lasts = true, .within = longest_answer}; // it looks at calls first
+    return {.within = time_for_flows(instance)};
+}
+
 // In the process of the answer.
-Result<int> answer(const Query& query, int connection, const Instance& instance) {
+Result<int> answer(const Query& query, int connection, const BeginAnswer& begin, const Instance& instance) {
     if (query.instance == 0 || query.instance != instance_id(instance))
         return fail("the service of this socket looks after another --state-dir or network namespace");
     if (nice(lower_priority) < 0) spdlog::debug("cannot lower the priority");
@@ -84,8 +97,8 @@ Result<int> answer(const Query& query, int connection, const Instance& instance)
     auto invocation = KUDO_TRY(parse_query(commands(), query.words));
     invocation.options.json = query.json;
     invocation.options.instance = instance;
-    // It lasts as long as it is read: at the latest when the connection is closed, the service ends it.
-    if (is_watch(query.words)) alarm(0);
+    invocation.options.asker = connection;
+    KUDO_TRY(begin(time_of(query, instance)));
     send_output_elsewhere({.write = [connection](std::string_view text) -> Result<void> {
                                if (text.empty()) return {};
                                return send_piece(connection, AnswerKind::Output, text);
@@ -106,29 +119,29 @@ void interrupt_reading() {
         sigaction(signal, &action, nullptr);
 }
 
-Result<void> print_log(std::string_view text) {
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-    return {};
-}
-
-constexpr std::chrono::milliseconds busy_wait{50};
-constexpr int busy_tries = 100;
-
-Result<int> ask(const Fd& service, const Invocation& invocation) {
-    if (is_watch(invocation.words)) interrupt_reading();
-    const Query query{.instance = instance_id(invocation.options.instance),
+ServiceQuery query_of(const Invocation& invocation, std::filesystem::path socket) {
+    return {.socket = std::move(socket),
+            .query = {.instance = instance_id(invocation.options.instance),
                       .words = invocation.words,
                       .json = invocation.options.json,
                       .colour = colour_wanted(),
                       .screen = is_screen(),
-                      .width = output_width()};
+                      .width = output_width()}};
+}
+
+Result<int> print_answer(const Fd& service, bool goes_on) {
     const auto show = [](std::string_view text) -> Result<void> {
         if (interrupted) return fail("interrupted", EINTR);
         return print(text);
     };
-    auto outcome = ask_service(service, query, {.output = show, .log = print_log, .goes_on = is_watch(query.words)});
+    auto outcome = read_answer(service, {.output = show, .log = print_log, .goes_on = goes_on});
     if (interrupted && !outcome) return exit_done;
     return outcome;
+}
+
+void add_way_by_service(Error& error, const Error& why_not) {
+    error.message += fmt::format(
+        "; or ask the service, which answers members of its group, kudo-agent, while it runs: {}", why_not.message);
 }
 
 } // namespace
@@ -141,29 +154,45 @@ std::filesystem::path query_socket_of(const GlobalOptions& global) {
 
 QuerySettings query_settings(const GlobalOptions& global) {
     return {.socket = query_socket_of(global),
-            .answer = [instance = global.instance](const Query& query, int connection) {
-                return answer(query, connection, instance);
+            .answer = [instance = global.instance](const Query& query, int connection, const BeginAnswer& begin) {
+                return answer(query, connection, begin, instance);
             }};
+}
+
+Result<void> print_log(std::string_view text) {
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    return {};
+}
+
+Result<Fd> begin_by_service(const ServiceQuery& asked) {
+    auto service = reach_service(asked.socket);
+    if (service) return begin_asking(std::move(*service), asked);
+    auto may = check_capabilities();
+    if (may) return service;
+    add_way_by_service(may.error(), service.error());
+    return fail(std::move(may.error()));
 }
 
 Result<int> run_here_or_by_service(const Invocation& invocation) {
     const auto here = [&] { return invocation.run(invocation.options); };
     const auto socket = query_socket_of(invocation.options);
     if (invocation.words.empty() || socket.empty() || check_capabilities()) return here();
-    const auto service = reach_service(socket);
+    const auto asked = query_of(invocation, socket);
+    if (invocation.answered == Answered::InPart) {
+        GlobalOptions options = invocation.options;
+        options.service = asked;
+        return invocation.run(options);
+    }
+    const bool goes_on = is_watch(asked.query.words);
+    if (goes_on) interrupt_reading();
+    auto service = reach_service(socket);
     if (service) {
-        auto outcome = ask(*service, invocation);
-        for (int tries = 0; !outcome && outcome.error().number == EAGAIN && tries < busy_tries; ++tries) {
-            std::this_thread::sleep_for(busy_wait);
-            outcome = ask(KUDO_TRY(reach_service(socket)), invocation);
-        }
-        return outcome;
+        const Fd begun = KUDO_TRY(begin_asking(std::move(*service), asked));
+        return print_answer(begun, goes_on);
     }
     auto outcome = here();
     if (!outcome && outcome.error().kind == ErrorKind::NotPermitted)
-        outcome.error().message +=
-            fmt::format("; or ask the service, which answers members of its group, kudo-agent, while it runs: {}",
-                        service.error().message);
+        add_way_by_service(outcome.error(), service.error());
     return outcome;
 }
 

@@ -14,6 +14,13 @@ std::filesystem::path query_socket_of(const GlobalOptions& global);
 
 QuerySettings query_settings(const GlobalOptions& global);
 
+// For a command InPart: a connection on which the service is going to answer the query. Where it cannot be asked, an
+// error of lacking capabilities says so.
+Result<Fd> begin_by_service(const ServiceQuery& asked);
+
+// A piece of the answer that is for standard error.
+Result<void> print_log(std::string_view text);
+
 // Runs the command here, or, if this process lacks the capabilities and the service is there, has that answer. Where it
 // is not, an error of lacking capabilities says so.
 Result<int> run_here_or_by_service(const Invocation& invocation);

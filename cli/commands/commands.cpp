@@ -32,7 +32,7 @@
 namespace kudo {
 
 const std::vector<Command>& commands() {
-    constexpr auto by_service = Answered::ByService;
+    constexpr auto by_service = Answered::ByService, in_part = Answered::InPart;
     static const std::vector<Command> table = {
         {"enable", "Recognise, count and prioritise KUDO traffic on this host", setup_enable},
         {"confirm", "Keep mode enforce, which ends by itself if it is not confirmed", setup_confirm},
@@ -40,10 +40,20 @@ const std::vector<Command>& commands() {
         {"status", "Desired and actual state, and the drift between them", setup_status, {}, by_service},
         {"stats", "Counters by service, reason and flow", setup_stats, {}, by_service},
 #ifdef KUDO_TOP
-        {"top", "Where packets are lost, and all flows, live on the terminal", setup_top},
+        {"top",
+         "Where packets are lost, and all flows, live on the terminal",
+         setup_top,
+         {},
+         in_part,
+         setup_top_in_service},
 #endif
         {"doctor", "Check whether KUDO works from this host, and what keeps it from that", setup_doctor},
-        {"report", "Write one page to hand on: where packets are lost, and who must act", setup_report},
+        {"report",
+         "Write one page to hand on: where packets are lost, and who must act",
+         setup_report,
+         {},
+         in_part,
+         setup_report_in_service},
         {"explain",
          "How a packet would be treated, and by which line of which range map",
          setup_explain,

@@ -7,5 +7,6 @@
 namespace kudo {
 
 Run setup_top(CLI::App& app);
+Run setup_top_in_service(CLI::App& app);
 
 } // namespace kudo

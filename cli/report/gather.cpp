@@ -147,7 +147,7 @@ Result<GatheredReport> gather_report(const Instance& instance, const ReportReque
     if (request.doctor)
         check_network({.instance = instance, .desired = desired, .map = honoured}, rules.note, parts);
     else
-        parts.why_no_doctor = "--no-doctor was given";
+        parts.why_no_doctor = request.why_no_doctor;
     return gathered;
 }
 

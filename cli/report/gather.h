@@ -19,7 +19,8 @@ struct ReportRequest {
     std::vector<std::string> regions{}; // for doctor; empty: those that are enabled
     bool teams = false;
     bool doctor = true;
-    std::chrono::seconds duration{10}; // how long calls are looked at
+    std::string why_no_doctor = "--no-doctor was given"; // unless `doctor`
+    std::chrono::seconds duration{10};                   // how long calls are looked at
 };
 
 struct GatheredReport {

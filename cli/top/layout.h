@@ -20,6 +20,8 @@ struct ScreenSize {
 };
 // Below, there is only a sentence.
 inline constexpr ScreenSize least_screen{40, 8};
+// Whatever a terminal says of itself.
+inline constexpr ScreenSize largest_screen{1000, 500};
 
 struct Pace {
     std::chrono::milliseconds interval{1000};

@@ -21,8 +21,6 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t largest_width = 1000, largest_height = 500; // whatever a terminal says of itself
-
 constexpr short red = 1, green = 2, yellow = 3; // pairs of colours
 
 attr_t attributes_of(Style style, bool colour) {
@@ -107,8 +105,9 @@ Screen::~Screen() {
 ScreenSize Screen::size() const {
     winsize size{};
     const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0;
-    const ScreenSize now{std::min<std::size_t>(known ? size.ws_col : static_cast<std::size_t>(COLS), largest_width),
-                         std::min<std::size_t>(known ? size.ws_row : static_cast<std::size_t>(LINES), largest_height)};
+    const ScreenSize now{
+        std::min<std::size_t>(known ? size.ws_col : static_cast<std::size_t>(COLS), largest_screen.width),
+        std::min<std::size_t>(known ? size.ws_row : static_cast<std::size_t>(LINES), largest_screen.height)};
     if (static_cast<int>(now.width) != COLS || static_cast<int>(now.height) != LINES) {
         resizeterm(static_cast<int>(now.height), static_cast<int>(now.width));
         clearok(curscr, TRUE); // terminals differ in what they leave of the old size

@@ -18,10 +18,14 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <unistd.h>
 
 #include "agent/query/ask.h"
 #include "agent/query/socket.h"
 #include "agent/system/fd.h"
+#include "maps/base/text.h"
 #include "tests/support/host_test.h"
 #include "tests/support/process.h"
 #include "tests/support/running_service.h"
@@ -121,7 +125,9 @@ protected:
         [[maybe_unused]] const auto sent = send(to.get(), message.data(), message.size(), MSG_NOSIGNAL);
         while (true) {
             const auto piece = KUDO_TRY(receive_piece(to.get()));
-            if (piece.kind != AnswerKind::Output && piece.kind != AnswerKind::Log) return read_outcome(piece);
+            const bool is_last =
+                piece.kind != AnswerKind::Begun && piece.kind != AnswerKind::Output && piece.kind != AnswerKind::Log;
+            if (is_last) return read_outcome(piece);
         }
     }
     [[nodiscard]] kudo::Query query(std::vector<std::string> words) const {
@@ -265,6 +271,10 @@ TEST_F(Query, OnlyCommandsThatReadAreKnown) {
                                                {"status", "--query-socket=/tmp/x"},
                                                {"status", "-v"},
                                                {"status", "---"},
+                                               {"report", "--output=/tmp/x"},
+                                               {"report", "-o", "/tmp/x"},
+                                               {"report", "--show=/etc/shadow"},
+                                               {"top", "/tmp/x"},
                                                {"stats", "--watch=0.1"},
                                                {"stats", "--watch", "0.1"},
                                                {"--help"},
@@ -315,6 +325,107 @@ TEST_F(Query, WhoAsksNothingOrReadsNothingStopsNobodyElse) {
     EXPECT_FALSE(receive_piece(silent.get()).has_value()) << "its time to ask is over";
     EXPECT_LT(std::chrono::steady_clock::now() - began, patient(std::chrono::seconds(20)));
     EXPECT_TRUE(service->is_running());
+}
+
+// Answers that last have places of their own.
+TEST_F(Query, WatchesTakeNoPlaceOfShortQuestions) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const auto service = start_service();
+    std::vector<Fd> watches;
+    const auto begins = [&](std::vector<std::string> words) {
+        watches.push_back(connection());
+        const std::string message = write_query(query(std::move(words)));
+        EXPECT_GT(send(watches.back().get(), message.data(), message.size(), MSG_NOSIGNAL), 0);
+        const auto piece = receive_piece(watches.back().get());
+        if (piece && piece->kind == AnswerKind::Begun) return std::string("begins");
+        watches.pop_back();
+        return piece ? piece->content.substr(1) : piece.error().message;
+    };
+    EXPECT_EQ(begins({"stats", "--watch=1"}), "begins");
+    EXPECT_EQ(begins({"top"}), "begins");
+    for (const char* words : {"stats --watch=1", "top", "report --for=10m"}) {
+        std::vector<std::string> split_words;
+        for (const auto word : split(words, ' '))
+            split_words.emplace_back(word);
+        EXPECT_NE(begins(split_words).find("the service answers 2 that last already"), std::string::npos) << words;
+    }
+    for (int i = 0; i < 3; ++i)
+        EXPECT_TRUE(answer_to(write_query(query({"status"}))).has_value()) << "the same user";
+    EXPECT_EQ(as_member({"status"}).status, 0);
+    EXPECT_EQ(as_member({"report", "-o", "-", "--for", "0"}).status, 0) << "another user";
+    watches.clear();
+    EXPECT_TRUE(eventually([&] { return begins({"top"}) == "begins"; })) << "their places are free again";
+}
+
+// One that takes no picture is drawn none, and costs nobody anything.
+TEST_F(Query, ATopThatTakesNoPictureIsSentOne) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const auto service = start_service();
+    const Fd to = connection();
+    const std::string message = write_query(query({"top"}));
+    ASSERT_GT(send(to.get(), message.data(), message.size(), MSG_NOSIGNAL), 0);
+    ASSERT_EQ(receive_piece(to.get()).value().kind, AnswerKind::Begun);
+    ASSERT_GT(send(to.get(), "size 80 24", 10, MSG_NOSIGNAL), 0);
+    std::string picture;
+    while (!picture.ends_with('\x03'))
+        picture += receive_piece(to.get()).value().content;
+    for (int i = 0; i < 5; ++i) // which would be another picture
+        ASSERT_GT(send(to.get(), "key 63 0 0", 10, MSG_NOSIGNAL), 0);
+    pollfd wait{to.get(), POLLIN, 0};
+    EXPECT_EQ(poll(&wait, 1, 3000), 0) << "none before the first was taken";
+    EXPECT_EQ(as_member({"status"}).status, 0);
+    ASSERT_GT(send(to.get(), "drawn", 5, MSG_NOSIGNAL), 0);
+    EXPECT_EQ(receive_piece(to.get()).value().kind, AnswerKind::Output);
+    for (const std::string& wrong : {std::string("size 0 24"), std::string("key 7 0 0"), std::string(100, 'x')}) {
+        const Fd other = connection();
+        ASSERT_GT(send(other.get(), message.data(), message.size(), MSG_NOSIGNAL), 0);
+        ASSERT_EQ(receive_piece(other.get()).value().kind, AnswerKind::Begun) << wrong;
+        ASSERT_GT(send(other.get(), wrong.data(), wrong.size(), MSG_NOSIGNAL), 0);
+        const auto piece = receive_piece(other.get());
+        ASSERT_TRUE(piece.has_value() && piece->kind == AnswerKind::Failed) << wrong;
+        EXPECT_EQ(read_outcome(*piece).error().kind, ErrorKind::BadInput) << wrong;
+        char end = 0;
+        while (recv(other.get(), &end, 1, 0) > 0) { // until its place is free
+        }
+    }
+    EXPECT_TRUE(service->is_running());
+}
+
+TEST_F(Query, AMembersReportIsWrittenByTheMember) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    const auto service = start_service();
+    test_->in_host({"ping", "-c", "2", "-i", "0.2", "52.200.60.17"});
+    const std::string own = test_->folder + "/own", page = own + "/report.html";
+    std::filesystem::create_directory(own);
+    ASSERT_EQ(chown(own.c_str(), 65534, 65534), 0);
+    const Outcome made = as_member({"report", "-o", page, "--for", "1s", "--json"});
+    ASSERT_EQ(made.status, 0) << made.err;
+    struct stat about {};
+    ASSERT_EQ(lstat(page.c_str(), &about), 0);
+    EXPECT_EQ(about.st_uid, 65534U);
+    EXPECT_EQ(about.st_mode & 07777, 0600U);
+    const auto document = nlohmann::json::parse(made.out);
+    EXPECT_EQ(document.at("format"), "kudo-report/1");
+    EXPECT_TRUE(document.at("doctor").is_null());
+    EXPECT_GT(document.at("stats").at("totals").at("egress").at("packets").get<int>(), 0);
+    EXPECT_EQ(document.at("status").at("enabled"), true);
+    EXPECT_NE(document.at("not_known").dump().find("The network was not checked: doctor needs root"), std::string::npos)
+        << document.at("not_known").dump(1);
+    const Outcome shown = as_stranger({"report", "--show", page}); // another user of the same number: needs nobody
+    EXPECT_EQ(shown.status, 0) << shown.err;
+    EXPECT_NE(shown.out.find("The network was not checked: doctor needs root"), std::string::npos) << shown.out;
+    const Outcome redacted = as_member({"report", "-o", "-", "--for", "0", "--redact"});
+    ASSERT_EQ(redacted.status, 0) << redacted.err;
+    EXPECT_EQ(redacted.out.find("10.77.0.2"), std::string::npos);
+    // Where the member may not write nobody does.
+    const Outcome elsewhere = as_member({"report", "-o", folder_ + "/report.html", "--for", "0"});
+    EXPECT_NE(elsewhere.status, 0);
+    EXPECT_FALSE(std::filesystem::exists(folder_ + "/report.html"));
+    const Outcome stranger = as_stranger({"report", "-o", own + "/other.html", "--for", "0"});
+    EXPECT_EQ(stranger.status, 5) << stranger.err;
+    EXPECT_NE(stranger.err.find("members of its group, kudo-agent"), std::string::npos) << stranger.err;
+    EXPECT_FALSE(std::filesystem::exists(own + "/other.html"));
+    EXPECT_EQ(as_member({"report", "-o", page, "--region", "atlantis"}).status, 2);
 }
 
 TEST_F(Query, AFloodOfConnectionsKeepsTheServiceFromNothing) {

@@ -7,11 +7,13 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "tests/e2e/link_fixture.h"
 #include "tests/e2e/top/tmux.h"
@@ -281,6 +283,121 @@ TEST_F(Top, ColoursTheVerdictUnlessNoColorIsSet) {
     terminal.type("NO_COLOR=1 ./top");
     EXPECT_TRUE(eventually([&] { return row_of(media_address) > 0; }));
     EXPECT_FALSE(has_colour(terminal.screen_with_colours()));
+}
+
+// As a user of the group, without any capability; the service reads for it.
+class TopByService : public Top {
+protected:
+    static constexpr unsigned member_group = 64018;
+    void SetUp() override {
+        Top::SetUp();
+        if (!test_) return;
+        program_ = test_->folder + "/kudo-agent"; // where anybody may run it
+        std::filesystem::copy_file(KUDO_AGENT_PROGRAM, program_);
+        std::filesystem::permissions(test_->folder, std::filesystem::perms(0711));
+        const std::string folder = test_->folder + "/run";
+        std::filesystem::create_directory(folder);
+        std::filesystem::permissions(folder, std::filesystem::perms(0755));
+        socket_ = folder + "/query.sock";
+    }
+    void TearDown() override {
+        Top::TearDown();
+        service_.reset();
+    }
+    void start_service() {
+        service_ = std::make_unique<RunningService>(
+            *test_, std::vector<std::string>{"--reconcile-every", "1s", "--query-socket", socket_},
+            std::vector<std::string>{},
+            std::vector<std::string>{"setpriv", fmt::format("--regid={}", member_group), "--keep-groups"});
+    }
+    [[nodiscard]] std::vector<std::string> argv_of(const std::string& groups) const {
+        std::vector<std::string> argv = {"setpriv",         "--reuid=65534", "--regid=65534", "--bounding-set=-all",
+                                         "--inh-caps=-all", groups};
+        auto top = test_->agent_argv({"top", "--query-socket", socket_});
+        top[0] = program_;
+        argv.insert(argv.end(), top.begin(), top.end());
+        return argv;
+    }
+    // A terminal in which ./member is a member's top.
+    Tmux& open_for_member(unsigned width, unsigned height) {
+        const std::string script =
+            test_->write_file("member", fmt::format("#!/bin/sh\nexec {}\n",
+                                                    fmt::join(argv_of(fmt::format("--groups={}", member_group)), " ")));
+        std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+        return open(width, height);
+    }
+    std::unique_ptr<RunningService> service_;
+    std::string program_, socket_;
+};
+
+TEST_F(TopByService, AMemberSeesTheFlowsAndKeysDoWhatTheySay) {
+    enable();
+    start_service();
+    send();
+    Tmux& terminal = open_for_member(80, 24);
+    terminal.type("./member");
+    EXPECT_TRUE(eventually([&] { return row_of(other_media_address) > 0 && is_moving(); })) << terminal.screen();
+    EXPECT_EQ(terminal.lines().at(0).substr(0, 14), "kudo-agent top");
+    terminal.keys({"a"}); // by address
+    EXPECT_TRUE(eventually([&] {
+        return row_of(media_address) > 0 && row_of(other_media_address) == row_of(media_address) + 1;
+    })) << terminal.screen();
+    terminal.keys({"Down", "Enter"});
+    EXPECT_TRUE(terminal.shows(fmt::format("udp {}:{} to {}:3478", host_address, fast_port, other_media_address)))
+        << terminal.screen();
+    terminal.keys({"Escape"});
+    EXPECT_TRUE(terminal.shows("REMOTE"));
+    terminal.keys({"/"});
+    EXPECT_TRUE(terminal.shows("Filter, then Enter:"));
+    terminal.type("130:3478");
+    EXPECT_TRUE(eventually([&] { return row_of(other_media_address) > 0 && row_of(media_address) == -1; }))
+        << terminal.screen();
+    terminal.resize(200, 50);
+    EXPECT_TRUE(terminal.shows("INTERFACE")) << terminal.screen();
+    terminal.keys({"q"});
+    EXPECT_TRUE(eventually([&] { return terminal.format("#{alternate_on}") == "0"; }));
+    terminal.type("echo ended $?");
+    EXPECT_TRUE(terminal.shows("ended 0"));
+    EXPECT_TRUE(service_->is_running()) << service_->log();
+}
+
+TEST_F(TopByService, GoesOnAfterItWasStopped) {
+    enable();
+    start_service();
+    Tmux& terminal = open_for_member(80, 24);
+    terminal.type("./member");
+    ASSERT_TRUE(terminal.shows("No flows with KUDO yet.")) << terminal.screen();
+    terminal.keys({"C-z"});
+    EXPECT_TRUE(eventually([&] { return terminal.format("#{alternate_on}") == "0"; })) << terminal.screen();
+    send();
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    terminal.type("fg");
+    EXPECT_TRUE(eventually([&] { return row_of(other_media_address) > 0 && is_moving(); })) << terminal.screen();
+    terminal.keys({"C-c"});
+    EXPECT_TRUE(eventually([&] { return terminal.format("#{alternate_on}") == "0"; }));
+}
+
+TEST_F(TopByService, SaysThatTheServiceHasEnded) {
+    enable();
+    start_service();
+    Tmux& terminal = open_for_member(80, 24);
+    terminal.type("./member");
+    ASSERT_TRUE(terminal.shows("No flows with KUDO yet.")) << terminal.screen();
+    service_->signal(SIGTERM);
+    EXPECT_EQ(service_->wait(), 0);
+    EXPECT_TRUE(terminal.shows("the answer was cut off: see the service's log")) << terminal.screen();
+    terminal.type("stty -a | grep -c ' echo '; echo still $((20+22))");
+    EXPECT_TRUE(terminal.shows("still 42")) << terminal.screen();
+}
+
+TEST_F(TopByService, NobodyElseIsShownAnything) {
+    enable();
+    start_service();
+    const std::vector<std::string> argv = argv_of("--clear-groups");
+    const Outcome outcome = inside<Outcome>(test_->host, [&] { return run_program(argv); });
+    EXPECT_EQ(outcome.status, 5) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_NE(outcome.err.find("members of its group, kudo-agent"), std::string::npos) << outcome.err;
 }
 
 } // namespace
