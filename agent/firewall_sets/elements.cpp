@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "agent/firewall_sets/elements.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <span>
 #include <tuple>
@@ -45,16 +47,22 @@ void add_parts(const SetElement& element, std::span<const SetElement> cover, Par
     if (next && *next <= element.last) add(Parts::Outside, *next, element.last);
 }
 
-void add_prefix(const Prefix& prefix, const kudo_match& match, const kudo_policy& policy, SetElements& ranges,
-                SetElements& services) {
+// The sets of one family.
+struct FamilySets {
+    SetElements &ranges, &services, &tcp, &udp;
+};
+
+void add_prefix(const Prefix& prefix, const kudo_match& match, const kudo_policy& policy, const FamilySets& sets) {
     const SetElement range{.first = prefix.address, .last = last_of(prefix)};
     for (const kudo_candidate& candidate : match.candidates) {
         if (candidate.service == 0) break;
         for (const kudo_port_rule& rule : policy.services[candidate.service].ports) {
             if (rule.protocol == 0) break;
-            services.push_back({rule.protocol, rule.port, range.first, range.last});
+            sets.services.push_back({rule.protocol, rule.port, range.first, range.last});
+            SetElements& of_protocol = rule.protocol == IPPROTO_TCP ? sets.tcp : sets.udp;
+            of_protocol.push_back({0, rule.port, range.first, range.last});
         }
-        if (ranges.empty() || ranges.back() != range) ranges.push_back(range);
+        if (sets.ranges.empty() || sets.ranges.back() != range) sets.ranges.push_back(range);
     }
 }
 
@@ -67,16 +75,18 @@ template <typename Key> Prefix prefix_of_key(Family family, const Key& key) {
 std::string SetElement::text() const {
     std::string text = first.text();
     if (first != last) text += "-" + last.text();
-    if (protocol != 0) text += fmt::format(" . {} . {}", protocol, port);
+    if (protocol != 0) text += fmt::format(" . {}", protocol);
+    if (port != 0) text += fmt::format(" . {}", port);
     return text;
 }
 
 FirewallSets firewall_sets_of(const CompiledPolicy& compiled) {
     FirewallSets sets;
+    const FamilySets ipv4{sets[0], sets[2], sets[4], sets[5]}, ipv6{sets[1], sets[3], sets[6], sets[7]};
     for (const auto& [key, match] : compiled.entries4)
-        add_prefix(prefix_of_key(Family::IPv4, key), match, *compiled.policy, sets[0], sets[2]);
+        add_prefix(prefix_of_key(Family::IPv4, key), match, *compiled.policy, ipv4);
     for (const auto& [key, match] : compiled.entries6)
-        add_prefix(prefix_of_key(Family::IPv6, key), match, *compiled.policy, sets[1], sets[3]);
+        add_prefix(prefix_of_key(Family::IPv6, key), match, *compiled.policy, ipv6);
     for (SetElements& set : sets)
         set = merged(std::move(set));
     return sets;

@@ -23,8 +23,14 @@ using firewall::number_at;
 using firewall::text_at;
 
 constexpr std::size_t set_count = firewall_set_names.size();
-constexpr std::array<const char*, set_count> set_types{
-    "ipv4_addr", "ipv6_addr", "ipv4_addr . inet_proto . inet_service", "ipv6_addr . inet_proto . inet_service"};
+constexpr std::array<const char*, set_count> set_types{"ipv4_addr",
+                                                       "ipv6_addr",
+                                                       "ipv4_addr . inet_proto . inet_service",
+                                                       "ipv6_addr . inet_proto . inet_service",
+                                                       "ipv4_addr . inet_service",
+                                                       "ipv4_addr . inet_service",
+                                                       "ipv6_addr . inet_service",
+                                                       "ipv6_addr . inet_service"};
 // Somebody else may change the table between reading and writing: how often it is read again.
 constexpr int attempts = 3;
 
@@ -63,11 +69,13 @@ std::optional<SetElement> read_element(const Json& json) {
     const Json& element = firewall::has(json, "elem") ? at(at(json, "elem"), "val") : json; // with a comment or counter
     const Json& concat = at(element, "concat");
     if (!concat.is_array()) return read_addresses(element);
-    if (concat.size() != 3 || !concat[1].is_number_integer() || !concat[2].is_number_integer()) return std::nullopt;
+    const bool has_protocol = concat.size() == 3;
+    if ((!has_protocol && concat.size() != 2) || !concat[1].is_number_integer() || !concat.back().is_number_integer())
+        return std::nullopt;
     auto result = read_addresses(concat[0]);
     if (!result) return std::nullopt;
-    result->protocol = concat[1].get<uint8_t>();
-    result->port = concat[2].get<uint16_t>();
+    if (has_protocol) result->protocol = concat[1].get<uint8_t>();
+    result->port = concat.back().get<uint16_t>();
     return result;
 }
 

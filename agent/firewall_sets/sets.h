@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The nftables sets in table inet kudo_agent that an administrator's own rules refer to (docs/firewall.md): kept equal
 // to what packets are judged by.
-// Invariant: of nftables nothing is ever changed but these four sets and, where it is empty, their table; every change
+// Invariant: of nftables nothing is ever changed but these sets and, where it is empty, their table; every change
 // is one transaction.
 #pragma once
 

@@ -92,7 +92,8 @@ Result<int> sync(bool off, const GlobalOptions& global) {
 Run setup_firewall_sync(CLI::App& app) {
     const auto off = std::make_shared<bool>(false);
     app.add_flag("--off", *off, "Remove the sets, and keep them no longer");
-    app.footer("The sets: kudo4, kudo6 (addresses); kudo4_services, kudo6_services (address . protocol . port).\n"
+    app.footer("The sets: kudo4, kudo6 (addresses); kudo4_tcp, kudo4_udp, kudo6_tcp, kudo6_udp (address . port);\n"
+               "kudo4_services, kudo6_services (address . protocol . port).\n"
                "Rules that refer to them are the administrator's: docs/firewall.md.");
     return [off](const GlobalOptions& global) { return sync(*off, global); };
 }

@@ -151,8 +151,8 @@ uint32_t number(const std::string& address) {
 Wanted element_of(const nlohmann::json& json) {
     if (json.is_object() && json.contains("concat")) {
         Wanted element = element_of(json.at("concat").at(0));
-        element.port = json.at("concat").at(2);
-        EXPECT_EQ(json.at("concat").at(1), "udp");
+        element.port = json.at("concat").back();
+        if (json.at("concat").size() == 3) EXPECT_EQ(json.at("concat").at(1), "udp");
         return element;
     }
     if (json.is_string()) return {number(json), number(json), 0};
@@ -181,8 +181,9 @@ TEST_F(FirewallSwaps, LeaveNoStaleElement) {
     std::size_t most = 0;
     for (unsigned swap = 0; swap < number_of_swaps(150) && !HasFailure(); swap++) {
         apply(random_services(random, wanted));
-        std::vector<Wanted> addresses, services;
-        for (auto [set, elements] : {std::pair{"kudo4", &addresses}, {"kudo4_services", &services}}) {
+        std::vector<Wanted> addresses, services, udp;
+        for (auto [set, elements] :
+             {std::pair{"kudo4", &addresses}, {"kudo4_services", &services}, {"kudo4_udp", &udp}}) {
             const auto listed =
                 nlohmann::json::parse(test_->in_host({"nft", "-j", "list", "set", "inet", "kudo_agent", set}))
                     .at("nftables");
@@ -190,8 +191,11 @@ TEST_F(FirewallSwaps, LeaveNoStaleElement) {
                 elements->push_back(element_of(element));
         }
         EXPECT_EQ(block_of(addresses, 0), block_of(wanted, 0));
-        for (const uint16_t port : std::array<uint16_t, 3>{443, 3478, 3479})
+        for (const uint16_t port : std::array<uint16_t, 3>{443, 3478, 3479}) {
             EXPECT_EQ(block_of(services, port), block_of(wanted, port)) << port;
+            EXPECT_EQ(block_of(udp, port), block_of(wanted, port)) << port;
+        }
+        EXPECT_EQ(udp.size(), services.size());
         EXPECT_EQ(services.size(), static_cast<std::size_t>(std::ranges::count_if(services, [](const Wanted& one) {
                       return one.port == 443 || one.port == 3478 || one.port == 3479;
                   })));

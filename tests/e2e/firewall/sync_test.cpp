@@ -17,12 +17,12 @@ TEST_F(FirewallSync, LetsKudoThroughAHostThatDeniesByDefaultAndNobodyElse) {
     EXPECT_FALSE(sends({media_address, 3478})) << "the sets are empty";
     const auto done = sync();
     EXPECT_EQ(done.at("changed"), true);
-    EXPECT_EQ(done.at("sets").size(), 4u);
+    EXPECT_EQ(done.at("sets").size(), 8u);
     expect_only_kudo_passes();
     expect_healthy();
     const auto firewall = test_->status().at("firewall");
     EXPECT_EQ(firewall.at("sync"), true);
-    EXPECT_EQ(firewall.at("rules").size(), 4u) << firewall;
+    EXPECT_EQ(firewall.at("rules").size(), 8u) << firewall;
     EXPECT_EQ(sync().at("changed"), false);
 }
 
@@ -69,10 +69,24 @@ TEST_F(FirewallSync, HealsWhatTheAdministratorFlushed) {
     nft("flush ruleset");
     EXPECT_TRUE(eventually([&] { return test_->status().at("drift").empty(); })) << test_->status();
     deny_by_default();
-    nft("delete element inet kudo_agent kudo4_services { 3.123.12.128/28 . udp . 3478 }");
+    nft("delete element inet kudo_agent kudo4_udp { 3.123.12.128/28 . 3478 }");
     EXPECT_TRUE(eventually([&] { return gets_answer({media_address, 3478}); })) << service.log();
-    nft("add element inet kudo_agent kudo4_services { 198.51.100.7 . udp . 3478 }");
+    nft("add element inet kudo_agent kudo4_udp { 198.51.100.7 . 3478 }");
     EXPECT_TRUE(eventually([&] { return !sends({stranger_address, 3478}); })) << service.log();
+    expect_healthy();
+}
+
+// Written before there were sets of one protocol. Without `meta l4proto`, which newer kernels refuse of older nftables.
+TEST_F(FirewallSync, KeepsTheSetsOfBothProtocolsForTheRulesThatHaveThem) {
+    enable();
+    nft("table inet kudo_agent { set kudo4_services { type ipv4_addr . inet_proto . inet_service; flags interval; }; "
+        "chain output { type filter hook output priority filter; policy drop; "
+        "ip daddr . ip protocol . th dport @kudo4_services accept; }; }");
+    EXPECT_FALSE(sends({media_address, 3478}));
+    EXPECT_EQ(sync().at("problems"), nlohmann::json::array());
+    EXPECT_TRUE(sends({media_address, 3478}));
+    EXPECT_FALSE(sends({media_address, 3479}));
+    EXPECT_FALSE(sends({stranger_address, 3478}));
     expect_healthy();
 }
 
@@ -110,12 +124,12 @@ TEST_F(FirewallSync, DisableEmptiesASetThatRulesReferToAndNamesThem) {
     const Outcome disabled = test_->agent({"disable", "--json"});
     EXPECT_EQ(disabled.status, 0) << disabled.err;
     const auto kept = nlohmann::json::parse(disabled.out).at("firewall_sets_kept").dump();
-    EXPECT_NE(kept.find("inet kudo_agent kudo4_services is empty and stays"), std::string::npos) << kept;
+    EXPECT_NE(kept.find("inet kudo_agent kudo4_udp is empty and stays"), std::string::npos) << kept;
     EXPECT_NE(kept.find("inet kudo_agent output handle"), std::string::npos) << kept;
     EXPECT_FALSE(sends({media_address, 3478}));
     EXPECT_EQ(test_->agent({"status"}).status, 3);
     const std::string rules = test_->in_host({"nft", "list", "table", ours});
-    EXPECT_NE(rules.find("@kudo6_services accept"), std::string::npos) << rules;
+    EXPECT_NE(rules.find("@kudo6_udp accept"), std::string::npos) << rules;
     EXPECT_EQ(rules.find("set kudo4 {"), std::string::npos) << "no rule refers to it";
     EXPECT_EQ(test_->agent({"disable"}).status, 0);
     enable();

@@ -87,6 +87,19 @@ TEST(FirewallSets, HaveThePolicysRangesAndPorts) {
     const SetElement media{17, 3478, Address::parse("3.123.12.128").value(), Address::parse("3.123.12.143").value()};
     EXPECT_NE(std::ranges::find(sets[2], media), sets[2].end());
     EXPECT_EQ(media.text(), "3.123.12.128-3.123.12.143 . 17 . 3478");
+    EXPECT_EQ(SetElement({0, 3478, media.first, media.last}).text(), "3.123.12.128-3.123.12.143 . 3478");
+    // Of one protocol: those of both that have it, and no others.
+    for (const std::size_t family : {0u, 1u}) {
+        SetElements tcp, udp;
+        for (SetElement element : sets.at(2 + family)) {
+            SetElements& of_protocol = element.protocol == 6 ? tcp : udp;
+            element.protocol = 0;
+            of_protocol.push_back(element);
+        }
+        EXPECT_FALSE(tcp.empty() || udp.empty());
+        EXPECT_EQ(sets.at(4 + 2 * family), tcp) << firewall_set_names.at(4 + 2 * family);
+        EXPECT_EQ(sets.at(5 + 2 * family), udp) << firewall_set_names.at(5 + 2 * family);
+    }
 }
 
 } // namespace
