@@ -6,6 +6,7 @@
 #include <csignal>
 #include <regex>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,7 @@ protected:
     void SetUp() override {
         FirewallTest::SetUp();
         if (IsSkipped()) return;
+        if (access("/usr/bin/turnserver", X_OK) != 0) GTEST_SKIP() << "there is no turnserver here";
         server_ = inside<int>(test_->far, [&] {
             return start_program({"turnserver", "-n", "--listening-ip", media_address, "--relay-ip", media_address,
                                   "--no-tls", "--no-dtls", "--no-auth", "--allow-loopback-peers", "--no-cli",
@@ -50,6 +52,7 @@ TEST_F(FirewallCoturn, ACallPassesWhileTheRangeMapIsSwapped) {
     const Outcome refused = call(10);
     EXPECT_EQ(refused.out.find("Total lost packets 0 "), std::string::npos) << "the sets are empty: " << refused.out;
     sync();
+    const int before = test_->status().at("generation");
     std::jthread swaps([&](const std::stop_token& stop) {
         for (unsigned serial = 2022030101; !stop.stop_requested(); serial++)
             EXPECT_EQ(
@@ -70,7 +73,7 @@ TEST_F(FirewallCoturn, ACallPassesWhileTheRangeMapIsSwapped) {
     std::smatch sent, got;
     ASSERT_TRUE(std::regex_search(talked.out, sent, std::regex("tot_send_msgs=([0-9]+)"))) << talked.out << talked.err;
     EXPECT_NE(talked.out.find("Total lost packets 0 "), std::string::npos) << talked.out;
-    EXPECT_GT(test_->status().at("generation"), 5);
+    EXPECT_GT(test_->status().at("generation"), before + 1); // how many more depends on the machine
 }
 
 } // namespace
