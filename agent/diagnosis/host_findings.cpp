@@ -80,7 +80,7 @@ Kind kind_of(const DiagnosedDrop& drop) {
     switch (drop.drop.layer) {
     case DropLayer::Socket:
         if (buffer)
-            return {drop.owner.receive_buffer != 0 && drop.owner.receive_buffer <= usual_receive_buffer
+            return {drop.owner.receive_buffer != 0 && drop.owner.receive_buffer < usual_receive_buffer
                         ? "small_socket_buffer"
                         : "socket_buffer",
                     LossPlace::Application,

@@ -133,12 +133,15 @@ TEST(Verdict, OfAFullReceiveBufferIsTheApplications) {
     DiagnosedDrop drop = drop_of(DropLayer::Socket, "SOCKET_RCVBUFF", 100);
     drop.owner.kind = DropOwner::Kind::Socket;
     drop.owner.text = "chrome (pid 7), local port 40000";
-    drop.owner.receive_buffer = 212'992;
+    drop.owner.receive_buffer = 212'992; // as kernels come: not small
     diagnosis.drops = {drop};
     judge_losses(diagnosis);
     EXPECT_EQ(diagnosis.verdict.where, LossPlace::Application);
-    EXPECT_EQ(names_of(diagnosis), std::vector<std::string>{"small_socket_buffer"});
+    EXPECT_EQ(names_of(diagnosis), std::vector<std::string>{"socket_buffer"});
     EXPECT_NE(diagnosis.verdict.summary.find("chrome"), std::string::npos);
+    diagnosis.drops[0].owner.receive_buffer = 212'991;
+    judge_losses(diagnosis);
+    EXPECT_EQ(names_of(diagnosis), std::vector<std::string>{"small_socket_buffer"});
 }
 
 TEST(Verdict, WhatIsNoLossAndWhatIsOursIsNotTold) {
