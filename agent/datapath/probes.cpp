@@ -38,6 +38,14 @@ double sum_of(std::span<const uint32_t> buckets) {
     return sum;
 }
 
+// How many took so long or longer, ms.
+uint64_t count_from(std::span<const uint32_t> buckets, double bound) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < buckets.size(); i++)
+        if (middle_of(i) >= bound) count += buckets[i];
+    return count;
+}
+
 std::optional<MappedAddress> mapped_of(const kudo_mapped_address& mapped) {
     char text[INET6_ADDRSTRLEN] = {};
     if (mapped.family == 0 || !inet_ntop(mapped.family == 4 ? AF_INET : AF_INET6, mapped.address, text, sizeof text))
@@ -68,13 +76,16 @@ FlowProbe describe(const kudo_stun_probe& probe, const MonotonicClock& now) {
     result.retransmitted = probe.retransmitted;
     result.remote_requests = probe.remote_requests;
     result.remote_responses = probe.remote_responses;
-    if (probe.round_trips != 0)
+    if (probe.round_trips != 0) {
+        const double min = probe.rtt_min / 1000.0;
         result.rtt = {.count = probe.round_trips,
                       .p50 = percentile(probe.rtts, 0.5),
                       .p99 = percentile(probe.rtts, 0.99),
-                      .min = probe.rtt_min / 1000.0,
+                      .min = min,
                       .last = probe.rtt_last / 1000.0,
-                      .total = sum_of(probe.rtts)};
+                      .total = sum_of(probe.rtts),
+                      .slow = count_from(probe.rtts, std::max(3 * min, min + 60))};
+    }
     result.mapped = mapped_of(probe.mapped);
     result.mapped_changes = probe.mapped_changes;
     const auto before = mapped_of(probe.mapped_before);

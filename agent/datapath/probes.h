@@ -22,7 +22,8 @@ struct RoundTrips {
     uint64_t count = 0;
     double p50 = 0, p99 = 0; // within 7 %
     double min = 0, last = 0;
-    double total = 0; // of all `count` together, within 7 %
+    double total = 0;  // of all `count` together, within 7 %
+    uint64_t slow = 0; // of `count`: three times `min` or more, and 60 ms longer; the bound is within 7 %
 };
 
 // This host as the far side sees it: XOR-MAPPED-ADDRESS, RFC 8489 section 14.2.

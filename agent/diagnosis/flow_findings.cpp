@@ -168,9 +168,10 @@ void add_probe_findings(const Diagnosis& diagnosis, std::size_t index, std::vect
 // Round trips grow while the host's own line is full.
 void add_full_line(const Diagnosis& diagnosis, std::size_t index, std::vector<Finding>& findings) {
     const FlowRecord& flow = diagnosis.statistics.flows[index];
-    if (!flow.probe || !flow.probe->rtt || flow.probe->rtt->count < 5) return;
+    if (!flow.probe || !flow.probe->rtt) return;
     const RoundTrips& rtt = *flow.probe->rtt;
-    if (rtt.p99 < rtt.min + 60 || rtt.p99 < 3 * rtt.min) return;
+    // One or two slow ones are a busy host's or server's. Of a short call the largest is its 99 % already.
+    if (rtt.slow < 3 || static_cast<double>(rtt.slow) < 0.05 * static_cast<double>(rtt.count)) return;
     Finding finding{.name = "full_line",
                     .where = LossPlace::BeforeHost,
                     .layer = "network",
@@ -179,6 +180,8 @@ void add_full_line(const Diagnosis& diagnosis, std::size_t index, std::vector<Fi
                         "Something fills the line or the Wi-Fi: give kudo-agent the line's rate (enable --uplink RATE "
                         "--downlink RATE), or use a cable.",
                     .command = "kudo-agent stats --watch"};
+    finding.evidence.push_back(
+        fmt::format("{} of {} round trips took three times the best and 60 ms longer", rtt.slow, rtt.count));
     finding.summary =
         fmt::format("Round trips of {} took {:.0f} ms at times, {:.0f} ms at best.", flow_text(flow), rtt.p99, rtt.min);
     for (const QueueNumbers& queue : diagnosis.statistics.queues)

@@ -391,7 +391,7 @@ TEST(Signature, ConnectionsThatEndAfterTheirFirstMessageAreTold) {
 
 TEST(Signature, RoundTripsThatGrowWithTheQueueAreAFullUplink) {
     FlowRecord flow = media_flow();
-    flow.probe = FlowProbe{.requests = 99, .responses = 99, .rtt = RoundTrips{99, 40, 300, 20, 280}};
+    flow.probe = FlowProbe{.requests = 99, .responses = 99, .rtt = RoundTrips{99, 40, 300, 20, 280, 5000, 9}};
     Diagnosis diagnosis = diagnosis_of({flow});
     judge_losses(diagnosis);
     EXPECT_EQ(names_of(diagnosis), std::vector<std::string>{"full_line"});
@@ -400,6 +400,23 @@ TEST(Signature, RoundTripsThatGrowWithTheQueueAreAFullUplink) {
     diagnosis.statistics.queues.push_back({"eth0", "egress", "htb", {other}});
     judge_losses(diagnosis);
     EXPECT_EQ(names_of(diagnosis), std::vector<std::string>{"full_uplink"});
+}
+
+TEST(Signature, AFewSlowRoundTripsAreNoFullLine) {
+    const auto names_with = [](uint64_t count, uint64_t slow) {
+        FlowRecord flow = media_flow();
+        flow.probe = FlowProbe{.requests = count,
+                               .responses = count,
+                               .rtt = RoundTrips{count, 1, 63, 0.1, 1, 70, slow}}; // the largest is the 99 % of few
+        Diagnosis diagnosis = diagnosis_of({flow});
+        judge_losses(diagnosis);
+        return names_of(diagnosis);
+    };
+    EXPECT_EQ(names_with(10, 1), std::vector<std::string>{});
+    EXPECT_EQ(names_with(10, 2), std::vector<std::string>{});
+    EXPECT_EQ(names_with(10, 3), std::vector<std::string>{"full_line"});
+    EXPECT_EQ(names_with(101, 5), std::vector<std::string>{}) << "less than 5 %";
+    EXPECT_EQ(names_with(100, 5), std::vector<std::string>{"full_line"});
 }
 
 TEST(Signature, ATunnelOnTheWayIsTold) {

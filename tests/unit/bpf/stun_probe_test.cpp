@@ -110,6 +110,23 @@ TEST_F(StunProbe, PercentilesAreWithinSevenPercent) {
     }
 }
 
+TEST_F(StunProbe, SlowRoundTripsAreThoseOfThreeTimesTheBestAndSixtyMillisecondsMore) {
+    const auto slow_of = [&](uint64_t best, std::initializer_list<uint64_t> others) {
+        probe_ = {};
+        uint32_t id = 1;
+        request(id, 0);
+        response(id, best * ms);
+        for (const uint64_t other : others) {
+            request(++id, id * 5000 * ms);
+            response(id, id * 5000 * ms + other * ms);
+        }
+        return read(0).rtt.value().slow;
+    };
+    EXPECT_EQ(slow_of(1, {1, 2, 50, 75, 300}), 2u);     // 61 ms and more
+    EXPECT_EQ(slow_of(20, {20, 70, 90, 400}), 2u);      // 80 ms
+    EXPECT_EQ(slow_of(100, {150, 250, 340, 1000}), 2u); // 300 ms
+}
+
 TEST_F(StunProbe, BucketsAreInOrderAndNoneIsMissing) {
     uint32_t last = 0;
     for (uint32_t microseconds = 0; microseconds < 5'000'000; microseconds++) {
