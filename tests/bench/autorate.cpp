@@ -121,7 +121,7 @@ struct Section {
 
 std::vector<Section> sections_of(const Options& options) {
     using enum Direction;
-    if (options.quick) return {{"an uplink", {{Uplink, "htb", follows}}}, {"a downlink", {{Downlink, "htb", follows}}}};
+    if (options.quick) return {{"an uplink", {{Uplink, "htb", follows}}}};
     return {
         {"an uplink",
          {{Uplink, "", ""},
