@@ -32,8 +32,8 @@ enum class Confinement {
     Reading, // what the service may, but change no file and nothing by bpf(2): for one that shows what the service sees
 };
 // No new privileges. Network and Compute: no capability, and a filter that ends the process at any other system call.
-// Reading: the capabilities stay: opening BPF maps takes CAP_BPF, reading firewall rules CAP_NET_ADMIN. Of this thread and those that it starts: call it
-// before there are others.
+// Reading: the capabilities stay: opening BPF maps takes CAP_BPF, reading firewall rules CAP_NET_ADMIN. Of this thread
+// and those that it starts: call it before there are others.
 Result<void> confine(Confinement confinement);
 
 } // namespace kudo
