@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/linerate/followed_shaper.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/queues/leaf_room.h"
 #include "agent/system/fd.h"
 #include "agent/system/lock.h"
 
@@ -15,16 +17,25 @@ namespace kudo {
 namespace {
 
 constexpr uint64_t worth_changing = 200; // a two-hundredth
+constexpr uint64_t worth_another_room = 32;
+
+bool is_worth(uint64_t now, uint64_t wanted, uint64_t part) {
+    return now == 0 || std::max(now, wanted) - std::min(now, wanted) >= std::max<uint64_t>(wanted / part, 1);
+}
 
 // While no command changes the host, and only what is as it was left: else another has given it a rate, or is about to.
 Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint64_t known, QueueKind kind,
-                                 const ShapedLine& wanted) {
+                                 const ShapedLine& wanted, std::optional<uint64_t> room_for) {
     auto lock = lock_folder(instance.state_dir, std::chrono::milliseconds(0));
     if (!lock && lock.error().number == EWOULDBLOCK) return false;
     const Fd held = KUDO_TRY(std::move(lock));
-    const auto there = shaped_rate(KUDO_TRY(list_tc_objects(device)));
+    const auto objects = KUDO_TRY(list_tc_objects(device));
+    const auto there = shaped_rate(objects);
     if (!there || *there / 8 != known / 8) return fail("somebody else has changed its rate");
-    KUDO_TRY(change_rate(device, kind, wanted));
+    if (*there / 8 != wanted.bits_per_second / 8) KUDO_TRY(change_rate(device, kind, wanted));
+    ShapedLine line = wanted;
+    line.bits_per_second = room_for.value_or(0);
+    if (room_for && kind == QueueKind::Htb) KUDO_TRY(change_leaf_room(device, objects, kind, line));
     return true;
 }
 
@@ -33,7 +44,7 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
 void FollowedShaper::take_up(const FollowingShaper& about) {
     // Rebuilt, or changed by hand.
     if (about_.device != about.device || about_.mtu != about.mtu || (applied_ != 0 && about.rate / 8 != applied_ / 8))
-        applied_ = 0;
+        applied_ = room_for_ = 0;
     about_ = about;
     stands_off_ = false;
     problem_.clear();
@@ -42,7 +53,7 @@ void FollowedShaper::take_up(const FollowingShaper& about) {
 void FollowedShaper::stand_off(std::string problem) {
     problem_ = std::move(problem);
     stands_off_ = true;
-    applied_ = 0;
+    applied_ = room_for_ = 0;
 }
 
 std::optional<ShaperCounts> FollowedShaper::look() {
@@ -51,28 +62,28 @@ std::optional<ShaperCounts> FollowedShaper::look() {
         stand_off(counts ? "" : counts.error().message);
         return std::nullopt;
     }
-    if ((*counts)->bytes < bytes_) applied_ = 0; // another qdisc
+    if ((*counts)->bytes < bytes_) applied_ = room_for_ = 0; // another qdisc
     bytes_ = (*counts)->bytes;
     kind_ = (*counts)->kind;
     return *counts;
 }
 
-void FollowedShaper::set(uint64_t rate, const std::string& why) {
+void FollowedShaper::set(uint64_t rate, uint64_t line, const std::string& why) {
     if (stands_off_) return;
-    const uint64_t difference = rate > applied_ ? rate - applied_ : applied_ - rate;
     const bool at_a_bound = rate == about_.bounds.min || rate == about_.bounds.max;
-    if (applied_ != 0 && (difference == 0 || (difference < rate / worth_changing && !at_a_bound))) return;
+    const bool other_rate = is_worth(applied_, rate, at_a_bound ? rate : worth_changing);
+    const bool other_room = is_worth(room_for_, line, worth_another_room);
+    if (!other_rate && !other_room) return;
     const uint64_t known = applied_ != 0 ? applied_ : about_.rate;
-    if (known / 8 == rate / 8) {
-        applied_ = rate;
-        return;
-    }
-    const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_,
-                                             {.bits_per_second = rate, .mtu = about_.mtu, .incoming = about_.incoming});
+    const ShapedLine wanted{
+        .bits_per_second = other_rate ? rate : known, .mtu = about_.mtu, .incoming = about_.incoming};
+    const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
+                                             other_room ? std::optional(line) : std::nullopt);
     if (!changed) return stand_off(changed.error().message);
     if (!*changed) return; // the next step again
-    applied_ = rate;
-    spdlog::debug("{}: {}: {}", name_, rate_text(rate), why);
+    applied_ = wanted.bits_per_second;
+    if (other_room) room_for_ = line;
+    spdlog::debug("{}: {}: {}", name_, rate_text(applied_), why);
 }
 
 } // namespace kudo

@@ -34,8 +34,8 @@ public:
     void take_up(const FollowingShaper& about);
     // Nothing: it is not there, or cannot be looked at.
     std::optional<ShaperCounts> look();
-    // `why`: for the log.
-    void set(uint64_t rate, const std::string& why);
+    // `line`: what the line carries, for which packets may wait. `why`: for the log.
+    void set(uint64_t rate, uint64_t line, const std::string& why);
 
     // Why it is not touched; empty: it is, or what it has been is gone.
     [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -48,8 +48,9 @@ private:
     std::string name_;
     FollowingShaper about_;
     QueueKind kind_ = QueueKind::Htb;
-    uint64_t applied_ = 0; // bit/s; 0: whatever the kernel has
-    uint64_t bytes_ = 0;   // sent, as last read
+    uint64_t applied_ = 0;  // bit/s; 0: whatever the kernel has
+    uint64_t room_for_ = 0; // bit/s, of the leaves; 0: whatever they have
+    uint64_t bytes_ = 0;    // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
 };

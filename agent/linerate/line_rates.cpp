@@ -203,7 +203,8 @@ void LineRates::step(Line& line, Clock::time_point now) {
     for (auto* const side : {&line.uplink, &line.downlink})
         if (*side) {
             RateControl& control = (*side)->control;
-            (*side)->shaper.set(line.pings ? control.decide(time) : control.rate(), control.phase_name());
+            const uint64_t rate = line.pings ? control.decide(time) : control.rate();
+            (*side)->shaper.set(rate, control.line(), control.phase_name());
         }
 }
 

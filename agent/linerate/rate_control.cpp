@@ -2,6 +2,7 @@
 #include "agent/linerate/rate_control.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,6 +22,7 @@ constexpr Time kept = 4s, probes_kept = 20s;                   // a deep queue o
 constexpr Time floor_lives = 2min, incoming_floor_lives = 30s; // the latter by two clocks, which part
 constexpr Time silence = 3s;
 constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
+constexpr Time room_follows = 1500ms;
 constexpr unsigned idle_enough = 3;
 
 double seconds(Time time) {
@@ -30,7 +32,8 @@ double seconds(Time time) {
 } // namespace
 
 RateControl::RateControl(const RateBounds& bounds, uint64_t rate, Way way)
-    : bounds_(bounds), way_(way), rate_(static_cast<double>(std::clamp(rate, bounds.min, bounds.max))), line_(rate_) {}
+    : bounds_(bounds), way_(way), rate_(static_cast<double>(std::clamp(rate, bounds.min, bounds.max))), line_(rate_),
+      settled_(rate_) {}
 
 void RateControl::forget_path() {
     probes_.clear();
@@ -249,6 +252,7 @@ void RateControl::enter(Phase phase, Time now) {
 
 void RateControl::drain(Time now, const Delay& delay) {
     before_ = line_;
+    push_by_ = push;
     proved_ = false;
     cut_at_ = at_least_since_ = now;
     set_line(phase_ == Phase::Push || phase_ == Phase::Judge ? line_ : before_ * (delay.newest > 50ms ? 0.6 : 0.85));
@@ -351,6 +355,14 @@ void RateControl::grow(Time now) {
 }
 
 uint64_t RateControl::decide(Time now) {
+    step(now);
+    if (decided_at_ != Time{} && phase_ != Phase::Drain && phase_ != Phase::Learn)
+        settled_ = std::max(line_, settled_ * std::exp(-seconds(now - decided_at_) / seconds(room_follows)));
+    decided_at_ = now;
+    return rate();
+}
+
+void RateControl::step(Time now) {
     const Delay delay = this->delay(now);
     const auto newest_answered = std::ranges::find_if(probes_.rbegin(), probes_.rend(),
                                                       [](const Probe& probe) { return probe.rtt.has_value(); });
@@ -363,18 +375,17 @@ uint64_t RateControl::decide(Time now) {
         if (probe.rtt) since = std::max(since, probe.arrival());
     const bool is_silent = now - since > silence;
     if (phase_ == Phase::Silent) {
-        if (is_silent || none) return static_cast<uint64_t>(rate_);
+        if (is_silent || none) return;
         enter(Phase::Grow, now);
     } else if (is_silent) {
         if (phase_ == Phase::Drain) set_line(before_);
         if (phase_ != Phase::Grow) set_rate(resting_rate());
-        enter(Phase::Silent, now);
-        return static_cast<uint64_t>(rate_);
+        return enter(Phase::Silent, now);
     }
-    if (none) return static_cast<uint64_t>(rate_);
+    if (none) return;
     if (!baseline_known_ && phase_ != Phase::Learn) {
         const auto first = mean_excess(now - 500ms, now);
-        if (!busy_ || !first) return static_cast<uint64_t>(rate_);
+        if (!busy_ || !first) return;
         before_ = rate_;
         proved_ = false;
         cut_at_ = now;
@@ -405,7 +416,6 @@ uint64_t RateControl::decide(Time now) {
         enter(Phase::Push, now);
         set_rate(line_ * push_by_);
     }
-    return static_cast<uint64_t>(rate_);
 }
 
 } // namespace kudo

@@ -41,6 +41,8 @@ public:
     uint64_t decide(Time now);
 
     [[nodiscard]] uint64_t rate() const { return static_cast<uint64_t>(rate_); }
+    // What the line carries, as found before its queue grew last.
+    [[nodiscard]] uint64_t line() const { return static_cast<uint64_t>(settled_); }
     // Is enough sent to fill the line, if it is a slow one? Only then is there anything to learn.
     [[nodiscard]] bool is_busy() const { return busy_; }
     // Requests are not answered any more, for seconds; the rate is that of before.
@@ -93,6 +95,7 @@ private:
     [[nodiscard]] bool is_flat(Time now, Time span) const; // round trips have neither grown nor fallen for so long
     [[nodiscard]] bool has_lost(Time now, Time span) const;
 
+    void step(Time now);
     void enter(Phase phase, Time now);
     void drain(Time now, const Delay& delay);
     void learn(Time now, const Delay& delay);
@@ -105,12 +108,12 @@ private:
 
     RateBounds bounds_;
     Way way_;
-    double rate_, line_; // line_: as last found
-    Time lag_{};         // from a new rate to what it does on the line
-    Time origin_{};      // of what arrivals are counted from
+    double rate_, line_, settled_; // line_: as last found; settled_: so, and without a queue
+    Time lag_{};                   // from a new rate to what it does on the line
+    Time origin_{};                // of what arrivals are counted from
     uint32_t arrivals_ = 0;
     Phase phase_ = Phase::Grow;
-    Time since_{}, cut_at_{}, at_least_since_{}, last_push_{}, push_end_{};
+    Time since_{}, cut_at_{}, at_least_since_{}, last_push_{}, push_end_{}, decided_at_{};
     double before_ = 0;                     // line_, before what may have been no more than jitter
     bool proved_ = false;                   // two round trips have told the line since then
     Time push_excess_{};                    // before a push

@@ -242,4 +242,10 @@ std::vector<uint8_t> find_attribute(const std::vector<uint8_t>& attributes, uint
     return payload(nla_find(head, static_cast<int>(attributes.size()), type));
 }
 
+void clear_attribute(std::vector<uint8_t>& attributes, uint16_t type) {
+    auto* head = reinterpret_cast<nlattr*>(attributes.data());
+    nlattr* found = nla_find(head, static_cast<int>(attributes.size()), type);
+    if (found) std::memset(nla_data(found), 0, static_cast<std::size_t>(nla_len(found)));
+}
+
 } // namespace kudo

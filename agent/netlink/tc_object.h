@@ -92,5 +92,7 @@ template <typename T> std::optional<T> read_attribute(const std::vector<uint8_t>
     std::memcpy(&value, bytes.data(), sizeof value);
     return value;
 }
+// Zeros in the place of such a payload.
+void clear_attribute(std::vector<uint8_t>& attributes, uint16_t type);
 
 } // namespace kudo

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "agent/queues/shaped_rate.h"
 
-#include <linux/netlink.h>
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
-#include <cstring>
+
+#include "agent/queues/leaf_room.h"
 
 namespace kudo {
 namespace {
@@ -59,16 +59,7 @@ void forget_htb_rate(TcObject& object) {
 void forget_cake_rate(TcObject& object, const RateBounds& bounds) {
     const auto rate = read_attribute<uint64_t>(object.options, TCA_CAKE_BASE_RATE64);
     if (!rate || *rate < bounds.min / 8 || *rate > bounds.max / 8) return;
-    // Attribute by attribute, as the kernel wrote them (linux/netlink.h).
-    for (std::size_t at = 0; at + sizeof(nlattr) <= object.options.size();) {
-        nlattr attribute{};
-        std::memcpy(&attribute, object.options.data() + at, sizeof attribute);
-        if (attribute.nla_len < sizeof attribute || at + attribute.nla_len > object.options.size()) return;
-        if ((attribute.nla_type & NLA_TYPE_MASK) == TCA_CAKE_BASE_RATE64)
-            std::fill_n(object.options.begin() + static_cast<std::ptrdiff_t>(at + sizeof attribute),
-                        attribute.nla_len - sizeof attribute, uint8_t{0});
-        at += NLA_ALIGN(attribute.nla_len);
-    }
+    clear_attribute(object.options, TCA_CAKE_BASE_RATE64);
 }
 
 } // namespace
@@ -108,6 +99,7 @@ std::vector<TcObject> without_rate(std::vector<TcObject> objects, const RateBoun
     const QueueTree tree = shaped_queue(QueueKind::Htb, {.bits_per_second = *rate, .mtu = mtu});
     for (TcObject& object : objects)
         if (object.is_class && object.kind == "htb" && is_class_of(object, tree)) forget_htb_rate(object);
+    forget_leaf_room(objects, bounds, mtu);
     return objects;
 }
 

@@ -89,6 +89,34 @@ TEST(QueuePlan, ATreeIsTheSameAtEachRateWithinItsBounds) {
     }
 }
 
+// Leaves keep the room of before for a while.
+TEST(QueuePlan, ALeafsRoomOfAnotherRateWithinTheBoundsIsTheSame) {
+    const RateBounds bounds{2'000'000, 50'000'000};
+    for (const bool incoming : {false, true}) {
+        for (const bool has_fq_codel : {false, true}) {
+            const auto with_room_of = [&](uint64_t bits) {
+                std::vector<TcObject> objects;
+                const auto line = [&](uint64_t rate) {
+                    return ShapedLine{.bits_per_second = rate, .incoming = incoming};
+                };
+                const auto rooms = shaped_queue(QueueKind::Htb, line(bits)).steps;
+                const auto classes = shaped_queue(QueueKind::Htb, line(20'000'000)).steps;
+                for (std::size_t i = 0; i < classes.size(); i++)
+                    if (classes[i].substitute)
+                        objects.push_back(has_fq_codel ? rooms[i].object : *rooms[i].substitute);
+                    else
+                        objects.push_back(classes[i].object);
+                return fingerprint(without_rate(std::move(objects), bounds, 1500));
+            };
+            for (const uint64_t bits : {2'000'000, 7'000'000, 50'000'000})
+                EXPECT_EQ(with_room_of(bits), with_room_of(20'000'000)) << bits;
+            if (incoming || !has_fq_codel) {
+                EXPECT_NE(with_room_of(100'000'000), with_room_of(20'000'000));
+            }
+        }
+    }
+}
+
 TEST(QueuePlan, WithARateWhatStandsThereDoesNotMatter) {
     for (const char* kind : {"fq_codel", "noqueue", "none", "pfifo_fast", "mq"}) {
         const auto plan = uplink_plan(found(kind), with_uplink(20'000'000), 1500);
