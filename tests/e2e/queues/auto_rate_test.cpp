@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An uplink whose rate follows the line, as the program and its service show it: what is refused, what is told with and
+// A queue whose rate follows the line, as the program and its service show it: what is refused, what is told with and
 // without the service, and that a rate which was adjusted is no drift. How well it follows: tests/unit, and the
 // benchmark's part autorate.
 // Invariant: the rate is read back with tc, not from the program alone.
@@ -69,16 +69,17 @@ protected:
 // A media flow to a server that answers what it is asked, while it lives.
 class Meeting {
 public:
-    Meeting(const TestHost& test, bool answers)
+    Meeting(const TestHost& test, bool answers, bool speaks = false)
         : server_(udp_socket(test.far, {server_address, 3478})), host_(udp_socket(test.host, {"10.77.0.2", 40000})),
-          answers_(answers), running_([this](const std::stop_token& stop) { run(stop); }) {}
+          answers_(answers), speaks_(speaks), running_([this](const std::stop_token& stop) { run(stop); }) {}
     [[nodiscard]] unsigned requests() const { return requests_; }
 
 private:
     void run(const std::stop_token& stop) {
-        const std::array<uint8_t, 172> media{0x80, 111};
+        std::array<uint8_t, 172> media{0x80, 111};
         while (!stop.stop_requested()) {
             send_datagram(host_.get(), {server_address, 3478}, media);
+            if (speaks_) speak(media);
             pollfd wait{server_.get(), POLLIN, 0};
             if (poll(&wait, 1, 20) <= 0) continue;
             std::array<uint8_t, 2048> bytes{};
@@ -94,8 +95,24 @@ private:
             }
         }
     }
+    // Twenty milliseconds of audio at 48 kHz (RFC 3550 section 5.1), or what this thread has slept.
+    void speak(std::array<uint8_t, 172>& media) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - spoken_ < std::chrono::milliseconds(18)) return;
+        spoken_ = now;
+        const auto ticks =
+            static_cast<uint32_t>(std::chrono::duration<double>(now.time_since_epoch()).count() * 50) * 960;
+        number_++;
+        for (unsigned i = 0; i < 4; i++) {
+            if (i < 2) media[2 + i] = static_cast<uint8_t>(number_ >> (8 - 8 * i));
+            media[4 + i] = static_cast<uint8_t>(ticks >> (24 - 8 * i));
+        }
+        send_datagram(server_.get(), {"10.77.0.2", 40000}, media);
+    }
     Fd server_, host_;
-    bool answers_;
+    bool answers_, speaks_;
+    uint16_t number_ = 0;
+    std::chrono::steady_clock::time_point spoken_{};
     std::atomic<unsigned> requests_ = 0;
     std::jthread running_; // last: it ends first
 };
@@ -110,6 +127,8 @@ TEST_F(AutoRate, WhatIsNotPossibleIsRefusedAndChangesNothing) {
         {{"--uplink", "auto-rate:10kbit-2mbit"}, "a rate from 64kbit to 100gbit is expected"},
         {{"--uplink", "auto-rate:2mbit-50"}, "a rate from 64kbit to 100gbit is expected"},
         {{"--uplink", "auto-rate:2mbit-50mbit", "--queue", "prio"}, "cake or htb is expected"},
+        {{"--downlink", "auto-rate:2mbit"}, "auto-rate:2mbit-50mbit"},
+        {{"--downlink", "auto-rate:2mbit-50mbit", "--queue", "prio"}, "cake or htb is expected"},
     };
     const std::string before = test_->in_host({"tc", "qdisc", "show"});
     for (const auto& [options, said] : cases) {
@@ -204,6 +223,37 @@ TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
     service.signal(SIGKILL);
     service.wait();
     EXPECT_NE(why().find("the service, kudo-agent run, does not run"), std::string::npos) << why();
+}
+
+TEST_F(AutoRate, TheDownlinkFollowsTheAudioThatComesIn) {
+    const std::string before = test_->in_host({"tc", "qdisc", "show"});
+    test_->add_far_address(std::string(server_address) + "/32");
+    const Outcome enabled = test_->agent(
+        {"enable", "--region", "ca", "--uplink", "off", "--downlink", "auto-rate:2mbit-50mbit", "--queue", "htb"});
+    ASSERT_EQ(enabled.status, 0) << enabled.err << enabled.out;
+    const auto downlink = [&] { return test_->status().at("interfaces").at(0).at("downlink"); };
+    const auto follows = [&] { return downlink().at("why").get<std::string>(); };
+    EXPECT_EQ(downlink().at("rate"), 50'000'000);
+    EXPECT_EQ(downlink().at("follows").at("max"), 50'000'000);
+    EXPECT_NE(follows().find("the service, kudo-agent run, does not run"), std::string::npos) << follows();
+    const std::string address = server_address;
+    {
+        const RunningService service(*test_, {"--reconcile-every", "1s"});
+        ASSERT_TRUE(eventually([&] { return follows().find("no media flow") != std::string::npos; })) << follows();
+        {
+            const Meeting silent(*test_, true);
+            ASSERT_TRUE(eventually([&] {
+                return follows().find("no audio comes from " + address) != std::string::npos;
+            })) << follows();
+        }
+        const Meeting meeting(*test_, true, true);
+        EXPECT_TRUE(eventually([&] { return follows().find("by the audio from " + address) != std::string::npos; }))
+            << follows();
+        EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
+    }
+    const Outcome disabled = test_->agent({"disable"});
+    EXPECT_EQ(disabled.status, 0) << disabled.err;
+    EXPECT_EQ(test_->in_host({"tc", "qdisc", "show"}), before);
 }
 
 TEST_F(AutoRate, AServerThatDoesNotAnswerIsTold) {
