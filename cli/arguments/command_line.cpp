@@ -193,7 +193,7 @@ void declare(CLI::App& app, const std::vector<Command>& commands, Invocation& in
 void add_words(const CLI::Option& option, std::vector<std::string>& words) {
     const std::string name = option.get_lnames().empty() ? "" : "--" + option.get_lnames().front();
     for (const std::string& value : option.results())
-        words.push_back(name.empty() ? value : value.empty() ? name : name + "=" + value);
+        words.push_back(name.empty() ? value : value.empty() ? name : fmt::format("{}={}", name, value));
 }
 
 // The words are left empty unless the service answers the command.

@@ -117,7 +117,8 @@ TEST_F(StunProbe, SlowRoundTripsAreThoseOfThreeTimesTheBestAndSixtyMillisecondsM
         request(id, 0);
         response(id, best * ms);
         for (const uint64_t other : others) {
-            request(++id, id * 5000 * ms);
+            id++;
+            request(id, id * 5000 * ms);
             response(id, id * 5000 * ms + other * ms);
         }
         return read(0).rtt.value().slow;
