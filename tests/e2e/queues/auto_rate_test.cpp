@@ -19,6 +19,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "agent/netlink/tc_object.h"
+#include "agent/queues/leaf_room.h"
 #include "agent/queues/shaped_rate.h"
 #include "tests/support/host_test.h"
 #include "tests/support/running_service.h"
@@ -47,10 +49,20 @@ protected:
         std::smatch found;
         return std::regex_search(shown, found, std::regex("ceil ([0-9A-Za-z]+)")) ? found[1].str() : shown;
     }
-    void adjust(uint64_t mbit) const { // as the service does
-        inside<int>(test_->host, [mbit] {
+    // As the service does.
+    void adjust(uint64_t mbit, QueueKind kind = QueueKind::Htb) const {
+        inside<int>(test_->host, [&] {
             const auto changed =
-                change_rate(if_nametoindex("eth0"), QueueKind::Htb, {.bits_per_second = mbit * 1'000'000, .mtu = 1500});
+                change_rate(if_nametoindex("eth0"), kind, {.bits_per_second = mbit * 1'000'000, .mtu = 1500});
+            if (!changed) throw std::runtime_error(changed.error().message);
+            return 0;
+        });
+    }
+    void adjust_room(uint64_t mbit) const {
+        inside<int>(test_->host, [mbit] {
+            const uint32_t eth0 = if_nametoindex("eth0");
+            const auto changed = change_leaf_room(eth0, list_tc_objects(eth0).value(), QueueKind::Htb,
+                                                  {.bits_per_second = mbit * 1'000'000, .mtu = 1500});
             if (!changed) throw std::runtime_error(changed.error().message);
             return 0;
         });
@@ -172,6 +184,41 @@ TEST_F(AutoRate, AnAdjustedRateIsNoDriftButOneOutsideTheBoundsIs) {
     EXPECT_EQ(ceiling(), "50Mbit");
     change_class("3mbit"); // within them, and yet not of that rate
     EXPECT_EQ(test_->status().at("healthy"), false);
+}
+
+TEST_F(AutoRate, EachKindIsAdjustedInPlace) {
+    for (const auto& [name, kind] : {std::pair("htb", QueueKind::Htb), {"cake", QueueKind::Cake}}) {
+        const Outcome enabled = enable("auto-rate:2mbit-50mbit", {"--queue", name});
+        if (enabled.status == 2 && kind == QueueKind::Cake) continue; // this kernel has no cake
+        ASSERT_EQ(enabled.status, 0) << name << ": " << enabled.err;
+        const std::string before = test_->in_host({"tc", "qdisc", "show", "dev", "eth0"});
+        adjust(7, kind);
+        EXPECT_EQ(uplink().at("rate"), 7'000'000) << name;
+        EXPECT_EQ(test_->status().at("healthy"), true) << name;
+        EXPECT_NE(enable("auto-rate:2mbit-50mbit", {"--queue", name}).out.find("nothing changed"), std::string::npos);
+        adjust(50, kind);
+        EXPECT_EQ(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}), before) << name << ": all else stays";
+        adjust(1, kind);
+        EXPECT_EQ(test_->status().at("healthy"), false) << name;
+        ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    }
+}
+
+TEST_F(AutoRate, ARoomOfLeavesWithinTheBoundsIsNoDrift) {
+    ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
+    const auto leaves = [&] { return test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}); };
+    const std::string before = leaves();
+    adjust_room(5);
+    if (before.find("fq_codel") == std::string::npos) { // else its limit does not go with the rate
+        EXPECT_NE(leaves(), before);
+    }
+    EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
+    adjust_room(50);
+    EXPECT_EQ(leaves(), before);
+    adjust_room(100);
+    if (before.find("fq_codel") == std::string::npos) {
+        EXPECT_EQ(test_->status().at("healthy"), false);
+    }
 }
 
 TEST_F(AutoRate, WhatACommandMakesOfItIsNotOverwritten) {
