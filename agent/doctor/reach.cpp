@@ -121,7 +121,7 @@ CheckReport check_media_udp(Examination& examination) {
     if (media_addresses(examination.subject).empty()) return skipped("no media range has a route");
     const MediaServers& servers = media_of(examination);
     if (!servers.problem.empty()) return skipped(servers.problem);
-    return judge_media_udp(servers, examination.subject.marks_now);
+    return judge_media_udp(servers, examination.subject);
 }
 
 CheckReport check_media_tcp(Examination& examination) {

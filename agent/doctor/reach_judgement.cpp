@@ -68,6 +68,17 @@ std::string why_not(const TlsProbe& probe) {
                                 : fmt::format("{}; its certificate is issued by {}", probe.problem, probe.issuer);
 }
 
+bool is_own(const Address& address, const Subject& subject) {
+    return std::ranges::find(subject.addresses, address, &InterfaceAddress::address) != subject.addresses.end();
+}
+
+// What the output hook drops is EPERM at once; what it rejects, this host's own ICMP. It says host unreachable also of
+// a next hop that does not answer.
+bool is_refused_here(const DatagramProbe& probe, const Subject& subject) {
+    if (!probe.complainer) return probe.error == EPERM;
+    return probe.error != EHOSTUNREACH && is_own(*probe.complainer, subject);
+}
+
 // RFC 8656 section 7.2: without credentials it refuses, unless it needs none.
 bool is_turn(const StunResponse& response) {
     constexpr uint16_t allocate_success = 0x0103, allocate_error = 0x0113;
@@ -135,7 +146,7 @@ CheckReport unless_proxied(CheckReport report, const std::vector<TlsProbe>& prob
             {}};
 }
 
-CheckReport judge_media_udp(const MediaServers& servers, bool marks_now) {
+CheckReport judge_media_udp(const MediaServers& servers, const Subject& subject) {
     const std::size_t asked = count_addresses(servers);
     const auto udp = answered_by_udp(servers), tcp = answered_by_tcp(servers);
     CheckReport report{.result = CheckResult::Pass};
@@ -152,7 +163,7 @@ CheckReport judge_media_udp(const MediaServers& servers, bool marks_now) {
         } else if (probe.error == ECONNREFUSED && probe.complainer == probe.to) {
             reached.push_back(probe.to.text()); // the packet has arrived there
         } else if (probe.error != 0) {
-            here |= probe.error == EPERM && !probe.complainer; // what the output hook drops
+            here |= is_refused_here(probe, subject);
             refused.push_back(fmt::format("{}: {}", probe.to.text(), refusal_text(probe)));
         } else if (!udp.contains(probe.to)) {
             silent.push_back(probe.to.text());
@@ -172,7 +183,7 @@ CheckReport judge_media_udp(const MediaServers& servers, bool marks_now) {
         report.advice = std::string("Nothing, if calls work: ") + silence + ".";
         return report;
     }
-    if (marks_now)
+    if (subject.marks_now)
         report.evidence.push_back("kudo-agent is enabled and marks these packets: something on the way that drops "
                                   "marked ones would do this as well; enable --mark media=none shows whether it does");
     if (here) {
@@ -280,8 +291,7 @@ CheckReport judge_nat(const MediaServers& servers, const Subject& subject) {
             continue;
         if (!asked.insert(probe.to).second) continue;
         const Address& seen = *probe.response->mapped_address;
-        translated |=
-            std::ranges::none_of(subject.addresses, [&](const InterfaceAddress& own) { return own.address == seen; });
+        translated |= !is_own(seen, subject);
         mapped[endpoint_text(seen, probe.response->mapped_port)].push_back(probe.to.text());
     }
     std::size_t servers_count = 0;

@@ -12,7 +12,7 @@
 
 namespace kudo {
 
-CheckReport judge_media_udp(const MediaServers& servers, bool marks_now);
+CheckReport judge_media_udp(const MediaServers& servers, const Subject& subject);
 CheckReport judge_media_tcp(const MediaServers& servers);
 CheckReport judge_nat(const MediaServers& servers, const Subject& subject);
 

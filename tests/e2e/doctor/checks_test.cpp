@@ -315,6 +315,14 @@ const Row rows[] = {
                   "ip daddr 3.127.48.224/28 tcp dport 443 reject; }; }"),
      {},
      others_are_asked},
+    {"OutputRejectsMedia", // by UDP: media_udp names this host as well, and not the network
+     "firewall_out",
+     "fail",
+     {"udp/3478"},
+     host_filters("table inet f { chain out { type filter hook output priority 0; "
+                  "ip daddr 3.127.48.224/28 udp dport 3478 reject; }; }"),
+     {},
+     others_are_asked},
     {"OutputDropsByPolicy",
      "firewall_out",
      "fail",

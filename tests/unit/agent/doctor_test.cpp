@@ -119,12 +119,12 @@ MediaServers servers(std::size_t udp, std::size_t tcp, std::size_t all = 3) {
 }
 
 TEST(DoctorReach, SilenceIsBlockedOnlyWhereAnotherWayAnswers) {
-    EXPECT_EQ(judge_media_udp(servers(3, 3), false).result, CheckResult::Pass);
-    const CheckReport some = judge_media_udp(servers(1, 1), false);
+    EXPECT_EQ(judge_media_udp(servers(3, 3), Subject{}).result, CheckResult::Pass);
+    const CheckReport some = judge_media_udp(servers(1, 1), Subject{});
     EXPECT_EQ(some.result, CheckResult::Warn);
     EXPECT_NE(some.summary.find("no server answered at the other 2 tried"), std::string::npos) << some.summary;
-    EXPECT_EQ(judge_media_udp(servers(0, 1), false).result, CheckResult::Fail);
-    const CheckReport none = judge_media_udp(servers(0, 0), false);
+    EXPECT_EQ(judge_media_udp(servers(0, 1), Subject{}).result, CheckResult::Fail);
+    const CheckReport none = judge_media_udp(servers(0, 0), Subject{});
     EXPECT_EQ(none.result, CheckResult::Warn);
     EXPECT_NE(none.summary.find("no server answered at the 3 addresses tried"), std::string::npos) << none.summary;
     EXPECT_EQ(judge_media_tcp(servers(1, 0)).result, CheckResult::Fail);
@@ -135,7 +135,7 @@ TEST(DoctorReach, WhatSomebodyOnTheWaySaysIsProof) {
     MediaServers refused = servers(0, 0);
     refused.datagrams[0].error = EHOSTUNREACH;
     refused.datagrams[0].complainer = address("10.0.0.1");
-    const CheckReport report = judge_media_udp(refused, false);
+    const CheckReport report = judge_media_udp(refused, Subject{});
     EXPECT_EQ(report.result, CheckResult::Fail);
     EXPECT_NE(report.summary.find("10.0.0.1"), std::string::npos) << report.summary;
     MediaServers reset = servers(0, 0);
@@ -149,12 +149,19 @@ TEST(DoctorReach, WhatTheAddressItselfRefusesHasArrived) {
     MediaServers reached = servers(0, 0);
     reached.datagrams[0].error = ECONNREFUSED;
     reached.datagrams[0].complainer = reached.datagrams[0].to;
-    EXPECT_EQ(judge_media_udp(reached, false).result, CheckResult::Warn);
+    EXPECT_EQ(judge_media_udp(reached, Subject{}).result, CheckResult::Warn);
     reached.datagrams[0].complainer = address("10.0.0.1");
-    EXPECT_EQ(judge_media_udp(reached, false).result, CheckResult::Fail);
+    EXPECT_EQ(judge_media_udp(reached, Subject{}).result, CheckResult::Fail);
     MediaServers here = servers(0, 0);
     here.datagrams[0].error = EPERM;
-    EXPECT_NE(judge_media_udp(here, false).summary.find("this host's own firewall"), std::string::npos);
+    EXPECT_NE(judge_media_udp(here, Subject{}).summary.find("this host's own firewall"), std::string::npos);
+    Subject subject;
+    subject.addresses = {{.interface = 2, .address = address("192.0.2.7")}};
+    here.datagrams[0].error = ECONNREFUSED; // rejected
+    here.datagrams[0].complainer = address("192.0.2.7");
+    EXPECT_NE(judge_media_udp(here, subject).summary.find("this host's own firewall"), std::string::npos);
+    here.datagrams[0].error = EHOSTUNREACH; // or the next hop is silent
+    EXPECT_EQ(judge_media_udp(here, subject).summary.find("this host's own firewall"), std::string::npos);
 }
 
 TEST(DoctorReach, NatIsToldByTwoServersAtLeast) {
