@@ -35,18 +35,17 @@ void MetricsExporter::note(const Status* status) {
     status_ = status ? std::optional(facts_of(*status)) : std::nullopt;
 }
 
-std::vector<std::string> MetricsExporter::refresh() {
-    std::vector<std::string> problems;
+void MetricsExporter::refresh() {
+    problems_.clear();
     auto drops = read_drop_facts(instance_);
     if (drops && drops_) keep_up(*drops, *drops_);
     drops_ = drops;
     if (server_)
-        if (const auto open = server_->open(); !open) problems.push_back("no metrics: " + open.error().message);
-    if (settings_.file.empty()) return problems;
+        if (const auto open = server_->open(); !open) problems_.push_back("no metrics: " + open.error().message);
+    if (settings_.file.empty()) return;
     // The name on the way there does not end in .prom, and is not read.
     if (const auto written = replace_file(settings_.file, text(), Flush::No, for_all); !written)
-        problems.push_back("no metrics: " + written.error().message);
-    return problems;
+        problems_.push_back("no metrics: " + written.error().message);
 }
 
 std::string MetricsExporter::text() const {

@@ -28,7 +28,8 @@ public:
 
     void note(const Status* status) override;
     // Reads what the kernel has dropped, listens where it does not, writes the file.
-    std::vector<std::string> refresh() override;
+    void refresh() override;
+    [[nodiscard]] std::vector<std::string> problems() const override { return problems_; }
 
 private:
     [[nodiscard]] std::string text() const;
@@ -39,6 +40,7 @@ private:
     bool looked_ = false;
     std::optional<StatusFacts> status_;
     std::optional<DropFacts> drops_;
+    std::vector<std::string> problems_;
 };
 
 } // namespace kudo

@@ -18,8 +18,9 @@ public:
     virtual ~Exporter() = default;
     // After every look at the host. Null: it could not be looked at.
     virtual void note(const Status* status) = 0;
-    // Every 15 s. What went wrong, a sentence each.
-    virtual std::vector<std::string> refresh() = 0;
+    virtual void refresh() = 0; // every 15 s
+    // What is wrong now, a sentence each, without numbers that change.
+    [[nodiscard]] virtual std::vector<std::string> problems() const = 0;
 };
 
 } // namespace kudo

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <random>
 #include <set>
 
@@ -125,7 +126,8 @@ private:
     Result<void> set_up() {
         loop_.emplace(KUDO_TRY(EventLoop::make()));
         queries_.emplace(settings_.queries, *loop_);
-        if (settings_.exporter) exporter_ = settings_.exporter(*loop_);
+        for (const auto& make : settings_.exporters)
+            exporters_.push_back(make(*loop_));
         const sigset_t signals = ending_signals();
         signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
         if (!signals_) return fail_errno("cannot wait for signals");
@@ -319,6 +321,7 @@ private:
             look.report = std::move(*report);
         }
         note_names(look);
+        note_export_problems();
         if (const auto open = queries_->open(); !open)
             look.wrong.insert("users without privileges cannot ask the service: " + open.error().message);
         report_status(look);
@@ -395,7 +398,8 @@ private:
         if (!status) {
             look.wrong.insert(status.error().message);
             look.whole = false;
-            if (exporter_) exporter_->note(nullptr);
+            for (const auto& exporter : exporters_)
+                exporter->note(nullptr);
             return;
         }
         note_drift(*status, look);
@@ -408,7 +412,8 @@ private:
         const char* health = !status->desired.enabled ? "not enabled" : status->drift.empty() ? "healthy" : "degraded";
         notify_status(fmt::format("range map {}, {}", status->serial, health));
         if (settings_.report) settings_.report(*status);
-        if (exporter_) exporter_->note(&*status);
+        for (const auto& exporter : exporters_)
+            exporter->note(&*status);
     }
 
     // The programs end an unconfirmed mode enforce by themselves; soon after, what else belongs to it is put back.
@@ -436,7 +441,9 @@ private:
     // For `stats --since` and the last minute's losses. Its trouble, a full disk for instance, is nobody else's.
     void take_snapshot() {
         next_snapshot_ = Clock::now() + snapshot_every;
-        refresh_exporter();
+        for (const auto& exporter : exporters_)
+            exporter->refresh();
+        note_export_problems();
         const auto state = load_desired_state(instance_);
         if (state && !state->enabled) { // a disable has removed them, perhaps as one was being taken
             std::error_code error;
@@ -454,16 +461,23 @@ private:
             spdlog::warn("{}", text);
     }
 
-    // Each problem is logged when it appears, and once more when it has ended.
-    void refresh_exporter() {
-        if (!exporter_) return;
+    // Each problem is logged when it appears, and once more when it has ended. One that the next look finds again is an
+    // alarm.
+    void note_export_problems() {
         std::set<std::string> problems;
-        for (std::string& problem : exporter_->refresh())
-            problems.insert(std::move(problem));
+        for (const auto& exporter : exporters_)
+            for (std::string& problem : exporter->problems())
+                problems.insert(std::move(problem));
         for (const std::string& problem : problems)
             if (!export_problems_.contains(problem)) spdlog::warn("{}", problem);
         for (const std::string& problem : export_problems_)
             if (!problems.contains(problem)) spdlog::info("no longer: {}", problem);
+        std::vector<std::string> lasting;
+        std::ranges::set_intersection(problems, export_problems_, std::back_inserter(lasting));
+        if (lasting.empty())
+            alarms_.over("export");
+        else
+            alarms_.raise("export", fmt::format("{}", fmt::join(lasting, "; ")));
         export_problems_ = std::move(problems);
     }
 
@@ -473,7 +487,7 @@ private:
     std::mt19937_64 random_;
     std::optional<EventLoop> loop_;
     std::optional<QueryServer> queries_;
-    std::unique_ptr<Exporter> exporter_;
+    std::vector<std::unique_ptr<Exporter>> exporters_;
     std::optional<LinkEvents> links_;
     std::optional<ResolverEvents> resolvers_;
     std::optional<NameResolver> names_; // unless turned off

@@ -28,7 +28,7 @@ struct ServiceSettings {
     std::chrono::milliseconds reread_every = std::chrono::minutes(5); // at most; each time up to half of it less
     bool resolve_names = true; // look the map's exact names up: agent/names/resolver.h
     QuerySettings queries;     // of users without privileges
-    std::function<std::unique_ptr<Exporter>(EventLoop& loop)> exporter; // null: none
+    std::vector<std::function<std::unique_ptr<Exporter>(EventLoop& loop)>> exporters;
     // Called after every change and at least at every reconcile.
     std::function<void(const Status&)> report;
 };

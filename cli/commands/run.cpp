@@ -162,9 +162,9 @@ Result<void> add_metrics(const RunOptions& options, const GlobalOptions& global,
     if (!metrics.address && metrics.file.empty()) return {};
     MetricsSettings with_ring = metrics;
     with_ring.ring = global.acceptance.ring;
-    settings.exporter = [metrics = std::move(with_ring), instance = global.instance](EventLoop& loop) {
+    settings.exporters.emplace_back([metrics = std::move(with_ring), instance = global.instance](EventLoop& loop) {
         return std::make_unique<MetricsExporter>(instance, metrics, loop);
-    };
+    });
     return {};
 }
 #endif
