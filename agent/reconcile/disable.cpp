@@ -69,6 +69,7 @@ Result<Disabled> disable(const Instance& instance) {
     remove_unlocked_file(instance.service_lock());
     std::error_code error;
     std::filesystem::remove_all(instance.snapshots(), error);
+    std::filesystem::remove_all(instance.flow_ledgers(), error);
     std::filesystem::remove(instance.line_rates(), error);
     prune_range_maps(instance, desired);
     const bool was_synced = std::exchange(desired.firewall, FirewallSync::Off) != FirewallSync::Off;

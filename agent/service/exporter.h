@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What shows the host's state elsewhere, as metrics do.
+// What shows the host's state elsewhere, as metrics and flow records do.
 // Invariant: its trouble is nobody else's: it says it, and tries again.
 #pragma once
 

@@ -24,6 +24,8 @@ struct Instance {
     [[nodiscard]] std::filesystem::path snapshots() const { return state_dir / "snapshots"; }
     // What the service says of the rates that follow their lines.
     [[nodiscard]] std::filesystem::path line_rates() const { return state_dir / "line-rates.json"; }
+    // What the service has given each destination of flow records, so that it goes on there after a restart.
+    [[nodiscard]] std::filesystem::path flow_ledgers() const { return state_dir / "flow-ledgers"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };

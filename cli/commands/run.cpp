@@ -23,6 +23,9 @@
 #include "cli/terminal/output.h"
 #include "cli/views/status_view.h"
 #include "maps/base/text.h"
+#ifdef KUDO_FLOW_RECORDS
+#include "cli/commands/run_flow_records.h"
+#endif
 #ifdef KUDO_HTTPS
 #include "agent/sources/https/source.h"
 #endif
@@ -46,6 +49,9 @@ struct RunOptions {
 #ifdef KUDO_METRICS
     MetricsSettings metrics;
     bool metrics_to_network = false;
+#endif
+#ifdef KUDO_FLOW_RECORDS
+    FlowRecordOptions flow_records;
 #endif
 #ifdef KUDO_NATS
     NatsOptions nats;
@@ -187,6 +193,9 @@ Result<ServiceSettings> settings_of(const RunOptions& options, const GlobalOptio
 #ifdef KUDO_METRICS
     KUDO_TRY(add_metrics(options, global, settings));
 #endif
+#ifdef KUDO_FLOW_RECORDS
+    KUDO_TRY(add_flow_records(options.flow_records, global, settings));
+#endif
     for (const std::string& folder : options.drop_folders)
         KUDO_TRY(add_source(settings, "--drop-folder", false, [folder] { return DropFolder::open(folder); }));
 #ifdef KUDO_HTTPS
@@ -223,6 +232,13 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
         paths.push_back({"--metrics-file", options.metrics.file.parent_path(), NamedPath::Written});
     if (options.metrics.address && !options.metrics.address->path.empty())
         paths.push_back({"--metrics", options.metrics.address->path.parent_path(), NamedPath::Written});
+#endif
+#ifdef KUDO_FLOW_RECORDS
+    add("--flow-records-ca", options.flow_records.tls.ca);
+    add("--flow-records-certificate", options.flow_records.tls.certificate);
+    add("--flow-records-key", options.flow_records.tls.key);
+    for (const FlowDestination& where : options.flow_records.destinations)
+        if (!where.path.empty()) paths.push_back({"--flow-records", where.path.parent_path(), NamedPath::Written});
 #endif
 #ifdef KUDO_NATS
     add("--nats-credentials", options.nats.credentials);
@@ -300,6 +316,9 @@ Run setup_run(CLI::App& app) {
                  "Do not look up the range map's exact names (live.kudoway.ca) with this host's name servers");
 #ifdef KUDO_METRICS
     add_metrics_options(app, *options);
+#endif
+#ifdef KUDO_FLOW_RECORDS
+    add_flow_record_options(app, options->flow_records);
 #endif
 #ifdef KUDO_NATS
     add_nats_options(app, options->nats);

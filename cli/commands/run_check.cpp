@@ -25,6 +25,8 @@ constexpr struct {
     {"/tmp", "PrivateTmp=yes"},   {"/var/tmp", "PrivateTmp=yes"},
 };
 
+constexpr const char* unit_logs = "/var/log/kudo-agent"; // LogsDirectory=
+
 bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder) {
     const auto relative = path.lexically_relative(folder);
     return !relative.empty() && *relative.begin() != "..";
@@ -89,7 +91,8 @@ Result<std::vector<std::string>> check_path(const NamedPath& named, const Servic
     if (is_hidden) return warnings;
     if (named.kind == NamedPath::Written) {
         const auto runtime = std::filesystem::path(default_query_socket).parent_path(); // RuntimeDirectory=
-        if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs) && !is_below(real, runtime))
+        if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs) && !is_below(real, runtime) &&
+            !is_below(real, unit_logs))
             warnings.push_back(fmt::format("{}: kudo-agent.service may not write there, for ProtectSystem=strict; add "
                                            "ReadWritePaths={} with systemctl edit kudo-agent",
                                            shown, escaped(real.string(), 300)));

@@ -41,7 +41,7 @@ show left.pins "$(ls /sys/fs/bpf | grep -v debug)"
 show left.bpffs "$(stat -c '%G %a' /sys/fs/bpf)"
 show left.units "$(systemctl list-units --all --plain --no-legend "kudo-agent*" | grep -v not-found)"
 dpkg -P kudo-agent >&2; show purge $?
-show left.files "$(ls -d /var/lib/kudo-agent /etc/kudo-agent 2>/dev/null)"
+show left.files "$(ls -d /var/lib/kudo-agent /var/log/kudo-agent /etc/kudo-agent 2>/dev/null)"
 """
 WANTED = ({"installed.service": "active", "installed.enabled": "enabled", "installed.status": "3", "enable": "0",
            "service.user": "kudo-agent", "service.capabilities": "000000c000001000", "service.bounding": "000000c000001000",

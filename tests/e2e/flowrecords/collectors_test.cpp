@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// Flow records at real collectors: what they have read of each flow is what `stats --json` says, also when a collector
+// is killed and started again in the middle.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include <fmt/format.h>
+
+#include "tests/e2e/flowrecords/fixture.h"
+
+namespace kudo::test {
+namespace {
+
+bool is_installed(const char* program) {
+    return std::system(fmt::format("command -v {} >/dev/null", program).c_str()) == 0;
+}
+
+// Wherever a message is that says so; the service reconciles every second and tells then.
+bool logs(const RunningService& service, const std::string& text) {
+    return eventually([&] { return service.log().find(text) != std::string::npos; });
+}
+
+class Collectors : public FlowRecordTest {
+protected:
+    // Until what was read is what stats says; else both are shown.
+    template <typename Read> void expect_equal(const RunningService& service, Read read) const {
+        const FlowSums expected = sums_of_stats();
+        EXPECT_GE(expected.size(), 3U);
+        FlowSums last;
+        EXPECT_TRUE(eventually([&] { return (last = read()) == expected; }, std::chrono::seconds(15)))
+            << "read:\n"
+            << text_of(last) << "stats:\n"
+            << text_of(expected) << service.log();
+    }
+    // All that a storing collector has got.
+    [[nodiscard]] static FlowSums sums_in(const std::filesystem::path& folder) {
+        FlowSums sums;
+        for (const auto& file : std::filesystem::directory_iterator(folder))
+            for (const auto& [key, counted] : sums_of_ipfix(file.path()))
+                for (std::size_t i = 0; i < counted.size(); i++)
+                    sums[key][i] += counted[i];
+        return sums;
+    }
+    void stop_and_start_again(const std::string& destination, const TestAuthority::Pair* tls,
+                              const std::vector<std::string>& options) const {
+        if (!is_installed("ipfixDump")) GTEST_SKIP() << "ipfixDump (libfixbuf-tools) is not installed";
+        const std::filesystem::path folder = test_->folder + "/collector";
+        const auto argv = storing_collector(folder, 4739, tls);
+        auto collector = run_there(argv);
+        std::vector<std::string> arguments = {"--flow-records", destination};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        const auto service = start(arguments);
+        talk(40000, tls ? 6 : 210, 3); // 210: more than a batch
+        expect_equal(*service, [&] { return sums_in(folder); });
+        collector.reset();
+        talk(40000, 6, 20);
+        EXPECT_TRUE(logs(*service, "flow records are not handed over: " + destination)) << service->log();
+        EXPECT_TRUE(eventually([&] {
+            return test_->agent({"status", "--json"}).out.find("flow records are not handed over") != std::string::npos;
+        })) << "an alarm";
+        collector = run_there(argv);
+        expect_equal(*service, [&] { return sums_in(folder); });
+        EXPECT_TRUE(logs(*service, "no longer: flow records are not handed over")) << service->log();
+    }
+};
+
+TEST_F(Collectors, NfdumpReadsByUdpWhatStatsSays) {
+    if (!is_installed("nfcapd")) GTEST_SKIP() << "nfdump is not installed";
+    const std::filesystem::path folder = test_->folder + "/nfdump";
+    std::filesystem::create_directory(folder);
+    const std::vector<std::string> argv = {"nfcapd", "-p", "9995", "-b", "127.0.0.1", "-t", "2", "-w", folder};
+    auto collector = run_there(argv);
+    const auto service = start({"--flow-records", "ipfix:udp:127.0.0.1:9995"});
+    talk(40000, 6, 20);
+    expect_equal(*service, [&] { return sums_of_nfdump(folder); });
+    collector.reset();
+    talk(40000, 6, 20);
+    EXPECT_TRUE(logs(*service, "ipfix:udp:127.0.0.1:9995: nobody receives there")) << service->log();
+    collector = run_there(argv); // which knows no template any more
+    expect_equal(*service, [&] { return sums_of_nfdump(folder); });
+}
+
+TEST_F(Collectors, PmacctReadsByUdpWhatStatsSays) {
+    if (!is_installed("nfacctd")) GTEST_SKIP() << "pmacct is not installed";
+    const std::string out = test_->folder + "/pmacct.json";
+    const std::string primitives =
+        test_->write_file("primitives", "name=revbytes field_type=29305:1 len=8 semantics=u_int\n"
+                                        "name=revpackets field_type=29305:2 len=8 semantics=u_int\n");
+    const std::string configuration = test_->write_file(
+        "nfacctd.conf", "nfacctd_port: 2100\nnfacctd_ip: 127.0.0.1\naggregate_primitives: " + primitives +
+                            "\nplugins: print[p]\naggregate[p]: src_host,dst_host,src_port,dst_port,"
+                            "proto,flows,revbytes,revpackets\nprint_output[p]: json\n"
+                            "print_output_file[p]: " +
+                            out +
+                            "\nprint_output_file_append[p]: true\nprint_refresh_time[p]: 1\n"
+                            "nfacctd_time_new: true\n");
+    const auto collector = run_there({"nfacctd", "-f", configuration});
+    const auto service = start({"--flow-records", "ipfix:udp:[::ffff:127.0.0.1]:2100"});
+    talk(40000, 6, 20);
+    talk(40000, 6, 20);
+    expect_equal(*service, [&] { return sums_of_pmacct(out); });
+}
+
+TEST_F(Collectors, ByTcpNothingIsLostOrTwiceWhileTheCollectorIsAway) {
+    stop_and_start_again("ipfix:tcp:localhost:4739", nullptr, {});
+}
+
+TEST_F(Collectors, ByTlsNothingIsLostOrTwiceWhileTheCollectorIsAway) {
+    const TestAuthority authority(test_->folder, "authority");
+    const auto pair = authority.sign("collector", "IP:127.0.0.1");
+    stop_and_start_again("ipfix:tls:127.0.0.1:4739", &pair, {"--flow-records-ca", authority.certificate()});
+}
+
+TEST_F(Collectors, ACertificateOfAnotherNameIsRefused) {
+    const TestAuthority authority(test_->folder, "authority");
+    const auto pair = authority.sign("other", "DNS:other.example.com");
+    const auto collector = run_there(storing_collector(test_->folder + "/collector", 4739, &pair));
+    const auto service =
+        start({"--flow-records", "ipfix:tls:127.0.0.1:4739", "--flow-records-ca", authority.certificate()});
+    talk(40000, 3, 5);
+    EXPECT_TRUE(logs(*service, "flow records are not handed over: ipfix:tls:127.0.0.1:4739: SSL: no alternative "
+                               "certificate subject name"))
+        << service->log();
+    EXPECT_TRUE(sums_in(test_->folder + "/collector").empty());
+}
+
+// It accepts, and never reads: the service goes on as without it.
+TEST_F(Collectors, OneThatReadsNothingStopsNobody) {
+    const auto collector = run_there({"python3", "-c",
+                                      "import socket, time\n"
+                                      "listener = socket.socket()\n"
+                                      "listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)\n"
+                                      "listener.bind(('127.0.0.1', 4739))\n"
+                                      "listener.listen(1)\n"
+                                      "time.sleep(1000)\n"});
+    const std::string lines = test_->folder + "/flows.json";
+    const auto service = start({"--flow-records", "ipfix:tcp:127.0.0.1:4739", "--flow-records", "json:" + lines});
+    talk(40000, 300, 4);
+    expect_equal(*service, [&] { return sums_of_lines(content_of(lines)); });
+    EXPECT_TRUE(logs(*service, "ipfix:tcp:127.0.0.1:4739: the collector")) << service->log();
+    EXPECT_EQ(test_->agent({"status"}).status, 0);
+    EXPECT_TRUE(service->is_running());
+}
+
+TEST_F(Collectors, AProcessThatIsKilledIsStartedAgain) {
+    if (!is_installed("ipfixDump")) GTEST_SKIP() << "ipfixDump (libfixbuf-tools) is not installed";
+    const std::filesystem::path folder = test_->folder + "/collector";
+    const auto collector = run_there(storing_collector(folder, 4739));
+    const auto service = start({"--flow-records", "ipfix:tcp:127.0.0.1:4739"});
+    const auto child = [&] {
+        return content_of(fmt::format("/proc/{}/task/{}/children", service->pid(), service->pid()));
+    };
+    talk(40000, 3, 5);
+    expect_equal(*service, [&] { return sums_in(folder); });
+    const int before = std::stoi(child());
+    EXPECT_NE(content_of(fmt::format("/proc/{}/status", before)).find("CapEff:\t0000000000000000"), std::string::npos);
+    ASSERT_EQ(kill(before, SIGKILL), 0);
+    talk(40000, 3, 5);
+    expect_equal(*service, [&] { return sums_in(folder); });
+}
+
+} // namespace
+} // namespace kudo::test
