@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -177,6 +178,7 @@ private:
 } // namespace
 
 void run_worker(int socket, const WorkerSettings& settings) {
+    std::signal(SIGPIPE, SIG_IGN); // OpenSSL writes to a connection that the collector may have closed
     if (settings.destination.kind == FlowDestination::Kind::Journal)
         Worker(socket, JournalOutput()).run();
     else
