@@ -36,6 +36,8 @@ protected:
     static FlowSums sums_of_nfdump(const std::filesystem::path& folder);
     static FlowSums sums_of_pmacct(const std::filesystem::path& file);
     static FlowSums sums_of_ipfix(const std::filesystem::path& file); // by ipfixDump
+
+public:
     static std::string content_of(const std::filesystem::path& file);
 };
 
