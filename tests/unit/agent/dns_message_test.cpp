@@ -2,7 +2,7 @@
 // What is read of a name server's answer.
 // Invariant: each test names one behaviour.
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -131,10 +131,10 @@ TEST(DnsAnswer, AliasesOfThemselvesEndAtOnce) {
 // As many as are read at a time, of the longest names: milliseconds; it took ten seconds.
 TEST(DnsAnswer, TheWorstMessagesTakeLittleTime) {
     const Bytes worst = dns_labyrinth(std::string(60, 'a') + ".kudoway.ca", 64);
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     for (int i = 0; i < 128; i++)
         ASSERT_TRUE(read_dns_answer(worst));
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+    EXPECT_LT(std::clock() - start, CLOCKS_PER_SEC / 2);
 }
 
 } // namespace

@@ -2,7 +2,7 @@
 // Which rule drops a packet.
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "tests/unit/agent/ruleset_json.h"
 
@@ -183,10 +183,10 @@ TEST(DroppingRule, FiftyThousandElementsCostNothingAPacket) {
     const Ruleset all =
         ruleset(object("set", R"("name":"a","type":"ipv4_addr","elem":[)" + elements + "]") + base("in", "input", 0) +
                 rule("in", 2, payload("ip", "saddr", R"("@a")") + "," + drop) + rule("in", 3, drop));
-    const auto began = std::chrono::steady_clock::now();
+    const std::clock_t began = std::clock();
     for (int count = 0; count < 1000; count++)
         ASSERT_EQ(find_dropping_rule(all, media()).points[0].handle, 3U);
-    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5)); // 5 ms each; it is about 5 us
+    EXPECT_LT(std::clock() - began, 5 * CLOCKS_PER_SEC); // 5 ms each; it is about 5 us
 }
 
 } // namespace

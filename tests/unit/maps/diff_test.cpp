@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What changes between two range maps, and which ranges overlap inside one.
 // Invariant: each test names one behaviour.
-#include <chrono>
+#include <ctime>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -136,9 +136,9 @@ TEST(Overlaps, OfAHundredThousandRangesAreFoundInTheTimeOfASort) {
             .bytes = {10, static_cast<uint8_t>(i >> 12), static_cast<uint8_t>(i >> 4), static_cast<uint8_t>(i << 4)}};
         map.services[0].ranges.push_back({prefix_of(address, i % 16 ? 28 : 24), ""});
     }
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     EXPECT_EQ(find_overlaps(map).size(), 100000U - 100000U / 16);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)); // a square would take minutes
+    EXPECT_LT(std::clock() - start, 10 * CLOCKS_PER_SEC); // a square would take minutes
 }
 
 } // namespace
