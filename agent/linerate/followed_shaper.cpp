@@ -70,6 +70,7 @@ std::optional<ShaperCounts> FollowedShaper::look() {
 
 void FollowedShaper::set(uint64_t rate, uint64_t line, const std::string& why) {
     if (stands_off_) return;
+    line = std::clamp(line, about_.bounds.min, about_.bounds.max); // it may be a little more, which is drift
     const bool at_a_bound = rate == about_.bounds.min || rate == about_.bounds.max;
     const bool other_rate = is_worth(applied_, rate, at_a_bound ? rate : worth_changing);
     const bool other_room = is_worth(room_for_, line, worth_another_room);
