@@ -10,6 +10,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "tests/support/ipv4_address.h"
 
@@ -73,13 +74,15 @@ void answer(int socket, std::span<uint8_t> request, const sockaddr* asker, sockl
 } // namespace
 
 MediaFlows::MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds)
-    : direction_(direction), packets_per_frame_(shape.packets_per_frame),
+    : direction_(direction), is_echo_(direction == Direction::Both && !shape.conversation),
+      packets_per_frame_(shape.packets_per_frame),
       server_(roomy_socket(line.server(), SOCK_DGRAM, {ContentionLine::media, turn_port})) {
     for (std::size_t flow = 0; flow < shape.flows; flow++) {
         const auto port = static_cast<uint16_t>(first_host_port + flow);
         host_.push_back(roomy_socket(line.host(), SOCK_DGRAM, {ContentionLine::local, port}));
-        for (const bool video : {false, true}) {
-            RtpStream stream{.video = video, .flow = flow};
+        for (const auto& [from_host, video] : {std::pair(true, false), {true, true}, {false, false}, {false, true}}) {
+            if (from_host ? direction == Direction::Downlink : direction == Direction::Uplink || is_echo_) continue;
+            RtpStream stream{.from_host = from_host, .video = video, .flow = flow};
             stream.ssrc = first_ssrc + static_cast<uint32_t>(streams_.size());
             const unsigned rate = video ? frame_rate * packets_per_frame_ : audio_rate;
             stream.interval = second / rate;
@@ -110,7 +113,8 @@ void MediaFlows::say_hello() {
 
 void MediaFlows::start() {
     receiver_ = std::jthread([this](const std::stop_token& stop) { receive(stop); });
-    if (direction_ != Direction::Uplink) serve_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
+    if (direction_ == Direction::Downlink || is_echo_)
+        serve_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
     sender_ = std::jthread([this](const std::stop_token& stop) { send(stop); });
 }
 
@@ -131,11 +135,10 @@ void MediaFlows::send(const std::stop_token& stop) {
 void MediaFlows::send_packet(RtpStream& stream) {
     Datagram datagram;
     const std::size_t size = build(datagram, stream, packets_per_frame_);
-    const bool up = direction_ != Direction::Downlink;
     const sockaddr_in to =
-        up ? ipv4_address(ContentionLine::media, turn_port)
-           : ipv4_address(ContentionLine::local, static_cast<uint16_t>(first_host_port + stream.flow));
-    const int socket = up ? host_[stream.flow].get() : server_.get();
+        stream.from_host ? ipv4_address(ContentionLine::media, turn_port)
+                         : ipv4_address(ContentionLine::local, static_cast<uint16_t>(first_host_port + stream.flow));
+    const int socket = stream.from_host ? host_[stream.flow].get() : server_.get();
     const Stamp stamp{stream.sent, now_ns()};
     std::memcpy(&datagram[stamp_at], &stamp, sizeof stamp);
     stream.sent_at[stream.sent] = stamp.sent_at;
@@ -153,9 +156,8 @@ void MediaFlows::send_packet(RtpStream& stream) {
 void MediaFlows::receive(const std::stop_token& stop) {
     before_other_threads();
     std::vector<pollfd> waits;
-    if (direction_ == Direction::Uplink)
-        waits.push_back({server_.get(), POLLIN, 0});
-    else
+    if (direction_ != Direction::Downlink && !is_echo_) waits.push_back({server_.get(), POLLIN, 0});
+    if (direction_ != Direction::Uplink)
         for (const Fd& socket : host_)
             waits.push_back({socket.get(), POLLIN, 0});
     Datagram datagram;
@@ -195,7 +197,7 @@ void MediaFlows::serve(const std::stop_token& stop) {
         const std::span<uint8_t> bytes(datagram.data(), static_cast<std::size_t>(size));
         if (is_binding_request(bytes))
             answer(server_.get(), bytes, address, length);
-        else if (direction_ == Direction::Both)
+        else if (is_echo_)
             sendto(server_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, address, length);
     }
 }

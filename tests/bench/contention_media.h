@@ -18,11 +18,13 @@ namespace kudo::bench {
 
 struct MediaShape {
     unsigned flows = 1;             // bundles of an audio and a video SSRC, each with a port of its own at the host
+    bool conversation = false;      // of both sides, where the direction is Both
     unsigned packets_per_frame = 8; // of about 1000 bytes, 25 frames a second, spread evenly, as WebRTC's pacer does
 };
 
 // One SSRC in one direction; the vectors are by packet.
 struct RtpStream {
+    bool from_host = true;
     bool video = false;
     uint32_t ssrc = 0;
     std::size_t flow = 0;
@@ -37,7 +39,8 @@ struct RtpStream {
 class MediaFlows {
 public:
     // Opens the sockets; the host says hello from each of its ports. Both: the host sends, the server returns every
-    // packet as it came, and the delay is that of the round trip. `seconds`: at most so long it will send.
+    // packet as it came, and the delay is that of the round trip; `conversation`: each side sends streams of its own
+    // instead, and the delays are one way. `seconds`: at most so long it will send.
     MediaFlows(const ContentionLine& line, Direction direction, const MediaShape& shape, double seconds);
 
     void start();
@@ -61,6 +64,7 @@ private:
     void take(std::span<const uint8_t> datagram, int64_t now);
 
     Direction direction_;
+    bool is_echo_;
     unsigned packets_per_frame_;
     std::vector<RtpStream> streams_;
     Fd server_;
