@@ -17,6 +17,7 @@
 #include "agent/inspect/runs.h"
 #include "agent/linerate/line_states.h"
 #include "agent/reconcile/teardown.h"
+#include "agent/state/last_interfaces.h"
 #include "agent/state/range_store.h"
 #include "agent/state/wanted_interfaces.h"
 #include "agent/system/capabilities.h"
@@ -156,7 +157,8 @@ Result<void> read_interface(const Instance& instance, DataPath& data_path, const
 // `links_may_be_read`: whose programs are where was asked of the kernel already.
 Result<void> read_interfaces(const Instance& instance, DataPath& data_path, const RangeMap& honoured,
                              bool links_may_be_read, Status& status) {
-    auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, honoured, data_path.folder(), false));
+    auto wanted = KUDO_TRY(
+        find_wanted_interfaces(status.desired, honoured, data_path.folder(), false, last_interfaces(instance)));
     status.routes = std::move(wanted.routes);
     if (status.admission == KUDO_ADMISSION_ENFORCE) status.not_enforced = std::move(wanted.beside);
     if (!links_may_be_read) status.unknown = unknown_programs(instance, wanted.present);
@@ -291,7 +293,7 @@ Result<Status> read_once(const Instance& instance) {
                 {none ? "enabled, but no data path is loaded (a reboot?); run enable again" : data_path.error().message,
                  "", true});
         auto wanted = KUDO_TRY(find_wanted_interfaces(status.desired, maps ? maps->combined() : built_in_range_map(),
-                                                      instance.layout(), false));
+                                                      instance.layout(), false, last_interfaces(instance)));
         for (const Interface& interface : wanted.present)
             status.interfaces.push_back({.name = interface.name,
                                          .index = interface.index,

@@ -11,6 +11,7 @@
 #include "agent/firewall_sets/sets.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/reconcile/teardown.h"
+#include "agent/state/last_interfaces.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
 #include "agent/system/uptime.h"
@@ -71,6 +72,7 @@ Result<Disabled> disable(const Instance& instance) {
     std::filesystem::remove_all(instance.snapshots(), error);
     std::filesystem::remove_all(instance.flow_ledgers(), error);
     std::filesystem::remove(instance.line_rates(), error);
+    forget_last_interfaces(instance);
     prune_range_maps(instance, desired);
     const bool was_synced = std::exchange(desired.firewall, FirewallSync::Off) != FirewallSync::Off;
     if (desired.ranges.empty()) {

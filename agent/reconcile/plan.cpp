@@ -8,6 +8,7 @@
 
 #include "agent/datapath/generation.h"
 #include "agent/datapath/slot_names.h"
+#include "agent/state/last_interfaces.h"
 #include "maps/compile/combine.h"
 #include "maps/compile/service_slots.h"
 
@@ -99,7 +100,8 @@ Result<Plan> make_plan(const Instance& instance, const DesiredState& desired, As
         else
             plan.problems.push_back({"policy", std::move(compiled.error())});
     }
-    auto wanted = find_wanted_interfaces(desired, maps.combined(), instance.layout(), asked == Asked::Everything);
+    auto wanted = find_wanted_interfaces(desired, maps.combined(), instance.layout(), asked == Asked::Everything,
+                                         last_interfaces(instance));
     if (wanted)
         plan.wanted = std::move(*wanted);
     else if (asked == Asked::Everything)

@@ -20,6 +20,7 @@
 #include "agent/reconcile/plan.h"
 #include "agent/reconcile/spoken_flows.h"
 #include "agent/reconcile/teardown.h"
+#include "agent/state/last_interfaces.h"
 #include "agent/state/range_store.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/lock.h"
@@ -52,6 +53,7 @@ public:
                 ensure_interface(interface);
             release_unwanted();
             attempt("interface names", [&] { return remember_names(plan_.wanted, data_path_->folder()); });
+            note_interfaces();
         }
         if (desired_.firewall != FirewallSync::Off) attempt(firewall_object, [&] { return finish_firewall_sets(); });
         attempt(drops_object, [&]() -> Result<void> {
@@ -224,6 +226,14 @@ private:
             if (queue->problem) report_.problems.push_back({object, *queue->problem});
         }
         line.queues = std::move(*queues);
+    }
+
+    // Where that cannot be, on a full disk for instance, only the next boot is the worse for it.
+    void note_interfaces() {
+        if (!plan_.wanted.routes_tell) return;
+        if (const auto noted = note_last_interfaces(instance_, plan_.wanted.present); !noted)
+            report_.warnings.push_back("after a reboot packets are judged only once the service runs: " +
+                                       noted.error().message);
     }
 
     void release_unwanted() {

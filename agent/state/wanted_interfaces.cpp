@@ -169,6 +169,17 @@ Result<void> add_automatic(Routes& routes, const std::vector<Interface>& all, co
     return {};
 }
 
+// Before the network is up, and while it is down, no route tells.
+void add_last(const std::vector<Interface>& all, const std::vector<std::string>& last, WantedInterfaces& wanted) {
+    for (const Interface& interface : all)
+        if (!interface.loopback && interface.supported && std::ranges::find(last, interface.name) != last.end())
+            wanted.present.push_back(interface);
+    constexpr std::string_view none = "no interface has a default route or another to KUDO's ranges";
+    wanted.warnings.push_back(wanted.present.empty()
+                                  ? fmt::format("{}; nothing is attached", none)
+                                  : fmt::format("{} now; attached as before: {}", none, names_of(wanted.present)));
+}
+
 void describe_routes(const std::vector<Interface>& all, const Layers& layers, const std::vector<RouteGroup>& groups,
                      WantedInterfaces& wanted) {
     std::map<const Interface*, std::vector<std::string>> unseen;
@@ -199,7 +210,8 @@ void describe_routes(const std::vector<Interface>& all, const Layers& layers, co
 } // namespace
 
 Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, const RangeMap& honoured,
-                                                const std::filesystem::path& data_path_folder, bool must_exist) {
+                                                const std::filesystem::path& data_path_folder, bool must_exist,
+                                                const std::vector<std::string>& last) {
     const auto all = KUDO_TRY(list_interfaces());
     WantedInterfaces wanted;
     for (const std::string& name : desired.interfaces)
@@ -214,9 +226,8 @@ Result<WantedInterfaces> find_wanted_interfaces(const DesiredState& desired, con
             return bad_input(fmt::format("no interface has a default route or another to KUDO's ranges; name one: "
                                          "--interface IF (there are: {})",
                                          names_of(all)));
-        if (wanted.present.empty())
-            wanted.warnings.emplace_back(
-                "no interface has a default route or another to KUDO's ranges; nothing is attached");
+        wanted.routes_tell = !wanted.present.empty();
+        if (!wanted.routes_tell) add_last(all, last, wanted);
     }
     std::vector<RouteGroup> used;
     std::ranges::copy_if(groups, std::back_inserter(used),

@@ -26,6 +26,8 @@ struct Instance {
     [[nodiscard]] std::filesystem::path line_rates() const { return state_dir / "line-rates.json"; }
     // What the service has given each destination of flow records, so that it goes on there after a restart.
     [[nodiscard]] std::filesystem::path flow_ledgers() const { return state_dir / "flow-ledgers"; }
+    // Where KUDO's traffic went when it was last known; see agent/state/last_interfaces.h.
+    [[nodiscard]] std::filesystem::path last_interfaces() const { return state_dir / "interfaces.json"; }
     // This layout's pins: "v1" for KUDO_LAYOUT_VERSION 1.
     [[nodiscard]] std::filesystem::path layout() const;
 };

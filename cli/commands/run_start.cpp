@@ -97,8 +97,9 @@ Result<int> restore(const GlobalOptions& global) {
             problems.push_back(name + ": not there; the service attaches it once it is");
     for (const std::string& problem : problems)
         spdlog::warn("{}", problem);
+    // Before the network is up: most of these end by themselves, and the service tells those that do not.
     for (const std::string& warning : report.warnings)
-        spdlog::warn("{}", warning);
+        spdlog::info("{}", warning);
     KUDO_TRY(print_either(
         global.json,
         {{"restored", true}, {"generation", report.generation}, {"interfaces", interfaces}, {"problems", problems}},

@@ -8,12 +8,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "agent/netlink/link_events.h"
+#include "agent/state/last_interfaces.h"
 #include "agent/state/wanted_interfaces.h"
+#include "agent/system/files.h"
 #include "maps/base/text.h"
 #include "maps/document/built_in.h"
 #include "tests/support/patience.h"
@@ -89,6 +92,52 @@ TEST_F(WantedByRoutes, ADefaultRouteLeadsToEveryService) {
     EXPECT_EQ(route_to("region-ca"), Names{"v0"});
     EXPECT_EQ(route_to("media", Family::IPv6), Names{"not mentioned"});
     EXPECT_EQ(find().unwatched, Names{});
+}
+
+TEST_F(WantedByRoutes, BeforeTheNetworkIsUpThoseOfBeforeCount) {
+    ip("link set dev v0 down");
+    ip("link set dev v2 down");
+    EXPECT_EQ(present(), Names{});
+    const auto wanted = find_wanted_interfaces(desired_, built_in_range_map(), folder_.path(), false, {"v0", "gone"});
+    ASSERT_TRUE(wanted) << wanted.error().message;
+    EXPECT_FALSE(wanted->routes_tell);
+    ASSERT_EQ(wanted->present.size(), 1U);
+    EXPECT_EQ(wanted->present[0].name, "v0");
+    ASSERT_EQ(wanted->warnings.size(), 1U);
+    EXPECT_NE(wanted->warnings[0].find("attached as before: v0"), std::string::npos) << wanted->warnings[0];
+    // What an administrator asks for needs a route.
+    EXPECT_FALSE(find_wanted_interfaces(desired_, built_in_range_map(), folder_.path(), true, {"v0"}));
+}
+
+TEST_F(WantedByRoutes, WhereARouteTellsThoseOfBeforeDoNotCount) {
+    const auto wanted = find_wanted_interfaces(desired_, built_in_range_map(), folder_.path(), false, {"v2"});
+    ASSERT_TRUE(wanted) << wanted.error().message;
+    EXPECT_TRUE(wanted->routes_tell);
+    ASSERT_EQ(wanted->present.size(), 1U);
+    EXPECT_EQ(wanted->present[0].name, "v0");
+}
+
+TEST(LastInterfaces, AreKeptUntilTheyAreForgotten) {
+    const TemporaryFolder folder;
+    const Instance instance{.state_dir = folder.path()};
+    EXPECT_EQ(last_interfaces(instance), Names{});
+    ASSERT_TRUE(note_last_interfaces(instance, {{.name = "eth0.100"}, {.name = "wlan0"}}));
+    EXPECT_EQ(last_interfaces(instance), (Names{"eth0.100", "wlan0"}));
+    forget_last_interfaces(instance);
+    EXPECT_EQ(last_interfaces(instance), Names{});
+}
+
+TEST(LastInterfaces, WhatIsNoListOfNamesIsNone) {
+    const TemporaryFolder folder;
+    const Instance instance{.state_dir = folder.path()};
+    for (const char* text : {"", "{", "{\"eth0\": 1}", "[1, null]"}) {
+        ASSERT_TRUE(replace_file(instance.last_interfaces(), text));
+        EXPECT_EQ(last_interfaces(instance), Names{}) << text;
+    }
+    std::filesystem::remove(instance.last_interfaces());
+    ASSERT_TRUE(replace_file(folder.path() / "elsewhere", "[\"eth0\"]"));
+    std::filesystem::create_symlink(folder.path() / "elsewhere", instance.last_interfaces());
+    EXPECT_EQ(last_interfaces(instance), Names{});
 }
 
 TEST_F(WantedByRoutes, AnEncapsulationThatNobodyKnowsIsPassedOver) {

@@ -268,6 +268,19 @@ TEST_F(Unit, RestoringWhatIsNotThereYetIsDegradedAndNamed) {
     EXPECT_NE(restored.out.find("\"eth0\""), std::string::npos) << "the other one's trouble is not its own";
 }
 
+TEST_F(Unit, WithoutANamedInterfaceRestoresOnThoseThatLedToKudoBefore) {
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca"}).status, 0);
+    std::filesystem::remove_all(test_->instance.pins());
+    test_->in_host({"ip", "link", "set", "eth0", "down"}); // its routes are gone
+    const Outcome restored = test_->agent({"run", "--restore"});
+    EXPECT_EQ(restored.status, 0) << restored.err;
+    EXPECT_NE(restored.out.find("restored: generation 1, 1 interface\n"), std::string::npos) << restored.out;
+    EXPECT_NE(restored.err.find("attached as before: eth0"), std::string::npos) << restored.err;
+    EXPECT_TRUE(is_healthy());
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
+    EXPECT_TRUE(std::filesystem::is_empty(test_->instance.state_dir));
+}
+
 TEST_F(Unit, PreparingNeedsAUser) {
     EXPECT_EQ(test_->agent({"run", "--prepare"}).status, 2);
     EXPECT_EQ(test_->agent({"run", "--prepare", "--user", "no-such-user"}).status, 2);
