@@ -3,7 +3,11 @@
 // Invariant: standard input, output and error are open, so that nothing we open is taken for one of them; no exception
 // and no SIGPIPE ends the program.
 #include <csignal>
+#include <cstdlib>
 #include <exception>
+#include <memory>
+#include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,6 +15,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "agent/system/journal.h"
 #include "cli/arguments/command_line.h"
 #include "cli/commands/by_service.h"
 #include "cli/commands/commands.h"
@@ -20,7 +25,9 @@ namespace {
 
 // If standard error cannot be written, the exit status alone tells it.
 void print_error(std::string_view message) {
-    const std::string line = fmt::format("kudo-agent: {}\n", kudo::one_line(message));
+    // The journal takes it as an error, and without the number: systemd.exec(5), SyslogLevelPrefix=.
+    const bool to_journal = kudo::is_journal_stream(STDERR_FILENO, std::getenv("JOURNAL_STREAM"));
+    const std::string line = fmt::format("{}kudo-agent: {}\n", to_journal ? "<3>" : "", kudo::one_line(message));
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -32,8 +39,10 @@ void keep_standard_descriptors() {
     }
 }
 
-void set_up_log(bool verbose) {
-    auto logger = spdlog::stderr_logger_mt("kudo-agent");
+void set_up_log(bool verbose, const std::string& instance) {
+    auto sink = kudo::journal_sink(instance);
+    if (!sink) sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    auto logger = std::make_shared<spdlog::logger>("kudo-agent", std::move(sink));
     logger->set_pattern("%n: %l: %v");
     logger->set_level(verbose ? spdlog::level::debug : spdlog::level::warn);
     spdlog::set_default_logger(std::move(logger));
@@ -42,7 +51,7 @@ void set_up_log(bool verbose) {
 kudo::Result<int> run(int argc, char** argv) {
     const auto invocation = kudo::parse_command_line(kudo::commands(), argc, argv);
     if (!invocation) return kudo::fail(invocation.error());
-    set_up_log(invocation->options.verbose);
+    set_up_log(invocation->options.verbose, invocation->options.instance.state_dir.string());
     return kudo::run_here_or_by_service(*invocation);
 }
 

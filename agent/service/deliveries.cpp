@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "agent/system/journal.h"
 #include "maps/base/hash.h"
 
 namespace kudo {
@@ -41,6 +42,7 @@ bool Deliveries::decide() {
     bool changed = false;
     std::deque<Delivery> undecided;
     for (Delivery& delivery : std::exchange(waiting_, {})) {
+        const LogFields source("KUDO_SOURCE", delivery.source);
         const auto acceptance = accept(instance_, settings_, delivery);
         if (acceptance) {
             changed |= log(*acceptance);
@@ -81,11 +83,15 @@ bool Deliveries::log(const Acceptance& acceptance) {
     case Accepted::Held:
         spdlog::debug("{}", acceptance.text);
         return false;
-    case Accepted::Activated:
-    case Accepted::Staged:
     case Accepted::KeySet:
         spdlog::info("{}", acceptance.text);
         return true;
+    case Accepted::Activated:
+    case Accepted::Staged: {
+        const LogFields serial("KUDO_SERIAL", fmt::to_string(acceptance.serial));
+        spdlog::info("{}", acceptance.text);
+        return true;
+    }
     }
     return false;
 }

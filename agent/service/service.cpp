@@ -31,6 +31,7 @@
 #include "agent/service/source_problems.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/event_loop.h"
+#include "agent/system/journal.h"
 #include "agent/system/lock.h"
 #include "agent/system/sd_notify.h"
 
@@ -375,7 +376,10 @@ private:
         look.wrong.insert(report.warnings.begin(), report.warnings.end());
         for (const Problem& problem : report.problems)
             look.wrong.insert(problem.text());
-        if (report.changed) spdlog::info("reconciled: generation {}", report.generation);
+        if (!report.changed) return;
+        const LogFields generation("KUDO_GENERATION", fmt::to_string(report.generation));
+        const LogFields serial("KUDO_SERIAL", fmt::to_string(report.serial));
+        spdlog::info("reconciled: generation {}", report.generation);
     }
 
     // Which interfaces' packets are judged, as that changes.
@@ -384,12 +388,15 @@ private:
         for (const InterfaceReport& interface : interfaces) {
             if (interface.ingress.empty() || interface.egress.empty()) continue; // a problem, which is told
             judged.insert(interface.name);
+            const LogFields field("KUDO_INTERFACE", interface.name);
             if (!judged_.contains(interface.name))
                 spdlog::info("{}: packets are judged (ingress {}, egress {})", interface.name, interface.ingress,
                              interface.egress);
         }
-        for (const std::string& name : judged_)
+        for (const std::string& name : judged_) {
+            const LogFields field("KUDO_INTERFACE", name);
             if (!judged.contains(name)) spdlog::info("{}: packets are not judged any more", name);
+        }
         judged_ = std::move(judged);
     }
 

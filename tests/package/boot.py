@@ -27,6 +27,12 @@ show service.no_new_privileges "$(sed -n 's/^NoNewPrivs:\\t//p' $service)"
 show pins "$(stat -c '%U %a' /sys/fs/bpf/kudo-agent)"
 systemctl restart kudo-agent; show restart $?
 kudo-agent status >&2; show status $?
+entry() { journalctl -q -n 1 -o json "$@"; }
+for ((i = 0; i < 300; i++)); do [ -z "$(entry KUDO_INTERFACE=host0)" ] || break; sleep 0.1; done
+show journal "$(entry KUDO_INTERFACE=host0 | python3 -c "import json, sys; entry = json.loads(sys.stdin.readline() or '{}'); print(
+    *(entry.get(name) for name in ('PRIORITY', 'SYSLOG_IDENTIFIER', 'KUDO_INSTANCE', '_SYSTEMD_UNIT')))")"
+systemd-run --wait --quiet -u wrong kudo-agent run --reconcile-every 1d; show wrong $?
+show wrong.priority "$(entry -u wrong _COMM=kudo-agent | python3 -c "import json, sys; print(json.loads(sys.stdin.readline())['PRIORITY'])")"
 """
 SECOND = """
 show restore "$(systemctl show -p Result --value kudo-agent-restore)"
@@ -45,7 +51,8 @@ show left.files "$(ls -d /var/lib/kudo-agent /var/log/kudo-agent /etc/kudo-agent
 """
 WANTED = ({"installed.service": "active", "installed.enabled": "enabled", "installed.status": "3", "enable": "0",
            "service.user": "kudo-agent", "service.capabilities": "000000c000001000", "service.bounding": "000000c000001000",
-           "service.no_new_privileges": "1", "pins": "kudo-agent 700", "restart": "0", "status": "0"},
+           "service.no_new_privileges": "1", "pins": "kudo-agent 700", "restart": "0", "status": "0",
+           "journal": "6 kudo-agent /var/lib/kudo-agent kudo-agent.service", "wrong": "2", "wrong.priority": "3"},
           {"restore": "success", "before_the_network": "1", "status": "0", "service": "active", "log": "", "remove": "0",
            "left.pins": "", "left.bpffs": "root 1700", "left.units": "", "purge": "0", "left.files": ""})
 UNIT = """[Unit]
