@@ -31,6 +31,7 @@ entry() { journalctl -q -n 1 -o json "$@"; }
 for ((i = 0; i < 300; i++)); do [ -z "$(entry KUDO_INTERFACE=host0)" ] || break; sleep 0.1; done
 show journal "$(entry KUDO_INTERFACE=host0 | python3 -c "import json, sys; entry = json.loads(sys.stdin.readline() or '{}'); print(
     *(entry.get(name) for name in ('PRIORITY', 'SYSLOG_IDENTIFIER', 'KUDO_INSTANCE', '_SYSTEMD_UNIT')))")"
+show log "$(journalctl -q -t kudo-agent -p warning -o cat)"
 systemd-run --wait --quiet -u wrong kudo-agent run --reconcile-every 1d; show wrong $?
 show wrong.priority "$(entry -u wrong _COMM=kudo-agent | python3 -c "import json, sys; print(json.loads(sys.stdin.readline())['PRIORITY'])")"
 """
@@ -41,7 +42,7 @@ network=$(systemctl show -p ActiveEnterTimestampMonotonic --value network-pre.ta
 show before_the_network $((restored > 0 && restored < network))
 kudo-agent status >&2; show status $?
 show service "$(systemctl is-active kudo-agent)"
-show log "$(journalctl -q -t kudo-agent -p warning -o cat)"
+show log "$(journalctl -q -b -t kudo-agent -p warning -o cat)"
 dpkg -r kudo-agent >&2; show remove $?
 show left.pins "$(ls /sys/fs/bpf | grep -v debug)"
 show left.bpffs "$(stat -c '%G %a' /sys/fs/bpf)"
@@ -52,7 +53,7 @@ show left.files "$(ls -d /var/lib/kudo-agent /var/log/kudo-agent /etc/kudo-agent
 WANTED = ({"installed.service": "active", "installed.enabled": "enabled", "installed.status": "3", "enable": "0",
            "service.user": "kudo-agent", "service.capabilities": "000000c000001000", "service.bounding": "000000c000001000",
            "service.no_new_privileges": "1", "pins": "kudo-agent 700", "restart": "0", "status": "0",
-           "journal": "6 kudo-agent /var/lib/kudo-agent kudo-agent.service", "wrong": "2", "wrong.priority": "3"},
+           "journal": "6 kudo-agent /var/lib/kudo-agent kudo-agent.service", "log": "", "wrong": "2", "wrong.priority": "3"},
           {"restore": "success", "before_the_network": "1", "status": "0", "service": "active", "log": "", "remove": "0",
            "left.pins": "", "left.bpffs": "root 1700", "left.units": "", "purge": "0", "left.files": ""})
 UNIT = """[Unit]
