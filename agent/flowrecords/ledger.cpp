@@ -10,9 +10,8 @@
 namespace kudo {
 namespace {
 
-constexpr std::size_t max_ended = 65536; // flows that have ended and whose last record waits
-constexpr int64_t slack = 1500;          // ms: times of flows are known to the kernel's tick, and looks take time
-constexpr uint8_t ended_after = 2;       // looks without it: one may miss a row that the program is just writing
+constexpr int64_t slack = 1500;    // ms: times of flows are known to the kernel's tick, and looks take time
+constexpr uint8_t ended_after = 2; // looks without it: one may miss a row that the program is just writing
 constexpr std::string_view magic = "kudo-flow-ledger/1";
 constexpr std::size_t boot_size = 64;
 
@@ -96,8 +95,9 @@ void FlowLedger::look(std::span<const SeenFlow> flows, LedgerTime now) {
             entry.end = FlowEnd::NoRoom;
             ended_++;
         }
+        // What is in flight stays, so that handed_over() finds what it was taken from.
         const bool goes =
-            entry.end != FlowEnd::Active && (!entry.has_pending() || ended_ > max_ended) && !is_in_flight();
+            entry.end != FlowEnd::Active && (!entry.has_pending() || ended_ > max_ended) && !entry.in_flight;
         if (goes) {
             forgotten_ += packets_of(entry.pending);
             ended_--;
@@ -147,6 +147,7 @@ std::vector<DataRecord> FlowLedger::take(std::size_t most, LedgerTime now) {
     for (; records.size() < most && !due_.empty(); due_.pop_front()) {
         const auto place = entries_.find(due_.front());
         if (place == entries_.end() || !place->second.has_pending()) continue;
+        place->second.in_flight = true;
         const DataRecord record = record_of(place->second, now);
         Handed& handed = in_flight_.emplace_back();
         handed.flow = record.flow;
@@ -159,10 +160,10 @@ std::vector<DataRecord> FlowLedger::take(std::size_t most, LedgerTime now) {
 
 void FlowLedger::handed_over(std::size_t count, LedgerTime now) {
     count = std::min(count, in_flight_.size());
-    for (std::size_t i = 0; i < count; i++) {
-        const auto place = entries_.find(in_flight_[i].flow);
-        if (place == entries_.end()) continue;
-        Entry& entry = place->second;
+    for (std::size_t i = 0; i < in_flight_.size(); i++) {
+        Entry& entry = entries_.at(in_flight_[i].flow);
+        entry.in_flight = false;
+        if (i >= count) continue;
         for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
             entry.pending[direction].packets -= in_flight_[i].counters[direction].packets;
             entry.pending[direction].bytes -= in_flight_[i].counters[direction].bytes;
@@ -204,6 +205,7 @@ Result<void> FlowLedger::read(std::string_view text, std::string_view boot, Ledg
     for (; !text.empty(); text.remove_prefix(sizeof(Entry))) {
         Entry entry;
         std::memcpy(&entry, text.data(), sizeof entry);
+        entry.in_flight = false;
         entry.seen.service[sizeof entry.seen.service - 1] = entry.seen.interface[sizeof entry.seen.interface - 1] =
             '\0';
         if (!same_boot) {

@@ -31,6 +31,7 @@ struct LedgerTimeouts {
 
 class FlowLedger {
 public:
+    static constexpr std::size_t max_ended = 65536; // flows that have ended and whose last record waits
     explicit FlowLedger(LedgerTimeouts timeouts) : timeouts_(timeouts) {}
 
     void look(std::span<const SeenFlow> flows, LedgerTime now);
@@ -45,6 +46,8 @@ public:
     [[nodiscard]] bool empty() const { return entries_.empty(); }
     [[nodiscard]] bool is_in_flight() const { return !in_flight_.empty(); }
     [[nodiscard]] bool has_due() const { return !due_.empty(); }
+    // Entries: at most what two looks saw, max_ended, and what is in flight.
+    [[nodiscard]] std::size_t size() const { return entries_.size(); }
     // Packets of flows that had ended and for which there was no room any more: in no record.
     [[nodiscard]] uint64_t forgotten_packets() const { return forgotten_; }
 
@@ -60,6 +63,7 @@ private:
         int64_t reported_until = 0;                 // wall; 0: nothing was handed over yet
         int64_t pending_since = 0;                  // monotonic: what is pending was counted after it
         uint8_t missed_looks = 0;
+        bool in_flight = false;        // a record of it is
         FlowEnd end = FlowEnd::Active; // else it has ended
         [[nodiscard]] bool has_pending() const;
     };

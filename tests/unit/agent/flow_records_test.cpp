@@ -120,6 +120,29 @@ TEST_F(Ledger, OfABatchWhoseFirstRecordWasHandedOverTheRestIsDue) {
     EXPECT_EQ(sums_.count(batch[0].flow.local_port), 0U);
 }
 
+// A collector that is away for a day: its worker keeps the batch, and flows come and go.
+TEST_F(Ledger, WhatWaitsForABatchInFlightIsBounded) {
+    look({flow(1, 7, 0, 60'000)}, 60'000);
+    ASSERT_EQ(ledger_.take(1, at(60'000)).size(), 1U);
+    constexpr std::size_t rows = 10'000, looks = 20;
+    for (std::size_t i = 0; i < looks; i++) {
+        std::vector<SeenFlow> flows;
+        for (std::size_t port = 0; port < rows; port++) {
+            flows.push_back(flow(static_cast<uint16_t>(2 + port), 3, 0, 75'000));
+            flows.back().record.flow.remote_port = static_cast<uint16_t>(i);
+        }
+        look(flows, 75'000 + static_cast<int64_t>(15'000 * i));
+        EXPECT_LE(ledger_.size(), 2 * rows + FlowLedger::max_ended + 1);
+    }
+    constexpr std::size_t ended = (looks - 2) * rows + 1;
+    EXPECT_EQ(ledger_.forgotten_packets(), 3 * (ended - FlowLedger::max_ended));
+    // The flow that is in flight is still known, and goes on.
+    look({flow(1, 9, 0, 400'000)}, 400'000);
+    ledger_.handed_over(1, at(400'000));
+    hand_over(500'000, max_batch);
+    EXPECT_EQ(sums_[1].packets, 2U) << "7 are in the record that was in flight";
+}
+
 TEST_F(Ledger, AFlowThatBeganAgainAtZeroLosesNothing) {
     look({flow(1, 100, 0, 10'000)}, 10'000);
     // Evicted and entered anew at 12 s; it has more packets by then than before.
