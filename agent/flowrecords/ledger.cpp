@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t slack = 1500;    // ms: times of flows are known to the kernel's tick, and looks take time
 constexpr uint8_t ended_after = 2; // looks without it: one may miss a row that the program is just writing
-constexpr std::string_view magic = "kudo-flow-ledger/1";
+constexpr std::string_view magic = "kudo-flow-ledger/2";
 constexpr std::size_t boot_size = 64;
 
 bool is_lower(const kudo_counter (&now)[KUDO_DIRECTIONS], const kudo_counter (&before)[KUDO_DIRECTIONS]) {
@@ -64,36 +64,42 @@ std::size_t FlowLedger::Hash::operator()(const FlowIdentity& flow) const {
     return std::hash<std::string_view>()({reinterpret_cast<const char*>(&flow), sizeof flow});
 }
 
-void FlowLedger::note(const SeenFlow& flow, LedgerTime now) {
+bool FlowLedger::note(const SeenFlow& flow, LedgerTime now) {
     auto [place, is_new] = entries_.try_emplace(flow.record.flow);
     Entry& entry = place->second;
     const bool had_pending = entry.has_pending();
+    const int64_t began = now.monotonic - flow.age;
     const bool began_again =
-        is_new || is_lower(flow.record.counters, entry.seen.counters) || flow.age + slack < now.monotonic - last_look_;
+        !is_new && (is_lower(flow.record.counters, entry.seen.counters) || began > entry.began + slack ||
+                    entry.end == FlowEnd::Forced);
     constexpr kudo_counter zero[KUDO_DIRECTIONS] = {};
-    if (began_again)
+    if (is_new || began_again)
         add_growth(entry.pending, flow.record.counters, zero);
     else
         add_growth(entry.pending, flow.record.counters, entry.seen.counters);
     const uint64_t id = is_new ? id_of(flow.record.flow) : entry.seen.flow_id;
     entry.seen = flow.record;
     entry.seen.flow_id = id;
+    entry.began = began;
     entry.missed_looks = 0;
     if (std::exchange(entry.end, FlowEnd::Active) != FlowEnd::Active) ended_--;
     // Behind the last look, if the flow was there then.
-    if (!had_pending) entry.pending_since = is_new ? now.monotonic - flow.age : last_look_;
+    if (!had_pending) entry.pending_since = is_new ? began : last_look_;
+    return began_again && had_pending;
 }
 
-void FlowLedger::look(std::span<const SeenFlow> flows, LedgerTime now) {
+bool FlowLedger::look(std::span<const SeenFlow> flows, LedgerTime now) {
     for (auto& [flow, entry] : entries_)
         if (entry.missed_looks < ended_after) entry.missed_looks++;
+    bool only_here = false;
     for (const SeenFlow& flow : flows)
-        note(flow, now);
+        only_here = note(flow, now) || only_here;
     for (auto place = entries_.begin(); place != entries_.end();) {
         Entry& entry = place->second;
         if (entry.missed_looks >= ended_after && entry.end == FlowEnd::Active) {
             entry.end = FlowEnd::NoRoom;
             ended_++;
+            only_here = only_here || entry.has_pending();
         }
         // What is in flight stays, so that handed_over() finds what it was taken from.
         const bool goes =
@@ -106,16 +112,19 @@ void FlowLedger::look(std::span<const SeenFlow> flows, LedgerTime now) {
     }
     last_look_ = now.monotonic;
     find_due(now);
+    return only_here;
 }
 
-void FlowLedger::end_all(LedgerTime now) {
+bool FlowLedger::end_all(LedgerTime now) {
+    bool only_here = false;
     for (auto& [flow, entry] : entries_)
         if (entry.end == FlowEnd::Active) {
             entry.end = FlowEnd::Forced;
             entry.missed_looks = ended_after;
             ended_++;
+            only_here = only_here || entry.has_pending();
         }
-    look({}, now);
+    return look({}, now) || only_here;
 }
 
 bool FlowLedger::is_due(const Entry& entry, LedgerTime now) const {

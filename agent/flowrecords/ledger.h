@@ -34,9 +34,10 @@ public:
     static constexpr std::size_t max_ended = 65536; // flows that have ended and whose last record waits
     explicit FlowLedger(LedgerTimeouts timeouts) : timeouts_(timeouts) {}
 
-    void look(std::span<const SeenFlow> flows, LedgerTime now);
+    // True: something that is pending is in no flow table any more, only here.
+    bool look(std::span<const SeenFlow> flows, LedgerTime now);
     // There is no data path any more: every flow has ended.
-    void end_all(LedgerTime now);
+    bool end_all(LedgerTime now);
 
     // The records that are due now, at most so many; none while others are in flight.
     std::vector<DataRecord> take(std::size_t most, LedgerTime now);
@@ -62,6 +63,7 @@ private:
         kudo_counter pending[KUDO_DIRECTIONS] = {}; // in no record that was handed over
         int64_t reported_until = 0;                 // wall; 0: nothing was handed over yet
         int64_t pending_since = 0;                  // monotonic: what is pending was counted after it
+        int64_t began = 0;                          // monotonic
         uint8_t missed_looks = 0;
         bool in_flight = false;        // a record of it is
         FlowEnd end = FlowEnd::Active; // else it has ended
@@ -77,7 +79,7 @@ private:
     };
     using Entries = std::unordered_map<FlowIdentity, Entry, Hash>;
 
-    void note(const SeenFlow& flow, LedgerTime now);
+    bool note(const SeenFlow& flow, LedgerTime now); // as look()
     [[nodiscard]] bool is_due(const Entry& entry, LedgerTime now) const;
     void find_due(LedgerTime now);
     [[nodiscard]] DataRecord record_of(const Entry& entry, LedgerTime now) const;

@@ -153,6 +153,37 @@ TEST_F(Ledger, AFlowThatBeganAgainAtZeroLosesNothing) {
     EXPECT_EQ(sums_[1].packets, 270U);
 }
 
+// Within a second and a half of a look, or with a table that is new: neither its count nor its age is lower than that.
+TEST_F(Ledger, AFlowThatBeganAgainWithANewTableLosesNothing) {
+    look({flow(1, 100, 0, 0)}, 0);
+    EXPECT_TRUE(ledger_.end_all(at(0))) << "100 packets are nowhere else";
+    EXPECT_TRUE(ledger_.look(std::vector{flow(1, 150, 0, 15'000, -1, 500)}, at(15'000)));
+    hand_over(90'000);
+    look({flow(1, 150, 0, 90'000, 15'000, 500)}, 90'000);
+    hand_over(90'000);
+    EXPECT_EQ(sums_[1].packets, 250U);
+}
+
+TEST_F(Ledger, AFlowThatBeganAgainSoonAfterALookLosesNothing) {
+    look({flow(1, 100, 0, 60'000)}, 60'000);
+    EXPECT_FALSE(ledger_.look(std::vector{flow(1, 120, 0, 61'000)}, at(61'000)));
+    EXPECT_TRUE(ledger_.look(std::vector{flow(1, 150, 0, 75'000, -1, 61'500)}, at(75'000)));
+    hand_over(90'000);
+    EXPECT_EQ(sums_[1].packets, 270U);
+}
+
+// The same tuple after a reboot, as a well-known port has.
+TEST_F(Ledger, AFlowThatBeganAgainAfterARebootLosesNothing) {
+    look({flow(1, 100, 0, 60'000)}, 60'000);
+    const std::string saved = ledger_.write("another boot");
+    ledger_ = FlowLedger(timeouts);
+    ASSERT_TRUE(ledger_.read(saved, boot, at(5000)));
+    look({flow(1, 150, 0, 6000)}, 6000);
+    look({flow(1, 150, 0, 80'000, 6000)}, 80'000);
+    hand_over(80'000);
+    EXPECT_EQ(sums_[1].packets, 250U);
+}
+
 // The clock of the machine is set back and forth.
 TEST_F(Ledger, AStepOfTheClockCountsNothingTwice) {
     look({flow(1, 100, 0, 10'000)}, 10'000);
