@@ -25,7 +25,8 @@ struct FlowIdentity {
     uint8_t family = 4; // 4 or 6
     uint8_t protocol = 0;
     uint16_t local_port = 0, remote_port = 0; // host order; 0: the packets carry none
-    uint16_t pad = 0;
+    uint8_t non_first_fragment = 0;           // 1: these carry no ports because they are fragments after the first
+    uint8_t pad = 0;
     uint32_t interface_index = 0;
     uint8_t local[16] = {}, remote[16] = {}; // network order; IPv4 has the first four
     bool operator==(const FlowIdentity&) const = default;

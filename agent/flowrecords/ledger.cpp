@@ -69,9 +69,8 @@ bool FlowLedger::note(const SeenFlow& flow, LedgerTime now) {
     Entry& entry = place->second;
     const bool had_pending = entry.has_pending();
     const int64_t began = now.monotonic - flow.age;
-    const bool began_again =
-        !is_new && (is_lower(flow.record.counters, entry.seen.counters) || began > entry.began + slack ||
-                    entry.end == FlowEnd::Forced);
+    const bool began_again = !is_new && (is_lower(flow.record.counters, entry.seen.counters) ||
+                                         began > entry.began + slack || entry.end == FlowEnd::Forced);
     constexpr kudo_counter zero[KUDO_DIRECTIONS] = {};
     if (is_new || began_again)
         add_growth(entry.pending, flow.record.counters, zero);

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 namespace kudo {
 namespace {
@@ -42,6 +41,7 @@ FlowIdentity identity_of(const FlowRecord& flow) {
                           .protocol = flow.protocol,
                           .local_port = flow.local_port,
                           .remote_port = flow.remote_port,
+                          .non_first_fragment = flow.non_first_fragment,
                           .interface_index = flow.interface_index};
     std::copy(flow.local.bytes.begin(), flow.local.bytes.end(), identity.local);
     std::copy(flow.remote.bytes.begin(), flow.remote.bytes.end(), identity.remote);
@@ -69,46 +69,17 @@ SeenFlow seen(const FlowRecord& flow, std::chrono::system_clock::time_point now,
     return seen;
 }
 
-void merge(SeenFlow& flow, const SeenFlow& more) {
-    DataRecord& record = flow.record;
-    for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
-        record.counters[direction].packets += more.record.counters[direction].packets;
-        record.counters[direction].bytes += more.record.counters[direction].bytes;
-    }
-    record.first_seen = record.start = std::min(record.start, more.record.start);
-    record.stop = std::max(record.stop, more.record.stop);
-    flow.age = std::max(flow.age, more.age);
-}
-
-struct Hash {
-    std::size_t operator()(const FlowIdentity& flow) const {
-        return std::hash<std::string_view>()({reinterpret_cast<const char*>(&flow), sizeof flow});
-    }
-};
-
 } // namespace
 
 std::vector<SeenFlow> seen_flows(const Diagnosis& diagnosis) {
     const std::vector<FlowRecord>& flows = diagnosis.statistics.flows;
     std::vector<SeenFlow> all;
     all.reserve(flows.size());
-    std::vector<std::size_t> places; // of the diagnosis' flows in `all`
-    places.reserve(flows.size());
-    std::unordered_map<FlowIdentity, std::size_t, Hash> portless; // only these can be the same
-    for (const FlowRecord& flow : flows) {
-        SeenFlow one = seen(flow, diagnosis.statistics.read_at, diagnosis.drops_measured);
-        std::size_t place = all.size();
-        if (flow.local_port == 0 && flow.remote_port == 0)
-            place = portless.try_emplace(one.record.flow, place).first->second;
-        places.push_back(place);
-        if (place == all.size())
-            all.push_back(one);
-        else
-            merge(all[place], one);
-    }
+    for (const FlowRecord& flow : flows)
+        all.push_back(seen(flow, diagnosis.statistics.read_at, diagnosis.drops_measured));
     for (const DiagnosedDrop& drop : diagnosis.drops) {
         if (!drop.flow || !drop.drop.is_loss || drop.drop.is_ours || !diagnosis.drops_measured) continue;
-        DataRecord& record = all[places[*drop.flow]].record;
+        DataRecord& record = all[*drop.flow].record;
         for (std::size_t direction = 0; direction < KUDO_DIRECTIONS; direction++) {
             record.host_lost[direction] += drop.drop.counters[direction].packets;
             if (drop.drop.layer == DropLayer::Queue)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The flows of a diagnosis as records with all that they have counted so far.
-// Invariant: pure. Rows that a record cannot tell apart, such as a flow and its fragments without ports, are one.
+// Invariant: pure. Each row of the flow table is a flow of its own, in the same order: were two of them one, the count
+// would fall when one of them is evicted.
 #pragma once
 
 #include <vector>

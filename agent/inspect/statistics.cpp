@@ -75,6 +75,7 @@ Result<void> read_flows(DataPath& data_path, std::span<const kudo_cpu> cpus, con
         record.remote = Address::from_bytes(family, &key.remote);
         record.local_port = key.local_port;
         record.remote_port = key.remote_port;
+        record.non_first_fragment = key.non_first_fragment != 0;
         record.interface_index = key.interface;
         const auto name = interface_names.find(key.interface);
         record.interface = name != interface_names.end() ? name->second : "#" + std::to_string(key.interface);

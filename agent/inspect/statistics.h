@@ -28,6 +28,7 @@ struct FlowRecord {
     uint8_t protocol = 0; // IPPROTO_*
     Address local, remote;
     uint16_t local_port = 0, remote_port = 0; // 0: the packets carry none
+    bool non_first_fragment = false;          // these carry no ports because they are fragments after the first
     uint32_t interface_index = 0;
     std::string interface; // its name now; "#7" if it is gone
     std::string service;   // "" if none

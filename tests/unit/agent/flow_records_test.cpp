@@ -13,6 +13,7 @@
 #include "agent/flowrecords/destination.h"
 #include "agent/flowrecords/ipfix_encoder.h"
 #include "agent/flowrecords/ledger.h"
+#include "agent/flowrecords/seen_flows.h"
 
 namespace kudo {
 namespace {
@@ -268,6 +269,29 @@ TEST_F(Ledger, TenThousandFlowsAreAllHandedOverInBatches) {
     look(flows, 60'000);
     EXPECT_EQ(hand_over(60'000, max_batch).size(), 10'000U);
     EXPECT_FALSE(ledger_.has_due());
+}
+
+// ICMP has no ports, so nothing else tells it from its fragments.
+TEST_F(Ledger, OfAFlowAndItsFragmentsOneThatGoesIsNotCountedAgain) {
+    Diagnosis diagnosis;
+    FlowRecord row;
+    row.protocol = IPPROTO_ICMP;
+    row.local = *Address::parse("10.77.0.2");
+    row.remote = *Address::parse("3.123.12.129");
+    row.counters[KUDO_EGRESS] = {100, 10'000};
+    diagnosis.statistics.flows.push_back(row);
+    row.non_first_fragment = true;
+    row.counters[KUDO_EGRESS] = {30, 3000};
+    diagnosis.statistics.flows.push_back(row);
+    diagnosis.statistics.read_at += std::chrono::seconds(1);
+    look(seen_flows(diagnosis), 1000);
+    diagnosis.statistics.flows.pop_back();
+    for (const int64_t time : {60'000, 75'000}) {
+        diagnosis.statistics.read_at += milliseconds(time) - diagnosis.statistics.read_at.time_since_epoch();
+        look(seen_flows(diagnosis), time);
+    }
+    EXPECT_EQ(hand_over(75'000).size(), 2U);
+    EXPECT_EQ(sums_[0].packets, 130U);
 }
 
 TEST(FlowDestination, IsWhatItSays) {
