@@ -36,7 +36,7 @@ struct FlowRecordExporter::Destination {
     FlowLedger ledger;
     std::unique_ptr<FlowSink> sink;
     ConfinedSink* confined = nullptr; // the sink, if it is one
-    bool unsaved = false;             // records were handed over that the file does not know of
+    bool unsaved = false;             // the file does not know what was handed over, or what is pending only here
     bool is_handing_over = false;
     std::string save_problem{};
     uint64_t told_forgotten = 0;
@@ -85,9 +85,13 @@ FlowRecordExporter::FlowRecordExporter(const Instance& instance, FlowRecordSetti
     timer_->set(Timer::Clock::now());
 }
 
+// The next start may find the flows gone, after a reboot or a `disable`.
 FlowRecordExporter::~FlowRecordExporter() {
-    for (const auto& destination : destinations_)
+    take_flows();
+    for (const auto& destination : destinations_) {
+        destination->unsaved = true;
         save(*destination);
+    }
     if (timer_) loop_.forget(timer_->fd());
 }
 
@@ -98,6 +102,15 @@ void FlowRecordExporter::on_timer() {
 }
 
 void FlowRecordExporter::look() {
+    take_flows();
+    for (const auto& destination : destinations_) {
+        if (destination->confined) destination->confined->start_if_due();
+        hand_over(*destination);
+        save(*destination);
+    }
+}
+
+void FlowRecordExporter::take_flows() {
     problems_.clear();
     const auto diagnosis = diagnose(instance_, {.owners = false});
     if (!diagnosis && diagnosis.error().kind != ErrorKind::NotEnabled)
@@ -105,13 +118,12 @@ void FlowRecordExporter::look() {
     const std::vector<SeenFlow> flows = diagnosis ? seen_flows(*diagnosis) : std::vector<SeenFlow>();
     const LedgerTime now = time_now();
     for (const auto& destination : destinations_) {
-        if (destination->confined) destination->confined->start_if_due();
+        bool only_here = false;
         if (diagnosis)
-            destination->ledger.look(flows, now);
+            only_here = destination->ledger.look(flows, now);
         else if (diagnosis.error().kind == ErrorKind::NotEnabled)
-            destination->ledger.end_all(now);
-        hand_over(*destination);
-        save(*destination);
+            only_here = destination->ledger.end_all(now);
+        destination->unsaved = destination->unsaved || only_here;
     }
 }
 

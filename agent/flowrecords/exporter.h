@@ -42,6 +42,7 @@ private:
     struct Destination;
     void on_timer();
     void look();
+    void take_flows();
     void hand_over(Destination& destination);
     void save(Destination& destination);
     void load(Destination& destination);
