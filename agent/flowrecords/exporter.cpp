@@ -10,6 +10,7 @@
 #include "agent/diagnosis/diagnosis.h"
 #include "agent/flowrecords/batch.h"
 #include "agent/flowrecords/json_file.h"
+#include "agent/state/desired_state.h"
 #include "agent/system/files.h"
 #include "agent/system/uptime.h"
 #include "maps/base/hash.h"
@@ -20,7 +21,6 @@ namespace {
 
 constexpr std::chrono::milliseconds min_look{500}, max_look{15'000};
 constexpr std::chrono::milliseconds min_timeout{3'000}, max_timeout{10'000}; // of a collector
-constexpr std::size_t max_ledger_bytes = std::size_t{1} << 30;
 
 LedgerTime time_now() {
     using std::chrono::duration_cast, std::chrono::milliseconds;
@@ -148,6 +148,7 @@ void FlowRecordExporter::save(Destination& destination) {
         std::filesystem::remove(destination.ledger_file, error);
         std::filesystem::remove(instance_.flow_ledgers(), error); // unless another destination has its own there
         destination.unsaved = false;
+        destination.save_problem.clear();
     }
     if (!destination.unsaved) return;
     const auto saved = [&]() -> Result<void> {
@@ -161,7 +162,10 @@ void FlowRecordExporter::save(Destination& destination) {
 
 void FlowRecordExporter::load(Destination& destination) {
     const auto read = [&]() -> Result<void> {
-        const auto text = read_file(destination.ledger_file, max_ledger_bytes);
+        const DesiredState state = KUDO_TRY(load_desired_state(instance_));
+        const std::size_t max_flows = std::max(state.max_flows, default_max_flows);
+        const std::size_t rows = max_flows + max_flows / 4; // IPv4's and IPv6's
+        const auto text = read_file(destination.ledger_file, FlowLedger::max_text(rows));
         if (!text && text.error().number == ENOENT) return {};
         if (!text) return fail(text.error());
         return destination.ledger.read(*text, read_uptime().boot, time_now()).in(destination.ledger_file.string());
@@ -177,8 +181,11 @@ void FlowRecordExporter::remove_unused_ledgers() const {
     for (const auto& destination : destinations_)
         used.insert(destination->ledger_file);
     std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(instance_.flow_ledgers(), error))
-        if (!used.contains(entry.path())) std::filesystem::remove(entry.path(), error);
+    if (!std::filesystem::is_directory(std::filesystem::symlink_status(instance_.flow_ledgers(), error))) return;
+    const std::filesystem::directory_iterator end;
+    for (std::filesystem::directory_iterator entry(instance_.flow_ledgers(), error); !error && entry != end;
+         entry.increment(error))
+        if (std::error_code ignored; !used.contains(entry->path())) std::filesystem::remove(entry->path(), ignored);
 }
 
 void FlowRecordExporter::refresh() {
@@ -193,7 +200,9 @@ void FlowRecordExporter::refresh() {
 std::vector<std::string> FlowRecordExporter::problems() const {
     std::vector<std::string> problems = problems_;
     for (const auto& destination : destinations_) {
-        if (const std::string problem = destination->sink->problem(); !problem.empty())
+        // A file's is of the last batch: of none, when nothing waits any more.
+        const bool stands = destination->confined || destination->ledger.has_due();
+        if (const std::string problem = destination->sink->problem(); stands && !problem.empty())
             problems.push_back("flow records are not handed over: " + problem);
         if (!destination->save_problem.empty()) problems.push_back(destination->save_problem);
     }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/flowrecords/batch.h"
 #include "maps/base/hash.h"
 
 namespace kudo {
@@ -184,6 +185,10 @@ void FlowLedger::handed_over(std::size_t count, LedgerTime now) {
     if (!all || due_.empty()) find_due(now);
 }
 
+std::size_t FlowLedger::max_text(std::size_t rows) {
+    return sizeof(Head) + (2 * rows + max_ended + max_batch) * sizeof(Entry);
+}
+
 std::string FlowLedger::write(std::string_view boot) const {
     Head head;
     fill_text(head.magic, magic);
@@ -214,6 +219,7 @@ Result<void> FlowLedger::read(std::string_view text, std::string_view boot, Ledg
         Entry entry;
         std::memcpy(&entry, text.data(), sizeof entry);
         entry.in_flight = false;
+        if (entry.end != FlowEnd::Active && entry.end != FlowEnd::NoRoom) entry.end = FlowEnd::Forced;
         entry.seen.service[sizeof entry.seen.service - 1] = entry.seen.interface[sizeof entry.seen.interface - 1] =
             '\0';
         if (!same_boot) {
@@ -221,8 +227,7 @@ Result<void> FlowLedger::read(std::string_view text, std::string_view boot, Ledg
             if (entry.end == FlowEnd::Active) entry.end = FlowEnd::Forced;
             entry.missed_looks = ended_after;
         }
-        if (entry.end != FlowEnd::Active) ended_++;
-        entries_.emplace(entry.seen.flow, entry);
+        if (entries_.emplace(entry.seen.flow, entry).second && entry.end != FlowEnd::Active) ended_++;
     }
     last_look_ = same_boot ? head.last_look : now.monotonic;
     find_due(now);

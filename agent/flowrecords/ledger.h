@@ -54,6 +54,8 @@ public:
 
     // For a restart of the service: what was in flight is due again then. `boot`: this boot's id.
     [[nodiscard]] std::string write(std::string_view boot) const;
+    // No text is longer while the flow tables have so many rows.
+    static std::size_t max_text(std::size_t rows);
     // Into an empty one. Of another boot: those flows have ended. An Error: it is not a ledger of this program's.
     Result<void> read(std::string_view text, std::string_view boot, LedgerTime now);
 
