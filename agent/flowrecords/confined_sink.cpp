@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds first_wait{1000}, max_wait{60'000};
 constexpr std::chrono::seconds lives_well{60}; // a process that lives so long is one that works
+constexpr int max_timeouts = 6;                // of a batch that it says nothing about
 constexpr int max_reads = 16;                  // at a time: the service has other things to do
 
 } // namespace
@@ -28,6 +29,8 @@ ConfinedSink::~ConfinedSink() {
 }
 
 void ConfinedSink::start_if_due() {
+    if (is_busy_ && problem_.empty() && Clock::now() - sent_ > max_timeouts * settings_.timeout)
+        return end("does not answer");
     if (process_ || Clock::now() < next_start_) return;
     auto started = ConfinedProcess::start(Confinement::Network, [this](int socket) { run_worker(socket, settings_); });
     if (!started) return end("cannot be started: " + started.error().message);
@@ -42,6 +45,7 @@ void ConfinedSink::start_if_due() {
 void ConfinedSink::send(const std::vector<DataRecord>& batch) {
     const std::string text = write_batch(batch);
     is_busy_ = true;
+    sent_ = Clock::now();
     const ssize_t sent = ::send(process_->socket(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     // It has taken all that was sent before: there is room, unless it hangs.
     if (sent != static_cast<ssize_t>(text.size())) end("does not answer");
@@ -59,7 +63,7 @@ void ConfinedSink::receive() {
     // What it still said before it ended counts.
     if (const auto taken = take_all_news(); !taken)
         end("sent " + taken.error().message);
-    else if (!good)
+    else if (!good && process_) // which the next batch may have ended already
         end("");
 }
 

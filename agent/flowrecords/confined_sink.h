@@ -3,6 +3,8 @@
 // Invariant: a process that ends is started again, after a wait that doubles; what it had not handed over is due again.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -21,8 +23,10 @@ public:
     ConfinedSink(WorkerSettings settings, EventLoop& loop, HandedOver handed_over);
     ~ConfinedSink() override;
 
-    // Starts its process, if there is none and it is time to.
+    // Starts its process, if there is none and it is time to. Ends one that neither hands over nor says why, after six
+    // times the settings' timeout.
     void start_if_due();
+    [[nodiscard]] pid_t pid() const { return process_ ? process_->pid() : -1; }
     [[nodiscard]] bool is_ready() const override { return process_ && !is_busy_; }
     void send(const std::vector<DataRecord>& batch) override;
     [[nodiscard]] std::string problem() const override { return problem_; }
@@ -39,7 +43,7 @@ private:
     std::optional<ConfinedProcess> process_;
     bool is_busy_ = false; // a batch is with it
     std::string received_, problem_;
-    Clock::time_point started_{}, next_start_{};
+    Clock::time_point started_{}, sent_{}, next_start_{};
     std::chrono::milliseconds wait_;
 };
 
