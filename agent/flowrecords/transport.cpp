@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <regex>
+#include <string>
 #include <thread>
 
 #include <curl/curl.h>
@@ -113,11 +115,10 @@ private:
     }
 
     [[nodiscard]] tl::unexpected<Error> curl_failure(CURLcode code) const {
-        std::string text(error_[0] != '\0' ? error_.data() : curl_easy_strerror(code));
-        // How long it took is never the same.
-        if (const auto after = text.find(" after "); after != std::string::npos)
-            if (const auto ms = text.find(" ms", after); ms != std::string::npos) text.erase(after, ms + 3 - after);
-        return fail(escaped(text, 300));
+        const std::string text(error_[0] != '\0' ? error_.data() : curl_easy_strerror(code));
+        // How long it took is never the same: "Connection timed out after 3001 milliseconds", "… after 12 ms: …".
+        static const std::regex how_long(" after [0-9]+ (milliseconds|ms)");
+        return fail(escaped(std::regex_replace(text, how_long, ""), 300));
     }
 
     // The same bytes again until all of them are taken: TLS must not be given others (SSL_write(3)).
@@ -157,6 +158,7 @@ private:
         uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
         uint32_t segments_out, segments_in, not_sent_bytes;
     };
+    static_assert(sizeof(tcp_info) == 104, "a C library whose tcp_info has more of it");
 
     const std::chrono::milliseconds timeout_;
     std::array<char, CURL_ERROR_SIZE> error_{}; // outlives the transfer
