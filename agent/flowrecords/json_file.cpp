@@ -43,6 +43,25 @@ Result<void> JsonFile::open_current() {
         file_ = Fd();
         return fail("not a regular file");
     }
+    if (auto ended = end_last_line(); !ended) {
+        file_ = Fd();
+        return ended;
+    }
+    return {};
+}
+
+// Whoever was killed while it wrote has left a part of one.
+Result<void> JsonFile::end_last_line() {
+    const Fd read_end(open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat written {
+    }, read{};
+    if (!read_end || fstat(file_.get(), &written) != 0 || fstat(read_end.get(), &read) != 0)
+        return fail_errno("its last line cannot be looked at");
+    char last = '\n';
+    if (!is_same(written, read) || read.st_size == 0 || pread(read_end.get(), &last, 1, read.st_size - 1) != 1 ||
+        last == '\n')
+        return {};
+    KUDO_TRY(append("\n"));
     return {};
 }
 
@@ -75,8 +94,11 @@ void JsonFile::send(const std::vector<DataRecord>& batch) {
         const std::size_t whole = count == 0 ? 0 : ends[count - 1];
         struct stat about {};
         if (written > whole && (fstat(file_.get(), &about) != 0 ||
-                                ftruncate(file_.get(), about.st_size - static_cast<off_t>(written - whole)) != 0))
-            return fail_errno("cannot take back a part of a line");
+                                ftruncate(file_.get(), about.st_size - static_cast<off_t>(written - whole)) != 0)) {
+            const int number = errno;
+            file_ = Fd(); // its last line is ended once it is opened again
+            return fail_errno("cannot take back a part of a line", number);
+        }
         return fail("cannot write more than a part", ENOSPC);
     }();
     problem_ = done ? "" : fmt::format("{}: {}", escaped(path_.string(), 300), done.error().message);

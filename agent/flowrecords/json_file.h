@@ -25,6 +25,7 @@ public:
 
 private:
     Result<void> open_current();
+    Result<void> end_last_line();
     Result<std::size_t> append(std::string_view text); // how many bytes
 
     const std::filesystem::path path_;
