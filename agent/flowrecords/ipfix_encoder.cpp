@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "agent/flowrecords/ipfix_encoder.h"
 
+#include <cctype>
 #include <functional>
+#include <string>
 
 #include <fixbuf/public.h>
 
@@ -113,14 +115,21 @@ Result<std::vector<std::string>> IpfixEncoder::templates() {
     Session& session = *session_;
     KUDO_TRY(session.append(
         [&](GError** error) { return fbSessionExportTemplates(fBufGetSession(session.buffer), error) != FALSE; }));
-    for (const fbInfoElement_t* element = session.own.elements; element->ref.name != nullptr; element++) {
-        KUDO_TRY(session.append([&](GError** error) {
-            const fbInfoElement_t* const known = fbInfoModelGetElementByName(session.model, element->ref.name);
+    const auto append_type = [&session](const std::string& name) {
+        return session.append([&](GError** error) {
+            const fbInfoElement_t* const known = fbInfoModelGetElementByName(session.model, name.c_str());
             return fBufSetInternalTemplate(session.buffer, template_types, error) != FALSE &&
                    fBufSetExportTemplate(session.buffer, template_types, error) != FALSE &&
                    fbInfoElementWriteOptionsRecord(session.buffer, known, template_types, template_types, error) !=
                        FALSE;
-        }));
+        });
+    };
+    for (const fbInfoElement_t* element = session.own.elements; element->ref.name != nullptr; element++) {
+        std::string name = element->ref.name;
+        KUDO_TRY(append_type(name));
+        if ((element->flags & FB_IE_F_REVERSIBLE) == 0) continue;
+        name[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
+        KUDO_TRY(append_type("reverse" + name)); // as libfixbuf has called it
     }
     KUDO_TRY(session.end_message());
     return std::exchange(session.messages, {});
