@@ -28,6 +28,7 @@
 #include "agent/queues/downlink.h"
 #include "agent/service/alarms.h"
 #include "agent/service/deliveries.h"
+#include "agent/service/export_problems.h"
 #include "agent/service/source_problems.h"
 #include "agent/system/capabilities.h"
 #include "agent/system/event_loop.h"
@@ -44,6 +45,7 @@ constexpr std::chrono::milliseconds settle_time{200}; // after a change of inter
 constexpr std::chrono::seconds max_between_ticks{1};  // for what links do
 constexpr int rest_of_ticks = 5; // so many times as long as the last one took, at most that: a fifth of a CPU
 constexpr std::chrono::milliseconds lock_retry{1000};  // if another process has the instance's lock
+constexpr std::chrono::seconds max_unalarmed{15};      // a problem of an export: it may heal by itself
 constexpr std::chrono::milliseconds second_look{1000}; // at what a command or an event may just be changing
 
 // What one look at the host has found wrong.
@@ -92,6 +94,7 @@ public:
           random_(std::random_device{}()),
           // Whatever is still wrong is found again with every re-read.
           alarms_(instance_, 2 * settings_.reread_every + settings_.reconcile_every),
+          export_problems_(std::min<std::chrono::milliseconds>(max_unalarmed, settings_.reconcile_every)),
           // A whole re-read, and the time for its response, may heal it.
           source_problems_(alarms_, settings_.reread_every + settings_.reconcile_every),
           deliveries_(instance_, settings_.acceptance, alarms_, retries_) {}
@@ -468,24 +471,16 @@ private:
             spdlog::warn("{}", text);
     }
 
-    // Each problem is logged when it appears, and once more when it has ended. One that the next look finds again is an
-    // alarm.
     void note_export_problems() {
         std::set<std::string> problems;
         for (const auto& exporter : exporters_)
             for (std::string& problem : exporter->problems())
                 problems.insert(std::move(problem));
-        for (const std::string& problem : problems)
-            if (!export_problems_.contains(problem)) spdlog::warn("{}", problem);
-        for (const std::string& problem : export_problems_)
-            if (!problems.contains(problem)) spdlog::info("no longer: {}", problem);
-        std::vector<std::string> lasting;
-        std::ranges::set_intersection(problems, export_problems_, std::back_inserter(lasting));
+        const std::vector<std::string> lasting = export_problems_.found(problems, Clock::now());
         if (lasting.empty())
             alarms_.over("export");
         else
             alarms_.raise("export", fmt::format("{}", fmt::join(lasting, "; ")));
-        export_problems_ = std::move(problems);
     }
 
     const Instance instance_;
@@ -507,9 +502,9 @@ private:
     std::set<std::string> drift_;  // of the last look; by numberless()
     Clock::time_point last_tick_{}, next_tick_{}, next_reread_{}, next_snapshot_{};
     Clock::duration tick_took_{};
-    std::string snapshot_problem_;          // that was logged and stands
-    std::set<std::string> export_problems_; // the same
+    std::string snapshot_problem_; // that was logged and stands
     ServiceAlarms alarms_;
+    ExportProblems export_problems_;
     Retries retries_;
     SourceProblems source_problems_;
     Deliveries deliveries_;

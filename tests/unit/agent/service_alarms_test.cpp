@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/service/alarms.h"
+#include "agent/service/export_problems.h"
 
 namespace kudo {
 namespace {
@@ -33,6 +34,25 @@ protected:
     std::ostringstream text_;
     ServiceAlarms alarms_{Instance{}, std::chrono::seconds(1)};
 };
+
+// Two looks one right after the other are no time in which it lasted.
+TEST_F(ServiceLog, HasAProblemOfAnExportOnceAndAnAlarmOnceItHasLasted) {
+    ExportProblems problems(std::chrono::seconds(15));
+    const auto begin = std::chrono::steady_clock::time_point(std::chrono::hours(1));
+    const auto found = [&](const std::set<std::string>& now, int second) {
+        return problems.found(now, begin + std::chrono::seconds(second));
+    };
+    EXPECT_TRUE(found({"timed out after 3001 ms"}, 0).empty());
+    EXPECT_TRUE(found({"timed out after 3002 ms"}, 0).empty());
+    EXPECT_TRUE(found({"timed out after 3003 ms"}, 14).empty());
+    EXPECT_EQ(found({"timed out after 3004 ms"}, 15), std::vector<std::string>{"timed out after 3001 ms"});
+    EXPECT_EQ(found({"timed out after 3005 ms", "another"}, 30), std::vector<std::string>{"timed out after 3001 ms"});
+    EXPECT_EQ(logged(), "warning timed out after 3001 ms\nwarning another\n");
+    EXPECT_TRUE(found({}, 31).empty());
+    EXPECT_TRUE(found({"timed out after 3001 ms"}, 60).empty());
+    EXPECT_EQ(logged(), "info no longer: another\ninfo no longer: timed out after 3001 ms\n"
+                        "warning timed out after 3001 ms\n");
+}
 
 TEST_F(ServiceLog, HasEachTroubleOnceAndItsEndOnce) {
     alarms_.found({"eth0: down", "eth1: down"}, true);
