@@ -20,6 +20,7 @@ namespace kudo {
 namespace {
 
 constexpr std::chrono::milliseconds min_look{500}, max_look{15'000};
+constexpr std::chrono::milliseconds max_round{20};                           // of a file
 constexpr std::chrono::milliseconds min_timeout{3'000}, max_timeout{10'000}; // of a collector
 
 LedgerTime time_now() {
@@ -38,6 +39,7 @@ struct FlowRecordExporter::Destination {
     ConfinedSink* confined = nullptr; // the sink, if it is one
     bool unsaved = false;             // the file does not know what was handed over, or what is pending only here
     bool is_handing_over = false;
+    bool goes_on = false; // in the loop's next round: it has had its time in this one
     std::string save_problem{};
     uint64_t told_forgotten = 0;
 };
@@ -96,9 +98,16 @@ FlowRecordExporter::~FlowRecordExporter() {
 }
 
 void FlowRecordExporter::on_timer() {
-    timer_->set(Timer::Clock::now() +
-                std::clamp<std::chrono::milliseconds>(settings_.timeouts.active / 4, min_look, max_look));
-    look();
+    const auto now = Timer::Clock::now();
+    if (now >= next_look_) {
+        next_look_ = now + std::clamp<std::chrono::milliseconds>(settings_.timeouts.active / 4, min_look, max_look);
+        look();
+    } else {
+        for (const auto& destination : destinations_)
+            if (destination->goes_on) hand_over(*destination);
+    }
+    const bool goes_on = std::ranges::any_of(destinations_, [](const auto& one) { return one->goes_on; });
+    timer_->set(goes_on ? Timer::Clock::now() : next_look_);
 }
 
 void FlowRecordExporter::look() {
@@ -127,16 +136,20 @@ void FlowRecordExporter::take_flows() {
     }
 }
 
-// Batch by batch, as far as it can be done without waiting.
+// Batch by batch, as far as it can be done without waiting, and no longer than one round of the loop has for it.
 void FlowRecordExporter::hand_over(Destination& destination) {
     if (std::exchange(destination.is_handing_over, true)) return; // a file answers at once
-    bool goes_on = true;
-    while (goes_on && destination.sink->is_ready() && !destination.ledger.is_in_flight() &&
+    const auto began = Timer::Clock::now();
+    bool is_well = true;
+    destination.goes_on = false;
+    while (is_well && !destination.goes_on && destination.sink->is_ready() && !destination.ledger.is_in_flight() &&
            destination.ledger.has_due()) {
         const auto batch = destination.ledger.take(max_batch, time_now());
         if (batch.empty()) break;
         destination.sink->send(batch);
-        goes_on = destination.sink->problem().empty(); // else at the next look
+        is_well = destination.sink->problem().empty(); // else at the next look
+        destination.goes_on =
+            is_well && !destination.confined && destination.ledger.has_due() && Timer::Clock::now() - began > max_round;
     }
     destination.is_handing_over = false;
     if (!destination.ledger.is_in_flight() && !destination.ledger.has_due()) save(destination);

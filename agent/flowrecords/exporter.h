@@ -52,6 +52,7 @@ private:
     const FlowRecordSettings settings_;
     EventLoop& loop_;
     std::unique_ptr<Timer> timer_;
+    Timer::Clock::time_point next_look_{};
     std::vector<std::unique_ptr<Destination>> destinations_;
     std::vector<std::string> problems_; // of the last look
 };
