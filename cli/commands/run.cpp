@@ -238,7 +238,7 @@ std::vector<NamedPath> named_paths(const RunOptions& options, const GlobalOption
     add("--flow-records-certificate", options.flow_records.tls.certificate);
     add("--flow-records-key", options.flow_records.tls.key);
     for (const FlowDestination& where : options.flow_records.destinations)
-        if (!where.path.empty()) paths.push_back({"--flow-records", where.path.parent_path(), NamedPath::Written});
+        if (!where.path.empty()) paths.push_back({"--flow-records", where.path, NamedPath::Appended});
 #endif
 #ifdef KUDO_NATS
     add("--nats-credentials", options.nats.credentials);

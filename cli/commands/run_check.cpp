@@ -65,6 +65,21 @@ Result<void> check_there(const NamedPath& named, const std::string& shown) {
     return {};
 }
 
+Result<void> check_appended(const NamedPath& named, const std::string& shown) {
+    struct stat about {};
+    if (lstat(named.path.c_str(), &about) == 0) {
+        if (S_ISLNK(about.st_mode)) return bad_input(fmt::format("{}: a symbolic link, which is not followed", shown));
+        if (!S_ISREG(about.st_mode)) return bad_input(fmt::format("{}: not a regular file", shown));
+        return {};
+    }
+    const std::filesystem::path folder = named.path.parent_path();
+    if (folder.lexically_normal() == unit_logs) return {}; // systemd makes it
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder, error))
+        return bad_input(fmt::format("{}: there is no folder {}", shown, escaped(folder.string(), 300)));
+    return {};
+}
+
 } // namespace
 
 ServiceUser unit_user() {
@@ -75,9 +90,14 @@ ServiceUser unit_user() {
 
 Result<std::vector<std::string>> check_path(const NamedPath& named, const ServiceUser& user) {
     const std::string shown = fmt::format("{}: {}", named.option, escaped(named.path.string(), 300));
-    if (named.kind != NamedPath::Written) KUDO_TRY(check_there(named, shown));
+    const bool is_written = named.kind == NamedPath::Written || named.kind == NamedPath::Appended;
+    if (named.kind == NamedPath::Appended)
+        KUDO_TRY(check_appended(named, shown));
+    else if (!is_written)
+        KUDO_TRY(check_there(named, shown));
     std::error_code error;
-    const auto real = std::filesystem::weakly_canonical(named.path, error);
+    const auto real = std::filesystem::weakly_canonical(
+        named.kind == NamedPath::Appended ? named.path.parent_path() : named.path, error);
     if (error) return bad_input(fmt::format("{}: {}", shown, error.message()));
     std::vector<std::string> warnings;
     bool is_hidden = false;
@@ -89,7 +109,7 @@ Result<std::vector<std::string>> check_path(const NamedPath& named, const Servic
             is_hidden = true;
         }
     if (is_hidden) return warnings;
-    if (named.kind == NamedPath::Written) {
+    if (is_written) {
         const auto runtime = std::filesystem::path(default_query_socket).parent_path(); // RuntimeDirectory=
         if (!is_below(real, default_state_dir) && !is_below(real, default_bpffs) && !is_below(real, runtime) &&
             !is_below(real, unit_logs))

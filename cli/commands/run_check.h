@@ -14,7 +14,9 @@
 namespace kudo {
 
 struct NamedPath {
-    enum Kind { File, Folder, Written }; // Written: a folder in which the service writes; it may make it itself
+    // Written: a folder in which the service writes; it may make it itself. Appended: a file that it appends to, or
+    // makes, in a folder that is there.
+    enum Kind { File, Folder, Written, Appended };
     std::string option;
     std::filesystem::path path;
     Kind kind = File;

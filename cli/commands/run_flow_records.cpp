@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -10,6 +11,7 @@
 
 #include "cli/arguments/duration.h"
 #include "cli/arguments/options.h"
+#include "maps/base/text.h"
 
 namespace kudo {
 namespace {
@@ -17,12 +19,20 @@ namespace {
 constexpr std::size_t max_destinations = 4; // each keeps what it has been given of every flow
 constexpr std::chrono::seconds min_every{1}, max_every{600};
 
+bool is_same(const FlowDestination& a, const FlowDestination& b) {
+    return a.kind == b.kind && a.host == b.host && a.port == b.port &&
+           a.path.lexically_normal() == b.path.lexically_normal();
+}
+
 Result<std::vector<FlowDestination>> destinations_of(const std::vector<std::string>& texts) {
     std::vector<FlowDestination> destinations;
     for (const std::string& text : texts) {
-        destinations.push_back(KUDO_TRY(parse_flow_destination(text)));
-        if (std::ranges::count(destinations, text, &FlowDestination::text) > 1)
-            return bad_input(fmt::format("{} is given twice", text));
+        FlowDestination destination = KUDO_TRY(parse_flow_destination(text));
+        for (const FlowDestination& other : destinations)
+            if (is_same(destination, other))
+                return bad_input(fmt::format("{} and {} are the same destination; give it once",
+                                             quoted_text(other.text), quoted_text(text)));
+        destinations.push_back(std::move(destination));
     }
     if (destinations.size() > max_destinations)
         return bad_input(fmt::format("more than {} destinations", max_destinations));
@@ -74,9 +84,22 @@ Result<void> add_flow_records(const FlowRecordOptions& options, const GlobalOpti
     if (!is_tls && !(options.tls.ca + options.tls.certificate).empty())
         return bad_input("--flow-records: no ipfix:tls:HOST:PORT, which --flow-records-ca, --flow-records-certificate "
                          "and --flow-records-key are for");
-    if (options.enterprise == 0)
-        return bad_input("--flow-records-enterprise: 0 is IANA's own; expected a private enterprise number");
-    if (records.destinations.empty()) return {};
+    constexpr std::pair<uint32_t, const char*> taken[] = {{0, "IANA's own"},
+                                                          {29305, "that of reverse elements (RFC 5103)"},
+                                                          {6871, "CERT's, whose elements libfixbuf has"}};
+    for (const auto& [number, whose] : taken)
+        if (options.enterprise == number)
+            return bad_input(fmt::format("--flow-records-enterprise: {} is {}; expected your organisation's private "
+                                         "enterprise number",
+                                         number, whose));
+    if (records.destinations.empty()) {
+        const FlowRecordOptions defaults;
+        if (options.every != defaults.every || options.enterprise != defaults.enterprise ||
+            options.domain != defaults.domain)
+            return bad_input("--flow-records-every, --flow-records-enterprise and --flow-records-domain are for "
+                             "--flow-records WHERE, which is missing");
+        return {};
+    }
     settings.exporters.emplace_back([records, instance = global.instance](EventLoop& loop) {
         return std::make_unique<FlowRecordExporter>(instance, records, loop);
     });

@@ -58,6 +58,25 @@ TEST(RunCheck, WhatIsNotThereOrOfAnotherKindIsRefused) {
     EXPECT_EQ(refusal({"--https-ca", pipe}), "--https-ca: " + pipe.string() + ": not a regular file");
 }
 
+TEST(RunCheck, WhatIsAppendedToIsARegularFileOrNewInAFolderThatIsThere) {
+    const test::TemporaryFolder temporary;
+    const auto path = [&](const char* name) { return temporary.path() / name; };
+    const auto refusal = [](const std::filesystem::path& file) -> std::string {
+        const auto checked = check_path({"--flow-records", file, NamedPath::Appended}, the_user);
+        return checked ? "" : checked.error().message.substr(checked.error().message.rfind(": ") + 2);
+    };
+    EXPECT_EQ(refusal(path("new.json")), "");
+    std::ofstream(path("file")) << "x";
+    EXPECT_EQ(refusal(path("file")), "");
+    std::filesystem::create_symlink("file", path("link"));
+    EXPECT_EQ(refusal(path("link")), "a symbolic link, which is not followed");
+    ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+    EXPECT_EQ(refusal(path("pipe")), "not a regular file");
+    EXPECT_EQ(refusal(temporary.path()), "not a regular file");
+    EXPECT_EQ(refusal(path("nowhere") / "file"), "there is no folder " + path("nowhere").string());
+    EXPECT_EQ(refusal("/var/log/kudo-agent/flows.json"), "") << "systemd makes that folder";
+}
+
 // The service has no CAP_DAC_OVERRIDE: modes count. Outside of /tmp, which the unit hides.
 TEST(RunCheck, AFileThatTheUnitsUserMayNotReadByItsModeIsTold) {
     if (getuid() != 0) GTEST_SKIP() << "files of other users can only be made by root";
