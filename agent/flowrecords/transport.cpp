@@ -145,8 +145,12 @@ private:
             TcpInfo info{};
             socklen_t size = sizeof info;
             if (getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return fail_errno("TCP_INFO");
-            if (info.known.tcpi_unacked == 0 && info.not_sent_bytes == 0) return check();
+            // A connection that was reset has nothing in flight either; one that the collector has closed since has got
+            // it.
+            const bool is_reset = info.known.tcpi_state == TCP_CLOSE;
+            if (!is_reset && info.known.tcpi_unacked == 0 && info.not_sent_bytes == 0) return {};
             KUDO_TRY(check());
+            if (is_reset) return fail("the collector has reset the connection");
             if (Clock::now() > deadline) return fail("the collector acknowledges nothing any more");
             std::this_thread::sleep_for(look);
         }
