@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "agent/flowrecords/data_record.h"
 
-#include <netinet/in.h>
-
 #include <chrono>
 #include <string_view>
-#include <utility>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/inspect/protocol_name.h"
 #include "maps/base/abi_names.h"
 #include "maps/net/prefix.h"
 
@@ -50,17 +48,6 @@ std::string counter(const kudo_counter& both) {
     return fmt::format(R"({{"packets":{},"bytes":{}}})", both.packets, both.bytes);
 }
 
-// As `stats --json` names them.
-std::string protocol_text(uint8_t protocol) {
-    constexpr std::pair<uint8_t, const char*> names[] = {
-        {IPPROTO_TCP, "tcp"},   {IPPROTO_UDP, "udp"}, {IPPROTO_ICMP, "icmp"}, {IPPROTO_ICMPV6, "icmpv6"},
-        {IPPROTO_SCTP, "sctp"}, {IPPROTO_ESP, "esp"}, {IPPROTO_GRE, "gre"},
-    };
-    for (const auto& [number, name] : names)
-        if (number == protocol) return name;
-    return fmt::format("{}", protocol);
-}
-
 } // namespace
 
 std::string_view flow_end_name(FlowEnd end) {
@@ -85,7 +72,7 @@ std::string json_line(const DataRecord& record) {
         R"("service":{},"class":"{}","interface":{},"verdict":"{}","reason":"{}","ingress":{},"egress":{},)"
         R"("first_seen":"{}","start":"{}","stop":"{}","end":"{}",)"
         R"("lost":{{"upstream":{},"host":{},"queue":{}}},"jitter_ms":{},"rtt_ms":{}}})",
-        record.flow_id, protocol_text(flow.protocol), Address::from_bytes(family, flow.local).text(),
+        record.flow_id, protocol_name(flow.protocol), Address::from_bytes(family, flow.local).text(),
         port_or_null(flow.local_port), Address::from_bytes(family, flow.remote).text(), port_or_null(flow.remote_port),
         quoted_or_null(record.service), class_name(static_cast<kudo_class>(record.class_)),
         quoted_or_null(record.interface), verdict_name(static_cast<kudo_verdict>(record.verdict)),

@@ -33,9 +33,9 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
     const auto there = shaped_rate(objects);
     if (!there || *there / 8 != known / 8) return fail("somebody else has changed its rate");
     if (*there / 8 != wanted.bits_per_second / 8) KUDO_TRY(change_rate(device, kind, wanted));
-    ShapedLine line = wanted;
-    line.bits_per_second = room_for.value_or(0);
-    if (room_for && kind == QueueKind::Htb) KUDO_TRY(change_leaf_room(device, objects, kind, line));
+    if (room_for)
+        KUDO_TRY(change_leaf_room(device, objects, kind,
+                                  {.bits_per_second = *room_for, .mtu = wanted.mtu, .incoming = wanted.incoming}));
     return true;
 }
 
@@ -73,7 +73,7 @@ void FollowedShaper::set(uint64_t rate, uint64_t line, const std::string& why) {
     line = std::clamp(line, about_.bounds.min, about_.bounds.max); // it may be a little more, which is drift
     const bool at_a_bound = rate == about_.bounds.min || rate == about_.bounds.max;
     const bool other_rate = is_worth(applied_, rate, at_a_bound ? rate : worth_changing);
-    const bool other_room = is_worth(room_for_, line, worth_another_room);
+    const bool other_room = kind_ == QueueKind::Htb && is_worth(room_for_, line, worth_another_room);
     if (!other_rate && !other_room) return;
     const uint64_t known = applied_ != 0 ? applied_ : about_.rate;
     const ShapedLine wanted{

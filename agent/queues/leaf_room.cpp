@@ -52,18 +52,17 @@ Result<void> change_leaf_room(uint32_t interface, const std::vector<TcObject>& o
 }
 
 void forget_leaf_room(std::vector<TcObject>& objects, const RateBounds& bounds, uint32_t mtu) {
-    for (TcObject& object : objects) {
-        const auto room_at = [&](uint64_t rate, bool incoming) -> std::optional<uint32_t> {
-            const ShapedLine line{.bits_per_second = rate, .mtu = mtu, .incoming = incoming};
-            const auto leaf = leaf_of(shaped_queue(QueueKind::Htb, line), object.handle, object.kind);
-            return leaf ? room_of(*leaf) : std::nullopt;
+    for (const bool incoming : {false, true}) {
+        const auto tree_at = [&](uint64_t rate) {
+            return shaped_queue(QueueKind::Htb, {.bits_per_second = rate, .mtu = mtu, .incoming = incoming});
         };
-        const auto room = object.is_class ? std::nullopt : room_of(object);
-        for (const bool incoming : {false, true}) {
-            const auto least = room_at(bounds.min, incoming), most = room_at(bounds.max, incoming);
-            if (!room || !least || !most || *room < *least || *room > *most) continue;
-            forget_room(object);
-            break;
+        const QueueTree least = tree_at(bounds.min), most = tree_at(bounds.max);
+        for (TcObject& object : objects) {
+            const auto room = object.is_class ? std::nullopt : room_of(object);
+            if (!room) continue;
+            const auto low = leaf_of(least, object.handle, object.kind),
+                       high = leaf_of(most, object.handle, object.kind);
+            if (low && high && room >= room_of(*low) && room <= room_of(*high) && room_of(*low)) forget_room(object);
         }
     }
 }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "agent/diagnosis/flow_findings.h"
+#include "agent/inspect/protocol_name.h"
 #include "cli/terminal/printable.h"
 #include "cli/terminal/units.h"
 #include "cli/top/order.h"

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/diagnosis/flow_findings.h"
+#include "agent/inspect/protocol_name.h"
 #include "cli/views/flow_cells.h"
 #include "cli/views/stats_view.h"
 #include "maps/base/abi_names.h"

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/inspect/protocol_name.h"
 #include "cli/views/stats_view.h"
 #include "maps/base/abi_names.h"
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "agent/inspect/protocol_name.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/inspect/protocol_name.h"
 #include "cli/views/diagnosis_json.h"
 #include "maps/base/abi_names.h"
 

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "agent/diagnosis/flow_findings.h"
+#include "agent/inspect/protocol_name.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/units.h"
 #include "cli/views/diagnosis_text.h"

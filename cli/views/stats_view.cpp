@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/views/stats_view.h"
 
-#include <fmt/format.h>
-#include <netinet/in.h>
-
 namespace kudo {
 namespace {
 
@@ -31,16 +28,6 @@ Growth growth(const Statistics& before, const Statistics& now, double seconds) {
             sum.classes[i] = added(old->second.classes[i], service.classes[i]);
     }
     return result;
-}
-
-std::string protocol_name(uint8_t protocol) {
-    constexpr std::pair<uint8_t, const char*> names[] = {
-        {IPPROTO_TCP, "tcp"},   {IPPROTO_UDP, "udp"}, {IPPROTO_ICMP, "icmp"}, {IPPROTO_ICMPV6, "icmpv6"},
-        {IPPROTO_SCTP, "sctp"}, {IPPROTO_ESP, "esp"}, {IPPROTO_GRE, "gre"},
-    };
-    for (const auto& [number, name] : names)
-        if (number == protocol) return name;
-    return fmt::format("{}", protocol);
 }
 
 } // namespace kudo

@@ -27,6 +27,5 @@ struct StatsView {
     std::size_t flow_limit = SIZE_MAX; // of the table
     bool colour = false;
 };
-std::string protocol_name(uint8_t protocol); // "udp"; the number where we have no name
 
 } // namespace kudo
