@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/service/service.h"
 
+#include <malloc.h>
 #include <net/if.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -108,6 +109,7 @@ public:
         read_sources();
         if (deliveries_.decide()) tick();
         take_snapshot();
+        malloc_trim(0); // the first looks took much for a moment
         notify_ready();
         while (!ended_) {
             KUDO_TRY(loop_->wait(next_deadline()));

@@ -364,6 +364,8 @@ def check_status(guest, steps, what):
         status, output = guest("kudo-agent status")
     if not steps.check(what, status, 0):
         print(output)
+        print(guest("journalctl -q -b -u kudo-agent -u kudo-agent-restore -o short-monotonic | tail -n 40; tc -d qdisc show; "
+                    "ip -d link; dmesg | grep -i qdisc; lsmod | grep sch_; ls -lR /sys/fs/bpf /var/lib/kudo-agent")[1])
 
 
 def check_counted(guest, line, steps, what, before=(0, 0)):
