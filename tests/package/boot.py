@@ -18,20 +18,22 @@ dpkg -i /share/package.deb >&2
 show installed.service "$(systemctl is-active kudo-agent)"
 show installed.enabled "$(systemctl is-enabled kudo-agent kudo-agent-restore | sort -u)"
 kudo-agent status >&2; show installed.status $?
-kudo-agent enable --region ca --interface host0 >&2; show enable $?
+kudo-agent enable --region ca --interface host0 --uplink 100mbit >&2; show enable $?
 service=/proc/$(systemctl show -p MainPID --value kudo-agent)/status
 show service.user "$(stat -c %U $service)"
 show service.capabilities "$(sed -n 's/^CapEff:\\t//p' $service)"
 show service.bounding "$(sed -n 's/^CapBnd:\\t//p' $service)"
 show service.no_new_privileges "$(sed -n 's/^NoNewPrivs:\\t//p' $service)"
 show pins "$(stat -c '%U %a' /sys/fs/bpf/kudo-agent)"
+tc qdisc del dev host0 root # which the service has to correct: it saves what is there in /sys/fs/bpf
 systemctl restart kudo-agent; show restart $?
+for ((i = 0; i < 100; i++)); do ! kudo-agent status >/dev/null || break; sleep 0.1; done
 kudo-agent status >&2; show status $?
 entry() { journalctl -q -n 1 -o json "$@"; }
 for ((i = 0; i < 300; i++)); do [ -z "$(entry KUDO_INTERFACE=host0)" ] || break; sleep 0.1; done
 show journal "$(entry KUDO_INTERFACE=host0 | python3 -c "import json, sys; entry = json.loads(sys.stdin.readline() or '{}'); print(
     *(entry.get(name) for name in ('PRIORITY', 'SYSLOG_IDENTIFIER', 'KUDO_INSTANCE', '_SYSTEMD_UNIT')))")"
-show log "$(journalctl -q -t kudo-agent -p warning -o cat)"
+show log "$(journalctl -q -t kudo-agent -p warning -o cat | grep -v 'cannot be resolved')"
 systemd-run --wait --quiet -u wrong kudo-agent run --reconcile-every 1d; show wrong $?
 show wrong.priority "$(entry -u wrong _COMM=kudo-agent | python3 -c "import json, sys; print(json.loads(sys.stdin.readline())['PRIORITY'])")"
 """
