@@ -201,8 +201,7 @@ void DropOwners::explain_firewall(DiagnosedDrop& drop) {
                    : "Put an accept rule for KUDO's ranges before it";
         if (!first.comment.empty())
             drop.advice += fmt::format(" (its comment, \"{}\", may tell who wanted it)", first.comment);
-        drop.advice +=
-            first.legacy ? "." : ", such as: " + accept_example(first, *drop.drop.flow, direction_of(drop.drop));
+        drop.advice += accept_words(first, *drop.drop.flow, direction_of(drop.drop));
         drop.command = first.legacy
                            ? fmt::format("{}-legacy -t {} -vnL {}", first.family == "ip6" ? "ip6tables" : "iptables",
                                          first.table, first.chain)
@@ -214,7 +213,7 @@ void DropOwners::explain_firewall(DiagnosedDrop& drop) {
                      : fmt::format("one of {} rules; the first is {}", owner.rules.size(), point_text(first));
     drop.advice = "Which rule it is cannot be told for certain from here. An accept rule for KUDO's ranges before the "
                   "first of them helps in either case";
-    drop.advice += first.legacy ? "." : ", such as: " + accept_example(first, *drop.drop.flow, direction_of(drop.drop));
+    drop.advice += accept_words(first, *drop.drop.flow, direction_of(drop.drop));
     drop.command = "nft -a list ruleset";
 }
 

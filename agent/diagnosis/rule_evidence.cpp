@@ -33,11 +33,14 @@ bool counts_enough(const DropPoint& point, const Drop& drop) {
     return !point.counter || (drop.flow && drop.flow->protocol == IPPROTO_TCP) || *point.counter >= packets;
 }
 
-std::string accept_example(const DropPoint& point, const FlowOfDrop& flow, kudo_direction direction) {
+std::string accept_words(const DropPoint& point, const FlowOfDrop& flow, kudo_direction direction) {
+    if (point.legacy) return ".";
     const bool in = direction == KUDO_INGRESS;
-    return fmt::format("nft insert rule {} {} {} {} {} {} {} {} {} accept", point.family, point.table, point.chain,
-                       flow.remote.family == Family::IPv6 ? "ip6" : "ip", in ? "saddr" : "daddr", flow.remote.text(),
-                       flow.protocol == IPPROTO_TCP ? "tcp" : "udp", in ? "sport" : "dport", flow.remote_port);
+    return fmt::format(", for this server: nft insert rule {} {} {} {} {} {} {} {} {} accept; for all ranges as "
+                       "kudo-agent doctor tells it, and where your firewall keeps its rules.",
+                       point.family, point.table, point.chain, flow.remote.family == Family::IPv6 ? "ip6" : "ip",
+                       in ? "saddr" : "daddr", flow.remote.text(), flow.protocol == IPPROTO_TCP ? "tcp" : "udp",
+                       in ? "sport" : "dport", flow.remote_port);
 }
 
 } // namespace kudo

@@ -22,7 +22,7 @@ bool frees_elsewhere(const Drop& drop);
 // once.
 bool counts_enough(const DropPoint& point, const Drop& drop);
 
-// A rule that lets the packet pass there: an example, of which KUDO's ranges are many.
-std::string accept_example(const DropPoint& point, const FlowOfDrop& flow, kudo_direction direction);
+// How advice of an accept rule ends: with the one for this packet. KUDO's ranges are many.
+std::string accept_words(const DropPoint& point, const FlowOfDrop& flow, kudo_direction direction);
 
 } // namespace kudo

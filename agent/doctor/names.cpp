@@ -167,21 +167,22 @@ CheckReport judge_names(const std::vector<NameAnswer>& answers, const Subject& s
             fmt::format("{} of {} cannot be resolved here; programs that use the proxy do not need to, but "
                         "media do not go through it",
                         failed, counted(answers.size(), "name"));
-        report.advice = "Whoever runs the name servers of /etc/resolv.conf, or correct them there.";
+        report.advice = "Ask whoever runs the name servers of /etc/resolv.conf, or correct them there.";
     } else if (failed > 0) {
         report.result = CheckResult::Fail;
         report.summary = blocked > 0
                              ? fmt::format("DNS blocks {} of {}", blocked, counted(answers.size(), "name"))
                              : fmt::format("{} of {} cannot be resolved", failed, counted(answers.size(), "name"));
-        report.advice = "Whoever runs the name servers of /etc/resolv.conf, or correct them there.";
+        report.advice = "Ask whoever runs the name servers of /etc/resolv.conf, or correct them there.";
     } else if (!elsewhere.empty()) {
         report.result = CheckResult::Warn;
         report.summary = fmt::format("DNS leads to a private address, which is none of KUDO's servers: {}", elsewhere);
-        report.advice = "Whoever runs the name servers of /etc/resolv.conf: is something between meant to be?";
+        report.advice =
+            "Ask whoever runs the name servers of /etc/resolv.conf whether something between is meant to be.";
     } else if (longest >= slow_dns) {
         report.result = CheckResult::Warn;
         report.summary = fmt::format("DNS is slow: {}", milliseconds_text(longest));
-        report.advice = "Whoever runs the name servers of /etc/resolv.conf; the first of them may not answer.";
+        report.advice = "Ask whoever runs the name servers of /etc/resolv.conf; the first of them may not answer.";
     } else {
         report.summary =
             fmt::format("{} resolved, the slowest in {}", counted(answers.size(), "name"), milliseconds_text(longest));
