@@ -45,6 +45,18 @@ std::string who_for_check(const OrderedJson& check) {
     return std::string(who_can_help(LossPlace::Host));
 }
 
+std::string also_failing(const OrderedJson& answer, const OrderedJson& doctor) {
+    const std::string asked = text_field(answer, "who");
+    std::string text;
+    for (const OrderedJson& check : list_field(doctor, "checks")) {
+        const std::string who = who_for_check(check);
+        if (text_field(check, "result") != "fail" || who == asked) continue;
+        text += text.empty() ? who + ": " : ", ";
+        text += text_field(check, "title");
+    }
+    return text;
+}
+
 OrderedJson answer_of(const OrderedJson& stats, const OrderedJson& doctor, const std::string& why_no_stats) {
     const OrderedJson& verdict = field(stats, "verdict");
     const std::string where = text_field(verdict, "where");

@@ -55,7 +55,8 @@ const Point asked_points[] = {
     {"Media is not throttled",
      "Stateful packet inspection or flood control must not slow down or block media streams after a while.",
      {"conntrack", "conntrack_timeouts", "load"},
-     {"flood_control", "session_timer", "nat_rebinding", "network_loss", "conntrack_full"}},
+     {"flood_control", "session_timer", "nat_rebinding", "network_loss", "conntrack_full", "firewall_rule",
+      "firewall_policy", "policy"}},
     {"Proxy",
      "A proxy must be transparent, or set in the browser for HTTPS. One that wants a user and password does not work.",
      {"proxy"},
@@ -107,7 +108,7 @@ Calls calls_of(const OrderedJson& stats) {
         for (const OrderedJson& stream : list_field(network, "streams")) {
             if (text_field(stream, "direction") != "ingress") continue;
             calls.rtp_received += number_field(stream, "packets");
-            calls.rtp_lost += number_field(stream, "lost") + number_field(stream, "pending");
+            calls.rtp_lost += number_field(stream, "missing");
         }
     }
     return calls;
@@ -120,7 +121,9 @@ void add_calls(const Point& point, const Calls& calls, Met& met, std::vector<std
         seen.push_back(fmt::format("{} of {} on it were answered in this host's calls", number(calls.stun_responses),
                                    counted(number(calls.stun_requests), "STUN request")));
     if (topic == "UDP 3478" && calls.udp_in > 0) {
-        met = std::max(met, Met::Yes);
+        // A few are lost everywhere; where many are, it is open no more than half.
+        const bool is_answered = calls.stun_responses >= 0.8 * calls.stun_requests;
+        met = std::max(met, is_answered ? Met::Yes : Met::Doubtful);
         seen.push_back(counted(number(calls.udp_in), "packet") + " came in");
     }
     if (topic == "TCP 443" && calls.tcp_in > 0) {

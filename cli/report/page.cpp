@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/report/answer.h"
 #include "cli/report/document.h"
 #include "cli/report/fields.h"
 #include "cli/report/html.h"
@@ -27,10 +28,10 @@ std::string answer_html(const OrderedJson& document) {
     const OrderedJson& answer = field(document, "answer");
     const std::string who = text_field(answer, "who"), command = text_field(answer, "command");
     return row("Who must act", who.empty() ? "Nobody, as far as this host can see." : html(who), "who") +
-           row("What to do", html(text_field(answer, "advice"))) +
-           row("How sure", html(confidence_words(text_field(answer, "confidence")))) +
+           row("Others must act too", html(who.empty() ? "" : also_failing(answer, field(document, "doctor")))) +
+           row("What to do", html(text_field(answer, "advice"))) + row("How sure", html(confidence_words(answer))) +
            row("What was seen", list_html(field(answer, "evidence"))) +
-           row("To look, on this host", command.empty() ? "" : "<code>" + html(command) + "</code>");
+           row("Command, on this host", command.empty() ? "" : "<code>" + html(command) + "</code>");
 }
 
 std::string_view sign_of(std::string_view kind) {
@@ -64,7 +65,7 @@ std::string report_page(const OrderedJson& document) {
          {"privacy", is_true(document, "redacted")
                          ? "Addresses and names of this host and its network have been replaced, each by the same word "
                            "everywhere; KUDO's ranges have not."
-                         : "It holds addresses of this host and its network, and names of its processes."},
+                         : "This page holds addresses of this host and its network, and names of its processes."},
          {"data", json_for_page(json_text(document, true))}});
 }
 

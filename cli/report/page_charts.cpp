@@ -104,7 +104,7 @@ private:
     }
     [[nodiscard]] std::string round_trips(const std::string& id) const {
         const ChartPoint* worst = highest_of(rtt_);
-        if (!worst) return missing("Round trip", "not known: no STUN request was answered at this time.");
+        if (!worst) return missing("Round trip", "not known: no STUN request was answered while it was read.");
         Chart result = chart(id + "-rtt", "Round trip");
         result.highest = round_up(*worst->value);
         result.top = milliseconds_of(result.highest);
@@ -115,7 +115,7 @@ private:
     [[nodiscard]] std::string rate(const std::string& id) const {
         const ChartPoint *in = highest_of(in_), *out = highest_of(out_);
         if (!in || !out) return missing("Rate", "not recorded.");
-        if (*in->value <= 0 && *out->value <= 0) return missing("Rate", "no packet went by at this time.");
+        if (*in->value <= 0 && *out->value <= 0) return missing("Rate", "no packet went by while it was read.");
         Chart result = chart(id + "-rate", "Rate of KUDO's traffic");
         result.highest = round_up(std::max(*in->value, *out->value));
         result.top = bit_rate_text(result.highest);

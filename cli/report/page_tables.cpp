@@ -128,7 +128,7 @@ std::string flows_html(const OrderedJson& document) {
         table.add(
             {fmt::format("{} {}<br>to {}", html(text_field(flow, "protocol")),
                          html(end_words(flow, "local", "local_port")), html(end_words(flow, "remote", "remote_port"))),
-             html(text_field(flow, "service") + ", " + text_field(flow, "class")),
+             html(fmt::format("{} (class {})", text_field(flow, "service"), text_field(flow, "class"))),
              number(counter_words(field(flow, "ingress"))), number(counter_words(field(flow, "egress"))),
              number(flow_loss_words(flow)), number(flow_rtt_words(flow)), html(process_words(flow))});
     }
@@ -145,7 +145,7 @@ std::string drops_html(const OrderedJson& document) {
     if (!is_true(stats, "drops_measured"))
         return fmt::format("<p class=\"note\">Not known: {}</p>\n",
                            html(text_field(stats, "drops_not_measured_because")));
-    if (losses.empty()) return "<p>This host's kernel has dropped no packet of KUDO's flows that was needed.</p>\n";
+    if (losses.empty()) return "<p>This host's kernel has dropped no packet that KUDO's flows were to have.</p>\n";
     HtmlTable table({"Where", "In", "Out", "Whose decision", "Last seen"});
     for (std::size_t i = 0; i < std::min(losses.size(), shown_drops); ++i) {
         const OrderedJson& drop = *losses[i];

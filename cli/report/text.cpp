@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/report/answer.h"
 #include "cli/report/fields.h"
 #include "cli/report/words.h"
 #include "cli/terminal/output.h"
@@ -99,8 +100,9 @@ std::string report_as_text(const OrderedJson& document, std::size_t width, bool 
                  "\n";
     const std::string who = text_field(answer, "who");
     lines.labelled("who", who.empty() ? "nobody, as far as this host can see" : who);
+    if (!who.empty()) lines.labelled("others", also_failing(answer, field(document, "doctor")));
     lines.labelled("to do", text_field(answer, "advice"));
-    lines.labelled("sure?", confidence_words(text_field(answer, "confidence")));
+    lines.labelled("sure?", confidence_words(answer));
     lines.labelled("seen", field(answer, "evidence"));
     lines.labelled("look", text_field(answer, "command"), true);
     lines.labelled("made", fmt::format("{}, on {}, by kudo-agent {}{}", time_words(text_field(document, "made_at")),

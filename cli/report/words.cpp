@@ -29,9 +29,12 @@ std::string result_words(std::string_view result) {
     return std::string(result);
 }
 
-std::string confidence_words(std::string_view confidence) {
+std::string confidence_words(const OrderedJson& answer) {
+    const std::string confidence = text_field(answer, "confidence");
+    if (text_field(answer, "where") == "none")
+        return "Certain of what reached this host and of what it did with it; not of what is lost behind it.";
     if (confidence == "certain") return "Certain that it is lost there: it was counted where it happened.";
-    if (confidence == "likely") return "Likely: nothing else that was seen explains it as well.";
+    if (confidence == "likely") return "Likely: of all that was seen this explains it best.";
     if (confidence == "possible") return "Possible: other causes would look the same from this host.";
     return "";
 }
@@ -53,7 +56,7 @@ std::string flow_loss_words(const OrderedJson& flow) {
     for (const OrderedJson& stream : list_field(field(flow, "network"), "streams")) {
         if (text_field(stream, "direction") != "ingress") continue;
         expected += number_field(stream, "expected");
-        lost += number_field(stream, "lost") + number_field(stream, "pending");
+        lost += number_field(stream, "missing");
     }
     if (expected <= 0) return "-";
     return fmt::format("{} of {} ({})", whole(lost), whole(expected), percent_text(lost / expected));

@@ -14,7 +14,7 @@ namespace kudo {
 // "met", "doubtful", "not met", "not known"; "pass", "warn", "fail", "skip" of a check are as they are.
 std::string result_words(std::string_view result);
 // "certain that it is lost there: it was counted where it happened"
-std::string confidence_words(std::string_view confidence);
+std::string confidence_words(const OrderedJson& answer);
 // "2022-03-01 12:00:00 UTC" of RFC 3339.
 std::string time_words(const std::string& time);
 // Whether somebody must act, nobody, or that is not known: "bad", "good", "unknown".

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/diagnosis/flow_findings.h"
 #include "agent/inspect/protocol_name.h"
 #include "cli/views/stats_view.h"
 #include "maps/base/abi_names.h"
@@ -88,7 +89,7 @@ OrderedJson loss_json(const RtpLoss& loss) {
     return loss.expected == 0 ? OrderedJson(nullptr) : OrderedJson(loss.share());
 }
 
-OrderedJson stream_json(const RtpStream& stream) {
+OrderedJson stream_json(const RtpStream& stream, std::chrono::system_clock::time_point now) {
     OrderedJson json = {{"ssrc", fmt::format("{:#010x}", stream.ssrc)},
                         {"direction", stream.direction == KUDO_EGRESS ? "egress" : "ingress"},
                         {"kind", rtp_kind(stream)}};
@@ -98,6 +99,7 @@ OrderedJson stream_json(const RtpStream& stream) {
     json["expected"] = quality.expected();
     json["lost"] = quality.lost;
     json["pending"] = quality.pending;
+    json["missing"] = missing_of(quality, now);
     json["reordered"] = quality.reordered;
     json["duplicate"] = quality.duplicate;
     json["late"] = quality.late;
@@ -157,7 +159,8 @@ OrderedJson tcp_json(const TcpState& tcp, const std::string& stall) {
     return json;
 }
 
-OrderedJson network_json(const FlowRecord& flow, const FlowDiagnosis* detail) {
+OrderedJson network_json(const FlowRecord& flow, const FlowDiagnosis* detail,
+                         std::chrono::system_clock::time_point now) {
     const bool tcp = detail && detail->tcp;
     if (flow.streams.empty() && !flow.probe && !tcp) return nullptr;
     OrderedJson json;
@@ -171,7 +174,7 @@ OrderedJson network_json(const FlowRecord& flow, const FlowDiagnosis* detail) {
     json["tcp"] = tcp ? tcp_json(*detail->tcp, detail->stall) : OrderedJson(nullptr);
     json["streams"] = OrderedJson::array();
     for (const RtpStream& stream : flow.streams)
-        json["streams"].push_back(stream_json(stream));
+        json["streams"].push_back(stream_json(stream, now));
     return json;
 }
 
@@ -234,9 +237,10 @@ OrderedJson drop_json(const Diagnosis& diagnosis, const DiagnosedDrop& drop) {
             {"command", text_or_null(drop.command)}};
 }
 
-OrderedJson flow_details_json(const FlowRecord& flow, const FlowDiagnosis* detail) {
+OrderedJson flow_details_json(const FlowRecord& flow, const FlowDiagnosis* detail,
+                              std::chrono::system_clock::time_point read_at) {
     OrderedJson json;
-    json["network"] = network_json(flow, detail);
+    json["network"] = network_json(flow, detail, read_at);
     json["host"] = nullptr;
     json["process"] = nullptr;
     json["processes"] = nullptr;

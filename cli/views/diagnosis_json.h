@@ -12,7 +12,9 @@ OrderedJson verdict_json(const Verdict& verdict);
 OrderedJson processes_json(const std::vector<SocketOwner>& processes);
 OrderedJson drop_json(const Diagnosis& diagnosis, const DiagnosedDrop& drop);
 
-// "network", "host", "process" and so on of a flow; `detail`: null where nothing more is known of it.
-OrderedJson flow_details_json(const FlowRecord& flow, const FlowDiagnosis* detail);
+// "network", "host", "process" and so on of a flow that was read at `read_at`; `detail`: null where nothing more is
+// known of it.
+OrderedJson flow_details_json(const FlowRecord& flow, const FlowDiagnosis* detail,
+                              std::chrono::system_clock::time_point read_at);
 
 } // namespace kudo

@@ -98,6 +98,9 @@ OrderedJson growth_json(const Growth& growth) {
 // Writes flows by hand: a document of a million flows would need gigabytes. What recurs is made once.
 class FlowWriter {
 public:
+    // `read_at`: when the flows were.
+    explicit FlowWriter(std::chrono::system_clock::time_point read_at) : read_at_(read_at) {}
+
     void append(std::string& text, const FlowRecord& flow, const FlowDiagnosis* detail) {
         const auto port = [](uint16_t number) { return number == 0 ? "null" : fmt::format("{}", number); };
         const auto counter = [](const kudo_counter& both) {
@@ -106,7 +109,7 @@ public:
         // Of class fallback TLS hides it.
         const std::string rtp = flow.class_ == KUDO_CLASS_MEDIA ? OrderedJson(flow.streams).dump() : "null";
         const bool has_details = detail || !flow.streams.empty() || flow.probe;
-        const std::string details = has_details ? flow_details_json(flow, detail).dump() : no_details_;
+        const std::string details = has_details ? flow_details_json(flow, detail, read_at_).dump() : no_details_;
         fmt::format_to(
             std::back_inserter(text),
             R"({{"protocol":"{}","local":"{}","local_port":{},"remote":"{}","remote_port":{},)"
@@ -137,7 +140,8 @@ private:
         return entry->second;
     }
 
-    const std::string no_details_ = flow_details_json({}, nullptr).dump();
+    std::chrono::system_clock::time_point read_at_;
+    const std::string no_details_ = flow_details_json({}, nullptr, {}).dump();
     std::unordered_map<std::string, std::string> quoted_;
     std::unordered_map<int64_t, std::string> times_; // by millisecond: the kernel's ticks are coarser
 };
@@ -235,9 +239,10 @@ OrderedJson frame_json(const Diagnosis& diagnosis, const StatsView& view) {
 
 } // namespace
 
-std::string flow_json(const FlowRecord& flow, const FlowDiagnosis* detail) {
+std::string flow_json(const FlowRecord& flow, std::chrono::system_clock::time_point read_at,
+                      const FlowDiagnosis* detail) {
     std::string text;
-    FlowWriter().append(text, flow, detail);
+    FlowWriter(read_at).append(text, flow, detail);
     return text;
 }
 
@@ -249,7 +254,7 @@ Result<void> write_stats_json(const Diagnosis& diagnosis, const StatsView& view,
     const std::size_t middle = text.find(place) + place.size() - 1;
     const std::string rest = text.substr(middle) + "\n";
     text.resize(middle);
-    FlowWriter writer;
+    FlowWriter writer(diagnosis.statistics.read_at);
     const char* separator = one_line ? "" : "\n    ";
     const std::vector<FlowRecord>& flows = diagnosis.statistics.flows;
     for (std::size_t i = 0; i < flows.size(); ++i) {

@@ -21,7 +21,8 @@ void to_json(OrderedJson& json, const StrayRemote& stray);
 void to_json(OrderedJson& json, const NamedAddress& named);
 // "18.156.200.9", "3.123.12.129 (in media)"
 std::string where_text(const NamedAddress& named);
-// One line. `detail`: null where nothing more is known of it.
-std::string flow_json(const FlowRecord& flow, const FlowDiagnosis* detail = nullptr);
+// One line. `read_at`: when the flow was read; `detail`: null where nothing more is known of it.
+std::string flow_json(const FlowRecord& flow, std::chrono::system_clock::time_point read_at,
+                      const FlowDiagnosis* detail = nullptr);
 
 } // namespace kudo

@@ -13,6 +13,7 @@
 #include "cli/report/redaction.h"
 #include "cli/report/replacements.h"
 #include "cli/report/text.h"
+#include "cli/report/words.h"
 
 namespace kudo {
 namespace {
@@ -188,6 +189,24 @@ TEST(ReportAnswer, ALossComesBeforeWhatDoctorFinds) {
     EXPECT_TRUE(answer_of(stats_with("unknown", "?"), {}, "")["who"].is_null());
 }
 
+TEST(ReportAnswer, NamesWhomElseAFailedCheckIsFor) {
+    const OrderedJson answer = answer_of(stats_with("host", "lost"), {}, "");
+    OrderedJson doctor = doctor_with("dns", "name", "fail");
+    EXPECT_EQ(also_failing(answer, doctor), "whoever runs the network and the firewalls between this host and KUDO: T");
+    doctor["checks"].push_back(doctor["checks"][0]);
+    EXPECT_TRUE(also_failing(answer, doctor).ends_with("KUDO: T, T"));
+    EXPECT_EQ(also_failing(answer, doctor_with("dns", "name", "warn")), "");
+    EXPECT_EQ(also_failing(answer, doctor_with("conntrack", "firewall", "fail")), "") << "the same one";
+}
+
+TEST(ReportAnswer, IsSureOfNoMoreThanWasCounted) {
+    OrderedJson answer = {{"where", "host"}, {"confidence", "certain"}};
+    EXPECT_EQ(confidence_words(answer), "Certain that it is lost there: it was counted where it happened.");
+    answer["where"] = "none";
+    EXPECT_EQ(confidence_words(answer),
+              "Certain of what reached this host and of what it did with it; not of what is lost behind it.");
+}
+
 TEST(ReportAnswer, WithoutTrafficNothingIsCalledGood) {
     const OrderedJson answer = answer_of({}, doctor_with("x", "host", "pass"), "not enabled");
     EXPECT_TRUE(answer["where"].is_null());
@@ -216,7 +235,17 @@ TEST(ReportAsked, TheWorstDecidesAndWhatWasNotLookedAtIsNotKnown) {
         "not_known")
         << "no call was looked at";
     EXPECT_EQ(result_of(asked_of_network({}, {}, false), "Microsoft Teams"), "");
+    stats["verdict"]["findings"][0]["name"] = "firewall_rule";
+    EXPECT_EQ(result_of(asked_of_network(stats, {}, false), "Media is not throttled"), "not_met");
     EXPECT_EQ(result_of(asked_of_network({}, {}, true), "Microsoft Teams"), "not_known");
+}
+
+TEST(ReportAsked, WhereManyRequestsAreUnansweredUdpIsDoubtful) {
+    OrderedJson flow = {{"protocol", "udp"}, {"remote_port", 3478}, {"ingress", {{"packets", 100}}}};
+    for (const auto& [responses, result] : {std::pair(9, "met"), std::pair(7, "doubtful")}) {
+        flow["network"] = {{"stun", {{"requests", 10}, {"responses", responses}}}};
+        EXPECT_EQ(result_of(asked_of_network({{"flows", {flow}}}, {}, false), "UDP 3478"), result);
+    }
 }
 
 } // namespace

@@ -116,7 +116,7 @@ TEST(FlowJson, SaysWhichRtpStreamIsWhatAndWhy) {
     what.kind = KUDO_RTP_AUDIO;
     what.evidence = 1; // KUDO_RTP_AUDIO_FRAME
     flow.streams.push_back({.ssrc = 0x1f, .direction = KUDO_EGRESS, .what = what});
-    const OrderedJson stream = OrderedJson::parse(flow_json(flow))["rtp"][0];
+    const OrderedJson stream = OrderedJson::parse(flow_json(flow, std::chrono::system_clock::now()))["rtp"][0];
     EXPECT_EQ(stream["ssrc"], "0x0000001f");
     EXPECT_EQ(stream["direction"], "egress");
     EXPECT_EQ(stream["kind"], "audio");
@@ -129,11 +129,11 @@ TEST(FlowJson, ClaimsNothingOfRtpThatTlsHides) {
     FlowRecord flow = media_flow();
     flow.protocol = IPPROTO_TCP;
     flow.class_ = KUDO_CLASS_FALLBACK;
-    const OrderedJson json = OrderedJson::parse(flow_json(flow));
+    const OrderedJson json = OrderedJson::parse(flow_json(flow, std::chrono::system_clock::now()));
     ASSERT_TRUE(json.contains("rtp"));
     EXPECT_EQ(json["rtp"], nullptr);
     flow.class_ = KUDO_CLASS_CONTROL;
-    EXPECT_EQ(OrderedJson::parse(flow_json(flow))["rtp"], nullptr);
+    EXPECT_EQ(OrderedJson::parse(flow_json(flow, std::chrono::system_clock::now()))["rtp"], nullptr);
 }
 
 TEST(StatsJson, HasEachPartOfAQueueAndNullForWhatTheKernelDoesNotTell) {
@@ -202,7 +202,7 @@ TEST(StatsJson, HasEachMovedNameAndTheListEvenWhereThereAreNone) {
 }
 
 TEST(FlowJson, HasTheNamesOfTheContract) {
-    const OrderedJson json = OrderedJson::parse(flow_json(media_flow()));
+    const OrderedJson json = OrderedJson::parse(flow_json(media_flow(), std::chrono::system_clock::now()));
     EXPECT_EQ(keys(json),
               (std::vector<std::string>{"protocol", "local",   "local_port", "remote",    "remote_port", "service",
                                         "class",    "range",   "interface",  "verdict",   "reason",      "named_by",
@@ -219,7 +219,7 @@ TEST(FlowJson, HasTheNamesOfTheContract) {
 TEST(FlowJson, WhatAFlowDoesNotHaveIsNull) {
     FlowRecord flow;
     flow.protocol = IPPROTO_ICMPV6;
-    const OrderedJson json = OrderedJson::parse(flow_json(flow));
+    const OrderedJson json = OrderedJson::parse(flow_json(flow, std::chrono::system_clock::now()));
     EXPECT_EQ(json["protocol"], "icmpv6");
     for (const char* name : {"local_port", "remote_port", "service", "range"})
         EXPECT_TRUE(json[name].is_null()) << name;
@@ -251,6 +251,8 @@ TEST(StatsText, WhatIsMissingOfAStreamIsTheSameInBothTables) {
     quality.last_packet = noon - 60s;
     stream.quality = quality;
     statistics.flows[0].streams = {stream};
+    const auto network = OrderedJson::parse(flow_json(statistics.flows[0], noon))["network"];
+    EXPECT_EQ(network["streams"][0]["missing"], 10);
     const std::string text = stats_text({.statistics = statistics}, {.flows = true});
     const auto first = text.find("10 %");
     ASSERT_NE(first, std::string::npos) << text;
