@@ -41,13 +41,15 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
 
 } // namespace
 
-void FollowedShaper::take_up(const FollowingShaper& about) {
+bool FollowedShaper::take_up(const FollowingShaper& about) {
     // Rebuilt, or changed by hand.
-    if (about_.device != about.device || about_.mtu != about.mtu || (applied_ != 0 && about.rate / 8 != applied_ / 8))
-        applied_ = room_for_ = 0;
+    const bool is_new = about_.device != about.device || about_.mtu != about.mtu;
+    const bool was_changed = !is_new && applied_ != 0 && about.rate / 8 != applied_ / 8;
+    if (is_new || was_changed) applied_ = room_for_ = 0;
     about_ = about;
     stands_off_ = false;
     problem_.clear();
+    return was_changed;
 }
 
 void FollowedShaper::stand_off(std::string problem) {

@@ -30,8 +30,8 @@ public:
     [[nodiscard]] const FollowingShaper& about() const { return about_; }
     [[nodiscard]] const std::string& name() const { return name_; }
 
-    // After a look at the host.
-    void take_up(const FollowingShaper& about);
+    // After a look at the host. True: somebody else has given it another rate.
+    bool take_up(const FollowingShaper& about);
     // Nothing: it is not there, or cannot be looked at.
     std::optional<ShaperCounts> look();
     // `line`: what the line carries, for which packets may wait. `why`: for the log.

@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 using Time = IncomingDelay::Time;
 
 constexpr Time fresh = 500ms;
-constexpr Time jump = 1s; // between two packets: another clock, or a pause that the timestamps do not know
+constexpr Time jump = 1s;     // between two packets: another clock, or a pause that the timestamps do not know
+constexpr Time doubt = 100ms; // a pause, perhaps, or a queue
 // Two clocks part by up to 0.1 ms a second.
 constexpr Time stream_span = 15s, round_trip_span = 1min;
 
@@ -54,6 +55,10 @@ bool IncomingDelay::media(Time now, Time arrival, uint32_t timestamp, uint32_t s
     if (scale == 0) return false;
     const Time late = between - Time(static_cast<int64_t>(ticks) * scale / 1024);
     if (std::chrono::abs(late) < jump) stream_->transit += late;
+    if (late > doubt && late < jump) {
+        stream_->doubtful += late;
+        stream_->doubted = 0;
+    }
     transit_at_ = now;
     transits_.note(now, stream_->transit, stream_span);
     return true;
@@ -63,6 +68,13 @@ void IncomingDelay::round_trip(Time now, Time rtt) {
     round_trip_ = rtt;
     round_trip_at_ = now;
     round_trips_.note(now, rtt, round_trip_span);
+    if (!stream_ || stream_->doubtful == Time{}) return;
+    if (rtt - round_trips_.least() >= stream_->doubtful / 2) {
+        stream_->doubtful = {};
+    } else if (++stream_->doubted == 2) { // the first may have come before the packet that was late
+        stream_->transit -= stream_->doubtful;
+        stream_->doubtful = {};
+    }
 }
 
 std::optional<Time> IncomingDelay::extra(Time now) const {

@@ -44,6 +44,8 @@ private:
         Time transit{};    // in all
         Time begin{};      // the first arrival
         int64_t ticks = 0; // since then
+        Time doubtful{};   // of `transit`: a queue, or a pause of the sender's, which the next round trips tell
+        unsigned doubted = 0;
     };
 
     static uint32_t guess_scale(const Stream& stream);

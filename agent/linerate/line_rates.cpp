@@ -24,6 +24,7 @@ constexpr auto audio_quiet = 2s;                                 // the same of 
 constexpr auto forget_after = 2min;                              // without one the rate goes back to the most
 constexpr auto look_every = 1000ms;
 constexpr int rest_of_looks = 50; // so many times as long as the last one took
+constexpr int rest_of_steps = 9;
 constexpr IncomingDelay::Time longest_lag = 300ms;
 
 RateControl::Time since_start(std::chrono::steady_clock::time_point now) {
@@ -34,6 +35,15 @@ RateControl::Time since_start(std::chrono::steady_clock::time_point now) {
 
 bool LineRates::Line::is_busy() const {
     return (uplink && uplink->control.is_busy()) || (downlink && downlink->control.is_busy());
+}
+
+bool LineRates::Line::is_followed() const {
+    return (uplink && !uplink->shaper.stands_off()) || (downlink && !downlink->shaper.stands_off());
+}
+
+void LineRates::Line::rest() {
+    for (auto* const side : {&uplink, &downlink})
+        if (*side) (*side)->control.rest();
 }
 
 Result<LineRates> LineRates::open(const Instance& instance) {
@@ -48,14 +58,19 @@ void LineRates::take_up(std::optional<Side>& side, const std::string& name,
     if (!shaper) return;
     if (!side)
         side.emplace(Side{FollowedShaper(*instance_, name, *shaper), RateControl(shaper->bounds, shaper->rate, way)});
-    side->shaper.take_up(*shaper);
+    if (side->shaper.take_up(*shaper)) side->control = RateControl(shaper->bounds, shaper->rate, way);
 }
 
 void LineRates::follow(const std::vector<FollowingLine>& lines) {
     const auto now = Clock::now();
-    std::erase_if(lines_, [&](const auto& known) {
-        return std::ranges::find(lines, known.first, &FollowingLine::interface) == lines.end();
-    });
+    for (auto known = lines_.begin(); known != lines_.end();) {
+        if (std::ranges::find(lines, known->first, &FollowingLine::interface) != lines.end()) {
+            ++known;
+            continue;
+        }
+        stop_asking(known->second, now);
+        known = lines_.erase(known);
+    }
     for (const FollowingLine& line : lines) {
         const auto [found, is_new] = lines_.try_emplace(line.interface);
         Line& known = found->second;
@@ -80,6 +95,7 @@ void LineRates::on_ready() {
         if (line.pings) next = std::min(next, now + (line.is_busy() ? fast : slow));
     }
     tell(now);
+    next = std::max(next, Clock::now() + rest_of_steps * (Clock::now() - now));
     // One that is never due: a timer that has run out stays readable.
     timer_.set(lines_.empty() ? now + std::chrono::hours(24 * 365) : next);
 }
@@ -89,9 +105,15 @@ void LineRates::look_for_media(Clock::time_point now) {
     const auto took = Clock::now() - now;
     next_look_ = now + std::max<Clock::duration>(look_every, rest_of_looks * took);
     look_problem_ = looked ? "" : looked.error().message;
-    if (looked) return;
-    for (auto& [interface, line] : lines_) // whether a meeting runs is not known: it goes on as before
+    is_saved_ = is_saved_ || save_line_states(*instance_, told_).has_value();
+    if (looked) {
+        looked_at_ = now;
+        return;
+    }
+    for (auto& [interface, line] : lines_) { // whether a meeting runs is not known: the rates stay
         line.last_media = now;
+        if (now - looked_at_ > media_quiet) stop_asking(line, now);
+    }
 }
 
 Result<void> LineRates::look_at_flows(Clock::time_point now) {
@@ -105,9 +127,12 @@ Result<void> LineRates::look_at_flows(Clock::time_point now) {
     auto data_path = KUDO_TRY(DataPath::open(*instance_));
     bool has_audio = false;
     const auto clock = KUDO_TRY(TickClock::read(data_path));
-    const auto servers = KUDO_TRY(read_media_servers(data_path, clock, media_quiet, own));
+    std::map<uint32_t, MediaServer> present;
+    for (const auto& [interface, line] : lines_)
+        if (line.pings) present[interface] = {line.pings->server(), line.pings->from()};
+    const auto servers = KUDO_TRY(read_media_servers(data_path, clock, media_quiet, own, present));
     for (auto& [interface, line] : lines_) {
-        const auto server = servers.find(interface);
+        const auto server = line.is_followed() ? servers.find(interface) : servers.end();
         set_server(line, interface, server == servers.end() ? nullptr : &server->second, now);
         if (server == servers.end()) continue;
         line.last_media = now;
@@ -125,14 +150,21 @@ Result<void> LineRates::look_at_flows(Clock::time_point now) {
 
 // Its flow is in the table for a while, and no meeting's.
 void LineRates::stop_asking(Line& line, Clock::time_point now) {
-    if (line.pings) own_ports_[line.pings->local_port()] = now;
+    if (!line.pings) return;
+    own_ports_[line.pings->local_port()] = now;
     line.pings.reset();
-    line.not_sent.clear();
+    line.rest();
 }
 
 void LineRates::set_server(Line& line, uint32_t interface, const MediaServer* server, Clock::time_point now) {
-    if (!server || (line.pings && line.pings->server() != server->address)) stop_asking(line, now);
-    if (!server || line.pings) return;
+    const bool is_same = server && line.pings && line.pings->server() == server->address &&
+                         line.pings->from() == server->local && line.not_sent.empty();
+    if (is_same) return;
+    stop_asking(line, now);
+    if (!server) {
+        line.not_sent.clear();
+        return;
+    }
     if (line.server != server->address) {
         line.incoming = {};
         line.audio.reset();
@@ -142,8 +174,10 @@ void LineRates::set_server(Line& line, uint32_t interface, const MediaServer* se
     }
     line.server = server->address;
     auto pings = StunPings::open(server->address, server->local, interface);
-    line.not_sent = pings ? "" : pings.error().message;
-    if (pings) line.pings.emplace(std::move(*pings));
+    if (pings)
+        line.pings.emplace(std::move(*pings)); // what could not be sent before is told until something was
+    else
+        line.not_sent = pings.error().message;
 }
 
 // What has come since the last step, of the stream and of what was asked.
@@ -189,6 +223,7 @@ void LineRates::step(Line& line, Clock::time_point now) {
             has_arrived |= shaper.about().incoming;
         }
     }
+    if (!line.is_followed()) stop_asking(line, now); // its queues are gone, perhaps by a disable
     if (line.pings) {
         measure(line, now, has_arrived);
         if (now >= line.next_request) {
@@ -220,6 +255,8 @@ std::string LineRates::state_of(const Line& line, const Side& side, Clock::time_
     const bool incoming = side.shaper.about().incoming;
     if (incoming && now - line.last_audio > audio_quiet)
         return fmt::format("no audio comes from {}: the rate stays as it is", server);
+    if (incoming && !line.incoming.least_round_trip())
+        return fmt::format("{} has not answered STUN yet: the rate stays as it is", server);
     if (side.control.is_silent()) return fmt::format("{} does not answer STUN: the rate stays as it is", server);
     return incoming ? fmt::format("by the audio from {} and the round trips to it", server)
                     : fmt::format("by the round trips to {}", server);
@@ -236,11 +273,19 @@ void LineRates::tell(Clock::time_point now) {
     for (const auto& [name, state] : states)
         if (const auto before = told_.find(name); before == told_.end() || before->second != state)
             spdlog::info("{}: its rate follows the line: {}", name, state);
-    if (const auto saved = save_line_states(*instance_, states); !saved) spdlog::debug("{}", saved.error().message);
-    told_ = states;
+    const auto saved = save_line_states(*instance_, states);
+    if (!saved && is_saved_)
+        spdlog::warn("what rates follow cannot be noted, and status does not tell it: {}", saved.error().message);
+    is_saved_ = saved.has_value();
+    told_ = std::move(states);
 }
 
 void LineRates::forget() {
+    for (auto& [interface, line] : lines_) {
+        line.rest();
+        for (auto* const side : {&line.uplink, &line.downlink})
+            if (*side) (*side)->shaper.set((*side)->control.rate(), (*side)->control.line(), "the service ends");
+    }
     static_cast<void>(save_line_states(*instance_, {}));
 }
 

@@ -44,7 +44,7 @@ public:
 
     // After every look at the host: those, and no others.
     void follow(const std::vector<FollowingLine>& lines);
-    // The service ends: nothing is told any more.
+    // The service ends: rates go back to what the lines are known to carry, and nothing is told any more.
     void forget();
 
 private:
@@ -63,6 +63,8 @@ private:
         Clock::time_point last_media{}, last_audio{}, next_request{};
         std::string not_sent{}; // why requests are not
         [[nodiscard]] bool is_busy() const;
+        [[nodiscard]] bool is_followed() const; // one of its shapers, at least
+        void rest();
     };
 
     LineRates(const Instance& instance, Timer timer) : instance_(&instance), timer_(std::move(timer)) {}
@@ -83,9 +85,11 @@ private:
     uint32_t last_number_ = 0;
     Clock::time_point next_look_{};
     std::string look_problem_;                        // why the flows could not be read
+    Clock::time_point looked_at_{};                   // when they were last
     std::optional<DataPath> data_path_{};             // while there is audio to look at
     std::map<uint16_t, Clock::time_point> own_ports_; // of requests that are not sent any more
     LineStates told_;
+    bool is_saved_ = true; // what was told
 };
 
 } // namespace kudo

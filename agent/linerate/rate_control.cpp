@@ -21,6 +21,7 @@ constexpr Time push_every = 1s, growth_time = 100ms;
 constexpr Time kept = 4s, probes_kept = 20s;                   // a deep queue on a slow line takes that long
 constexpr Time floor_lives = 2min, incoming_floor_lives = 30s; // the latter by two clocks, which part
 constexpr Time silence = 3s;
+constexpr Time blind = 1s;       // of what comes in; longer than that it may be that nothing is sent
 constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
 constexpr Time room_follows = 1500ms;
 constexpr unsigned idle_enough = 3;
@@ -41,6 +42,13 @@ void RateControl::forget_path() {
     baseline_known_ = false;
     idle_responses_ = 0;
     phase_ = Phase::Grow;
+}
+
+void RateControl::rest() {
+    if (phase_ == Phase::Grow || phase_ == Phase::Silent) return;
+    if (phase_ == Phase::Drain || phase_ == Phase::Learn) set_line(measured_);
+    set_rate(resting_rate());
+    phase_ = Phase::Steady;
 }
 
 std::optional<Time> RateControl::baseline() const {
@@ -237,6 +245,20 @@ bool RateControl::has_lost(Time now, Time span) const {
     return !comes || lost >= 2;
 }
 
+// What a long queue still delivers is an answer.
+Time RateControl::last_answer(Time now) const {
+    if (probes_.empty()) return now;
+    if (way_ == Way::In) return probes_.back().arrival();
+    const auto newest = std::ranges::find_if(probes_.rbegin(), probes_.rend(),
+                                             [](const Probe& probe) { return probe.rtt.has_value(); });
+    Time since = newest == probes_.rend()     ? probes_.front().sent_at
+                 : newest == probes_.rbegin() ? now
+                                              : newest.base()->sent_at;
+    for (const Probe& probe : probes_)
+        if (probe.rtt) since = std::max(since, probe.arrival());
+    return since;
+}
+
 void RateControl::set_line(double line) {
     line_ = std::clamp(line, static_cast<double>(bounds_.min), static_cast<double>(bounds_.max) / below_the_line);
 }
@@ -251,7 +273,7 @@ void RateControl::enter(Phase phase, Time now) {
 }
 
 void RateControl::drain(Time now, const Delay& delay) {
-    before_ = line_;
+    before_ = measured_ = line_;
     push_by_ = push;
     proved_ = false;
     cut_at_ = at_least_since_ = now;
@@ -290,6 +312,9 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
     if (estimate && !lost) {
         proved_ = true;
         set_line(*estimate);
+        measured_ = line_;
+    } else if (way_ == Way::In && now - last_answer(now) > blind) {
+        return;
     } else if (now - cut_at_ > 250ms + lag_) { // nothing comes back, or the queue overflows
         cut_at_ = now;
         proved_ = true;
@@ -318,7 +343,10 @@ void RateControl::learn(Time now, const Delay& delay) {
     if (estimate && early && late && *early - *late > 20ms && !is_flat(now, 400ms)) {
         proved_ = true;
         set_line(*estimate);
+        measured_ = line_;
         set_rate(line_ * 0.5);
+    } else if (way_ == Way::In && now - last_answer(now) > blind) {
+        return;
     } else if (lost && now - cut_at_ > 300ms) {
         cut_at_ = now;
         set_rate(rate_ * 0.6);
@@ -364,29 +392,20 @@ uint64_t RateControl::decide(Time now) {
 
 void RateControl::step(Time now) {
     const Delay delay = this->delay(now);
-    const auto newest_answered = std::ranges::find_if(probes_.rbegin(), probes_.rend(),
-                                                      [](const Probe& probe) { return probe.rtt.has_value(); });
-    const bool none = newest_answered == probes_.rend();
-    // Since when nothing has come back of what should have. What a long queue still delivers is an answer.
-    Time since = none                                  ? (probes_.empty() ? now : probes_.front().sent_at)
-                 : newest_answered == probes_.rbegin() ? now
-                                                       : newest_answered.base()->sent_at;
-    for (const Probe& probe : probes_)
-        if (probe.rtt) since = std::max(since, probe.arrival());
-    const bool is_silent = now - since > silence;
+    const bool none = std::ranges::none_of(probes_, [](const Probe& probe) { return probe.rtt.has_value(); });
+    const bool is_silent = now - last_answer(now) > silence;
     if (phase_ == Phase::Silent) {
         if (is_silent || none) return;
         enter(Phase::Grow, now);
     } else if (is_silent) {
-        if (phase_ == Phase::Drain) set_line(before_);
-        if (phase_ != Phase::Grow) set_rate(resting_rate());
+        rest();
         return enter(Phase::Silent, now);
     }
     if (none) return;
     if (!baseline_known_ && phase_ != Phase::Learn) {
         const auto first = mean_excess(now - 500ms, now);
         if (!busy_ || !first) return;
-        before_ = rate_;
+        before_ = measured_ = rate_;
         proved_ = false;
         cut_at_ = now;
         learn_from_ = *first + base();

@@ -36,6 +36,8 @@ public:
     void arrival(Time now, Time delay, Time lag);
     // Another server, or another way to it: what it takes at least is not known any more.
     void forget_path();
+    // Nothing is measured any more for now: what was only for a moment, to drain a queue or to try, is not left behind.
+    void rest();
 
     // After what has come: the rate from now on.
     uint64_t decide(Time now);
@@ -94,6 +96,7 @@ private:
     [[nodiscard]] std::optional<double> line_estimate(Time from) const; // by responses since then
     [[nodiscard]] bool is_flat(Time now, Time span) const; // round trips have neither grown nor fallen for so long
     [[nodiscard]] bool has_lost(Time now, Time span) const;
+    [[nodiscard]] Time last_answer(Time now) const; // since when nothing has come back of what should have
 
     void step(Time now);
     void enter(Phase phase, Time now);
@@ -115,6 +118,7 @@ private:
     Phase phase_ = Phase::Grow;
     Time since_{}, cut_at_{}, at_least_since_{}, last_push_{}, push_end_{}, decided_at_{};
     double before_ = 0;                     // line_, before what may have been no more than jitter
+    double measured_ = 0;                   // the same, or what responses have told since then
     bool proved_ = false;                   // two round trips have told the line since then
     Time push_excess_{};                    // before a push
     double push_by_ = 1.08;                 // the next one

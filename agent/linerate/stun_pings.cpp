@@ -55,7 +55,7 @@ Result<StunPings> StunPings::open(const Address& server, const Address& from, ui
     if ((bind(fd.get(), local.get(), local.size) != 0 && bind(fd.get(), any.get(), any.size) != 0) ||
         getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0)
         return fail_errno("no port");
-    return StunPings(server, std::move(fd), local.port());
+    return StunPings(server, from, std::move(fd), local.port());
 }
 
 bool StunPings::send(uint32_t number) {

@@ -23,6 +23,7 @@ public:
     // sends, unless the routes know none there.
     static Result<StunPings> open(const Address& server, const Address& from, uint32_t interface);
     [[nodiscard]] const Address& server() const { return server_; }
+    [[nodiscard]] const Address& from() const { return from_; }
 
     [[nodiscard]] uint16_t local_port() const { return local_port_; }
 
@@ -37,10 +38,10 @@ private:
         StunTransaction transaction{};
         std::chrono::nanoseconds sent_at{}; // CLOCK_REALTIME, as the kernel stamps what arrives
     };
-    StunPings(const Address& server, Fd fd, uint16_t local_port)
-        : server_(server), fd_(std::move(fd)), local_port_(local_port) {}
+    StunPings(const Address& server, const Address& from, Fd fd, uint16_t local_port)
+        : server_(server), from_(from), fd_(std::move(fd)), local_port_(local_port) {}
 
-    Address server_;
+    Address server_, from_;
     Fd fd_;
     uint16_t local_port_;
     std::deque<Request> open_; // the last ones

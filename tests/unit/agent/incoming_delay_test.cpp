@@ -75,6 +75,21 @@ TEST_F(Incoming, APauseOrAnotherClockIsNoDelay) {
     EXPECT_NEAR(extra_ms(), 0, 0.1);
 }
 
+TEST_F(Incoming, AShortPauseIsToldFromAQueueByTheRoundTrips) {
+    for (const Time pause : {150ms, 900ms}) {
+        run(2s, 0ms, 0ms);
+        now_ += pause;
+        run(200ms, 0ms, 0ms);
+        EXPECT_NEAR(extra_ms(), 0, 0.1);
+        run(200ms, 0ms, 25ms); // only the requests wait
+        EXPECT_NEAR(extra_ms(), 0, 0.2);
+        run(60ms, 300ms, 0ms); // a queue that has filled between two packets
+        EXPECT_NEAR(extra_ms(), 300, 0.2);
+        run(200ms, 300ms, 0ms);
+        EXPECT_NEAR(extra_ms(), 300, 0.2);
+    }
+}
+
 TEST_F(Incoming, AnotherStreamGoesOnFromWhereTheOneBeforeWas) {
     run(2s, 0ms, 0ms);
     delay_.forget_stream();

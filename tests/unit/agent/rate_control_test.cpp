@@ -259,6 +259,7 @@ struct IncomingLine {
     double room = 10 * mbit, shaper_room = 0.2;                   // bits of the line's FIFO; s of the shaper's rate
     std::function<double(Time)> most = [](Time) { return 1e12; }; // bit/s that all senders have
     std::function<Time(std::mt19937&)> jitter = [](std::mt19937&) { return Time{}; };
+    std::function<bool(Time)> arrives = [](Time) { return true; }; // the audio by which delays are known
 };
 
 Course drive_incoming(RateControl& control, const IncomingLine& line, Time until) {
@@ -301,7 +302,7 @@ Course drive_incoming(RateControl& control, const IncomingLine& line, Time until
         if (now % 25ms == 0ms) {
             const Time delay = Time(static_cast<int64_t>(queue / line.rate(now) * 1e9)) + line.jitter(random);
             control.sent(now, static_cast<uint64_t>(arrived / 8), shaper > 12'000);
-            control.arrival(now, delay, line.round_trip * 3 / 2);
+            if (line.arrives(now)) control.arrival(now, delay, line.round_trip * 3 / 2);
             rate = control.decide(now);
         }
         result.moments.push_back(
@@ -320,6 +321,26 @@ TEST(RateControl, FollowsAnIncomingLineThatStepsDownAndUp) {
             EXPECT_GE(all.share(from, to, line), 0.8) << from.count() << " s, " << round_trip.count();
         }
     }
+}
+
+// Muted in the middle of a download that fills the line, also while its queue is being drained.
+TEST(RateControl, WithoutArrivalsTheIncomingRateStays) {
+    for (const Time end : {Time(10s), Time(15s + 100ms), Time(15s + 300ms), Time(15s + 600ms)}) {
+        RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000, RateControl::Way::In);
+        const Course all =
+            drive_incoming(control, {.rate = steps, .arrives = [end](Time now) { return now < end; }}, 30s);
+        EXPECT_TRUE(control.is_silent()) << end.count();
+        EXPECT_GE(all.rate_at(end + 4s), 4e6) << end.count();
+        EXPECT_EQ(all.rate_at(end + 4s), all.rate_at(29s)) << end.count();
+    }
+}
+
+TEST(RateControl, WhatWasForAMomentIsNotLeftBehind) {
+    RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
+    drive(control, {.rate = [](Time now) { return now > 10s ? 1000.0 : 20 * mbit; }}, 12s); // an outage
+    EXPECT_LE(control.rate(), 2'000'000u);
+    control.rest(); // the call ends
+    EXPECT_NEAR(static_cast<double>(control.rate()), 20e6, 2e6);
 }
 
 } // namespace
