@@ -11,7 +11,7 @@
 namespace kudo {
 namespace {
 
-constexpr uint64_t of_a_meeting = 100; // packets; some probes, of `kudo-agent doctor` for instance, are fewer
+constexpr uint64_t of_a_meeting = 40; // packets; some probes, of `kudo-agent doctor` for instance, are fewer
 
 } // namespace
 
