@@ -286,7 +286,10 @@ void RateControl::drain(Time now, const Delay& delay) {
 
 void RateControl::go_on_draining(Time now, const Delay& delay) {
     const Time in_phase = now - since_;
-    if (delay.is_low) {
+    // What has come in before nothing did tells nothing of now.
+    const Time unheard = way_ == Way::In ? now - last_answer(now) : Time{};
+    const bool is_heard = unheard < 100ms;
+    if (delay.is_low && is_heard) {
         // Without proof it was no more than jitter.
         if (!proved_) set_line(before_ * 0.98);
         enter(Phase::Steady, now);
@@ -295,7 +298,7 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
     }
     const bool lost = has_lost(now, 500ms);
     if (rate_ > static_cast<double>(bounds_.min)) at_least_since_ = now;
-    if (in_phase > 600ms + lag_ && last_rtt_ < longest_way && is_flat(now, 600ms) &&
+    if (in_phase > 600ms + lag_ && is_heard && last_rtt_ < longest_way && is_flat(now, 600ms) &&
         (!lost || now - at_least_since_ > 1s)) {
         // Less is sent, or the least, and it takes no shorter: this is how long the way is now.
         floor_ = floor_before_ = {};
@@ -309,11 +312,11 @@ void RateControl::go_on_draining(Time now, const Delay& delay) {
         return set_rate(resting_rate());
     }
     const auto estimate = line_estimate(std::max(since_ - 100ms, now - 500ms));
-    if (estimate && !lost) {
+    if (estimate && is_heard && !lost) {
         proved_ = true;
         set_line(*estimate);
         measured_ = line_;
-    } else if (way_ == Way::In && now - last_answer(now) > blind) {
+    } else if (unheard > blind) {
         return;
     } else if (now - cut_at_ > 250ms + lag_) { // nothing comes back, or the queue overflows
         cut_at_ = now;
