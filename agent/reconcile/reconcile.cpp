@@ -2,6 +2,8 @@
 #include "agent/reconcile/reconcile.h"
 #include "agent/datapath/pin_folder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <tuple>
@@ -377,8 +379,11 @@ Result<ReconcileReport> change_and_reconcile(const Instance& instance,
     KUDO_TRY(check_capabilities());
     KUDO_TRY(check_layout_is_ours(instance));
     KUDO_TRY(check_no_newer_layout(instance));
+    std::error_code ignored;
+    const bool is_new = !std::filesystem::exists(instance.state_dir, ignored);
     const Fd lock = KUDO_TRY(lock_folder(instance.state_dir, timeout));
     auto report = change_locked(instance, change, asked, parsed, retries);
+    if (!report && is_new) rmdir(instance.state_dir.c_str()); // if nothing is in it
     give_to_owner(instance);
     // Documents that no state names: of this change if it failed, of older ones if not.
     if (const auto state = load_desired_state(instance)) prune_range_maps(instance, *state);

@@ -105,11 +105,12 @@ TEST_F(InputCommandLine, WithoutADefaultRouteAnInterfaceMustBeNamed) {
 
 TEST_F(InputCommandLine, ABpffsThatIsNoneIsRefusedAndLeavesNoTrace) {
     for (const std::string& folder : {test_->folder, test_->folder + "/missing/deeper", std::string("/dev/null")}) {
-        const WrongLine line{{KUDO_AGENT_PROGRAM, "--bpffs", folder, "--state-dir", test_->instance.state_dir, "enable",
-                              "--region", "ca"},
+        const std::string none = test_->folder + "/no-state-yet";
+        const WrongLine line{{KUDO_AGENT_PROGRAM, "--bpffs", folder, "--state-dir", none, "enable", "--region", "ca"},
                              {"--bpffs", folder, "not a folder on a bpffs", "mount -t bpf"}};
         expect_refused(inside<Outcome>(test_->host, [&] { return run_program(line.arguments); }), line);
         EXPECT_TRUE(has_no_state()) << folder;
+        EXPECT_FALSE(std::filesystem::exists(none)) << folder;
     }
 }
 
