@@ -142,8 +142,11 @@ Result<void> read_interface(const Instance& instance, DataPath& data_path, const
                                     program_text(id));
     line.queues = KUDO_TRY(read_queues(data_path, interface, desired.queues));
     for (auto& [way, queue] : {std::pair("uplink", &line.queues.uplink), std::pair("downlink", &line.queues.downlink)})
-        if (queue->follows && queue->rate)
-            add_clause(queue->why, line_state(instance, fmt::format("{} {}", interface.name, way)));
+        if (queue->follows && queue->rate) {
+            LineState state = line_state(instance, fmt::format("{} {}", interface.name, way));
+            add_clause(queue->why, state.text);
+            queue->following = std::move(state.name);
+        }
     line.problems = hook_problems(attached, interface, desired);
     const QueueReport &up = line.queues.uplink, &down = line.queues.downlink;
     add_queue_problem(interface.name, "uplink", up, !up.problem, line.problems);

@@ -31,7 +31,7 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
     const Fd held = KUDO_TRY(std::move(lock));
     const auto objects = KUDO_TRY(list_tc_objects(device));
     const auto there = shaped_rate(objects);
-    if (!there || *there / 8 != known / 8) return fail("somebody else has changed its rate");
+    if (!there || *there / 8 != known / 8) return fail("a command, or somebody else, has changed its rate");
     if (*there / 8 != wanted.bits_per_second / 8) KUDO_TRY(change_rate(device, kind, wanted));
     if (room_for)
         KUDO_TRY(change_leaf_room(device, objects, kind,
@@ -54,7 +54,7 @@ bool FollowedShaper::take_up(const FollowingShaper& about) {
 
 void FollowedShaper::stand_off(std::string problem) {
     problem_ = std::move(problem);
-    stands_off_ = true;
+    stands_off_ = stood_off_ = true;
     applied_ = room_for_ = 0;
 }
 

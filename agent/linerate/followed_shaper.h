@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "agent/queues/shaped_rate.h"
 #include "agent/queues/spec.h"
@@ -40,6 +41,8 @@ public:
     // Why it is not touched; empty: it is, or what it has been is gone.
     [[nodiscard]] const std::string& problem() const { return problem_; }
     [[nodiscard]] bool stands_off() const { return stands_off_; }
+    // True once for each time that it begins to: a look at the host is due.
+    bool take_stood_off() { return std::exchange(stood_off_, false); }
 
 private:
     void stand_off(std::string problem);
@@ -53,6 +56,7 @@ private:
     uint64_t bytes_ = 0;    // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
+    bool stood_off_ = false;
 };
 
 } // namespace kudo

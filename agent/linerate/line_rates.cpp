@@ -41,6 +41,10 @@ bool LineRates::Line::is_followed() const {
     return (uplink && !uplink->shaper.stands_off()) || (downlink && !downlink->shaper.stands_off());
 }
 
+bool LineRates::Line::is_silent() const {
+    return (!uplink || uplink->control.is_silent()) && (!downlink || downlink->control.is_silent());
+}
+
 void LineRates::Line::rest() {
     for (auto* const side : {&uplink, &downlink})
         if (*side) (*side)->control.rest();
@@ -86,18 +90,22 @@ void LineRates::follow(const std::vector<FollowingLine>& lines) {
         timer_.set(now);
 }
 
-void LineRates::on_ready() {
+bool LineRates::on_ready() {
     const auto now = Clock::now();
     if (now >= next_look_) look_for_media(now);
     Clock::time_point next = now + idle;
+    bool stood_off = false;
     for (auto& [interface, line] : lines_) {
         step(line, now);
+        for (auto* const side : {&line.uplink, &line.downlink})
+            if (*side) stood_off |= (*side)->shaper.take_stood_off();
         if (line.pings) next = std::min(next, now + (line.is_busy() ? fast : slow));
     }
     tell(now);
     next = std::max(next, Clock::now() + rest_of_steps * (Clock::now() - now));
     // One that is never due: a timer that has run out stays readable.
     timer_.set(lines_.empty() ? now + std::chrono::hours(24 * 365) : next);
+    return stood_off;
 }
 
 void LineRates::look_for_media(Clock::time_point now) {
@@ -232,7 +240,8 @@ void LineRates::step(Line& line, Clock::time_point now) {
             line.not_sent =
                 sent ? "" : fmt::format("nothing can be sent to {}: {}", line.pings->server().text(), strerror(errno));
             if (sent && line.uplink) line.uplink->control.request(time, number);
-            line.next_request = now + (line.is_busy() ? request_every : idle_request_every) - fast / 2;
+            const bool often = line.is_busy() && !line.is_silent();
+            line.next_request = now + (often ? request_every : idle_request_every) - fast / 2;
         }
     }
     for (auto* const side : {&line.uplink, &line.downlink})
@@ -243,23 +252,25 @@ void LineRates::step(Line& line, Clock::time_point now) {
         }
 }
 
-std::string LineRates::state_of(const Line& line, const Side& side, Clock::time_point now) const {
-    if (!side.shaper.problem().empty()) return side.shaper.problem() + ": until the next look at the host";
-    if (!look_problem_.empty()) return "whether a media flow runs cannot be told: " + look_problem_;
-    if (!line.not_sent.empty()) return line.not_sent + ": the rate stays as it is";
+LineState LineRates::state_of(const Line& line, const Side& side, Clock::time_point now) const {
+    if (!side.shaper.problem().empty())
+        return {"left_alone", side.shaper.problem() + ": until the next look at the host, in a second or two"};
+    if (!look_problem_.empty()) return {"not_known", "whether a media flow runs cannot be told: " + look_problem_};
+    if (!line.not_sent.empty()) return {"not_sent", line.not_sent + ": the rate stays as it is"};
     if (now - line.last_media > forget_after)
-        return fmt::format("no media flow for {} minutes: the most until there is one",
-                           std::chrono::minutes(forget_after).count());
-    if (!line.pings) return "no media flow: the rate stays as it is";
+        return {"at_most", fmt::format("no media flow for {} minutes: the most until there is one",
+                                       std::chrono::minutes(forget_after).count())};
+    if (!line.pings) return {"no_media", "no media flow: the rate stays as it is"};
     const std::string server = line.pings->server().text();
     const bool incoming = side.shaper.about().incoming;
     if (incoming && now - line.last_audio > audio_quiet)
-        return fmt::format("no audio comes from {}: the rate stays as it is", server);
+        return {"no_audio", fmt::format("no audio comes from {}: the rate stays as it is", server)};
     if (incoming && !line.incoming.least_round_trip())
-        return fmt::format("{} has not answered STUN yet: the rate stays as it is", server);
-    if (side.control.is_silent()) return fmt::format("{} does not answer STUN: the rate stays as it is", server);
-    return incoming ? fmt::format("by the audio from {} and the round trips to it", server)
-                    : fmt::format("by the round trips to {}", server);
+        return {"silent", fmt::format("{} has not answered STUN yet: the rate stays as it is", server)};
+    if (side.control.is_silent())
+        return {"silent", fmt::format("{} does not answer STUN: the rate stays as it is", server)};
+    return {"following", incoming ? fmt::format("by the audio from {} and the round trips to it", server)
+                                  : fmt::format("by the round trips to {}", server)};
 }
 
 void LineRates::tell(Clock::time_point now) {
@@ -272,7 +283,7 @@ void LineRates::tell(Clock::time_point now) {
     if (states == told_) return;
     for (const auto& [name, state] : states)
         if (const auto before = told_.find(name); before == told_.end() || before->second != state)
-            spdlog::info("{}: its rate follows the line: {}", name, state);
+            spdlog::info("{}: its rate follows the line: {}", name, state.text);
     const auto saved = save_line_states(*instance_, states);
     if (!saved && is_saved_)
         spdlog::warn("what rates follow cannot be noted, and status does not tell it: {}", saved.error().message);

@@ -39,8 +39,8 @@ public:
     // The instance outlives it.
     static Result<LineRates> open(const Instance& instance);
     [[nodiscard]] int fd() const { return timer_.fd(); }
-    // The timer is due.
-    void on_ready();
+    // The timer is due. True: a shaper is not as it was left, and a look at the host is due.
+    bool on_ready();
 
     // After every look at the host: those, and no others.
     void follow(const std::vector<FollowingLine>& lines);
@@ -63,6 +63,7 @@ private:
         Clock::time_point last_media{}, last_audio{}, next_request{};
         std::string not_sent{}; // why requests are not
         [[nodiscard]] bool is_busy() const;
+        [[nodiscard]] bool is_silent() const;   // in each way that is followed
         [[nodiscard]] bool is_followed() const; // one of its shapers, at least
         void rest();
     };
@@ -76,7 +77,7 @@ private:
     void stop_asking(Line& line, Clock::time_point now);
     void step(Line& line, Clock::time_point now);
     void measure(Line& line, Clock::time_point now, bool has_arrived);
-    [[nodiscard]] std::string state_of(const Line& line, const Side& side, Clock::time_point now) const;
+    [[nodiscard]] LineState state_of(const Line& line, const Side& side, Clock::time_point now) const;
     void tell(Clock::time_point now);
 
     const Instance* instance_;

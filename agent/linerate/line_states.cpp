@@ -12,6 +12,8 @@ namespace kudo {
 
 constexpr std::size_t max_size = 1 << 20;
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LineState, name, text)
+
 Result<void> save_line_states(const Instance& instance, const LineStates& states) {
     std::error_code ignored;
     if (states.empty()) { // nothing of it stays after `disable`
@@ -23,18 +25,24 @@ Result<void> save_line_states(const Instance& instance, const LineStates& states
     return saved;
 }
 
-std::string line_state(const Instance& instance, const std::string& line) {
+LineState line_state(const Instance& instance, const std::string& line) {
     const auto runs = is_locked(instance.service_lock());
-    if (!runs) return "whether the service runs, which follows the line, cannot be told: " + runs.error().message;
+    if (!runs)
+        return {"not_known",
+                "whether the service runs, which follows the line, cannot be told: " + runs.error().message};
     if (!*runs)
-        return "the service, kudo-agent run, does not run: the rate does not follow the line and stays as it is";
+        return {"no_service",
+                "the service, kudo-agent run, does not run: the rate does not follow the line and stays as it is"};
+    const LineState not_yet{"not_taken_up", "the service has not taken it up yet"};
     const auto text = read_file(instance.line_rates(), max_size);
-    if (text) {
-        const auto states = nlohmann::json::parse(*text, nullptr, false);
-        if (states.is_object() && states.contains(line) && states[line].is_string())
-            return states[line].get<std::string>();
+    if (!text) return not_yet;
+    try {
+        const auto states = nlohmann::json::parse(*text).get<LineStates>();
+        const auto found = states.find(line);
+        return found == states.end() ? not_yet : found->second;
+    } catch (const nlohmann::json::exception&) { // of another version
+        return not_yet;
     }
-    return "the service has not taken it up yet";
 }
 
 } // namespace kudo

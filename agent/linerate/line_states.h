@@ -11,10 +11,14 @@
 
 namespace kudo {
 
-// By line, "eth0 uplink" or "eth0 downlink", a clause.
-using LineStates = std::map<std::string, std::string>;
+struct LineState {
+    std::string name; // as in docs/json.md: "following", "no_media", ...
+    std::string text; // why the rate is what it is, as far as can be known; a clause
+    bool operator==(const LineState&) const = default;
+};
+// By line, "eth0 uplink" or "eth0 downlink".
+using LineStates = std::map<std::string, LineState>;
 Result<void> save_line_states(const Instance& instance, const LineStates& states);
-// Why the rate there is what it is, as far as can be known; a clause.
-std::string line_state(const Instance& instance, const std::string& line);
+LineState line_state(const Instance& instance, const std::string& line);
 
 } // namespace kudo

@@ -423,6 +423,11 @@ void RateControl::step(Time now) {
         // What others on the line do to it while next to nothing is sent here is not for this shaper to make way for.
         if (busy_) drain(now, delay);
     } else if (phase_ == Phase::Grow) {
+        // What is not sent is no trial; the less of it that is, the more the next burst would find out at once.
+        if (rate_ > line_ && now - since_ > 1s && sent_rate(now - 1s, now).value_or(line_) < line_ / 2) {
+            enter(Phase::Steady, now);
+            return set_rate(resting_rate());
+        }
         grow(now);
     } else if (phase_ == Phase::Push) {
         const Time limit = std::max(push_excess_, Time{}) + low() + 2ms;

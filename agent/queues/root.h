@@ -48,6 +48,7 @@ struct QueueReport {
     std::optional<Error> problem{};                     // why not, where that is known
     std::optional<uint64_t> rate{};                     // bit/s, as the kernel has it; nothing: without a rate
     std::optional<RateBounds> follows{};                // what was asked for: the rate follows the line within these
+    std::string following{};                            // LineState::name, where `status` has asked for it
     std::array<uint32_t, KUDO_TREATMENTS> priorities{}; // skb->priority by kudo_treatment, for the programs
 };
 

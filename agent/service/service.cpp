@@ -220,7 +220,9 @@ private:
             auto rates = LineRates::open(instance_);
             if (!rates) return alarms_.warn_once("rates do not follow their lines: " + rates.error().message);
             lines_.emplace(std::move(*rates));
-            const auto watched = loop_->watch(lines_->fd(), [this] { lines_->on_ready(); });
+            const auto watched = loop_->watch(lines_->fd(), [this] {
+                if (lines_->on_ready()) next_tick_ = std::min(next_tick_, Clock::now() + second_look);
+            });
             if (!watched) {
                 lines_.reset(); // the next look tries again
                 return alarms_.warn_once("rates do not follow their lines: " + watched.error().message);

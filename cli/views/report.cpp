@@ -48,7 +48,9 @@ void to_json(OrderedJson& json, const QueueReport& queue) {
         {"found", queue.found}, {"queue", text_or_null(queue.chosen)}, {"why", queue.why}, {"healthy", queue.healthy}};
     json["rate"] = queue.rate ? OrderedJson(*queue.rate) : OrderedJson();
     json["follows"] = nullptr;
-    if (queue.follows) json["follows"] = {{"min", queue.follows->min}, {"max", queue.follows->max}};
+    if (queue.follows)
+        json["follows"] = {
+            {"min", queue.follows->min}, {"max", queue.follows->max}, {"state", text_or_null(queue.following)}};
 }
 
 static void to_json(OrderedJson& json, const InterfaceReport& interface) {

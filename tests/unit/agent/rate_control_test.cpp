@@ -336,6 +336,17 @@ TEST(RateControl, WithoutArrivalsTheIncomingRateIsThatOfTheLine) {
     }
 }
 
+TEST(RateControl, ARateThatIsBeingTriedIsNotLeftBehindByBulkThatEnds) {
+    for (Time end = 10s; end < 12s; end += 50ms) {
+        RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
+        Line line{.rate = [](Time now) { return now < 9s ? 8 * mbit : 20 * mbit; }};
+        line.wish = [end](Time now) { return now < end ? 1000 * mbit : 0.1 * mbit; };
+        const Course all = drive(control, line, 16s);
+        EXPECT_LE(all.rate_at(15s), 22e6) << end.count(); // 26e6 was tried
+        EXPECT_GE(all.rate_at(15s), 7e6) << end.count();
+    }
+}
+
 TEST(RateControl, WhatWasForAMomentIsNotLeftBehind) {
     RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
     drive(control, {.rate = [](Time now) { return now > 10s ? 1000.0 : 20 * mbit; }}, 12s); // an outage
