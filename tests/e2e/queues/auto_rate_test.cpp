@@ -228,15 +228,22 @@ TEST_F(AutoRate, WhatACommandMakesOfItIsNotOverwritten) {
     const RunningService service(*test_, {"--reconcile-every", "1h"}); // it looks at nothing meanwhile
     const Meeting meeting(*test_, true);
     ASSERT_TRUE(eventually([&] { return meeting.requests() >= 3; })) << why();
+    // Other bounds are taken up without waiting for the next look.
+    ASSERT_EQ(enable("auto-rate:3mbit-15mbit").status, 0);
+    EXPECT_TRUE(eventually([&] { return uplink().at("follows").at("state") == "following"; })) << uplink();
+    EXPECT_LE(uplink().at("rate"), 15'000'000);
     const Outcome fixed = enable("20mbit");
     EXPECT_EQ(fixed.status, 0) << fixed.err << fixed.out;
     std::this_thread::sleep_for(std::chrono::seconds(3));
     EXPECT_EQ(ceiling(), "20Mbit");
     EXPECT_EQ(test_->status().at("healthy"), true);
-    // Nor is anything made again, or left, after a disable.
+    // Nor is anything made again, left, or asked after a disable.
     ASSERT_EQ(enable("auto-rate:2mbit-50mbit").status, 0);
-    const std::string without = test_->agent({"disable"}).out;
+    ASSERT_EQ(test_->agent({"disable"}).status, 0);
     std::this_thread::sleep_for(std::chrono::seconds(3));
+    const unsigned asked = meeting.requests();
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    EXPECT_EQ(meeting.requests(), asked);
     EXPECT_EQ(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("4b55:"), std::string::npos);
     EXPECT_EQ(states(), "");
 }
@@ -247,6 +254,7 @@ TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
     adjust(7);
     RunningService service(*test_, {"--reconcile-every", "1s"});
     ASSERT_TRUE(eventually([&] { return why().find("no media flow") != std::string::npos; })) << why();
+    EXPECT_EQ(uplink().at("follows").at("state"), "no_media");
     EXPECT_EQ(ceiling(), "7Mbit") << "the rate of before is taken over";
     {
         const Meeting meeting(*test_, true);
@@ -270,6 +278,7 @@ TEST_F(AutoRate, AsksOnlyTheServerOfAMeeting) {
     service.signal(SIGKILL);
     service.wait();
     EXPECT_NE(why().find("the service, kudo-agent run, does not run"), std::string::npos) << why();
+    EXPECT_EQ(uplink().at("follows").at("state"), "no_service");
 }
 
 TEST_F(AutoRate, TheDownlinkFollowsTheAudioThatComesIn) {
