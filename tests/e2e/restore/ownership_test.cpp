@@ -6,6 +6,7 @@
 #include "tests/support/running_service.h"
 
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include <bpf/bpf.h>
 #include <net/if.h>
@@ -87,6 +88,25 @@ TEST_F(Ownership, FiltersAreKnownWithExactlyTheThreeCapabilities) {
     EXPECT_EQ(our_filters("egress"), 0);
     EXPECT_EQ(test_->in_host({"tc", "qdisc", "show", "dev", "eth0"}).find("clsact"), std::string::npos);
     umount((home + "/bpf").c_str());
+}
+
+// State, snapshots, pins: nobody else reads or writes them; links lead nowhere that is followed.
+TEST_F(Ownership, NothingThatIsWrittenIsOpenToOthers) {
+    const mode_t wide = umask(0);
+    enable({"--uplink", "20mbit"});
+    const RunningService service(*test_, {"--reconcile-every", "1s"});
+    EXPECT_TRUE(eventually([&] { return std::filesystem::exists(test_->instance.state_dir.string() + "/snapshots"); }));
+    umask(wide);
+    unsigned looked_at = 0;
+    for (const auto& folder : {test_->instance.state_dir, test_->instance.pins()}) {
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+            struct stat is {};
+            if (lstat(entry.path().c_str(), &is) != 0 || S_ISLNK(is.st_mode)) continue; // a temporary one is gone
+            EXPECT_EQ(is.st_mode & 077, 0u) << entry.path();
+            looked_at++;
+        }
+    }
+    EXPECT_GT(looked_at, 30u);
 }
 
 TEST_F(Ownership, TwoInstancesOnOneInterfaceCountEachForThemselves) {
