@@ -31,7 +31,7 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
     const Fd held = KUDO_TRY(std::move(lock));
     const auto objects = KUDO_TRY(list_tc_objects(device));
     const auto there = shaped_rate(objects);
-    if (!there || *there / 8 != known / 8) return fail("a command, or somebody else, has changed its rate");
+    if (!there || *there / 8 != known / 8) return fail("a command, or somebody else, has changed its rate", ESTALE);
     if (*there / 8 != wanted.bits_per_second / 8) KUDO_TRY(change_rate(device, kind, wanted));
     if (room_for)
         KUDO_TRY(change_leaf_room(device, objects, kind,
@@ -44,17 +44,18 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
 bool FollowedShaper::take_up(const FollowingShaper& about) {
     // Rebuilt, or changed by hand.
     const bool is_new = about_.device != about.device || about_.mtu != about.mtu;
-    const bool was_changed = !is_new && applied_ != 0 && about.rate / 8 != applied_ / 8;
+    const bool was_changed = !is_new && (changed_ || (applied_ != 0 && about.rate / 8 != applied_ / 8));
     if (is_new || was_changed) applied_ = room_for_ = 0;
     about_ = about;
-    stands_off_ = false;
+    stands_off_ = changed_ = false;
     problem_.clear();
     return was_changed;
 }
 
 void FollowedShaper::stand_off(std::string problem) {
     problem_ = std::move(problem);
-    stands_off_ = stood_off_ = true;
+    stood_off_ |= !stands_off_;
+    stands_off_ = true;
     applied_ = room_for_ = 0;
 }
 
@@ -82,7 +83,10 @@ void FollowedShaper::set(uint64_t rate, uint64_t line, const std::string& why) {
         .bits_per_second = other_rate ? rate : known, .mtu = about_.mtu, .incoming = about_.incoming};
     const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
                                              other_room ? std::optional(line) : std::nullopt);
-    if (!changed) return stand_off(changed.error().message);
+    if (!changed) {
+        changed_ = changed.error().number == ESTALE;
+        return stand_off(changed.error().message);
+    }
     if (!*changed) return; // the next step again
     applied_ = wanted.bits_per_second;
     if (other_room) room_for_ = line;

@@ -57,6 +57,7 @@ private:
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
     bool stood_off_ = false;
+    bool changed_ = false; // the same, its rate
 };
 
 } // namespace kudo

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace kudo {
 namespace {
@@ -71,7 +72,8 @@ void IncomingDelay::round_trip(Time now, Time rtt) {
     if (!stream_ || stream_->doubtful == Time{}) return;
     if (rtt - round_trips_.least() >= stream_->doubtful / 2) {
         stream_->doubtful = {};
-    } else if (++stream_->doubted == 2) { // the first may have come before the packet that was late
+    } else if (now != std::exchange(stream_->doubted_at, now) && ++stream_->doubted == 2) {
+        // Those that were read first may have come before the packet that was late.
         stream_->transit -= stream_->doubtful;
         stream_->doubtful = {};
     }

@@ -46,6 +46,7 @@ private:
         int64_t ticks = 0; // since then
         Time doubtful{};   // of `transit`: a queue, or a pause of the sender's, which the next round trips tell
         unsigned doubted = 0;
+        Time doubted_at{};
     };
 
     static uint32_t guess_scale(const Stream& stream);

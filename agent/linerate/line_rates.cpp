@@ -25,6 +25,7 @@ constexpr auto forget_after = 2min;                              // without one 
 constexpr auto look_every = 1000ms;
 constexpr int rest_of_looks = 50; // so many times as long as the last one took
 constexpr int rest_of_steps = 9;
+constexpr auto wish_every = 10s; // for a look at the host: what somebody else changes all the time is left to them
 constexpr IncomingDelay::Time longest_lag = 300ms;
 
 RateControl::Time since_start(std::chrono::steady_clock::time_point now) {
@@ -42,7 +43,8 @@ bool LineRates::Line::is_followed() const {
 }
 
 bool LineRates::Line::is_silent() const {
-    return (!uplink || uplink->control.is_silent()) && (!downlink || downlink->control.is_silent());
+    return (!uplink || uplink->control.is_silent()) &&
+           (!downlink || downlink->control.is_silent() || !incoming.least_round_trip());
 }
 
 void LineRates::Line::rest() {
@@ -95,6 +97,7 @@ bool LineRates::on_ready() {
     if (now >= next_look_) look_for_media(now);
     Clock::time_point next = now + idle;
     bool stood_off = false;
+    const auto began = Clock::now();
     for (auto& [interface, line] : lines_) {
         step(line, now);
         for (auto* const side : {&line.uplink, &line.downlink})
@@ -102,10 +105,12 @@ bool LineRates::on_ready() {
         if (line.pings) next = std::min(next, now + (line.is_busy() ? fast : slow));
     }
     tell(now);
-    next = std::max(next, Clock::now() + rest_of_steps * (Clock::now() - now));
+    next = std::max(next, Clock::now() + rest_of_steps * (Clock::now() - began));
     // One that is never due: a timer that has run out stays readable.
     timer_.set(lines_.empty() ? now + std::chrono::hours(24 * 365) : next);
-    return stood_off;
+    if (!stood_off || now < next_wish_) return false;
+    next_wish_ = now + wish_every;
+    return true;
 }
 
 void LineRates::look_for_media(Clock::time_point now) {

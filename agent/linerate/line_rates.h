@@ -39,7 +39,7 @@ public:
     // The instance outlives it.
     static Result<LineRates> open(const Instance& instance);
     [[nodiscard]] int fd() const { return timer_.fd(); }
-    // The timer is due. True: a shaper is not as it was left, and a look at the host is due.
+    // The timer is due. True: a shaper is not as it was left, and a look at the host is due; not twice in ten seconds.
     bool on_ready();
 
     // After every look at the host: those, and no others.
@@ -84,7 +84,7 @@ private:
     Timer timer_;
     std::map<uint32_t, Line> lines_; // by ifindex
     uint32_t last_number_ = 0;
-    Clock::time_point next_look_{};
+    Clock::time_point next_look_{}, next_wish_{};
     std::string look_problem_;                        // why the flows could not be read
     Clock::time_point looked_at_{};                   // when they were last
     std::optional<DataPath> data_path_{};             // while there is audio to look at

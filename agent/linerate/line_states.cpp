@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/linerate/line_states.h"
 
+#include <cerrno>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -35,13 +36,14 @@ LineState line_state(const Instance& instance, const std::string& line) {
                 "the service, kudo-agent run, does not run: the rate does not follow the line and stays as it is"};
     const LineState not_yet{"not_taken_up", "the service has not taken it up yet"};
     const auto text = read_file(instance.line_rates(), max_size);
-    if (!text) return not_yet;
+    if (!text && text.error().number == ENOENT) return not_yet;
+    if (!text) return {"not_known", "what the service says of it cannot be read: " + text.error().message};
     try {
         const auto states = nlohmann::json::parse(*text).get<LineStates>();
         const auto found = states.find(line);
         return found == states.end() ? not_yet : found->second;
-    } catch (const nlohmann::json::exception&) { // of another version
-        return not_yet;
+    } catch (const nlohmann::json::exception&) {
+        return {"not_known", "what the service says of it cannot be read: it is of another version"};
     }
 }
 

@@ -45,7 +45,7 @@ void RateControl::forget_path() {
 }
 
 void RateControl::rest() {
-    if (phase_ == Phase::Grow || phase_ == Phase::Silent) return;
+    if (phase_ == Phase::Silent || (phase_ == Phase::Grow && rate_ <= line_)) return;
     if (phase_ == Phase::Drain || phase_ == Phase::Learn) set_line(measured_);
     set_rate(resting_rate());
     phase_ = Phase::Steady;
