@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/report/answer.h"
 
+#include <map>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -46,15 +48,17 @@ std::string who_for_check(const OrderedJson& check) {
 }
 
 std::string also_failing(const OrderedJson& answer, const OrderedJson& doctor) {
-    const std::string asked = text_field(answer, "who");
-    std::string text;
+    std::map<std::string, std::string> titles; // by who must act
     for (const OrderedJson& check : list_field(doctor, "checks")) {
-        const std::string who = who_for_check(check);
-        if (text_field(check, "result") != "fail" || who == asked) continue;
-        text += text.empty() ? who + ": " : ", ";
-        text += text_field(check, "title");
+        if (text_field(check, "result") != "fail") continue;
+        std::string& text = titles[who_for_check(check)];
+        text += (text.empty() ? "" : ", ") + text_field(check, "title");
     }
-    return text;
+    titles.erase(text_field(answer, "who"));
+    std::string all;
+    for (const auto& [who, text] : titles)
+        all += fmt::format("{}{}: {}", all.empty() ? "" : "; ", who, text);
+    return all;
 }
 
 OrderedJson answer_of(const OrderedJson& stats, const OrderedJson& doctor, const std::string& why_no_stats) {

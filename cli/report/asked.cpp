@@ -80,20 +80,10 @@ void add_checks(const Point& point, const OrderedJson& doctor, Met& met, std::ve
     }
 }
 
-void add_findings(const Point& point, const OrderedJson& stats, Met& met, std::vector<std::string>& seen) {
-    for (const OrderedJson& finding : list_field(field(stats, "verdict"), "findings")) {
-        const std::string name = text_field(finding, "name");
-        if (std::ranges::find(point.findings, name) == point.findings.end()) continue;
-        const bool past = is_true(finding, "past");
-        met = std::max(met, past || text_field(finding, "confidence") == "possible" ? Met::Doubtful : Met::No);
-        const std::string sentence = (past ? "earlier: " : "") + text_field(finding, "summary");
-        if (std::ranges::find(seen, sentence) == seen.end()) seen.push_back(sentence);
-    }
-}
-
 // What this host's own calls say of it.
 struct Calls {
-    double stun_requests = 0, stun_responses = 0, udp_in = 0, tcp_in = 0, rtp_received = 0, rtp_lost = 0;
+    double stun_requests = 0, stun_responses = 0, media_dropped = 0, udp_in = 0, tcp_in = 0, rtp_received = 0,
+           rtp_lost = 0;
 };
 Calls calls_of(const OrderedJson& stats) {
     Calls calls;
@@ -103,15 +93,38 @@ Calls calls_of(const OrderedJson& stats) {
         if (is_udp && number_field(flow, "remote_port") == 3478) calls.udp_in += in;
         if (!is_udp && number_field(flow, "remote_port") == 443) calls.tcp_in += in;
         const OrderedJson& network = field(flow, "network");
-        calls.stun_requests += number_field(field(network, "stun"), "requests");
+        calls.stun_requests +=
+            number_field(field(network, "stun"), "requests") - number_field(field(network, "stun"), "pending");
+        if (text_field(flow, "class") == "media")
+            for (const char* direction : {"ingress", "egress"})
+                calls.media_dropped += number_field(field(field(flow, "host"), direction), "packets");
         calls.stun_responses += number_field(field(network, "stun"), "responses");
         for (const OrderedJson& stream : list_field(network, "streams")) {
             if (text_field(stream, "direction") != "ingress") continue;
             calls.rtp_received += number_field(stream, "packets");
-            calls.rtp_lost += number_field(stream, "missing");
+            calls.rtp_lost += missing_packets(stream);
         }
     }
     return calls;
+}
+
+// A rule that has dropped no media says nothing of media.
+bool is_of_other_traffic(const Point& point, const std::string& finding, const Calls& calls) {
+    return point.topic == std::string_view("Media is not throttled") && calls.media_dropped == 0 &&
+           (finding.starts_with("firewall_") || finding == "policy");
+}
+
+void add_findings(const Point& point, const OrderedJson& stats, const Calls& calls, Met& met,
+                  std::vector<std::string>& seen) {
+    for (const OrderedJson& finding : list_field(field(stats, "verdict"), "findings")) {
+        const std::string name = text_field(finding, "name");
+        if (std::ranges::find(point.findings, name) == point.findings.end()) continue;
+        if (is_of_other_traffic(point, name, calls)) continue;
+        const bool past = is_true(finding, "past");
+        met = std::max(met, past || text_field(finding, "confidence") == "possible" ? Met::Doubtful : Met::No);
+        const std::string sentence = (past ? "earlier: " : "") + text_field(finding, "summary");
+        if (std::ranges::find(seen, sentence) == seen.end()) seen.push_back(sentence);
+    }
 }
 
 void add_calls(const Point& point, const Calls& calls, Met& met, std::vector<std::string>& seen) {
@@ -147,7 +160,7 @@ OrderedJson asked_of_network(const OrderedJson& stats, const OrderedJson& doctor
     for (const Point& point : asked) {
         Met met = Met::NotKnown;
         std::vector<std::string> seen;
-        add_findings(point, stats, met, seen);
+        add_findings(point, stats, calls, met, seen);
         add_calls(point, calls, met, seen);
         add_checks(point, doctor, met, seen);
         // An open connection table says nothing of a call that nobody has made.

@@ -30,6 +30,11 @@ bool has_number(const OrderedJson& object, std::string_view name) {
     return field(object, name).is_number();
 }
 
+double missing_packets(const OrderedJson& stream) {
+    if (has_number(stream, "missing")) return number_field(stream, "missing");
+    return number_field(stream, "lost") + number_field(stream, "pending");
+}
+
 bool is_true(const OrderedJson& object, std::string_view name) {
     const OrderedJson& value = field(object, name);
     return value.is_boolean() && value.get<bool>();

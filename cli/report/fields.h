@@ -18,6 +18,8 @@ std::string text_of(const OrderedJson& value);
 double number_field(const OrderedJson& object, std::string_view name); // 0 where there is none
 bool has_number(const OrderedJson& object, std::string_view name);
 bool is_true(const OrderedJson& object, std::string_view name);
+// Of a media stream in `stats --json`. An earlier version did not tell those that are missing lately from the others.
+double missing_packets(const OrderedJson& stream);
 // An empty list where there is none.
 const OrderedJson& list_field(const OrderedJson& object, std::string_view name);
 

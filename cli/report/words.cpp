@@ -56,7 +56,7 @@ std::string flow_loss_words(const OrderedJson& flow) {
     for (const OrderedJson& stream : list_field(field(flow, "network"), "streams")) {
         if (text_field(stream, "direction") != "ingress") continue;
         expected += number_field(stream, "expected");
-        lost += number_field(stream, "missing");
+        lost += missing_packets(stream);
     }
     if (expected <= 0) return "-";
     return fmt::format("{} of {} ({})", whole(lost), whole(expected), percent_text(lost / expected));

@@ -27,24 +27,28 @@ class Prometheus:
     def __init__(self, address, minutes):
         self.address, self.end = address.rstrip("/"), time.time()
         self.begin = self.end - 60 * minutes
+        targets = self.ask("targets", state="active")["activeTargets"]
+        # "15s", "1m": as Grafana takes four times the interval.
+        seconds = [float(each["scrapeInterval"][:-1]) * {"s": 1, "m": 60}.get(each["scrapeInterval"][-1], 1) for each in targets]
+        self.interval = f"{max([15.0] + [4 * each for each in seconds]):.0f}s"
 
     def ask(self, path, **arguments):
         with urllib.request.urlopen(f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(arguments)}", timeout=30) as answer:
-            return json.load(answer)["data"]["result"]
+            return json.load(answer)["data"]
 
     # As Grafana fills its variables in, with all jobs and hosts selected.
     def query(self, expression):
-        for name, value in (("$job", ".*"), ("$instance", ".*"), ("$__rate_interval", "15s")):
+        for name, value in (("$job", ".*"), ("$instance", ".*"), ("$__rate_interval", self.interval)):
             expression = expression.replace(name, value)
         return expression
 
     # Of each series: its labels, and (time, value).
     def over_time(self, expression):
-        found = self.ask("query_range", query=self.query(expression), start=self.begin, end=self.end, step=2)
+        found = self.ask("query_range", query=self.query(expression), start=self.begin, end=self.end, step=2)["result"]
         return [(each["metric"], [(when, float(value)) for when, value in each["values"]]) for each in found]
 
     def now(self, expression):
-        return [(each["metric"], float(each["value"][1])) for each in self.ask("query", query=self.query(expression), time=self.end)]
+        return [(each["metric"], float(each["value"][1])) for each in self.ask("query", query=self.query(expression), time=self.end)["result"]]
 
 
 def legend(target, labels):
@@ -85,13 +89,15 @@ def chart(panel, prometheus, x, y, width, height):
     unit = panel["fieldConfig"]["defaults"].get("unit", "")
     series = [(legend(target, labels), points) for target in panel["targets"] for labels, points in prometheus.over_time(target["expr"])]
     silent = [name for name, points in series if not any(value for _, value in points)]
-    series = [(name, points) for name, points in series if name not in silent][: len(COLOURS)]
+    series = [(name, points) for name, points in series if name not in silent]
+    more, series = len(series) - len(COLOURS), series[: len(COLOURS)]
     most = max([value for _, points in series for _, value in points] + [0])
     if not series:
         return [text(x + 12, y + height / 2, "no data" if not silent else f"0 all the time: {len(silent)} series", "q")]
     lines = (len(series) + 1) // 2
+    note = [text(x + width - 12, y + 22, f"and {more} more", "q r")] if more > 0 else []
     left, top, right, bottom = x + 74, y + TITLE, x + width - 12, y + height - 26 - 16 * lines
-    parts = []
+    parts = note
     for share in (0, 0.5, 1):
         level = bottom - share * (bottom - top)
         parts += [f'<path class="g" d="M{left} {level:.1f}H{right}"/>', text(left - 6, level + 4, " ".join(value_text(share * most, unit)), "q r")]

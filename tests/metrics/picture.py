@@ -2,7 +2,7 @@
 """Makes docs/dashboard.svg: a call of a few minutes through a host with kudo-agent and a Prometheus server, in network
 namespaces of its own: picture.py AGENT > docs/dashboard.svg
 
-AGENT: the program. In the second minute a download fills the uplink's rate, in the third a rule of the host's firewall drops
+AGENT: the program. In the second minute a bulk transfer fills the uplink's rate, in the third a rule of the host's firewall drops
 what comes in above a limit. Needs root, prometheus and nft.
 """
 import contextlib

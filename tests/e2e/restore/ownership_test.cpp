@@ -90,7 +90,7 @@ TEST_F(Ownership, FiltersAreKnownWithExactlyTheThreeCapabilities) {
     umount((home + "/bpf").c_str());
 }
 
-// State, snapshots, pins: nobody else reads or writes them; links lead nowhere that is followed.
+// State, snapshots, pins: nobody else reads or writes them.
 TEST_F(Ownership, NothingThatIsWrittenIsOpenToOthers) {
     const mode_t wide = umask(0);
     enable({"--uplink", "20mbit"});
@@ -98,6 +98,8 @@ TEST_F(Ownership, NothingThatIsWrittenIsOpenToOthers) {
     EXPECT_TRUE(eventually([&] { return std::filesystem::exists(test_->instance.state_dir.string() + "/snapshots"); }));
     umask(wide);
     unsigned looked_at = 0;
+    for (const auto& folder : {test_->instance.state_dir, test_->instance.pins()})
+        EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all) << folder;
     for (const auto& folder : {test_->instance.state_dir, test_->instance.pins()}) {
         for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
             struct stat is {};

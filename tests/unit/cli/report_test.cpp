@@ -197,6 +197,10 @@ TEST(ReportAnswer, NamesWhomElseAFailedCheckIsFor) {
     EXPECT_TRUE(also_failing(answer, doctor).ends_with("KUDO: T, T"));
     EXPECT_EQ(also_failing(answer, doctor_with("dns", "name", "warn")), "");
     EXPECT_EQ(also_failing(answer, doctor_with("conntrack", "firewall", "fail")), "") << "the same one";
+    doctor["checks"].push_back(doctor_with("conntrack", "firewall", "fail")["checks"][0]);
+    EXPECT_EQ(
+        also_failing({{"who", "somebody else"}}, doctor),
+        "this host's administrator: T; whoever runs the network and the firewalls between this host and KUDO: T, T");
 }
 
 TEST(ReportAnswer, IsSureOfNoMoreThanWasCounted) {
@@ -236,6 +240,8 @@ TEST(ReportAsked, TheWorstDecidesAndWhatWasNotLookedAtIsNotKnown) {
         << "no call was looked at";
     EXPECT_EQ(result_of(asked_of_network({}, {}, false), "Microsoft Teams"), "");
     stats["verdict"]["findings"][0]["name"] = "firewall_rule";
+    EXPECT_EQ(result_of(asked_of_network(stats, {}, false), "Media is not throttled"), "not_known") << "not media";
+    stats["flows"] = {{{"class", "media"}, {"host", {{"ingress", {{"packets", 5}}}}}}};
     EXPECT_EQ(result_of(asked_of_network(stats, {}, false), "Media is not throttled"), "not_met");
     EXPECT_EQ(result_of(asked_of_network({}, {}, true), "Microsoft Teams"), "not_known");
 }
