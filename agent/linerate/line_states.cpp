@@ -34,7 +34,7 @@ LineState line_state(const Instance& instance, const std::string& line) {
     if (!*runs)
         return {"no_service",
                 "the service, kudo-agent run, does not run: the rate does not follow the line and stays as it is"};
-    const LineState not_yet{"not_taken_up", "the service has not taken it up yet"};
+    LineState not_yet{"not_taken_up", "the service has not taken it up yet"};
     const auto text = read_file(instance.line_rates(), max_size);
     if (!text && text.error().number == ENOENT) return not_yet;
     if (!text) return {"not_known", "what the service says of it cannot be read: " + text.error().message};
