@@ -68,6 +68,8 @@ WantedBy=multi-user.target
 until exec 3>/dev/udp/{KUDO}/{PORT}; do read -rt 0.02 -u 4; done 2>/dev/null
 for ((number = 0; ; number++)); do
     echo "$number" >&3
+    # Each byte is a datagram: the rest of it is dropped. One that reads nothing loses what comes in, and status says so.
+    while read -rt 0 -u 3; do read -rN 1 -t 0.01 -u 3; done
     read -rt 0.01 -u 4
 done
 """,
