@@ -56,8 +56,8 @@ private:
     uint64_t bytes_ = 0;    // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
-    bool stood_off_ = false;
-    bool changed_ = false; // the same, its rate
+    bool stood_off_ = false;  // it began to, and nobody has asked since
+    bool changed_ = false;    // by set(): its rate is not what was left there
 };
 
 } // namespace kudo

@@ -48,13 +48,15 @@ std::string who_for_check(const OrderedJson& check) {
 }
 
 std::string also_failing(const OrderedJson& answer, const OrderedJson& doctor) {
+    const std::string first = text_field(answer, "who");
+    if (first.empty()) return "";
     std::map<std::string, std::string> titles; // by who must act
     for (const OrderedJson& check : list_field(doctor, "checks")) {
         if (text_field(check, "result") != "fail") continue;
         std::string& text = titles[who_for_check(check)];
         text += (text.empty() ? "" : ", ") + text_field(check, "title");
     }
-    titles.erase(text_field(answer, "who"));
+    titles.erase(first);
     std::string all;
     for (const auto& [who, text] : titles)
         all += fmt::format("{}{}: {}", all.empty() ? "" : "; ", who, text);

@@ -13,7 +13,7 @@ namespace kudo {
 OrderedJson answer_of(const OrderedJson& stats, const OrderedJson& doctor, const std::string& why_no_stats);
 
 // The checks of `doctor` that fail and that somebody else must act on than whom the answer names: "whoever runs ...:
-// DNS, TCP 443". Empty: none.
+// DNS, TCP 443". Empty: none, or the answer names nobody.
 std::string also_failing(const OrderedJson& answer, const OrderedJson& doctor);
 
 // Who can do something about a check of `doctor` that did not pass.

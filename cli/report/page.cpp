@@ -28,7 +28,7 @@ std::string answer_html(const OrderedJson& document) {
     const OrderedJson& answer = field(document, "answer");
     const std::string who = text_field(answer, "who"), command = text_field(answer, "command");
     return row("Who must act", who.empty() ? "Nobody, as far as this host can see." : html(who), "who") +
-           row("Others must act too", html(who.empty() ? "" : also_failing(answer, field(document, "doctor")))) +
+           row("Others must act too", html(also_failing(answer, field(document, "doctor")))) +
            row("What to do", html(text_field(answer, "advice"))) + row("How sure", html(confidence_words(answer))) +
            row("What was seen", list_html(field(answer, "evidence"))) +
            row("Command, on this host", command.empty() ? "" : "<code>" + html(command) + "</code>");

@@ -100,7 +100,7 @@ std::string report_as_text(const OrderedJson& document, std::size_t width, bool 
                  "\n";
     const std::string who = text_field(answer, "who");
     lines.labelled("who", who.empty() ? "nobody, as far as this host can see" : who);
-    if (!who.empty()) lines.labelled("others", also_failing(answer, field(document, "doctor")));
+    lines.labelled("others", also_failing(answer, field(document, "doctor")));
     lines.labelled("to do", text_field(answer, "advice"));
     lines.labelled("sure?", confidence_words(answer));
     lines.labelled("seen", field(answer, "evidence"));
