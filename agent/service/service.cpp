@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "agent/service/service.h"
 
-#include <malloc.h>
 #include <net/if.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -35,6 +34,7 @@
 #include "agent/system/event_loop.h"
 #include "agent/system/journal.h"
 #include "agent/system/lock.h"
+#include "agent/system/resident_memory.h"
 #include "agent/system/sd_notify.h"
 
 namespace kudo {
@@ -109,7 +109,7 @@ public:
         read_sources();
         if (deliveries_.decide()) tick();
         take_snapshot();
-        malloc_trim(0); // the first looks took much for a moment
+        give_back_memory(); // what the first look at the host took, as after each
         notify_ready();
         while (!ended_) {
             KUDO_TRY(loop_->wait(next_deadline()));
@@ -119,6 +119,7 @@ public:
             if (now >= next_tick_) {
                 tick();
                 source_problems_.check(settings_.sources);
+                give_back_memory();
             }
             if (now >= next_snapshot_) take_snapshot();
             notify_alive();

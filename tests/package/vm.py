@@ -350,11 +350,20 @@ def check_service(guest, steps):
     found = re.search(r"kudo-agent.service: ([0-9.]+)", score)
     steps.check("exposure by systemd-analyze security at most 2.0", bool(found) and float(found[1]) <= 2.0, True)
     say(score)
-    text = guest.get("cat /proc/$(systemctl show -p MainPID --value kudo-agent.service)/status")
-    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    status = service_status(guest)
     steps.check("CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF and no other", (status.get("CapEff"), status.get("CapBnd")), ("000000c000001000",) * 2)
     steps.check("not root", status.get("Uid", "0").split()[0] != "0", True)
+
+
+def service_status(guest):
+    text = guest.get("cat /proc/$(systemctl show -p MainPID --value kudo-agent.service)/status")
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def check_memory(guest, steps):
+    status = service_status(guest)
     say("memory of the service: " + ", ".join(f"{name} {status.get(name, '?').strip()}" for name in ("VmRSS", "RssAnon")))
+    steps.check("at most 15 MB of it resident", 0 < int(status.get("VmRSS", "0 kB").split()[0]) <= 15 * 1024, True)
 
 
 def check_status(guest, steps, what):
@@ -444,6 +453,7 @@ def live(folder, package):
         check_counted(guest, line, steps, "enabled")
         boot_again(guest, line, steps)
         check_counted(guest, line, steps, "from the boot's first frame on")
+        check_memory(guest, steps)
         upgrade(guest, line, steps)
         remove(guest, line, steps, before)
     except Exception:
