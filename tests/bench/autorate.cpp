@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Media and bulk on a line whose rate steps 20 -> 5 -> 20 Mbit/s behind a deep FIFO, out, in or both: without the
 // agent, with a fixed rate, and with one that follows the line.
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -119,23 +120,40 @@ struct Section {
     std::vector<Variant> variants;
 };
 
+std::string_view way_of(Direction direction) {
+    return direction == Direction::Uplink ? "out" : direction == Direction::Downlink ? "in" : "both";
+}
+
+// --uplink, --downlink: that side with that rate, alone.
+bool is_asked_for(const Variant& variant, const Options& options) {
+    const auto queues = split(options.queues);
+    if (!variant.queue.empty() && std::ranges::find(queues, variant.queue) == queues.end()) return false;
+    if (options.uplink.empty() && options.downlink.empty()) return true;
+    const std::string& rate = variant.direction == Direction::Uplink ? options.uplink : options.downlink;
+    return variant.direction != Direction::Both && !rate.empty() && variant.short_rate() == rate;
+}
+
 std::vector<Section> sections_of(const Options& options) {
     using enum Direction;
     if (options.quick) return {{"an uplink", {{Uplink, "htb", follows}}}};
-    return {{"an uplink",
-             {{Uplink, "", ""},
-              {Uplink, "htb", "20mbit"},
-              {Uplink, "cake", "20mbit"},
-              {Uplink, "htb", follows},
-              {Uplink, "cake", follows},
-              {Uplink, "htb", follows, 40}}},
-            {"a downlink",
-             {{Downlink, "", ""},
-              {Downlink, "htb", "18mbit"},
-              {Downlink, "htb", follows},
-              {Downlink, "cake", follows},
-              {Downlink, "htb", follows, 40}}},
-            {"both ways", {{Both, "", ""}, {Both, "htb", follows}, {Both, "htb", follows, 40}}}};
+    std::vector<Section> all{{"an uplink",
+                              {{Uplink, "", ""},
+                               {Uplink, "htb", "20mbit"},
+                               {Uplink, "cake", "20mbit"},
+                               {Uplink, "htb", follows},
+                               {Uplink, "cake", follows},
+                               {Uplink, "htb", follows, 40}}},
+                             {"a downlink",
+                              {{Downlink, "", ""},
+                               {Downlink, "htb", "18mbit"},
+                               {Downlink, "htb", follows},
+                               {Downlink, "cake", follows},
+                               {Downlink, "htb", follows, 40}}},
+                             {"both ways", {{Both, "", ""}, {Both, "htb", follows}, {Both, "htb", follows, 40}}}};
+    for (Section& section : all)
+        std::erase_if(section.variants, [&](const Variant& variant) { return !is_asked_for(variant, options); });
+    std::erase_if(all, [](const Section& section) { return section.variants.empty(); });
+    return all;
 }
 
 void print_phase(const Variant& variant, const Phase& phase, Report& report) {
@@ -143,9 +161,7 @@ void print_phase(const Variant& variant, const Phase& phase, Report& report) {
                phase.audio.delay.p50, phase.audio.delay.p99, phase.audio.delay.max, phase.audio.loss_percent(),
                fmt::join(phase.bulk, " %, "));
     report.keep({{"queue", variant.name()},
-                 {"direction", variant.direction == Direction::Uplink     ? "out"
-                               : variant.direction == Direction::Downlink ? "in"
-                                                                          : "both"},
+                 {"direction", way_of(variant.direction)},
                  {"line_mbit", phase.line},
                  {"audio_p50_ms", phase.audio.delay.p50},
                  {"audio_p99_ms", phase.audio.delay.p99},

@@ -13,16 +13,6 @@ namespace kudo::bench {
 
 namespace {
 
-std::vector<std::string> split(const std::string& list) {
-    std::vector<std::string> result;
-    for (std::size_t begin = 0; begin <= list.size();) {
-        const std::size_t end = std::min(list.find(',', begin), list.size());
-        result.push_back(list.substr(begin, end - begin));
-        begin = end + 1;
-    }
-    return result;
-}
-
 std::vector<ContentionCase> cases_of(const Options& options) {
     if (options.quick)
         return {{Direction::Uplink, Load::Idle}, {Direction::Uplink, Load::Tcp}, {Direction::Uplink, Load::Tcp, "htb"}};

@@ -12,6 +12,16 @@
 
 namespace kudo::bench {
 
+std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> result;
+    for (std::size_t begin = 0; begin <= list.size();) {
+        const std::size_t end = std::min(list.find(',', begin), list.size());
+        result.push_back(list.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return result;
+}
+
 Spread spread_of(std::vector<double> values) {
     std::ranges::sort(values);
     const std::size_t last = values.size() - 1;

@@ -17,7 +17,7 @@ struct Options {
     bool check = false; // fail where a figure is far from what it was
     std::string json;   // file
     std::string only;   // one part
-    // Of the contention benchmark:
+    // Of the contention benchmark; the queues and the rates of autorate as well:
     std::string queues = "cake,htb,prio,pfifo_fast"; // the agent's kinds to measure
     double line = 20;                                // Mbit/s, each way; less for an emulated machine
     std::string uplink, downlink;                    // the agent's rates; empty: 99 % and 95 % of the line
@@ -28,6 +28,9 @@ struct Options {
     [[nodiscard]] int rounds() const { return quick ? 3 : 9; }
     [[nodiscard]] uint32_t repeats() const { return quick ? 200'000 : 1'000'000; }
 };
+
+// At each comma.
+std::vector<std::string> split(const std::string& list);
 
 struct Spread {
     double median = 0, low = 0, high = 0; // quartiles
