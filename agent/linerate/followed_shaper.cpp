@@ -71,25 +71,25 @@ std::optional<ShaperCounts> FollowedShaper::look() {
     return *counts;
 }
 
-void FollowedShaper::set(uint64_t rate, uint64_t line, const std::string& why) {
+void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& why) {
     if (stands_off_) return;
-    line = std::clamp(line, about_.bounds.min, about_.bounds.max); // it may be a little more, which is drift
+    room_for = std::clamp(room_for, about_.bounds.min, about_.bounds.max); // it may be a little more, which is drift
     const bool at_a_bound = rate == about_.bounds.min || rate == about_.bounds.max;
     const bool other_rate = is_worth(applied_, rate, at_a_bound ? rate : worth_changing);
-    const bool other_room = kind_ == QueueKind::Htb && is_worth(room_for_, line, worth_another_room);
+    const bool other_room = kind_ == QueueKind::Htb && is_worth(room_for_, room_for, worth_another_room);
     if (!other_rate && !other_room) return;
     const uint64_t known = applied_ != 0 ? applied_ : about_.rate;
     const ShapedLine wanted{
         .bits_per_second = other_rate ? rate : known, .mtu = about_.mtu, .incoming = about_.incoming};
     const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
-                                             other_room ? std::optional(line) : std::nullopt);
+                                             other_room ? std::optional(room_for) : std::nullopt);
     if (!changed) {
         changed_ = changed.error().number == ESTALE;
         return stand_off(changed.error().message);
     }
     if (!*changed) return; // the next step again
     applied_ = wanted.bits_per_second;
-    if (other_room) room_for_ = line;
+    if (other_room) room_for_ = room_for;
     spdlog::debug("{}: {}: {}", name_, rate_text(applied_), why);
 }
 

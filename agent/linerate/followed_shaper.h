@@ -35,8 +35,8 @@ public:
     bool take_up(const FollowingShaper& about);
     // Nothing: it is not there, or cannot be looked at.
     std::optional<ShaperCounts> look();
-    // `line`: what the line carries, for which packets may wait. `why`: for the log.
-    void set(uint64_t rate, uint64_t line, const std::string& why);
+    // `room_for`: for what line packets may wait, bit/s. `why`: for the log.
+    void set(uint64_t rate, uint64_t room_for, const std::string& why);
 
     // Why it is not touched; empty: it is, or what it has been is gone.
     [[nodiscard]] const std::string& problem() const { return problem_; }

@@ -253,7 +253,7 @@ void LineRates::step(Line& line, Clock::time_point now) {
         if (*side) {
             RateControl& control = (*side)->control;
             const uint64_t rate = line.pings ? control.decide(time) : control.rate();
-            (*side)->shaper.set(rate, control.line(), control.phase_name());
+            (*side)->shaper.set(rate, control.room_for(), control.phase_name());
         }
 }
 
@@ -300,7 +300,7 @@ void LineRates::forget() {
     for (auto& [interface, line] : lines_) {
         line.rest();
         for (auto* const side : {&line.uplink, &line.downlink})
-            if (*side) (*side)->shaper.set((*side)->control.rate(), (*side)->control.line(), "the service ends");
+            if (*side) (*side)->shaper.set((*side)->control.rate(), (*side)->control.room_for(), "the service ends");
     }
     static_cast<void>(save_line_states(*instance_, {}));
 }

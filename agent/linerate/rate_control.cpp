@@ -13,10 +13,17 @@ namespace {
 using namespace std::chrono_literals;
 using Time = RateControl::Time;
 
-constexpr double frame = 1514 * 8;                             // bits
-constexpr double below_the_line = 0.96, below_incoming = 0.92; // where the shaper rests
-constexpr double push = 1.08, long_push = 1.25, growth = 1.15;
-constexpr double bucket = 6 * frame; // what a line may take at once before a queue grows, as a token bucket does
+constexpr double frame = 1514 * 8; // bits
+// Of the line. What comes in is slowed down by its senders alone, who learn of a rate later.
+struct Shares {
+    double rest;       // where the shaper rests
+    double push;       // more than the line, for a moment
+    double after_push; // until it is judged
+    double bucket;     // bits: what a line may take at once before a queue grows, as a token bucket does
+};
+constexpr Shares out_shares{.rest = 0.96, .push = 1.08, .after_push = 0.96, .bucket = 6 * frame};
+constexpr Shares in_shares{.rest = 0.89, .push = 1.06, .after_push = 0.82, .bucket = 3 * frame};
+constexpr double long_push = 1.25, growth = 1.15;
 constexpr Time push_every = 1s, growth_time = 100ms;
 constexpr Time kept = 4s, probes_kept = 20s;                   // a deep queue on a slow line takes that long
 constexpr Time floor_lives = 2min, incoming_floor_lives = 30s; // the latter by two clocks, which part
@@ -24,17 +31,23 @@ constexpr Time silence = 3s;
 constexpr Time blind = 1s;       // of what comes in; longer than that it may be that nothing is sent
 constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
 constexpr Time room_follows = 1500ms;
+// What waits in the shaper when the line becomes slower comes again before the line: the queue there is as long.
+constexpr double incoming_room = 0.3;
 constexpr unsigned idle_enough = 3;
 
 double seconds(Time time) {
     return std::chrono::duration<double>(time).count();
 }
 
+const Shares& shares_of(RateControl::Way way) {
+    return way == RateControl::Way::Out ? out_shares : in_shares;
+}
+
 } // namespace
 
 RateControl::RateControl(const RateBounds& bounds, uint64_t rate, Way way)
     : bounds_(bounds), way_(way), rate_(static_cast<double>(std::clamp(rate, bounds.min, bounds.max))), line_(rate_),
-      settled_(rate_) {}
+      room_for_(rate_), push_by_(shares_of(way).push) {}
 
 void RateControl::forget_path() {
     probes_.clear();
@@ -136,12 +149,14 @@ Time RateControl::frame_time() const {
 }
 
 double RateControl::resting_rate() const {
-    return line_ * (way_ == Way::Out ? below_the_line : below_incoming);
+    return line_ * shares_of(way_).rest;
 }
 
 // Until the line would have a queue of about 10 ms.
 Time RateControl::push_time() const {
-    return 150ms + 2 * lag_ + std::min<Time>(Time(static_cast<int64_t>(bucket / ((push - 1) * line_) * 1e9)), 650ms);
+    const Shares& shares = shares_of(way_);
+    const Time fills_bucket(static_cast<int64_t>(shares.bucket / ((shares.push - 1) * line_) * 1e9));
+    return 150ms + 2 * lag_ + std::min<Time>(fills_bucket, 650ms);
 }
 
 Time RateControl::high() const {
@@ -260,7 +275,7 @@ Time RateControl::last_answer(Time now) const {
 }
 
 void RateControl::set_line(double line) {
-    line_ = std::clamp(line, static_cast<double>(bounds_.min), static_cast<double>(bounds_.max) / below_the_line);
+    line_ = std::clamp(line, static_cast<double>(bounds_.min), static_cast<double>(bounds_.max) / shares_of(way_).rest);
 }
 
 void RateControl::set_rate(double rate) {
@@ -274,7 +289,7 @@ void RateControl::enter(Phase phase, Time now) {
 
 void RateControl::drain(Time now, const Delay& delay) {
     before_ = measured_ = line_;
-    push_by_ = push;
+    push_by_ = shares_of(way_).push;
     proved_ = false;
     cut_at_ = at_least_since_ = now;
     set_line(phase_ == Phase::Push || phase_ == Phase::Judge ? line_ : before_ * (delay.newest > 50ms ? 0.6 : 0.85));
@@ -365,9 +380,12 @@ void RateControl::judge(Time now) {
                         *excess - push_excess_ < 4ms + frame_time() / 2 && pushed > line_ * 1.03;
     // A class may not have all of the rate, video in htb nine tenths: then that little more is never sent.
     const bool is_held_back = saturated_ && excess && *excess - push_excess_ < 4ms && pushed <= line_ * 1.03;
-    push_by_ = is_held_back && !faster ? long_push : push;
+    push_by_ = is_held_back && !faster ? long_push : shares_of(way_).push;
     last_push_ = now;
-    if (!faster) return enter(Phase::Steady, now);
+    if (!faster) {
+        enter(Phase::Steady, now);
+        return set_rate(resting_rate());
+    }
     set_line(pushed);
     enter(Phase::Grow, now);
     set_rate(pushed * growth);
@@ -387,8 +405,10 @@ void RateControl::grow(Time now) {
 
 uint64_t RateControl::decide(Time now) {
     step(now);
-    if (decided_at_ != Time{} && phase_ != Phase::Drain && phase_ != Phase::Learn)
-        settled_ = std::max(line_, settled_ * std::exp(-seconds(now - decided_at_) / seconds(room_follows)));
+    if (way_ == Way::In)
+        room_for_ = line_ * incoming_room;
+    else if (decided_at_ != Time{} && phase_ != Phase::Drain && phase_ != Phase::Learn)
+        room_for_ = std::max(line_, room_for_ * std::exp(-seconds(now - decided_at_) / seconds(room_follows)));
     decided_at_ = now;
     return rate();
 }
@@ -434,7 +454,7 @@ void RateControl::step(Time now) {
         if (now - since_ >= push_time() || (delay.newest > limit && now - since_ > 75ms + lag_)) {
             phase_ = Phase::Judge; // since_ stays
             push_end_ = now;
-            set_rate(resting_rate());
+            set_rate(line_ * shares_of(way_).after_push);
         }
     } else if (phase_ == Phase::Judge) {
         judge(now);

@@ -43,8 +43,9 @@ public:
     uint64_t decide(Time now);
 
     [[nodiscard]] uint64_t rate() const { return static_cast<uint64_t>(rate_); }
-    // What the line carries, as found before its queue grew last.
-    [[nodiscard]] uint64_t line() const { return static_cast<uint64_t>(settled_); }
+    // For what line packets may wait in the shaper: out, what it carried before its queue grew last; in, for a slower
+    // one.
+    [[nodiscard]] uint64_t room_for() const { return static_cast<uint64_t>(room_for_); }
     // Is enough sent to fill the line, if it is a slow one? Only then is there anything to learn.
     [[nodiscard]] bool is_busy() const { return busy_; }
     // Requests are not answered any more, for seconds; the rate is that of before.
@@ -111,9 +112,9 @@ private:
 
     RateBounds bounds_;
     Way way_;
-    double rate_, line_, settled_; // line_: as last found; settled_: so, and without a queue
-    Time lag_{};                   // from a new rate to what it does on the line
-    Time origin_{};                // of what arrivals are counted from
+    double rate_, line_, room_for_; // line_: as last found
+    Time lag_{};                    // from a new rate to what it does on the line
+    Time origin_{};                 // of what arrivals are counted from
     uint32_t arrivals_ = 0;
     Phase phase_ = Phase::Grow;
     Time since_{}, cut_at_{}, at_least_since_{}, last_push_{}, push_end_{}, decided_at_{};
@@ -121,7 +122,7 @@ private:
     double measured_ = 0;                   // the same, or what responses have told since then
     bool proved_ = false;                   // two round trips have told the line since then
     Time push_excess_{};                    // before a push
-    double push_by_ = 1.08;                 // the next one
+    double push_by_;                        // the next one
     Time learn_from_{};                     // what a round trip took then
     bool busy_ = false, saturated_ = false; // saturated_: the shaper holds packets back, or nearly so
     unsigned idle_responses_ = 0;           // since the path is known
