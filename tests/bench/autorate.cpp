@@ -70,7 +70,7 @@ Phase phase_of(double line, const Window& window, const std::vector<uint64_t>& b
 }
 
 // Nothing: the agent does not have this queue here.
-std::optional<std::vector<Phase>> run_variant(const Variant& variant, double seconds) {
+std::optional<std::vector<Phase>> run_variant(const Variant& variant, const std::string& tcp, double seconds) {
     const ContentionLine line(lines[0], variant.rtt);
     std::optional<test::RunningService> service;
     if (!variant.queue.empty()) {
@@ -81,7 +81,7 @@ std::optional<std::vector<Phase>> run_variant(const Variant& variant, double sec
     media.start();
     std::deque<BulkLoad> loads;
     for (const Direction way : variant.ways())
-        loads.emplace_back(line, way, BulkLoad::Kind::Tcp, "cubic", 0);
+        loads.emplace_back(line, way, BulkLoad::Kind::Tcp, tcp, 0);
     const auto received = [&] {
         std::vector<uint64_t> bytes;
         for (const BulkLoad& load : loads)
@@ -184,13 +184,14 @@ void measure_autorate(const test::TestHost& /* its line has no bottleneck */, Re
         fmt::print("  skipped: this kernel has no tbf to make the bottleneck with\n");
         return;
     }
+    const std::string tcp = split(options.congestion_controls).front();
     for (const Section& section : sections_of(options)) {
-        report.section(
-            fmt::format("{} that steps 20 -> 5 -> 20 Mbit/s, 8 TCP flows, from 2 s after each step", section.title));
+        report.section(fmt::format("{} that steps 20 -> 5 -> 20 Mbit/s, 8 TCP flows ({}), from 2 s after each step",
+                                   section.title, tcp));
         fmt::print("  {:<24} {:>8} {:>10} {:>10} {:>10} {:>8} {:>8}\n", "", "line", "audio p50", "p99 (ms)", "max",
                    "lost", "bulk");
         for (const Variant& variant : section.variants) {
-            const auto phases = run_variant(variant, options.quick ? 7 : 12);
+            const auto phases = run_variant(variant, tcp, options.quick ? 7 : 12);
             if (!phases) fmt::print("  {:<24} not available\n", variant.name());
             if (!phases) continue;
             for (const Phase& phase : *phases)
