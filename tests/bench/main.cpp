@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // kudo_bench [--short] [--check] [--json FILE] [--only
-// packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention|autorate]: what the data path and the
+// packets|enforce|line|bulk|peers|drops|ranges|flows|top|service|commands|contention|autorate]: what the data path and the
 // commands cost on this machine, as differences and ratios within one run, and what media gains by it on a full line.
 // Exit status 77: BPF or namespaces cannot be had here.
 #include <sched.h>
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
             options.seconds = std::stod(argv[++i]);
         else {
             fmt::print(stderr, "usage: kudo_bench [--short] [--check] [--json FILE] "
-                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|commands|contention|"
+                               "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|service|commands|contention|"
                                "autorate]\n"
                                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
                                "[--tcp CONGESTION_CONTROL,...]\n"
@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
 #ifdef KUDO_TOP
             {"top", kudo::bench::measure_top},
 #endif
+            {"service", kudo::bench::measure_service},
             {"ranges", kudo::bench::measure_prefixes},
             {"commands", kudo::bench::measure_commands},
             {"contention", kudo::bench::measure_contention},

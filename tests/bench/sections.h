@@ -16,6 +16,7 @@ void measure_bulk(const test::TestHost& host, Report& report);       // bulk TCP
 void measure_prefixes(const test::TestHost& host, Report& report);   // many ranges
 void measure_flows(const test::TestHost& host, Report& report);      // many flows
 void measure_top(const test::TestHost& host, Report& report);        // the live view of many flows
+void measure_service(const test::TestHost& host, Report& report);    // the service, alone and with many flows
 void measure_commands(const test::TestHost& host, Report& report);   // whole processes
 void measure_contention(const test::TestHost& host, Report& report); // media on a full line
 void measure_autorate(const test::TestHost& host, Report& report);   // media on a full line whose rate changes
