@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/service/service.h"
 
+#include <malloc.h>
 #include <net/if.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -34,8 +35,8 @@
 #include "agent/system/event_loop.h"
 #include "agent/system/journal.h"
 #include "agent/system/lock.h"
-#include "agent/system/resident_memory.h"
 #include "agent/system/sd_notify.h"
+#include "agent/system/start_pages.h"
 
 namespace kudo {
 namespace {
@@ -109,19 +110,21 @@ public:
         read_sources();
         if (deliveries_.decide()) tick();
         take_snapshot();
-        give_back_memory(); // what the first look at the host took, as after each
+        release_start_pages();
+        malloc_trim(0); // what the first look at the host took for a moment, as after each
         notify_ready();
         while (!ended_) {
             KUDO_TRY(loop_->wait(next_deadline()));
             const auto now = Clock::now();
+            const bool looks = now >= next_tick_ || now >= next_snapshot_;
             if (now >= next_reread_) read_sources();
             if (deliveries_.decide()) tick();
             if (now >= next_tick_) {
                 tick();
                 source_problems_.check(settings_.sources);
-                give_back_memory();
             }
             if (now >= next_snapshot_) take_snapshot();
+            if (looks) malloc_trim(0);
             notify_alive();
         }
         notify_stopping();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "agent/system/resident_memory.h"
+#include "agent/system/start_pages.h"
 
 #include <link.h>
-#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -39,10 +38,7 @@ int release_pages(dl_phdr_info* object, std::size_t /* size */, void* /* nothing
 
 } // namespace
 
-void give_back_memory() {
-    // As glibc has it before it has seen larger blocks, which raise it to twice their size (mallopt(3)).
-    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
-    malloc_trim(0);
+void release_start_pages() {
     dl_iterate_phdr(release_pages, nullptr);
 }
 

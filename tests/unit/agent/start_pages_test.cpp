@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "agent/system/resident_memory.h"
+#include "agent/system/start_pages.h"
 
 namespace kudo {
 namespace {
@@ -21,10 +21,10 @@ unsigned long resident_of_files() {
 // Written while the program starts: it is relocated.
 const char* const volatile words[] = {"ranges", "ports"};
 
-TEST(ResidentMemory, PagesOfFilesGoAndComeBack) {
+TEST(StartPages, GoAndComeBack) {
     const auto before = resident_of_files();
     ASSERT_GT(before, 0);
-    give_back_memory();
+    release_start_pages();
     const auto after = resident_of_files();
     EXPECT_LT(after, before / 2) << "kB";
     EXPECT_EQ(fmt::format("{} {}", words[0], words[1]), "ranges ports");
