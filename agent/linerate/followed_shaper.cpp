@@ -25,7 +25,7 @@ bool is_worth(uint64_t now, uint64_t wanted, uint64_t part) {
 
 // While no command changes the host, and only what is as it was left: else another has given it a rate, or is about to.
 Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint64_t known, QueueKind kind,
-                                 const ShapedLine& wanted, std::optional<uint64_t> room_for) {
+                                 const ShapedLine& wanted, const std::optional<ShapedLine>& room_for) {
     auto lock = lock_folder(instance.state_dir, std::chrono::milliseconds(0));
     if (!lock && lock.error().number == EWOULDBLOCK) return false;
     const Fd held = KUDO_TRY(std::move(lock));
@@ -33,9 +33,7 @@ Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint
     const auto there = shaped_rate(objects);
     if (!there || *there / 8 != known / 8) return fail("a command, or somebody else, has changed its rate", ESTALE);
     if (*there / 8 != wanted.bits_per_second / 8) KUDO_TRY(change_rate(device, kind, wanted));
-    if (room_for)
-        KUDO_TRY(change_leaf_room(device, objects, kind,
-                                  {.bits_per_second = *room_for, .mtu = wanted.mtu, .incoming = wanted.incoming}));
+    if (room_for) KUDO_TRY(change_leaf_room(device, objects, kind, *room_for));
     return true;
 }
 
@@ -79,10 +77,13 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
     const bool other_room = kind_ == QueueKind::Htb && is_worth(room_for_, room_for, worth_another_room);
     if (!other_rate && !other_room) return;
     const uint64_t known = applied_ != 0 ? applied_ : about_.rate;
-    const ShapedLine wanted{
-        .bits_per_second = other_rate ? rate : known, .mtu = about_.mtu, .incoming = about_.incoming};
+    const auto line_of = [&](uint64_t bits) {
+        return ShapedLine{
+            .bits_per_second = bits, .mtu = about_.mtu, .incoming = about_.incoming, .bulk_room = bulk_room_};
+    };
+    const ShapedLine wanted = line_of(other_rate ? rate : known);
     const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
-                                             other_room ? std::optional(room_for) : std::nullopt);
+                                             other_room ? std::optional(line_of(room_for)) : std::nullopt);
     if (!changed) {
         changed_ = changed.error().number == ESTALE;
         return stand_off(changed.error().message);
@@ -91,6 +92,12 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
     applied_ = wanted.bits_per_second;
     if (other_room) room_for_ = room_for;
     spdlog::debug("{}: {}: {}", name_, rate_text(applied_), why);
+}
+
+void FollowedShaper::leave(uint64_t rate, const std::string& why) {
+    bulk_room_ = usual_bulk_room;
+    room_for_ = 0;
+    set(rate, rate, why);
 }
 
 } // namespace kudo

@@ -37,6 +37,8 @@ public:
     std::optional<ShaperCounts> look();
     // `room_for`: for what line packets may wait, bit/s. `why`: for the log.
     void set(uint64_t rate, uint64_t room_for, const std::string& why);
+    // Nobody follows any more: this rate stays.
+    void leave(uint64_t rate, const std::string& why);
 
     // Why it is not touched; empty: it is, or what it has been is gone.
     [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -53,7 +55,8 @@ private:
     QueueKind kind_ = QueueKind::Htb;
     uint64_t applied_ = 0;  // bit/s; 0: whatever the kernel has
     uint64_t room_for_ = 0; // bit/s, of the leaves; 0: whatever they have
-    uint64_t bytes_ = 0;    // sent, as last read
+    uint32_t bulk_room_ = followed_bulk_room;
+    uint64_t bytes_ = 0; // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
     bool stood_off_ = false;  // it began to, and nobody has asked since

@@ -300,7 +300,7 @@ void LineRates::forget() {
     for (auto& [interface, line] : lines_) {
         line.rest();
         for (auto* const side : {&line.uplink, &line.downlink})
-            if (*side) (*side)->shaper.set((*side)->control.rate(), (*side)->control.room_for(), "the service ends");
+            if (*side) (*side)->shaper.leave((*side)->control.rate(), "the service ends");
     }
     static_cast<void>(save_line_states(*instance_, {}));
 }

@@ -31,8 +31,6 @@ constexpr Time silence = 3s;
 constexpr Time blind = 1s;       // of what comes in; longer than that it may be that nothing is sent
 constexpr Time longest_way = 1s; // more than that is a queue, however long it stays
 constexpr Time room_follows = 1500ms;
-// What waits in the shaper when the line becomes slower comes again before the line: the queue there is as long.
-constexpr double incoming_room = 0.3;
 constexpr unsigned idle_enough = 3;
 
 double seconds(Time time) {
@@ -62,6 +60,7 @@ void RateControl::rest() {
     if (phase_ == Phase::Drain || phase_ == Phase::Learn) set_line(measured_);
     set_rate(resting_rate());
     phase_ = Phase::Steady;
+    if (way_ == Way::In) room_for_ = line_;
 }
 
 std::optional<Time> RateControl::baseline() const {
@@ -372,12 +371,13 @@ void RateControl::learn(Time now, const Delay& delay) {
 }
 
 void RateControl::judge(Time now) {
-    if (now - push_end_ < std::max<Time>(base() * 2, 100ms)) return;
+    if (now - push_end_ < std::max<Time>({base() * 2, 100ms, lag_})) return;
     const Time begin = since_ + lag_, middle = begin + (push_end_ - begin) / 2;
     const auto excess = mean_excess(middle, push_end_ + 20ms);
     const double pushed = sent_rate(middle, push_end_).value_or(0);
+    const double enough = std::min(line_ * 1.03, static_cast<double>(bounds_.max) * 0.97);
     const bool faster = push_end_ - since_ >= push_time() && excess &&
-                        *excess - push_excess_ < 4ms + frame_time() / 2 && pushed > line_ * 1.03;
+                        *excess - push_excess_ < 4ms + frame_time() / 2 && pushed > enough;
     // A class may not have all of the rate, video in htb nine tenths: then that little more is never sent.
     const bool is_held_back = saturated_ && excess && *excess - push_excess_ < 4ms && pushed <= line_ * 1.03;
     push_by_ = is_held_back && !faster ? long_push : shares_of(way_).push;
@@ -405,9 +405,10 @@ void RateControl::grow(Time now) {
 
 uint64_t RateControl::decide(Time now) {
     step(now);
+    const bool is_guessed = phase_ == Phase::Drain || phase_ == Phase::Learn;
     if (way_ == Way::In)
-        room_for_ = line_ * incoming_room;
-    else if (decided_at_ != Time{} && phase_ != Phase::Drain && phase_ != Phase::Learn)
+        room_for_ = is_guessed ? measured_ : line_;
+    else if (decided_at_ != Time{} && !is_guessed)
         room_for_ = std::max(line_, room_for_ * std::exp(-seconds(now - decided_at_) / seconds(room_follows)));
     decided_at_ = now;
     return rate();

@@ -43,8 +43,8 @@ public:
     uint64_t decide(Time now);
 
     [[nodiscard]] uint64_t rate() const { return static_cast<uint64_t>(rate_); }
-    // For what line packets may wait in the shaper: out, what it carried before its queue grew last; in, for a slower
-    // one.
+    // The line for which packets may wait in the shaper: out, what it carried before its queue grew last; in, what it
+    // carries now, as measured.
     [[nodiscard]] uint64_t room_for() const { return static_cast<uint64_t>(room_for_); }
     // Is enough sent to fill the line, if it is a slow one? Only then is there anything to learn.
     [[nodiscard]] bool is_busy() const { return busy_; }

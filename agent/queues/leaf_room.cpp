@@ -53,10 +53,11 @@ Result<void> change_leaf_room(uint32_t interface, const std::vector<TcObject>& o
 
 void forget_leaf_room(std::vector<TcObject>& objects, const RateBounds& bounds, uint32_t mtu) {
     for (const bool incoming : {false, true}) {
-        const auto tree_at = [&](uint64_t rate) {
-            return shaped_queue(QueueKind::Htb, {.bits_per_second = rate, .mtu = mtu, .incoming = incoming});
+        const auto tree_at = [&](uint64_t rate, uint32_t bulk_room) {
+            return shaped_queue(QueueKind::Htb,
+                                {.bits_per_second = rate, .mtu = mtu, .incoming = incoming, .bulk_room = bulk_room});
         };
-        const QueueTree least = tree_at(bounds.min), most = tree_at(bounds.max);
+        const QueueTree least = tree_at(bounds.min, followed_bulk_room), most = tree_at(bounds.max, usual_bulk_room);
         for (TcObject& object : objects) {
             const auto room = object.is_class ? std::nullopt : room_of(object);
             if (!room) continue;

@@ -68,13 +68,13 @@ QueueTree::Step leaf(uint32_t number, uint32_t parent, uint64_t bits_per_second)
 // Incoming bulk. What waits here does not wait before the line, where it would delay media. BBR keeps about a round
 // trip's worth in flight beyond what the line holds, whatever is dropped; dropped early, that comes again and waits
 // before the line. So there is room for it, and what exceeds it is lost at the head, where senders learn of it soonest.
-QueueTree::Step incoming_bulk(uint32_t number, uint32_t parent, uint64_t bits_per_second) {
-    constexpr uint32_t room = 200; // ms
-    const tc_fifo_qopt limit{packets_in(bits_per_second, room)};
+// Where the rate follows the line there is less: what waits here when the line becomes slower comes again before it.
+QueueTree::Step incoming_bulk(uint32_t number, uint32_t parent, const ShapedLine& line) {
+    const tc_fifo_qopt limit{packets_in(line.bits_per_second, line.bulk_room)};
     auto fair = Attributes()
                     .put<uint32_t>(TCA_FQ_CODEL_LIMIT, limit.limit)
-                    .put<uint32_t>(TCA_FQ_CODEL_TARGET, room * 1000) // us: CoDel itself rests
-                    .put<uint32_t>(TCA_FQ_CODEL_INTERVAL, 5 * room * 1000)
+                    .put<uint32_t>(TCA_FQ_CODEL_TARGET, usual_bulk_room * 1000) // us: CoDel itself rests
+                    .put<uint32_t>(TCA_FQ_CODEL_INTERVAL, 5 * usual_bulk_room * 1000)
                     .put<uint32_t>(TCA_FQ_CODEL_DROP_BATCH_SIZE, 1)
                     .take();
     return {qdisc("fq_codel", handle(number), parent, std::move(fair)),
@@ -82,8 +82,7 @@ QueueTree::Step incoming_bulk(uint32_t number, uint32_t parent, uint64_t bits_pe
 }
 
 QueueTree::Step bulk_leaf(uint32_t number, uint32_t parent, const ShapedLine& line) {
-    return line.incoming ? incoming_bulk(number, parent, line.bits_per_second)
-                         : leaf(number, parent, line.bits_per_second);
+    return line.incoming ? incoming_bulk(number, parent, line) : leaf(number, parent, line.bits_per_second);
 }
 
 TcObject htb_class(const ShapedLine& line, uint32_t id, uint32_t parent, uint64_t rate, uint64_t ceiling,

@@ -38,10 +38,13 @@ struct QueueTree {
     std::vector<ClassFilter> classifiers{}; // behind all steps, before the filters
 };
 
+// ms of incoming bulk that may wait: at a rate that stays, and at one that follows the line.
+inline constexpr uint32_t usual_bulk_room = 200, followed_bulk_room = 60;
 struct ShapedLine {
     uint64_t bits_per_second = 0;
     uint32_t mtu = 1500;   // bytes of layer 3: a whole frame must fit into every burst
     bool incoming = false; // on the ingress side, where what is dropped has crossed the line already
+    uint32_t bulk_room = usual_bulk_room;
     // The largest frame: Ethernet's header and two VLAN tags around it.
     [[nodiscard]] uint32_t frame() const { return mtu + 22; }
 };

@@ -156,12 +156,18 @@ std::vector<Section> sections_of(const Options& options) {
     return all;
 }
 
+// The first: the table has one.
+std::string congestion_control_of(const Options& options) {
+    return split(options.congestion_controls).front();
+}
+
 void print_phase(const Variant& variant, const Phase& phase, Report& report) {
     fmt::print("  {:<24} {:>3} Mbit/s {:>8.1f} {:>10.1f} {:>10.1f} {:>6.2f} % {:>6.1f} %\n", variant.name(), phase.line,
                phase.audio.delay.p50, phase.audio.delay.p99, phase.audio.delay.max, phase.audio.loss_percent(),
                fmt::join(phase.bulk, " %, "));
     report.keep({{"queue", variant.name()},
                  {"direction", way_of(variant.direction)},
+                 {"tcp", congestion_control_of(report.options())},
                  {"line_mbit", phase.line},
                  {"audio_p50_ms", phase.audio.delay.p50},
                  {"audio_p99_ms", phase.audio.delay.p99},
@@ -184,7 +190,8 @@ void measure_autorate(const test::TestHost& /* its line has no bottleneck */, Re
         fmt::print("  skipped: this kernel has no tbf to make the bottleneck with\n");
         return;
     }
-    const std::string tcp = split(options.congestion_controls).front();
+    const std::string tcp = congestion_control_of(options);
+    bool any = false;
     for (const Section& section : sections_of(options)) {
         report.section(fmt::format("{} that steps 20 -> 5 -> 20 Mbit/s, 8 TCP flows ({}), from 2 s after each step",
                                    section.title, tcp));
@@ -194,10 +201,12 @@ void measure_autorate(const test::TestHost& /* its line has no bottleneck */, Re
             const auto phases = run_variant(variant, tcp, options.quick ? 7 : 12);
             if (!phases) fmt::print("  {:<24} not available\n", variant.name());
             if (!phases) continue;
+            any = true;
             for (const Phase& phase : *phases)
                 print_phase(variant, phase, report);
         }
     }
+    report.require(any, "autorate: nothing was measured: no such queue, or no line of the table has that rate");
     fmt::print("  bulk: with its headers, of what media leaves of the line. The modem's FIFO holds 1.25 MB.\n");
 }
 

@@ -292,9 +292,17 @@ TEST_F(AutoRate, TheDownlinkFollowsTheAudioThatComesIn) {
     EXPECT_EQ(downlink().at("rate"), 50'000'000);
     EXPECT_EQ(downlink().at("follows").at("max"), 50'000'000);
     EXPECT_NE(follows().find("the service, kudo-agent run, does not run"), std::string::npos) << follows();
+    const auto bulk_room = [&] { // packets
+        for (const auto& qdisc : nlohmann::json::parse(test_->in_host({"tc", "-j", "qdisc", "show"})))
+            if (qdisc.at("dev").get<std::string>().starts_with("kudo-ifb") && qdisc.value("parent", "").ends_with(":2"))
+                return qdisc.at("options").at("limit").get<int>();
+        return 0;
+    };
+    constexpr int ms_60 = 247, ms_200 = 825; // of 50 Mbit/s, in full frames
+    EXPECT_EQ(bulk_room(), ms_200);
     const std::string address = server_address;
     {
-        const RunningService service(*test_, {"--reconcile-every", "1s"});
+        RunningService service(*test_, {"--reconcile-every", "1s"});
         ASSERT_TRUE(eventually([&] { return follows().find("no media flow") != std::string::npos; })) << follows();
         {
             const Meeting silent(*test_, true);
@@ -306,6 +314,10 @@ TEST_F(AutoRate, TheDownlinkFollowsTheAudioThatComesIn) {
         EXPECT_TRUE(eventually([&] { return follows().find("by the audio from " + address) != std::string::npos; }))
             << follows();
         EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
+        EXPECT_EQ(bulk_room(), ms_60);
+        service.signal(SIGTERM);
+        EXPECT_EQ(service.wait(), 0);
+        EXPECT_EQ(bulk_room(), ms_200) << "nobody follows the line any more";
     }
     const Outcome disabled = test_->agent({"disable"});
     EXPECT_EQ(disabled.status, 0) << disabled.err;
