@@ -25,8 +25,9 @@ bool is_worth(uint64_t now, uint64_t wanted, uint64_t part) {
 
 // While no command changes the host, and only what is as it was left: else another has given it a rate, or is about to.
 Result<bool> change_if_unchanged(const Instance& instance, uint32_t device, uint64_t known, QueueKind kind,
-                                 const ShapedLine& wanted, const std::optional<ShapedLine>& room_for) {
-    auto lock = lock_folder(instance.state_dir, std::chrono::milliseconds(0));
+                                 const ShapedLine& wanted, const std::optional<ShapedLine>& room_for,
+                                 std::chrono::milliseconds patience) {
+    auto lock = lock_folder(instance.state_dir, patience);
     if (!lock && lock.error().number == EWOULDBLOCK) return false;
     const Fd held = KUDO_TRY(std::move(lock));
     const auto objects = KUDO_TRY(list_tc_objects(device));
@@ -83,7 +84,7 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
     };
     const ShapedLine wanted = line_of(other_rate ? rate : known);
     const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
-                                             other_room ? std::optional(line_of(room_for)) : std::nullopt);
+                                             other_room ? std::optional(line_of(room_for)) : std::nullopt, patience_);
     if (!changed) {
         changed_ = changed.error().number == ESTALE;
         return stand_off(changed.error().message);
@@ -96,6 +97,7 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
 
 void FollowedShaper::leave(uint64_t rate, const std::string& why) {
     bulk_room_ = usual_bulk_room;
+    patience_ = std::chrono::seconds(1);
     room_for_ = 0;
     set(rate, rate, why);
 }

@@ -3,6 +3,7 @@
 // Invariant: one that is not as it was left is not touched until the next look at the host has taken it up.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -37,7 +38,7 @@ public:
     std::optional<ShaperCounts> look();
     // `room_for`: for what line packets may wait, bit/s. `why`: for the log.
     void set(uint64_t rate, uint64_t room_for, const std::string& why);
-    // Nobody follows any more: this rate stays.
+    // The last call: nobody follows any more, this rate stays. Waits up to 1 s for a command that changes the host.
     void leave(uint64_t rate, const std::string& why);
 
     // Why it is not touched; empty: it is, or what it has been is gone.
@@ -56,6 +57,7 @@ private:
     uint64_t applied_ = 0;  // bit/s; 0: whatever the kernel has
     uint64_t room_for_ = 0; // bit/s, of the leaves; 0: whatever they have
     uint32_t bulk_room_ = followed_bulk_room;
+    std::chrono::milliseconds patience_{0};
     uint64_t bytes_ = 0; // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it

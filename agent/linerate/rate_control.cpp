@@ -375,9 +375,11 @@ void RateControl::judge(Time now) {
     const Time begin = since_ + lag_, middle = begin + (push_end_ - begin) / 2;
     const auto excess = mean_excess(middle, push_end_ + 20ms);
     const double pushed = sent_rate(middle, push_end_).value_or(0);
-    const double enough = std::min(line_ * 1.03, static_cast<double>(bounds_.max) * 0.97);
+    // The upper bound may be too little above the line to tell; what is sent out tells nothing of the line either.
+    const bool is_at_most =
+        way_ == Way::In && excess && *excess - push_excess_ < 1ms && pushed > 0.97 * static_cast<double>(bounds_.max);
     const bool faster = push_end_ - since_ >= push_time() && excess &&
-                        *excess - push_excess_ < 4ms + frame_time() / 2 && pushed > enough;
+                        *excess - push_excess_ < 4ms + frame_time() / 2 && (pushed > line_ * 1.03 || is_at_most);
     // A class may not have all of the rate, video in htb nine tenths: then that little more is never sent.
     const bool is_held_back = saturated_ && excess && *excess - push_excess_ < 4ms && pushed <= line_ * 1.03;
     push_by_ = is_held_back && !faster ? long_push : shares_of(way_).push;

@@ -19,7 +19,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include "agent/netlink/interfaces.h"
 #include "agent/netlink/tc_object.h"
+#include "agent/queues/downlink.h"
 #include "agent/queues/leaf_room.h"
 #include "agent/queues/shaped_rate.h"
 #include "tests/support/host_test.h"
@@ -315,6 +317,19 @@ TEST_F(AutoRate, TheDownlinkFollowsTheAudioThatComesIn) {
             << follows();
         EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
         EXPECT_EQ(bulk_room(), ms_60);
+        // As the service leaves it on a line near the lower bound.
+        inside<int>(test_->host, [] {
+            const auto devices = list_interfaces().value();
+            for (const Interface& device : devices)
+                if (downlink_interface(device.name) &&
+                    !change_leaf_room(
+                        device.index, list_tc_objects(device.index).value(), QueueKind::Htb,
+                        {.bits_per_second = 3'000'000, .incoming = true, .bulk_room = followed_bulk_room}))
+                    throw std::runtime_error(device.name);
+            return 0;
+        });
+        EXPECT_EQ(bulk_room(), 20);
+        EXPECT_EQ(test_->status().at("healthy"), true) << test_->status();
         service.signal(SIGTERM);
         EXPECT_EQ(service.wait(), 0);
         EXPECT_EQ(bulk_room(), ms_200) << "nobody follows the line any more";

@@ -174,6 +174,16 @@ TEST(RateControl, StaysWithinItsBounds) {
     }
 }
 
+// What is sent at the upper bound tells nothing of a line that carries hardly less.
+TEST(RateControl, ALineJustBelowTheUpperBoundIsNotPushed) {
+    for (const double line : {49.0, 49.5, 49.9}) {
+        RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
+        const Course all = drive(control, {.rate = [line](Time) { return line * mbit; }}, 40s);
+        EXPECT_LE(all.delay_p99(10s, 40s), 8) << line;
+        EXPECT_GE(all.least_rate(10s, 40s), 45e6) << line;
+    }
+}
+
 // As on Wi-Fi.
 TEST(RateControl, JitterOf10MsIsNoQueue) {
     RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000);
@@ -324,6 +334,16 @@ TEST(RateControl, FollowsAnIncomingLineThatStepsDownAndUp) {
         }
         EXPECT_NEAR(static_cast<double>(control.room_for()), 20 * mbit, 2 * mbit) << round_trip.count();
     }
+}
+
+// A moment of jitter, and the line is as fast as before.
+TEST(RateControl, TheUpperBoundIsReachedAgainWhereTheLineIsFaster) {
+    RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000, RateControl::Way::In);
+    const Course all = drive_incoming(
+        control,
+        {.rate = [](Time now) { return now > 5s && now < 5050ms ? 1 * mbit : 100 * mbit; }, .room = 40 * mbit}, 30s);
+    EXPECT_LT(all.least_rate(5s, 7s), 47e6) << "there was something to recover from";
+    EXPECT_EQ(all.least_rate(20s, 30s), 50e6);
 }
 
 // Muted in the middle of a download that fills the line, also while its queue is being drained.
