@@ -116,15 +116,19 @@ public:
         while (!ended_) {
             KUDO_TRY(loop_->wait(next_deadline()));
             const auto now = Clock::now();
-            const bool looks = now >= next_tick_ || now >= next_snapshot_;
             if (now >= next_reread_) read_sources();
-            if (deliveries_.decide()) tick();
+            bool has_looked = deliveries_.decide();
+            if (has_looked) tick();
             if (now >= next_tick_) {
                 tick();
                 source_problems_.check(settings_.sources);
+                has_looked = true;
             }
-            if (now >= next_snapshot_) take_snapshot();
-            if (looks) malloc_trim(0);
+            if (now >= next_snapshot_) {
+                take_snapshot();
+                has_looked = true;
+            }
+            if (has_looked) malloc_trim(0);
             notify_alive();
         }
         notify_stopping();
