@@ -340,8 +340,8 @@ TEST(RateControl, FollowsAnIncomingLineThatStepsDownAndUp) {
 TEST(RateControl, TheUpperBoundIsReachedAgainWhereTheLineIsFaster) {
     RateControl control({.min = 1'000'000, .max = 50'000'000}, 50'000'000, RateControl::Way::In);
     const Course all = drive_incoming(
-        control,
-        {.rate = [](Time now) { return now > 5s && now < 5050ms ? 1 * mbit : 100 * mbit; }, .room = 40 * mbit}, 30s);
+        control, {.rate = [](Time now) { return now > 5s && now < 5050ms ? 1 * mbit : 100 * mbit; }, .room = 40 * mbit},
+        30s);
     EXPECT_LT(all.least_rate(5s, 7s), 47e6) << "there was something to recover from";
     EXPECT_EQ(all.least_rate(20s, 30s), 50e6);
 }
