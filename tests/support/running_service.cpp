@@ -37,10 +37,13 @@ RunningService::RunningService(const TestHost& test, std::vector<std::string> ar
     arguments.insert(arguments.begin(), "run");
     std::vector<std::string> argv = {"env", "NOTIFY_SOCKET=" + path};
     if (std::getenv("KUDO_TEST_VERBOSE")) arguments.push_back("-v");
-    argv.insert(argv.end(), environment.begin(), environment.end());
     // A shell's redirection, so that the log of a service that was killed is there too.
     argv.insert(argv.end(), {"sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", folder_ + "/log"});
     argv.insert(argv.end(), wrapper.begin(), wrapper.end());
+    if (wrapper.empty() && std::getenv("KUDO_TEST_AS_UNIT"))
+        argv.insert(argv.end(), {KUDO_AS_UNIT, KUDO_UNIT, test.folder});
+    argv.emplace_back("env");
+    argv.insert(argv.end(), environment.begin(), environment.end());
     for (const std::string& argument : test.agent_argv(arguments))
         argv.push_back(argument);
     pid_ = inside<int>(test.host, [&] { return start_program(argv); });
