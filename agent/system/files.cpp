@@ -64,6 +64,14 @@ Result<std::string> read_whole(const Fd& fd, std::size_t limit, const std::files
     return bad_input(fmt::format("{}: larger than {} bytes", path.string(), limit));
 }
 
+// What root makes in somebody's folder is theirs at once: a service that runs as a user of its own may look before the
+// command has ended, or was killed.
+void give_to_owner_of(const std::filesystem::path& folder, const Fd& made) {
+    struct stat about {};
+    if (geteuid() != 0 || stat(folder.c_str(), &about) != 0 || about.st_uid == 0) return;
+    [[maybe_unused]] const int given = fchown(made.get(), about.st_uid, about.st_gid);
+}
+
 } // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
@@ -89,6 +97,7 @@ Result<void> replace_file(const std::filesystem::path& path, std::string_view co
     if (unlink(temporary.c_str()) != 0 && errno != ENOENT) return fail(error_for(temporary, "cannot remove", errno));
     const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail(error_for(temporary, "cannot create", errno));
+    give_to_owner_of(path.parent_path(), fd);
     KUDO_TRY(write_all(fd.get(), content, temporary));
     if (fchmod(fd.get(), mode) != 0) return fail(error_for(temporary, "cannot change the mode of", errno));
     if (flush == Flush::Yes && fsync(fd.get()) != 0) return fail(error_for(temporary, "cannot fsync", errno));
@@ -107,7 +116,9 @@ Result<void> make_folder(const std::filesystem::path& path) {
         return bad_input(fmt::format("{}: not a folder", path.string()));
     }
     KUDO_TRY(make_folder(path.parent_path()));
-    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    if (mkdir(path.c_str(), 0700) == 0)
+        give_to_owner_of(path.parent_path(), Fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)));
+    else if (errno != EEXIST)
         return fail(error_for(path, "cannot create the folder", errno));
     return {};
 }

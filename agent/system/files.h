@@ -22,13 +22,14 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 Result<std::string> read_file_at(const Fd& folder, const std::string& name, std::size_t limit,
                                  const std::string& shown);
 
-// Replaces `path` by a file with this content, mode 0600, and fsyncs the file and its folder.
+// Replaces `path` by a file with this content, mode 0600, and fsyncs the file and its folder. Root's is the folder's
+// owner's.
 // Flush::No: without the two fsyncs, for what may be lost in a crash; it is still whole or not there.
 enum class Flush { Yes, No };
 Result<void> replace_file(const std::filesystem::path& path, std::string_view content, Flush flush = Flush::Yes,
                           mode_t mode = 0600);
 
-// The folder and its parents, mode 0700.
+// The folder and its parents, mode 0700; root's is the owner's of the one that it is in.
 Result<void> make_folder(const std::filesystem::path& path);
 
 } // namespace kudo
