@@ -71,6 +71,16 @@ std::optional<ShaperCounts> FollowedShaper::look() {
 }
 
 void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& why) {
+    change(rate, room_for, followed_bulk_room, std::chrono::milliseconds(0), why);
+}
+
+void FollowedShaper::leave(uint64_t rate, const std::string& why) {
+    room_for_ = 0;
+    change(rate, rate, usual_bulk_room, std::chrono::seconds(1), why);
+}
+
+void FollowedShaper::change(uint64_t rate, uint64_t room_for, uint32_t bulk_room, std::chrono::milliseconds patience,
+                            const std::string& why) {
     if (stands_off_) return;
     room_for = std::clamp(room_for, about_.bounds.min, about_.bounds.max); // it may be a little more, which is drift
     const bool at_a_bound = rate == about_.bounds.min || rate == about_.bounds.max;
@@ -80,11 +90,11 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
     const uint64_t known = applied_ != 0 ? applied_ : about_.rate;
     const auto line_of = [&](uint64_t bits) {
         return ShapedLine{
-            .bits_per_second = bits, .mtu = about_.mtu, .incoming = about_.incoming, .bulk_room = bulk_room_};
+            .bits_per_second = bits, .mtu = about_.mtu, .incoming = about_.incoming, .bulk_room = bulk_room};
     };
     const ShapedLine wanted = line_of(other_rate ? rate : known);
     const auto changed = change_if_unchanged(*instance_, about_.device, known, kind_, wanted,
-                                             other_room ? std::optional(line_of(room_for)) : std::nullopt, patience_);
+                                             other_room ? std::optional(line_of(room_for)) : std::nullopt, patience);
     if (!changed) {
         changed_ = changed.error().number == ESTALE;
         return stand_off(changed.error().message);
@@ -93,13 +103,6 @@ void FollowedShaper::set(uint64_t rate, uint64_t room_for, const std::string& wh
     applied_ = wanted.bits_per_second;
     if (other_room) room_for_ = room_for;
     spdlog::debug("{}: {}: {}", name_, rate_text(applied_), why);
-}
-
-void FollowedShaper::leave(uint64_t rate, const std::string& why) {
-    bulk_room_ = usual_bulk_room;
-    patience_ = std::chrono::seconds(1);
-    room_for_ = 0;
-    set(rate, rate, why);
 }
 
 } // namespace kudo

@@ -38,7 +38,7 @@ public:
     std::optional<ShaperCounts> look();
     // `room_for`: for what line packets may wait, bit/s. `why`: for the log.
     void set(uint64_t rate, uint64_t room_for, const std::string& why);
-    // The last call: nobody follows any more, this rate stays. Waits up to 1 s for a command that changes the host.
+    // Nobody follows any more: this rate stays. Waits up to 1 s for a command that changes the host.
     void leave(uint64_t rate, const std::string& why);
 
     // Why it is not touched; empty: it is, or what it has been is gone.
@@ -49,6 +49,9 @@ public:
 
 private:
     void stand_off(std::string problem);
+    // `bulk_room`: ms. `patience`: with a command that changes the host.
+    void change(uint64_t rate, uint64_t room_for, uint32_t bulk_room, std::chrono::milliseconds patience,
+                const std::string& why);
 
     const Instance* instance_;
     std::string name_;
@@ -56,9 +59,7 @@ private:
     QueueKind kind_ = QueueKind::Htb;
     uint64_t applied_ = 0;  // bit/s; 0: whatever the kernel has
     uint64_t room_for_ = 0; // bit/s, of the leaves; 0: whatever they have
-    uint32_t bulk_room_ = followed_bulk_room;
-    std::chrono::milliseconds patience_{0};
-    uint64_t bytes_ = 0; // sent, as last read
+    uint64_t bytes_ = 0;    // sent, as last read
     std::string problem_{};
     bool stands_off_ = false; // somebody has changed or removed it
     bool stood_off_ = false;  // it began to, and nobody has asked since
