@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include <fmt/format.h>
@@ -221,7 +222,8 @@ TEST_F(FleetFault, AStoreThatIsRolledBack) {
 TEST_F(FleetFault, CredentialsThatAreRefusedAndThenRestored) {
     const FaultyAccess access(*server_);
     operator_credentials_ = access.operator_credentials();
-    host_credentials_ = access.host_credentials();
+    host_credentials_ = test_->folder + "/credentials"; // where its files are the service's
+    std::filesystem::copy(access.host_credentials(), host_credentials_);
     access.admit_hosts();
     std::this_thread::sleep_for(500ms);
     ASSERT_NO_FATAL_FAILURE(begin());

@@ -276,8 +276,12 @@ long cpu_of(int pid) {
 TEST_F(Metrics, WithoutADescriptorLeftItWaitsAndDoesNotSpin) {
     const RunningService service(*test_, arguments());
     ASSERT_FALSE(scrape().empty());
+    // As the service's user: of another's process only CAP_SYS_RESOURCE may set it.
+    struct stat owner{};
+    ASSERT_EQ(stat((test_->folder + "/state").c_str(), &owner), 0);
     const auto limit = [&](const std::string& files) {
-        test_->in_host({"prlimit", "--pid", std::to_string(service.pid()), "--nofile=" + files + ":"});
+        test_->in_host({"setpriv", "--reuid", std::to_string(owner.st_uid), "--regid", std::to_string(owner.st_gid),
+                        "--clear-groups", "prlimit", "--pid", std::to_string(service.pid()), "--nofile=" + files + ":"});
     };
     limit("3"); // fewer than it has: there is none for a new connection
     const Fd waiting = inside<Fd>(test_->host, [] { return connection(); });
