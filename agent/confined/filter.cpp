@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
@@ -49,6 +51,12 @@ constexpr std::string_view changing_files =
     "link "
     "linkat lremovexattr lsetxattr mkdir mkdirat mknod mknodat openat2 removexattr rename renameat renameat2 rmdir "
     "setxattr symlink symlinkat truncate unlink unlinkat utime utimensat utimes";
+
+// What changes other processes, but for kill(2): a child that lists iptables' rules may have to be ended.
+constexpr std::string_view changing_processes =
+    "ioprio_set migrate_pages move_pages pidfd_getfd pidfd_send_signal process_madvise rt_sigqueueinfo "
+    "rt_tgsigqueueinfo "
+    "sched_setaffinity sched_setattr sched_setparam sched_setscheduler setpriority tkill";
 
 // The argument with this number, from 0: its bits under the mask, or all of it.
 scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value) {
@@ -155,9 +163,32 @@ constexpr uint64_t changing_bpf[] = {BPF_MAP_CREATE,       BPF_MAP_UPDATE_ELEM,
                                      BPF_LINK_DETACH};
 constexpr uint64_t newest_bpf = BPF_PROG_BIND_MAP; // refused, with all behind it, and numbers of more than 32 bits
 
+// What of ioctl(2) changes an interface, an address, a route or a neighbour; and SIOCETHTOOL, which reads as well:
+// netlink reads the same.
+constexpr uint64_t changing_ioctls[] = {SIOCADDRT,      SIOCDELRT,      SIOCSIFLINK,        SIOCSIFFLAGS,  SIOCSIFADDR,
+                                        SIOCSIFDSTADDR, SIOCSIFBRDADDR, SIOCSIFNETMASK,     SIOCSIFMETRIC, SIOCSIFMTU,
+                                        SIOCSIFNAME,    SIOCSIFHWADDR,  SIOCSIFSLAVE,       SIOCADDMULTI,  SIOCDELMULTI,
+                                        SIOCSIFPFLAGS,  SIOCDIFADDR,    SIOCSIFHWBROADCAST, SIOCSIFTXQLEN, SIOCETHTOOL,
+                                        SIOCDARP,       SIOCSARP,       SIOCSIFMAP,         SIOCSIFVLAN};
+
+// Signals to its parent, the service, and to groups of processes.
+void refuse_signals(Filter& filter) {
+    constexpr uint64_t pid = 0xffffffff, negative = 0x80000000; // what the kernel reads of the argument
+    const auto parent = static_cast<uint64_t>(getppid());
+    for (const char* name : {"kill", "tgkill"})
+        filter.add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, pid, parent)})
+            .add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, pid, 0)})
+            .add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, negative, negative)});
+}
+
 Result<void> filter_reading() {
     Filter filter(SCMP_ACT_ALLOW);
-    filter.add_all(SCMP_ACT_ERRNO(EPERM), changing_files).add(SCMP_ACT_ERRNO(EPERM), "perf_event_open", {});
+    for (const std::string_view list : {changing_the_machine, changing_files, changing_processes})
+        filter.add_all(SCMP_ACT_ERRNO(EPERM), list);
+    filter.add(SCMP_ACT_ERRNO(EPERM), "perf_event_open", {}).add(SCMP_ACT_ERRNO(EPERM), "prlimit64", {unequal(2, 0)});
+    refuse_signals(filter);
+    for (const uint64_t request : changing_ioctls)
+        filter.add(SCMP_ACT_ERRNO(EPERM), "ioctl", {masked(1, 0xffffffff, request)});
     for (const uint64_t command : changing_bpf)
         filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {equal(0, command)});
     filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {scmp_arg_cmp{0, SCMP_CMP_GE, newest_bpf, 0}});

@@ -4,14 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -208,6 +214,55 @@ TEST(ConfinedProcess, ReadsFilesAndConnectsButWritesNoFile) {
     EXPECT_EQ(end_of(Confinement::Network, [] { open("/tmp/kudo-confined", O_WRONLY | O_CREAT, 0600); }).substr(0, 8),
               "survived");
     EXPECT_FALSE(std::filesystem::exists("/tmp/kudo-confined"));
+}
+
+// What answers a person keeps the service's capabilities and user.
+TEST(ConfinedProcess, WhatAnswersChangesNothing) {
+    struct Try {
+        const char* name;
+        std::function<long()> change;
+        int error = EPERM;
+    };
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    ifreq interface {};
+    std::strcpy(interface.ifr_name, "lo");
+    const auto by_ioctl = [&](unsigned long request) {
+        const Fd socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        return long{ioctl(socket_.get(), request, &interface)};
+    };
+    const std::vector<Try> tries{
+        {"signal to the service", [] { return long{kill(getppid(), 0)}; }},
+        {"signal to its group", [] { return long{kill(0, 0)}; }},
+        {"signal to all", [] { return long{kill(-1, 0)}; }},
+        {"signal to a group", [] { return long{kill(-getpgrp(), 0)}; }},
+        {"signal with upper bits", [] { return syscall(SYS_kill, 1L << 32 | getppid(), 0); }},
+        {"signal to a thread of it", [] { return syscall(SYS_tgkill, getppid(), getppid(), 0); }},
+        {"signal to a thread", [] { return syscall(SYS_tkill, getppid(), 0); }},
+        {"queued signal", [] { return syscall(SYS_rt_sigqueueinfo, getppid(), 0, nullptr); }},
+        {"limit", [&] { return long{prlimit(getppid(), RLIMIT_NOFILE, &limit, nullptr)}; }},
+        {"priority", [] { return long{setpriority(PRIO_PROCESS, static_cast<id_t>(getppid()), 0)}; }},
+        {"file's mode", [] { return long{chmod("/tmp", 0700)}; }},
+        {"file's end", [] { return long{unlink("/tmp/kudo-no-such-file")}; }},
+        {"file", [] { return long{open("/tmp/kudo-confined", O_WRONLY | O_CREAT, 0600)}; }, EACCES},
+        {"map", [] { return syscall(SYS_bpf, 0 /* BPF_MAP_CREATE */, nullptr, 0); }},
+        {"interface", [&] { return by_ioctl(SIOCSIFFLAGS); }},
+        {"neighbour", [&] { return by_ioctl(SIOCDARP); }},
+        {"driver", [&] { return by_ioctl(SIOCETHTOOL); }},
+        {"another's memory", [] { return syscall(SYS_ptrace, 16, getppid(), 0, 0); }},
+    };
+    const std::string end = end_of(Confinement::Reading, [&] {
+        for (std::size_t i = 0; i < tries.size(); i++)
+            if (tries[i].change() >= 0 || errno != tries[i].error) _exit(static_cast<int>(10 + i));
+        rlimit own{};
+        if (getrlimit(RLIMIT_NOFILE, &own) != 0 || by_ioctl(SIOCGIFFLAGS) != 0) _exit(3); // what reads goes on
+        const pid_t child = fork();
+        if (child == 0) pause();
+        if (kill(child, SIGKILL) != 0 || waitpid(child, nullptr, 0) != child) _exit(4);
+    });
+    for (std::size_t i = 0; i < tries.size(); i++)
+        EXPECT_NE(end, "ended with status " + std::to_string(10 + i)) << tries[i].name;
+    EXPECT_EQ(end.substr(0, 8), "survived") << end;
 }
 
 TEST(ConfinedProcess, ComputesAndTellsHowItEnded) {
