@@ -212,7 +212,7 @@ TEST_F(DropCauses, SomebodysTcPrograms) {
         {{{"tc", "TC_INGRESS", KUDO_INGRESS}, {many, bytes}}, {{"tc", "TC_EGRESS", KUDO_EGRESS}, {many, bytes}}});
     const DropReport report = drops();
     for (const Drop& row : report.rows) {
-        if (!row.is_loss) continue;
+        if (!row.is_loss || !row.namespace_known) continue; // of another test's
         ASSERT_EQ(row.programs.size(), 1u);
         EXPECT_EQ(row.programs.front().substr(0, 14), "length_dropper");
     }
