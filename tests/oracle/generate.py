@@ -26,7 +26,7 @@ REASONS = [
     "no_policy", "stranger", "rule", "port_not_listed", "icmp", "other_protocol", "later_fragment", "not_ip", "too_many_tags",
     "truncated_link", "truncated_ip", "bad_ip", "truncated_extension", "too_many_extensions", "truncated_transport",
     "bad_transport", "allowed", "lifeline", "link_control", "unsolicited", "fragment_without_first", "overlapping_fragment",
-    "bad_source", "ip_options", "bad_checksum", "icmp_unrelated", "not_ip_denied", "icmp_denied"]
+    "bad_source", "ip_options", "bad_checksum", "icmp_unrelated", "not_ip_denied", "icmp_denied", "name"]
 NUMBERS = {name: number for number, name in enumerate(REASONS)}
 MAX_FRAME = 3400  # test runs of tc take no more than a page with all that the kernel puts around
 PACKET = struct.Struct("<cBBBBBHHHH")
@@ -42,8 +42,12 @@ def break_model(rule):
         model.Host.quote_is_admitted = lambda self, *of: True
     elif rule == "options":
         model.PASSING = model.PASSING | {"ip_options"}
+    elif rule == "names":
+        step_5 = model.Policy.step_5
+        model.Policy.step_5 = lambda self, remote, *port: (
+            "name" if port in self.names.get(remote, ()) else step_5(self, remote, *port))
     else:
-        raise SystemExit(f"generate.py: no rule {rule!r} can be broken; spoken, fragments, quote, options can")
+        raise SystemExit(f"generate.py: no rule {rule!r} can be broken; spoken, fragments, quote, options, names can")
 
 
 def session(seed, packets, write):

@@ -11,7 +11,7 @@ TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 FROM, TO = 1, 2
 PROTOCOL, ECHO, ERROR, NEIGHBOUR, ARP, DHCP = range(6)  # kinds of allow rules
 # Not dropped by enforce; all other reasons are.
-PASSING = {"no_policy", "rule", "icmp", "later_fragment", "not_ip", "allowed", "lifeline", "link_control"}
+PASSING = {"no_policy", "rule", "name", "icmp", "later_fragment", "not_ip", "allowed", "lifeline", "link_control"}
 LINK_CONTROL = {0x888E, 0x88C7, 0x8809, 0x88CC, 0x8863, 0x890D}
 FRAGMENT_SECONDS = 30
 UDP_SECONDS = 300
@@ -36,10 +36,13 @@ class Rule:
 
 
 class Policy:
-    """services: [([(prefix, length)], {(protocol, port)})], with the IPv6 prefixes of NAT64 (RFC 6052) in it."""
+    """services: [([(prefix, length)], {(protocol, port)})], with the IPv6 prefixes of NAT64 (RFC 6052) in it.
+    names: {address: {(protocol, port)}}: what DNS gave the address for opens these, where no range holds it.
+    """
 
-    def __init__(self, services, rules, mode, admission):
-        self.services, self.rules, self.mode, self.admission = services, rules, mode, admission
+    def __init__(self, services, names, rules, mode, admission):
+        self.services, self.names, self.rules = services, names, rules
+        self.mode, self.admission = mode, admission
         self.known_ports, self.known_rules = {}, {}
 
     def ports_of(self, remote):
@@ -49,6 +52,13 @@ class Policy:
                      if any(len(p) == len(remote) and holds(p, n, remote) for p, n in prefixes)]
             self.known_ports[remote] = set().union(*found) if found else None
         return self.known_ports[remote]
+
+    def step_5(self, remote, protocol, port):
+        """"rule", "name", "port_not_listed", or None: a stranger's. Of TCP and UDP."""
+        ports = self.ports_of(remote)
+        if ports is not None:
+            return "rule" if (protocol, port) in ports else "port_not_listed"
+        return "name" if (protocol, port) in self.names.get(remote, ()) else None
 
     def rules_of(self, remote):
         if remote not in self.known_rules:
@@ -100,17 +110,14 @@ class Host:
         if parsed.family == 0:
             return "not_ip"
         remote = parsed.source if direction == INGRESS else parsed.destination
-        ports = self.policy.ports_of(remote)
-        if ports is None:
+        port = parsed.source_port if direction == INGRESS else parsed.destination_port
+        if not parsed.fragment_offset and parsed.protocol in (TCP, UDP):
+            return self.policy.step_5(remote, parsed.protocol, port) or "stranger"
+        if self.policy.ports_of(remote) is None:
             return "stranger"
         if parsed.fragment_offset:
             return "later_fragment"
-        if parsed.protocol in (ICMP, ICMP6):
-            return "icmp"
-        if parsed.protocol not in (TCP, UDP):
-            return "other_protocol"
-        port = parsed.source_port if direction == INGRESS else parsed.destination_port
-        return "rule" if (parsed.protocol, port) in ports else "port_not_listed"
+        return "icmp" if parsed.protocol in (ICMP, ICMP6) else "other_protocol"
 
     def admit(self, parsed, direction):
         if parsed.reason:
@@ -135,7 +142,7 @@ class Host:
         flow = (remote, local, parsed.protocol, remote_port, local_port)
         kind = kind_of(parsed)  # step 4
         by_step_5 = self.admit_kudo(parsed, direction, flow, kind)  # step 5
-        if by_step_5 in ("rule", "icmp", "unsolicited"):
+        if by_step_5 in ("rule", "name", "icmp", "unsolicited"):
             reason, by_rule = by_step_5, False
         elif kind == ERROR:
             reason, by_rule = self.admit_error(parsed, direction, flow), True
@@ -179,17 +186,16 @@ class Host:
         return "not_ip_denied"
 
     def admit_kudo(self, parsed, direction, flow, kind):
-        """"rule", "icmp", "unsolicited", or what step 5 calls it if step 6 has no rule; None: a stranger's."""
-        ports = self.policy.ports_of(flow[0])
-        if ports is None:
-            return None
+        """"rule", "name", "icmp", "unsolicited", or what step 5 calls it if step 6 has no rule; None: a stranger's."""
         protocol = parsed.protocol
         if protocol in (TCP, UDP):
-            if (protocol, flow[3]) not in ports:
-                return "port_not_listed"
-            if direction == INGRESS and (parsed.opens or not self.has_spoken(flow, False)):
+            reason = self.policy.step_5(flow[0], protocol, flow[3])
+            is_kudo = reason in ("rule", "name")
+            if is_kudo and direction == INGRESS and (parsed.opens or not self.has_spoken(flow, False)):
                 return "unsolicited"
-            return "rule"
+            return reason
+        if self.policy.ports_of(flow[0]) is None:
+            return None
         if kind == ECHO:
             return "icmp" if is_request(parsed) == (direction == EGRESS) else "icmp_denied"
         if kind == ERROR:
@@ -244,8 +250,7 @@ class Host:
             ports = int.from_bytes(inner[0:2], "big"), int.from_bytes(inner[2:4], "big")
             remote_port, local_port = (ports[1], ports[0]) if went_out else ports
             flow = (remote, local, protocol, remote_port, local_port)
-            listed = self.policy.ports_of(remote)
-            if listed and (protocol, remote_port) in listed and self.has_spoken(flow, False):
+            if self.policy.step_5(remote, protocol, remote_port) in ("rule", "name") and self.has_spoken(flow, False):
                 return True
             for rule in self.policy.rules_of(remote):
                 if rule.kind == DHCP and protocol == UDP and (local_port, remote_port) == dhcp_ports(family):

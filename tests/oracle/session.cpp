@@ -2,7 +2,6 @@
 #include "tests/oracle/session.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,9 +11,12 @@
 #include <linux/bpf.h>
 
 #include "agent/datapath/generation.h"
+#include "agent/system/uptime.h"
+#include "bpf/learned.h"
 #include "bpf/wire.h"
 #include "maps/base/abi_names.h"
 #include "maps/compile/compile.h"
+#include "maps/document/domain.h"
 #include "maps/document/parse_range_map.h"
 
 namespace kudo::test {
@@ -54,15 +56,13 @@ AllowRule rule_from(const nlohmann::json& json) {
 }
 
 uint64_t deadline_from(const std::string& name) {
-    timespec now{};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    const uint64_t nanoseconds = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-    return name == "past" ? nanoseconds : name == "ahead" ? nanoseconds + 3'600'000'000'000 : 0;
+    return name == "past" ? kernel_boot_time() : name == "ahead" ? kernel_boot_time() + 3'600'000'000'000 : 0;
 }
 
 CompileOptions options_from(const nlohmann::json& policy) {
     CompileOptions options;
     options.regions = policy.at("regions").get<std::vector<std::string>>();
+    options.optional_services = policy.at("optional").get<std::vector<std::string>>();
     const std::string mode = policy.at("mode"), admission = policy.at("admission");
     options.mode = mode == "enforce" ? KUDO_ENFORCE : mode == "observe" ? KUDO_OBSERVE : KUDO_PRIORITISE;
     options.marks = default_marks();
@@ -80,6 +80,25 @@ template <typename Key, typename Value> void forget(int fd) {
     required(for_each_entry<Key, Value>(fd, "a table", [&](const Key& key, const Value&) { keys.push_back(key); }));
     for (const Key& key : keys)
         bpf_map_delete_elem(fd, &key);
+}
+
+// As if DNS had given each address for these domains, for longer than a session.
+void learn(const DataPath::Maps& maps, const nlohmann::json& learned) {
+    const auto filter = required(Mapped<std::array<uint8_t, KUDO_LEARNED_FILTER>>::map(
+        maps.learned_filter.get(), "the learned addresses' filter"));
+    for (const auto& row : learned) {
+        const Address address = required(Address::parse(row.at("address").get<std::string>()));
+        kudo_learned names{};
+        for (const std::string& domain : row.at("domains").get<std::vector<std::string>>())
+            kudo_add_learned(&names, domain_key(domain), 1, kernel_boot_time(), KUDO_LEARNED_MOST);
+        std::array<__be32, 4> words{};
+        std::memcpy(words.data(), address.bytes.data(), address.bits() / 8);
+        const bool is_ipv4 = address.family == Family::IPv4;
+        (*filter)[is_ipv4 ? kudo_learned_byte4(words[0]) : kudo_learned_byte6(words.data())] = 1;
+        const int fd = is_ipv4 ? maps.learned4.get() : maps.learned6.get();
+        if (bpf_map_update_elem(fd, address.bytes.data(), &names, BPF_ANY) != 0)
+            throw std::runtime_error("cannot enter a learned address");
+    }
 }
 
 template <typename Key> void age_flows(int fd, uint64_t nanoseconds) {
@@ -115,6 +134,12 @@ void Bench::begin(const nlohmann::json& policy) {
     forget<kudo_flow4_key, uint64_t>(maps.outgoing4.get());
     forget<kudo_flow6_key, uint64_t>(maps.outgoing6.get());
     forget<kudo_fragment_key, kudo_fragments>(maps.fragments.get());
+    // What a name has decided stays in a flow's row.
+    forget<kudo_flow4_key, kudo_flow>(maps.flows4.get());
+    forget<kudo_flow6_key, kudo_flow>(maps.flows6.get());
+    forget<std::array<uint8_t, 4>, kudo_learned>(maps.learned4.get());
+    forget<std::array<uint8_t, 16>, kudo_learned>(maps.learned6.get());
+    learn(maps, policy.at("learned"));
     reasons_ = policy.at("reasons").get<std::vector<std::string>>();
     before_ = counted();
 }

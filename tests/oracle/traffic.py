@@ -33,6 +33,10 @@ class Traffic(Shapes):
                     family = 4 if len(remote) == 4 else 6
                     self.remotes[family].append(remote)
                     self.listed[family] += [(remote, protocol, port) for protocol, port in sorted(ports)]
+        for remote, ports in policy.policy.names.items():
+            family = 4 if len(remote) == 4 else 6
+            self.remotes[family].append(remote)
+            self.listed[family] += [(remote, protocol, port) for protocol, port in sorted(ports)]
         for rule in policy.rules:
             for address, length in rule.prefixes:
                 for remote in self.around(address, length):
