@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The rules of admission, line by line (docs/enforce.md), through the programs.
 // Invariant: each packet is counted under exactly one reason, and that is what the line says.
+#include <chrono>
 #include <ctime>
+#include <thread>
 
 #include "maps/base/abi_names.h"
 #include "maps/compile/allow_entries.h"
@@ -248,6 +250,28 @@ TEST_F(Admission, WhoAsksThisHostFillsNoTable) {
     ASSERT_TRUE((for_each_entry<kudo_flow4_key, uint64_t>(datapath_->maps().outgoing4.get(), "outgoing flows",
                                                           [&](const auto&, const auto&) { entries++; })));
     EXPECT_EQ(entries, 1u);
+}
+
+// A stream of which this host has sent nothing since 65,536 newer ones is the one price of a table that nobody fills
+// but this host; its next packet brings the stream back.
+TEST_F(Admission, OfMoreFlowsThanAreKnownThoseGoThatThisHostIsSilentIn) {
+    const Packet silent = udp4(host4, 40000, kudo4, 3478), busy = udp4(host4, 40001, kudo4, 3478);
+    EXPECT_EQ(out(silent), "rule");
+    uint32_t busy_refused = 0;
+    for (uint32_t i = 0; i < 2 * 65536; ++i) {
+        if (i % 1000 == 0) {
+            EXPECT_EQ(out(busy), "rule");
+            std::this_thread::sleep_for(std::chrono::milliseconds(3)); // as calls send, not as test runs
+        }
+        const Packet other =
+            udp4(host4, static_cast<uint16_t>(i), "198.51.100.20", static_cast<uint16_t>(51820 + i / 65536));
+        ASSERT_EQ(datapath_->run_tc(KUDO_EGRESS, other.bytes()).returned, tc_next);
+        if (i % 1000 == 999) busy_refused += in(udp4(kudo4, 3478, host4, 40001)) != "rule";
+    }
+    EXPECT_EQ(busy_refused, 0u) << "of a call that goes on";
+    EXPECT_EQ(in(udp4(kudo4, 3478, host4, 40000)), "-unsolicited");
+    EXPECT_EQ(out(silent), "rule");
+    EXPECT_EQ(in(udp4(kudo4, 3478, host4, 40000)), "rule");
 }
 
 TEST_F(Admission, WhatBelongsToTheLink) {
