@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "tests/e2e/enforce/enforce_fixture.h"
+#include "tests/e2e/names/names_fixture.h"
 
 namespace kudo::test {
 namespace {
@@ -69,6 +70,43 @@ TEST_F(EnforceRules, OfTheConfigFileAreRefusedByTheirLine) {
         << refused.err;
     EXPECT_TRUE(strangers_pass());
     EXPECT_EQ(test_->agent({"--config", file, "status"}).status, 3) << "another command's section";
+}
+
+// Teams' bots are known by their names only: what DNS gives for them counts where Teams was asked for.
+TEST_F(EnforceRules, TeamsPortsAreOpenOnlyWithTeams) {
+    const char *bot = "18.156.200.10", *other = "18.156.200.9";
+    for (const char* address : {bot, other})
+        test_->add_far_address(std::string(address) + "/32");
+    const Endpoint asker{host_address, 41000}, resolver{stranger_address, 53};
+    const Fd near = udp_socket(test_->host, asker), far = udp_socket(test_->far, resolver);
+    const auto look_up = [&] {
+        look_up_between(near.get(), asker, far.get(), resolver, "teams-bot.kudoway.com", {bot}, 1);
+        look_up_between(near.get(), asker, far.get(), resolver, "anvil.tokbox.com", {other}, 2);
+    };
+    const auto opens = [&](const char* address, uint16_t port) {
+        return connects(test_->host, host_address, test_->far, {address, port});
+    };
+    const std::vector<std::string> options = {"--no-confirm", "--allow", "udp/53 to 198.51.100.7"};
+    enforce(options);
+    look_up();
+    EXPECT_FALSE(opens(bot, 8445)) << "nobody asked for Teams";
+    EXPECT_FALSE(opens(bot, 443));
+    EXPECT_TRUE(opens(other, 443));
+
+    std::vector<std::string> with_teams = options;
+    with_teams.emplace_back("--teams");
+    enforce(with_teams);
+    look_up(); // what no service was known for has not been learned
+    for (const uint16_t port : std::initializer_list<uint16_t>{443, 8445, 9444})
+        EXPECT_TRUE(opens(bot, port)) << port;
+    EXPECT_FALSE(opens(bot, 3478)) << "KUDO's, but not Teams'";
+    EXPECT_FALSE(opens(bot, 8446));
+    EXPECT_FALSE(opens(other, 8445)) << "Teams' port elsewhere";
+    EXPECT_FALSE(connects(test_->far, bot, test_->host, {host_address, 8445})) << "they open nothing here";
+
+    enforce(options);
+    EXPECT_FALSE(opens(bot, 9444)) << "no longer asked for";
+    EXPECT_TRUE(opens(other, 443));
 }
 
 TEST_F(EnforceRules, LifelinesKeepTheHostReachable) {
