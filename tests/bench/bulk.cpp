@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Bulk TCP of a stranger over a veth pair: what the agent leaves of it, by the hook that judges incoming packets.
-#include <stdexcept>
+// Bulk TCP of a stranger over a veth pair: what the agent leaves of it, by the hook that judges incoming packets; and
+// where a rule of mode enforce allows it, beside a flood of strangers.
+#include <net/if.h>
+#include <sched.h>
 
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include "maps/document/built_in.h"
 #include "tests/bench/sections.h"
+#include "tests/bench/stage.h"
+#include "tests/support/packet_builder.h"
 #include "tests/support/traffic.h"
 
 namespace kudo::bench {
@@ -54,24 +63,54 @@ Spread of_around(const std::vector<double>& part, const std::vector<double>& aro
     return spread_of(std::move(ratios));
 }
 
+void command(const TestHost& host, const std::vector<std::string>& arguments) {
+    const Outcome outcome = run_program(host.agent_argv(arguments));
+    if (outcome.status != 0) throw std::runtime_error(outcome.err);
+}
+
+// A stranger's datagrams, as many as one CPU can send and the near end take, until it is destroyed.
+class Flood {
+public:
+    Flood(const TestHost& host, const Stage& stage)
+        : sender_([&host, &stage, this] {
+              cpu_set_t first;
+              CPU_ZERO(&first);
+              CPU_SET(0, &first);
+              sched_setaffinity(0, sizeof first, &first);
+              const Bytes frame = (Ethernet{} / IPv4{.source = "198.51.100.9", .destination = "10.77.0.2"} /
+                                   Udp{.source_port = 4500, .destination_port = 40000} / Payload(160))
+                                      .bytes();
+              for (; !ends_; sent_ += 20'000)
+                  send_frames(host, stage, frame, 20'000);
+          }) {}
+    Flood(const Flood&) = delete;
+    Flood& operator=(const Flood&) = delete;
+    ~Flood() {
+        ends_ = true;
+        sender_.join();
+    }
+    [[nodiscard]] uint64_t sent() const { return sent_; }
+
+private:
+    std::atomic<bool> ends_ = false;
+    std::atomic<uint64_t> sent_ = 0;
+    std::thread sender_;
+};
+
 } // namespace
 
 void measure_bulk(const TestHost& host, Report& report) {
     report.section("bulk TCP over a veth pair, of what it is without the agent");
     host.add_far_address(std::string(stranger) + "/32");
-    const auto agent = [&](const std::vector<std::string>& arguments) {
-        const Outcome outcome = run_program(host.agent_argv(arguments));
-        if (outcome.status != 0) throw std::runtime_error(outcome.err);
-    };
     Transfers transfers(host, report.options().quick ? 400'000'000 : 600'000'000);
     Rates without, by_tc, by_xdp, unused;
     unused.add(transfers); // what only the first one costs
     without.add(transfers);
     for (int round = 0; round < report.options().rounds(); round++) {
         for (const auto& [hook, rates] : {std::pair{"tc", &by_tc}, {"xdp", &by_xdp}}) {
-            agent({"enable", "--region", "ca", "--ingress", hook});
+            command(host, {"enable", "--region", "ca", "--ingress", hook});
             rates->add(transfers);
-            agent({"disable"});
+            command(host, {"disable"});
             without.add(transfers);
         }
     }
@@ -82,6 +121,43 @@ void measure_bulk(const TestHost& host, Report& report) {
                     0.5);
     report.line("into the host, ingress by native XDP", "x", of_around(by_xdp.in, without.in, 1));
     report.line("out of the host, ingress by native XDP", "x", of_around(by_xdp.out, without.out, 1));
+}
+
+void measure_flood(const TestHost& host, Report& report) {
+    report.section("allowed bulk TCP into the host, mode enforce, beside a flood of strangers from one CPU");
+    host.add_far_address(std::string(stranger) + "/32");
+    Stage stage(host, "flood", built_in_range_map(), KUDO_OBSERVE); // for what sends
+    stage.set_target(inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); }));
+    host.in_host({"ethtool", "-K", "eth0", "gro", "on"}); // or without XDP nothing of the flood comes in
+    Transfers transfers(host, report.options().quick ? 200'000'000 : 600'000'000);
+    struct Figures {
+        std::vector<double> quiet, beside, frames;
+    };
+    const auto measure = [&](Figures& figures) {
+        figures.quiet.push_back(transfers.in());
+        const Flood flood(host, stage);
+        figures.frames.push_back(1000 / time_of([&] { figures.beside.push_back(transfers.in()); }));
+        figures.frames.back() *= static_cast<double>(flood.sent());
+    };
+    Figures without, by_tc, by_xdp;
+    for (int round = 0; round < report.options().rounds(); round++) {
+        measure(without);
+        for (const auto& [hook, figures] : {std::pair{"tc", &by_tc}, {"xdp", &by_xdp}}) {
+            command(host,
+                    {"enable", "--region", "ca", "--mode", "enforce", "--no-confirm", "--ingress", hook, "--allow",
+                     std::string("tcp to ") + stranger, "--allow", std::string("tcp from ") + stranger});
+            measure(*figures);
+            command(host, {"disable"});
+        }
+    }
+    host.in_host({"ethtool", "-K", "eth0", "gro", "off"});
+    const std::pair<const char*, const Figures*> all[] = {
+        {"without the agent", &without}, {"ingress by tc", &by_tc}, {"ingress by native XDP (the default)", &by_xdp}};
+    for (const auto& [name, figures] : all) {
+        report.line(std::string(name) + ": bulk alone", "Gbit/s", spread_of(figures->quiet));
+        report.line(std::string(name) + ": bulk beside the flood", "Gbit/s", spread_of(figures->beside));
+        report.line(std::string(name) + ": the flood that came in", "Mpps", spread_of(figures->frames));
+    }
 }
 
 } // namespace kudo::bench

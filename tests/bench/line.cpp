@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Frames over a veth pair: how many a second its receiving end drops, by what is attached there. The frames come from
-// BPF_PROG_TEST_RUN with live frames (kernel >= 5.18), redirected into the other end.
+// Frames over a veth pair: how many a second its receiving end drops, by what is attached there.
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
@@ -61,18 +60,12 @@ void measure_line(const TestHost& host, Report& report) {
     const auto far = inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); });
     stage.set_target(far);
     host.in_host({"ethtool", "-K", "eth0", "gro", "on"}); // or a veth takes redirected frames only where XDP is
-    const int generator = stage.bench_program("redirect");
 
     // Frames per second that the near end has seen, while the generator runs.
     const auto rate = [&](const Bytes& frame, const std::function<uint64_t()>& seen) {
         const uint32_t frames = options.quick ? 500'000 : 1'500'000;
-        LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
-                    .repeat = static_cast<int>(frames), .flags = live_frames, .batch_size = 64);
         const uint64_t before = seen();
-        int result = 0;
-        const double taken = inside<double>(
-            host.far, [&] { return time_of([&] { result = bpf_prog_test_run_opts(generator, &run); }); });
-        if (result != 0) throw std::system_error(-result, std::generic_category(), "live frames");
+        const double taken = send_frames(host, stage, frame, frames);
         return static_cast<double>(seen() - before) / taken * 1000;
     };
     const auto with_xdp = [&](int program, const Bytes& frame) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // kudo_bench [--short] [--check] [--json FILE] [--only
-// packets|enforce|line|bulk|peers|drops|ranges|flows|top|service|commands|contention|autorate]: what the data path, the
-// service and the commands cost on this machine, as differences and ratios within one run, and what media gains by it
-// on a full line. Exit status 77: BPF or namespaces cannot be had here.
+// packets|enforce|line|bulk|flood|peers|drops|ranges|flows|top|service|commands|contention|autorate]: what the data
+// path, the service and the commands cost on this machine, as differences and ratios within one run, and what media
+// gains by it on a full line. Exit status 77: BPF or namespaces cannot be had here.
 #include <sched.h>
 
 #include <cstring>
@@ -43,13 +43,14 @@ int main(int argc, char** argv) {
         else if (word == "--seconds" && i + 1 < argc)
             options.seconds = std::stod(argv[++i]);
         else {
-            fmt::print(stderr,
-                       "usage: kudo_bench [--short] [--check] [--json FILE] "
-                       "[--only packets|enforce|line|bulk|peers|drops|ranges|flows|top|service|commands|contention|"
-                       "autorate]\n"
-                       "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
-                       "[--tcp CONGESTION_CONTROL,...]\n"
-                       "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
+            fmt::print(
+                stderr,
+                "usage: kudo_bench [--short] [--check] [--json FILE] "
+                "[--only packets|enforce|line|bulk|flood|peers|drops|ranges|flows|top|service|commands|contention|"
+                "autorate]\n"
+                "                  [--queues KIND,...] [--line MBIT] [--uplink RATE] [--downlink RATE] "
+                "[--tcp CONGESTION_CONTROL,...]\n"
+                "                  [--ways one|both] [--rtt MS,...] [--seconds S]\n");
             return 2;
         }
     }
@@ -68,8 +69,9 @@ int main(int argc, char** argv) {
         const std::pair<std::string_view, void (*)(const kudo::test::TestHost&, kudo::bench::Report&)> parts[] = {
             {"packets", kudo::bench::measure_packets},   {"enforce", kudo::bench::measure_enforce},
             {"bulk", kudo::bench::measure_bulk}, // before `line`, which sets the veth's offloads
-            {"line", kudo::bench::measure_line},         {"peers", kudo::bench::measure_peers},
-            {"drops", kudo::bench::measure_drops},       {"flows", kudo::bench::measure_flows},
+            {"flood", kudo::bench::measure_flood},       {"line", kudo::bench::measure_line},
+            {"peers", kudo::bench::measure_peers},       {"drops", kudo::bench::measure_drops},
+            {"flows", kudo::bench::measure_flows},
 #ifdef KUDO_TOP
             {"top", kudo::bench::measure_top},
 #endif
@@ -79,7 +81,8 @@ int main(int argc, char** argv) {
         };
         for (const auto& [name, measure] : parts)
             // The peers say nothing about what has changed here.
-            if (options.only == name || (options.only.empty() && !(options.quick && name == "peers")))
+            if (options.only == name ||
+                (options.only.empty() && !(options.quick && (name == "peers" || name == "flood"))))
                 measure(*host, report);
         return report.finish() ? 0 : 1;
     } catch (const std::exception& error) {

@@ -68,7 +68,7 @@ private:
 class Path {
 public:
     Path(const TestHost& host, Stage& stage, const Options& options)
-        : host_(host), stage_(stage), frames_(options.quick ? 30'000 : 60'000) {
+        : host_(host), stage_(stage), frames_(options.quick ? 30'000U : 60'000U) {
         host.in_host({"ethtool", "-K", "eth0", "gro", "on"}); // or a veth takes redirected frames only where XDP is
         stage.set_target(inside<uint32_t>(host.far, [] { return if_nametoindex("eth0"); }));
     }
@@ -90,14 +90,8 @@ public:
 
 private:
     [[nodiscard]] double one_run(const Bytes& frame) const {
-        LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
-                    .repeat = frames_, .flags = live_frames, .batch_size = 64);
-        int result = 0;
         const uint64_t before = arrived();
-        const double taken = inside<double>(host_.far, [&] {
-            return time_of([&] { result = bpf_prog_test_run_opts(stage_.bench_program("redirect"), &run); });
-        });
-        if (result != 0) throw std::system_error(-result, std::generic_category(), "live frames");
+        const double taken = send_frames(host_, stage_, frame, frames_);
         return taken / static_cast<double>(std::max<uint64_t>(arrived() - before, 1));
     }
     [[nodiscard]] uint64_t arrived() const {
@@ -106,7 +100,7 @@ private:
     }
     const TestHost& host_;
     Stage& stage_;
-    int frames_;
+    uint32_t frames_;
 };
 
 } // namespace

@@ -13,6 +13,7 @@ void measure_enforce(const test::TestHost& host, Report& report);    // the same
 void measure_peers(const test::TestHost& host, Report& report);      // the same packets by nftables and xdp-filter
 void measure_drops(const test::TestHost& host, Report& report);      // packets that the kernel drops
 void measure_bulk(const test::TestHost& host, Report& report);       // bulk TCP over a veth pair
+void measure_flood(const test::TestHost& host, Report& report);      // the same in mode enforce, beside a flood
 void measure_prefixes(const test::TestHost& host, Report& report);   // many ranges
 void measure_flows(const test::TestHost& host, Report& report);      // many flows
 void measure_top(const test::TestHost& host, Report& report);        // the live view of many flows

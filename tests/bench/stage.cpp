@@ -10,11 +10,13 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <system_error>
 
 #include "agent/datapath/generation.h"
 #include "agent/datapath/pin_folder.h"
 #include "kudo_bench_bpf.skel.h"
 #include "maps/document/built_in.h"
+#include "tests/bench/measure.h"
 
 namespace kudo::bench {
 
@@ -145,6 +147,18 @@ void Stage::set_flows(uint32_t count, uint32_t first) {
 
 void Stage::set_target(uint32_t interface) {
     skeleton_->data_bench->kudo_bench_target = interface;
+}
+
+double send_frames(const test::TestHost& host, const Stage& stage, const test::Bytes& frame, uint32_t frames) {
+    constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
+                .repeat = static_cast<int>(frames), .flags = live_frames, .batch_size = 64);
+    const int program = stage.bench_program("redirect");
+    int result = 0;
+    const double taken = test::inside<double>(
+        host.far, [&] { return time_of([&] { result = bpf_prog_test_run_opts(program, &run); }); });
+    if (result != 0) throw std::system_error(-result, std::generic_category(), "live frames");
+    return taken;
 }
 
 } // namespace kudo::bench

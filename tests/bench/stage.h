@@ -10,6 +10,7 @@
 
 #include "agent/datapath/datapath.h"
 #include "maps/compile/compile.h"
+#include "tests/support/packet_builder.h"
 #include "tests/support/test_host.h"
 
 struct kudo_bench_bpf;
@@ -52,7 +53,9 @@ template <typename T> T value_of(Result<T>&& result) {
     if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
-constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
+// Sends so many frames from the far end of the host's line into the near one, as fast as a CPU can (kernel >= 5.18):
+// the nanoseconds that it took. The near end takes them where XDP is attached, or with GRO on.
+double send_frames(const test::TestHost& host, const Stage& stage, const test::Bytes& frame, uint32_t frames);
 
 // "3.7.161.0/26", ...: the built-in map's, for nftables.
 std::vector<std::string> built_in_ranges();
