@@ -3,12 +3,16 @@
 // is killed and started again in the middle.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <regex>
 
 #include <fmt/format.h>
 
+#include "tests/e2e/diagnosis/path_fixture.h"
 #include "tests/e2e/flowrecords/fixture.h"
+#include "tests/support/ipfix_reader.h"
 
 namespace kudo::test {
 namespace {
@@ -186,6 +190,79 @@ TEST_F(Collectors, WhatIsOwedOutlivesTheProcessTheServiceAndTheTable) {
         << "read:\n"
         << text_of(read) << "owed:\n"
         << text_of(owed) << service->log();
+}
+
+// Of a call that loses packets on its way and in this host.
+class CollectedCall : public PathTest {
+protected:
+    // What `stats --json` says of the one flow, by the numbers of kudo-agent's own elements (docs/flow-records.md).
+    using OwnElements = std::map<uint64_t, std::string>;
+    [[nodiscard]] OwnElements expected() const {
+        const auto stats = test_->stats();
+        const auto& flow = stats.at("flows").at(0);
+        uint64_t upstream = 0, host = 0;
+        double jitter = 0;
+        for (const auto& stream : flow.at("network").at("streams")) {
+            if (stream.at("direction") != "ingress") continue;
+            upstream += stream.at("lost").get<uint64_t>();
+            if (stream.at("jitter_ms").is_number()) jitter = std::max(jitter, stream.at("jitter_ms").get<double>());
+        }
+        for (const auto& drop : stats.at("drops"))
+            if (drop.at("loss") == true && drop.at("flow").is_object())
+                host += drop.at("ingress").at("packets").get<uint64_t>();
+        const auto microseconds = [](double milliseconds) { return std::to_string(std::llround(milliseconds * 1000)); };
+        return {{1, flow.at("service")},
+                {2, flow.at("class")},
+                {3, flow.at("reason")},
+                {4, std::to_string(upstream)},
+                {5, "0"},
+                {16384 + 5, std::to_string(host)},
+                {6, "0"},
+                {7, microseconds(jitter)},
+                {8, microseconds(flow.at("network").at("rtt_ms").at("p50"))}};
+    }
+    // The same of the last record that is in the file.
+    static OwnElements collected(const std::filesystem::path& file, const OwnElements& wanted) {
+        IpfixReader reader;
+        reader.read_stream(FlowRecordTest::content_of(file));
+        OwnElements result;
+        if (reader.records().empty()) return result;
+        for (const auto& [element, value] : wanted) {
+            const std::string& bytes = reader.records().back().at({32473, element});
+            result[element] = element <= 3 ? bytes : std::to_string(ipfix_number(bytes, 0, bytes.size()));
+        }
+        return result;
+    }
+};
+
+TEST_F(CollectedCall, LossJitterAndRoundTripAreThoseOfStats) {
+    enable();
+    const std::filesystem::path folder = test_->folder + "/collector";
+    const auto collector = run_in(test_->host, storing_collector(folder, 4739));
+    const RunningService service(*test_, {"--flow-records", "ipfix:tcp:127.0.0.1:4739", "--flow-records-every", "1s",
+                                          "--reconcile-every", "1s"});
+    Call lossy = call();
+    lossy.settings.stun_delay = std::chrono::milliseconds(20);
+    lossy.run(std::chrono::seconds(2));
+    nft_in_middlebox("add table ip box\nadd chain ip box forward { type filter hook forward priority 0; }");
+    nft_in_middlebox("add rule ip box forward udp sport 3478 numgen inc mod 25 0 drop");
+    nft_in_host("add table ip box\nadd chain ip box input { type filter hook input priority 0; }");
+    nft_in_host("add rule ip box input udp sport 3478 numgen inc mod 40 0 drop");
+    lossy.run(std::chrono::seconds(3));
+    nft_in_middlebox("flush chain ip box forward");
+    lossy.run(std::chrono::seconds(3));
+
+    OwnElements stats, read;
+    EXPECT_TRUE(eventually(
+        [&] {
+            stats = expected();
+            return (read = collected(folder.string() + "/0.ipfix", stats)) == stats;
+        },
+        std::chrono::seconds(15)))
+        << "read: " << nlohmann::json(read) << "\nstats: " << nlohmann::json(stats) << service.log();
+    for (const uint64_t element : {4, 16384 + 5, 7})
+        EXPECT_NE(stats[element], "0") << element;
+    EXPECT_GE(std::stoi(stats[8]), 20'000);
 }
 
 } // namespace

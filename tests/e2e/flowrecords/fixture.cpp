@@ -87,8 +87,8 @@ std::unique_ptr<RunningService> FlowRecordTest::start(std::vector<std::string> a
     return std::make_unique<RunningService>(*test_, arguments, std::vector<std::string>{}, wrapper);
 }
 
-std::unique_ptr<ServerProcess> FlowRecordTest::run_there(std::vector<std::string> argv) const {
-    argv.insert(argv.begin(), {"nsenter", fmt::format("--net=/proc/{}/fd/{}", getpid(), test_->host.fd())});
+std::unique_ptr<ServerProcess> run_in(const NetworkNamespace& space, std::vector<std::string> argv) {
+    argv.insert(argv.begin(), {"nsenter", fmt::format("--net=/proc/{}/fd/{}", getpid(), space.fd())});
     return std::make_unique<ServerProcess>(argv);
 }
 

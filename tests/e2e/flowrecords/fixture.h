@@ -20,14 +20,18 @@ namespace kudo::test {
 using FlowSums = std::map<std::string, std::array<uint64_t, 4>>;
 std::string text_of(const FlowSums& sums);
 
+// A program that runs in the namespace until its object ends.
+std::unique_ptr<ServerProcess> run_in(const NetworkNamespace& space, std::vector<std::string> argv);
+
 class FlowRecordTest : public LineTest {
 protected:
     void SetUp() override; // enabled
     // The service, with a record a second. `arguments`: more of them.
     [[nodiscard]] std::unique_ptr<RunningService> start(std::vector<std::string> arguments,
                                                         const std::vector<std::string>& wrapper = {}) const;
-    // A program that runs in the host's namespace until its object ends.
-    [[nodiscard]] std::unique_ptr<ServerProcess> run_there(std::vector<std::string> argv) const;
+    [[nodiscard]] std::unique_ptr<ServerProcess> run_there(std::vector<std::string> argv) const {
+        return run_in(test_->host, std::move(argv));
+    }
     // Datagrams out and in on so many flows from this port on: of one family or the other.
     void talk(uint16_t first_port, int flows, unsigned packets) const;
 

@@ -15,9 +15,12 @@
 #include "agent/flowrecords/ipfix_encoder.h"
 #include "agent/flowrecords/ledger.h"
 #include "agent/flowrecords/seen_flows.h"
+#include "tests/support/ipfix_reader.h"
 
 namespace kudo {
 namespace {
+
+using test::ipfix_number, test::IpfixReader, test::IpfixValues;
 
 using std::chrono::milliseconds;
 constexpr LedgerTimeouts timeouts{milliseconds(60'000), milliseconds(15'000)};
@@ -393,64 +396,6 @@ TEST(FlowRecordNews, IsBoundedAndNothingElse) {
     EXPECT_FALSE(take_news(buffer)) << "more than a batch has";
 }
 
-uint32_t number(const std::string& message, std::size_t place, std::size_t bytes) {
-    uint32_t value = 0;
-    for (std::size_t i = 0; i < bytes; i++)
-        value = value << 8 | static_cast<unsigned char>(message.at(place + i));
-    return value;
-}
-
-// What a collector does with a message, RFC 7011 sections 3.3 and 3.4: it knows the lengths by the templates.
-class IpfixReader {
-public:
-    // The data records in it.
-    uint32_t count(const std::string& message) {
-        uint32_t records = 0;
-        for (std::size_t set = 16; set < message.size(); set += number(message, set + 2, 2)) {
-            const uint32_t id = number(message, set, 2);
-            const std::string body = message.substr(set + 4, number(message, set + 2, 2) - 4);
-            if (id == 2 || id == 3)
-                read_templates(body, id == 3);
-            else
-                records += count_records(body, templates_.at(id));
-        }
-        return records;
-    }
-    // The informationElementIds of records that tell an element's type (RFC 5610).
-    [[nodiscard]] const std::set<uint32_t>& types() const { return types_; }
-
-private:
-    struct Field {
-        uint32_t id, length;
-    };
-    void read_templates(const std::string& body, bool options) {
-        for (std::size_t place = 0; place + 4 <= body.size();) {
-            std::vector<Field>& fields = templates_[number(body, place, 2)];
-            fields.clear();
-            const uint32_t count = number(body, place + 2, 2);
-            place += options ? 6 : 4;
-            for (uint32_t i = 0; i < count; i++) {
-                fields.push_back({number(body, place, 2), number(body, place + 2, 2)});
-                place += fields.back().id >= 0x8000 ? 8 : 4;
-            }
-        }
-    }
-    uint32_t count_records(const std::string& body, const std::vector<Field>& fields) {
-        uint32_t records = 0;
-        for (std::size_t place = 0; place < body.size(); records++)
-            for (const Field& field : fields) {
-                std::size_t length = field.length;
-                if (length == 65535) length = number(body, place++, 1);
-                if (length == 255 && field.length == 65535) length = number(body, place, 2), place += 2;
-                if (field.id == 303) types_.insert(number(body, place, 2)); // informationElementId
-                place += length;
-            }
-        return records;
-    }
-    std::map<uint32_t, std::vector<Field>> templates_;
-    std::set<uint32_t> types_;
-};
-
 // RFC 7011 section 3.1: version, length, export time, sequence number, domain.
 TEST(IpfixMessages, AreSmallWholeAndInSequence) {
     auto encoder = IpfixEncoder::make(32473, 7);
@@ -468,17 +413,48 @@ TEST(IpfixMessages, AreSmallWholeAndInSequence) {
             ASSERT_TRUE(made) << made.error().message;
             ASSERT_FALSE(made->empty());
             for (const std::string& message : *made) {
-                EXPECT_EQ(number(message, 0, 2), 10U);
-                EXPECT_EQ(number(message, 2, 2), message.size());
+                EXPECT_EQ(ipfix_number(message, 0, 2), 10U);
+                EXPECT_EQ(ipfix_number(message, 2, 2), message.size());
                 EXPECT_LE(message.size(), max_message);
-                EXPECT_EQ(number(message, 8, 4), data_records) << "that were sent before it";
-                EXPECT_EQ(number(message, 12, 4), 7U);
-                data_records += reader.count(message);
+                EXPECT_EQ(ipfix_number(message, 8, 4), data_records) << "that were sent before it";
+                EXPECT_EQ(ipfix_number(message, 12, 4), 7U);
+                data_records += reader.read(message);
             }
         }
     }
     EXPECT_EQ(data_records, 2U * (11 + 50)); // types of our elements, flows
-    EXPECT_EQ(reader.types(), (std::set<uint32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 16384 + 5, 16384 + 6}));
+    EXPECT_EQ(reader.types(), (std::set<uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 16384 + 5, 16384 + 6}));
+}
+
+// Numbers in network order, by elements that no library knows.
+TEST(IpfixMessages, CarryWhatOnlyKudoAgentKnows) {
+    auto encoder = IpfixEncoder::make(32473, 7);
+    ASSERT_TRUE(encoder) << encoder.error().message;
+    DataRecord record = flow(40000, 1, 1, 1).record;
+    record.upstream_lost = 0x0102;
+    record.host_lost[KUDO_EGRESS] = 3;
+    record.host_lost[KUDO_INGRESS] = 0x0405;
+    record.queue_lost[KUDO_EGRESS] = 6;
+    record.queue_lost[KUDO_INGRESS] = 7;
+    record.jitter_us = 7052;
+    record.rtt_us = 21504;
+    std::string("media").copy(record.service, 5);
+    IpfixReader reader;
+    for (auto made : {encoder->templates(), encoder->records({&record, 1})}) {
+        ASSERT_TRUE(made) << made.error().message;
+        for (const std::string& message : *made)
+            reader.read(message);
+    }
+    ASSERT_FALSE(reader.records().empty());
+    const IpfixValues& values = reader.records().back();
+    const auto own = [&](uint32_t element) { return values.at({32473, element}); };
+    EXPECT_EQ(own(1), "media");
+    EXPECT_EQ(own(2), "media");
+    EXPECT_EQ(own(3), "rule");
+    const std::map<uint32_t, uint64_t> expected = {{4, 0x0102},    {5, 3},    {16384 + 5, 0x0405}, {6, 6},
+                                                   {16384 + 6, 7}, {7, 7052}, {8, 21504}};
+    for (const auto& [element, value] : expected)
+        EXPECT_EQ(ipfix_number(own(element), 0, own(element).size()), value) << element;
 }
 
 } // namespace
