@@ -201,7 +201,7 @@ void FlowRecordExporter::remove_unused_ledgers() const {
         if (std::error_code ignored; !used.contains(entry->path())) std::filesystem::remove(entry->path(), ignored);
 }
 
-void FlowRecordExporter::refresh() {
+void FlowRecordExporter::refresh(const Diagnosis* /*diagnosis*/) {
     for (const auto& destination : destinations_) {
         const uint64_t forgotten = destination->ledger.forgotten_packets();
         if (std::exchange(destination->told_forgotten, forgotten) != forgotten)

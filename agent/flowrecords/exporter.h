@@ -35,7 +35,7 @@ public:
     ~FlowRecordExporter() override;
 
     void note(const Status*) override {}
-    void refresh() override;
+    void refresh(const Diagnosis* diagnosis) override;
     [[nodiscard]] std::vector<std::string> problems() const override;
 
 private:

@@ -35,7 +35,8 @@ void MetricsExporter::note(const Status* status) {
     status_ = status ? std::optional(facts_of(*status)) : std::nullopt;
 }
 
-void MetricsExporter::refresh() {
+void MetricsExporter::refresh(const Diagnosis* diagnosis) {
+    if (diagnosis) media_.look(diagnosis->statistics.flows);
     problems_.clear();
     auto drops = read_drop_facts(instance_);
     if (drops && drops_) keep_up(*drops, *drops_);
@@ -50,6 +51,7 @@ void MetricsExporter::refresh() {
 
 std::string MetricsExporter::text() const {
     MetricsInput input{.ring = settings_.ring, .looked = looked_, .status = status_, .counters = {}, .drops = drops_};
+    if (media_.has_looked()) input.media = media_;
     if (auto counters = read_totals(instance_)) input.counters = std::move(*counters);
     return metrics_text(input);
 }

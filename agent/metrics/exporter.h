@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/metrics/families.h"
+#include "agent/metrics/media_loss.h"
 #include "agent/metrics/server.h"
 #include "agent/service/exporter.h"
 #include "agent/system/event_loop.h"
@@ -28,7 +29,7 @@ public:
 
     void note(const Status* status) override;
     // Reads what the kernel has dropped, listens where it does not, writes the file.
-    void refresh() override;
+    void refresh(const Diagnosis* diagnosis) override;
     [[nodiscard]] std::vector<std::string> problems() const override { return problems_; }
 
 private:
@@ -40,6 +41,7 @@ private:
     bool looked_ = false;
     std::optional<StatusFacts> status_;
     std::optional<DropFacts> drops_;
+    MediaLoss media_;
     std::vector<std::string> problems_;
 };
 

@@ -204,6 +204,17 @@ void add_drops(const DropFacts& drops, Families& families) {
     families.add(std::move(untold));
 }
 
+void add_media(const MediaLoss& media, Families& families) {
+    Family received(MetricType::Counter, "kudo_rtp_received_packets_total",
+                    "Packets of KUDO's incoming RTP streams that have come, each sequence number once."),
+        missing(MetricType::Counter, "kudo_rtp_missing_packets_total",
+                "Packets of KUDO's incoming RTP streams that are missing: lost before this host, or in it.");
+    received.add(static_cast<double>(media.received()));
+    missing.add(static_cast<double>(media.missing()));
+    families.add(std::move(received));
+    families.add(std::move(missing));
+}
+
 } // namespace
 
 DropFacts facts_of(const DropReport& report) {
@@ -263,6 +274,7 @@ std::string metrics_text(const MetricsInput& input) {
     if (input.status) add_status(*input.status, families);
     if (input.counters) add_counters(*input.counters, families);
     if (input.drops) add_drops(*input.drops, families);
+    if (input.media) add_media(*input.media, families);
     return families.text();
 }
 

@@ -13,6 +13,7 @@
 #include "agent/drops/drop.h"
 #include "agent/inspect/statistics.h"
 #include "agent/inspect/status.h"
+#include "agent/metrics/media_loss.h"
 
 namespace kudo {
 
@@ -50,6 +51,7 @@ struct MetricsInput {
     std::optional<StatusFacts> status;  // nothing: not looked yet, or it could not be read
     std::optional<Statistics> counters; // read_totals(); nothing: there is no data path
     std::optional<DropFacts> drops;     // nothing: not read yet, or not enabled
+    std::optional<MediaLoss> media{};   // likewise
 };
 std::string metrics_text(const MetricsInput& input);
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/diagnosis/diagnosis.h"
 #include "agent/inspect/status.h"
 
 namespace kudo {
@@ -18,7 +19,8 @@ public:
     virtual ~Exporter() = default;
     // After every look at the host. Null: it could not be looked at.
     virtual void note(const Status* status) = 0;
-    virtual void refresh() = 0; // every 15 s
+    // Every 15 s, and at the start. `diagnosis`: of this moment, without owners; null: there is none.
+    virtual void refresh(const Diagnosis* diagnosis) = 0;
     // What is wrong now, a sentence each, without numbers that change.
     [[nodiscard]] virtual std::vector<std::string> problems() const = 0;
 };

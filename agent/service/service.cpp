@@ -463,18 +463,22 @@ private:
     // For `stats --since` and the last minute's losses. Its trouble, a full disk for instance, is nobody else's.
     void take_snapshot() {
         next_snapshot_ = Clock::now() + snapshot_every;
-        for (const auto& exporter : exporters_)
-            exporter->refresh();
-        note_export_problems();
         const auto state = load_desired_state(instance_);
+        const bool enabled = state && state->enabled;
+        const Result<Diagnosis> diagnosis =
+            enabled ? diagnose(instance_, {.owners = false}) : Result<Diagnosis>(fail("not enabled"));
+        for (const auto& exporter : exporters_)
+            exporter->refresh(diagnosis ? &*diagnosis : nullptr);
+        note_export_problems();
         if (state && !state->enabled) { // a disable has removed them, perhaps as one was being taken
             std::error_code error;
             std::filesystem::remove_all(instance_.snapshots(), error);
         }
-        if (!state || !state->enabled) return;
+        if (!enabled) return;
         const auto taken = [&]() -> Result<void> {
+            if (!diagnosis) return fail(Error(diagnosis.error()));
             auto data_path = KUDO_TRY(DataPath::open(instance_));
-            return save_snapshot(instance_, data_path, KUDO_TRY(diagnose(instance_, {.owners = false})));
+            return save_snapshot(instance_, data_path, *diagnosis);
         }();
         if (taken)
             snapshot_problem_.clear();

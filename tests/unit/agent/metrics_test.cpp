@@ -48,6 +48,37 @@ TEST(MetricsText, ANameThatIsNoUtf8LeavesItUtf8) {
         << text;
 }
 
+FlowRecord flow_with(uint16_t port, kudo_direction direction, uint32_t ssrc, uint64_t received, uint64_t missing) {
+    FlowRecord flow;
+    flow.local_port = port;
+    RtpStream stream{.ssrc = ssrc, .direction = direction};
+    stream.quality.emplace();
+    stream.quality->unique = received;
+    stream.quality->lost = missing;
+    flow.streams = {stream};
+    return flow;
+}
+
+TEST(MediaLoss, CountsWhatGrowsAndNeverGoesDown) {
+    MediaLoss media;
+    EXPECT_EQ(metrics_text({}).find("kudo_rtp_missing_packets_total"), std::string::npos);
+    media.look({flow_with(1, KUDO_INGRESS, 7, 1000, 50)});
+    EXPECT_EQ(media.missing(), 0U) << "what was before the service";
+    media.look({flow_with(1, KUDO_INGRESS, 7, 1100, 53), flow_with(2, KUDO_INGRESS, 7, 20, 1),
+                flow_with(3, KUDO_EGRESS, 7, 900, 90)});
+    EXPECT_EQ(media.received(), 120U) << "the other flow is new; what goes out is not this";
+    EXPECT_EQ(media.missing(), 4U);
+    media.look({});
+    media.look({flow_with(2, KUDO_INGRESS, 7, 30, 2)});
+    EXPECT_EQ(media.missing(), 6U) << "came back, as a stream of its own";
+    media.look({flow_with(2, KUDO_INGRESS, 7, 5, 1)});
+    EXPECT_EQ(media.received(), 155U) << "its row was given to another one of that name";
+    EXPECT_EQ(media.missing(), 7U);
+    const std::string text = metrics_text({.media = media});
+    EXPECT_TRUE(has_line(text, "kudo_rtp_received_packets_total 155")) << text;
+    EXPECT_TRUE(has_line(text, "kudo_rtp_missing_packets_total 7")) << text;
+}
+
 TEST(MetricsText, OnlyLossesOfTheHostAreDrops) {
     DropReport report{.available = true};
     const auto add = [&](DropLayer layer, const char* reason, bool is_loss, bool is_ours, uint64_t packets) {
