@@ -214,13 +214,16 @@ std::vector<NamedReport> doctor_checks() {
     return checks;
 }
 
-DoctorReport run_doctor(const Subject& subject) {
+DoctorReport run_doctor(const Subject& subject,
+                        const std::function<void(const NamedReport&, std::size_t ended)>& on_check) {
     const auto begin = subject.began;
     DoctorReport report{.checks = doctor_checks()};
     Examination examination{subject};
+    std::size_t ended = 0;
     const auto take = [&](const ReportLine& line) {
         report.checks[line.check].report = line.report;
         report.checks[line.check].took = line.took;
+        if (on_check) on_check(report.checks[line.check], ++ended);
     };
     {
         Asking asking(subject, {Sequence::Media, Sequence::Names, Sequence::Proxy}, subject.began + network_time);

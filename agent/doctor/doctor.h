@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,10 @@ struct DoctorReport {
     [[nodiscard]] bool has_failed() const;
 };
 // What comes from the network is read in processes without any capability, but for the headers that routers quote,
-// which take CAP_NET_RAW (hops.h). Call it where there are no other threads.
-DoctorReport run_doctor(const Subject& subject);
+// which take CAP_NET_RAW (hops.h). Call it where there are no other threads. `on_check`: is told of each check that has
+// ended, and how many have.
+DoctorReport run_doctor(const Subject& subject,
+                        const std::function<void(const NamedReport&, std::size_t ended)>& on_check = {});
 
 // Name, group and title of every check, for documentation and tests; without reports.
 std::vector<NamedReport> doctor_checks();

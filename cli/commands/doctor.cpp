@@ -11,6 +11,7 @@
 #include "cli/arguments/mark_option.h"
 #include "cli/arguments/options.h"
 #include "cli/ranges/current_rules.h"
+#include "cli/terminal/progress.h"
 #include "cli/views/doctor_view.h"
 
 namespace kudo {
@@ -68,7 +69,14 @@ Result<Subject> subject_of(const DoctorOptions& options, const GlobalOptions& gl
 Result<int> doctor(const DoctorOptions& options, const GlobalOptions& global) {
     std::string note;
     const Subject subject = KUDO_TRY(subject_of(options, global, note));
-    const DoctorReport report = run_doctor(subject);
+    const DoctorReport report = [&] {
+        Progress progress;
+        const std::size_t all = doctor_checks().size();
+        progress.show(fmt::format("{} checks ...", all));
+        return run_doctor(subject, [&](const NamedReport& check, std::size_t ended) {
+            progress.show(fmt::format("{} of {} checks: {}", ended, all, check.title));
+        });
+    }();
     KUDO_TRY(print_either(global.json, doctor_json(report, subject, note),
                           doctor_text(report, subject, note, colour_wanted())));
     return report.has_failed() ? exit_degraded : exit_done;
