@@ -185,6 +185,7 @@ TEST_F(Metrics, AHundredThousandFlowsMakeNoMoreOfThem) {
     });
     ASSERT_EQ(times.size(), 200U);
     fmt::print("{} series; scrape p50 {} us, p99 {} us\n", after.size(), times[99].count(), times[197].count());
+    EXPECT_LE(times[197], patient(std::chrono::milliseconds(20)));
 }
 
 TEST_F(Metrics, CountersGoOnOverARestartOfTheServiceAndANewGeneration) {
