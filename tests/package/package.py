@@ -7,6 +7,7 @@ own. What of systemd the package's scripts need is tests/package/systemctl.
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -15,8 +16,18 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "docs"))
+from docs import broken_links
+
 KUDO, OWN, PORT = "3.123.12.129", "3.123.12.130", 3478  # a media range of the built-in map
 STATE, PINS = "/var/lib/kudo-agent", "/sys/fs/bpf/kudo-agent"
+
+# What installed pages lead to and the package does not have.
+NOT_INSTALLED = {
+    "CHANGELOG.md": "Debian's name of it is changelog.gz", "LICENSE": "it is in the file copyright",
+    "DEVELOPING.md": "it is for work on the tree", "docs/decisions": "so are these", "bpf": "this is the tree's code",
+    "vagrant": "the lab runs from the tree", "packaging/ansible": "the role is not for the host that has the package",
+}
 
 # Sends a datagram every 2 ms until its input ends, then prints how many.
 TRAFFIC = f"""
@@ -149,9 +160,32 @@ def check_installed(machine):
     for page in ("kudo-agent", "kudo-agent-enable", "kudo-agent.toml"):
         machine.run("man", "-w", page)
     for file in ("bash-completion/completions/kudo-agent", "zsh/vendor-completions/_kudo-agent",
-                 "fish/vendor_completions.d/kudo-agent.fish", "doc/kudo-agent/README.md.gz", "doc/kudo-agent/changelog.gz",
+                 "fish/vendor_completions.d/kudo-agent.fish", "doc/kudo-agent/README.md", "doc/kudo-agent/changelog.gz",
                  "doc/kudo-agent/copyright"):
         equal(machine.path("/usr/share/" + file).exists(), True, file)
+
+
+# What the unit, the pages and docs/metrics.md say of installed files.
+def check_documentation(package):
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        run("dpkg-deb", "-x", package, root)
+        pages = root / "usr/share/doc/kudo-agent"
+        for unit in sorted((root / "lib/systemd/system").iterdir()):
+            for place in " ".join(re.findall(r"^Documentation=(.*)", unit.read_text(), re.M)).split():
+                manual = re.fullmatch(r"man:(.+)\((\d)\)", place)
+                path = "usr/share/man/man{1}/{0}.{1}.gz".format(*manual.groups()) if manual else place.removeprefix("file:/")
+                equal((root / path).is_file(), True, f"{unit.name}: {place}")
+        dead, unused = [], set(NOT_INSTALLED)
+        for problem in broken_links(pages):
+            page, link, _ = problem.split(": ", 2)
+            target = os.path.normpath(os.path.join(os.path.dirname(page), link.partition("#")[0]))
+            known = {path for path in NOT_INSTALLED if target == path or target.startswith(path + "/")}
+            unused -= known
+            dead += [] if known else [problem]
+        equal((dead, unused), ([], set()), "links of installed pages, and what they need not have")
+        if shutil.which("promtool"):
+            run("promtool", "test", "rules", "kudo-agent.test.yml", cwd=pages / "prometheus")
 
 
 def as_the_user(machine, what):
@@ -259,6 +293,8 @@ def main(arguments):
     print("lintian")
     found = run("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", package, check=False)
     equal((found.returncode, found.stdout), (0, ""), "lintian")
+    print("documentation")
+    check_documentation(package)
     folder = tempfile.mkdtemp()
     command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, __file__, "--inside", package, folder]
     try:
