@@ -2,7 +2,8 @@
 """Boots a Debian with systemd in a container and installs the package there; enables, boots again, removes: boot.py DEB
 
 The container has this machine's files under an overlay in memory, and an interface and a bpffs of its own, which are new
-after each boot. systemd-nspawn (package systemd-container) runs it; no service of this machine is in it.
+after each boot. A member of the group kudo-agent asks the service there, and so does somebody else. systemd-nspawn (package
+systemd-container) runs it; no service of this machine is in it.
 """
 import json
 import os
@@ -34,6 +35,23 @@ for ((i = 0; i < 300; i++)); do [ -z "$(entry KUDO_INTERFACE=host0)" ] || break;
 show journal "$(entry KUDO_INTERFACE=host0 | python3 -c "import json, sys; entry = json.loads(sys.stdin.readline() or '{}'); print(
     *(entry.get(name) for name in ('PRIORITY', 'SYSLOG_IDENTIFIER', 'KUDO_INSTANCE', '_SYSTEMD_UNIT')))")"
 show log "$(journalctl -q -t kudo-agent -p warning -o cat | grep -v 'cannot be resolved')"
+useradd member; useradd outsider; adduser --quiet member kudo-agent
+as() { runuser -u "$1" -- kudo-agent "${@:2}"; }
+field() { python3 -c "import functools, json, operator, sys
+print(functools.reduce(operator.getitem, sys.argv[1:], json.load(sys.stdin)))" "$@"; }
+show socket "$(stat -c '%U %G %a' /run/kudo-agent/query.sock)"
+show member.status "$(as member status --json | field healthy)"
+show member.stats "$(as member stats --json | field services media egress packets)"
+show member.explain "$(as member explain 3.123.12.129 udp/3478 --json | field regions)"
+as member report --for 0 -o /tmp/report.html >&2; show member.report "$? $(stat -c '%U %a' /tmp/report.html)"
+show member.page "$(as member report --show /tmp/report.html | head -n 1)"
+refused() { local said; said=$(as "$@" 2>&1); echo "$? $(grep -o 'not permitted\|query.sock: .*' <<<"$said" | paste -sd ' ')"; }
+show member.enable "$(refused member enable --region us)"
+show outsider.enable "$(refused outsider enable --region us)"
+for command in status stats "report --for 0 -o /tmp/none.html"; do show "outsider.${command%% *}" "$(refused outsider $command)"; done
+show outsider.explain "$(as outsider explain 3.123.12.129 udp/3478 2>&1 | grep -o 'note: this user may not read.*built-in ones')"
+show outsider.page "$(ls /tmp/none.html 2>/dev/null)"
+show regions "$(kudo-agent status --json | field regions)"
 systemd-run --wait --quiet -u wrong kudo-agent run --reconcile-every 1d; show wrong $?
 show wrong.priority "$(entry -u wrong _COMM=kudo-agent | python3 -c "import json, sys; print(json.loads(sys.stdin.readline())['PRIORITY'])")"
 """
@@ -52,10 +70,16 @@ show left.units "$(systemctl list-units --all --plain --no-legend "kudo-agent*" 
 dpkg -P kudo-agent >&2; show purge $?
 show left.files "$(ls -d /var/lib/kudo-agent /var/log/kudo-agent /etc/kudo-agent 2>/dev/null)"
 """
+REFUSED = "5 not permitted query.sock: Permission denied"
 WANTED = ({"installed.service": "active", "installed.enabled": "enabled", "installed.status": "3", "enable": "0",
            "service.user": "kudo-agent", "service.capabilities": "000000c000001000", "service.bounding": "000000c000001000",
            "service.no_new_privileges": "1", "pins": "kudo-agent 700", "restart": "0", "status": "0",
-           "journal": "6 kudo-agent /var/lib/kudo-agent kudo-agent.service", "log": "", "wrong": "2", "wrong.priority": "3"},
+           "journal": "6 kudo-agent /var/lib/kudo-agent kudo-agent.service", "log": "",
+           "socket": "kudo-agent kudo-agent 660", "member.status": "True", "member.stats": "0", "member.explain": "['ca']",
+           "member.report": "0 member 600", "member.page": "There is no traffic with KUDO yet.", "member.enable": "5 not permitted",
+           "outsider.enable": "5 not permitted", "outsider.status": REFUSED, "outsider.stats": REFUSED, "outsider.report": REFUSED,
+           "outsider.explain": "note: this user may not read the rules of this host, so these are the built-in ones",
+           "outsider.page": "", "regions": "['ca']", "wrong": "2", "wrong.priority": "3"},
           {"restore": "success", "before_the_network": "1", "status": "0", "service": "active", "log": "", "remove": "0",
            "left.pins": "", "left.bpffs": "root 1700", "left.units": "", "purge": "0", "left.files": ""})
 UNIT = """[Unit]
