@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the Ansible role of packaging/ansible in a container with systemd: ansible.py DEB
 
-Installs, enables, changes, corrects, disables and removes by it; each step a second time, which must change nothing, and in
+Installs, enables, changes, upgrades, corrects, disables and removes by it; each step a second time, which must change nothing, and in
 check mode, which must say what would change and change nothing.
 """
 import pathlib
@@ -9,6 +9,7 @@ import shutil
 import sys
 
 from boot import boot, check, main, make_root
+from package import bumped
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "packaging/ansible/roles"
 PLAYBOOK = """- hosts: localhost
@@ -51,6 +52,11 @@ play teams.check --check -e "$teams"
 show teams.check.state "$(state teams)"
 play teams -e "$teams"
 show teams.state "$(state teams)"
+mv /share/newer.deb /share/package.deb
+play newer.check --check -e "$teams"
+play newer -e "$teams"
+show newer.version "$(dpkg-query -W -f '${Version}' kudo-agent | cut -c 1-2)"
+play newer.again -e "$teams"
 rm -rf /sys/fs/bpf/kudo-agent
 play lost.check --check -e "$teams"
 play lost -e "$teams"
@@ -73,6 +79,7 @@ WANTED = {
     "check.new": "0 changed", "check.new.package": "", "new": "0 changed", "new.state": "True ['ca'] False prioritise",
     "new.service": "active enabled", "new.status": "0", "again": "0 unchanged", "again.check": "0 unchanged",
     "teams.check": "0 changed", "teams.check.state": "False", "teams": "0 changed", "teams.state": "True",
+    "newer.check": "0 changed", "newer": "0 changed", "newer.version": "1:", "newer.again": "0 unchanged",
     "lost.check": "0 changed", "lost": "0 changed", "lost.status": "0",
     "wrong.option": "2 unchanged", "wrong.region": "2 unchanged", "wrong.mode": "2 unchanged",
     "wrong.state": "True ['ca'] True prioritise",
@@ -84,6 +91,7 @@ WANTED = {
 
 def plays(package, folder):
     root = make_root(folder, package)
+    shutil.move(bumped(package, folder), folder / "share/newer.deb")
     shutil.copytree(ROLES, folder / "share/roles")
     (folder / "share/play.yml").write_text(PLAYBOOK)
     found = boot(folder, root, SCRIPT, 900)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots a fresh Debian 12 in software emulation and lives a package's life there: vm.py DEB
 
-    tests/package/vm.py build/deb/kudo-agent_0.1.0_amd64.deb
+    tests/package/vm.py build/deb/kudo-agent.deb
 
 Installs by apt, enables, boots again, upgrades under traffic, removes and purges, as root of a machine of its own, with Debian's
 kernel, initramfs, systemd, udev and ifupdown. The line of its network card ends in this script (Line), which counts what is on it:
