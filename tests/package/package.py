@@ -186,6 +186,8 @@ def check_documentation(package):
         equal((dead, unused), ([], set()), "links of installed pages, and what they need not have")
         if shutil.which("promtool"):
             run("promtool", "test", "rules", "kudo-agent.test.yml", cwd=pages / "prometheus")
+        else:
+            print("  without promtool")
 
 
 def as_the_user(machine, what):
