@@ -48,6 +48,10 @@ def problems(source):
              "docs/metrics.md": documented}
     found = [f"{place}: names no metric at all" for place, metrics in named.items() if not metrics]
     found += [f"{place}: {name} is not exported" for place, metrics in named.items() for name in sorted(metrics - names)]
+    # promtool evaluates each group by the interval of its tests, not by the group's.
+    tests = source.joinpath("packaging/prometheus/kudo-agent.test.yml").read_text()
+    if re.findall(r"^    interval: (.*)", rules, re.M) != re.findall(r"^evaluation_interval: (.*)", tests, re.M):
+        found.append("rules: a group's interval is not that of the tests")
     return found + [f"docs/metrics.md does not name {name}" for name in sorted(names - documented)]
 
 
@@ -71,6 +75,7 @@ def self_test(source):
         for path, old, new in (("packaging/grafana/kudo-agent.json", "kudo_healthy", "kudo_helthy"),
                                ("packaging/prometheus/kudo-agent.rules.yml", "kudo_healthy", "kudo_helthy"),
                                ("packaging/prometheus/kudo-agent.rules.yml", "(job, ring) (kudo_range", "(job, ring) (kudo_rage"),
+                               ("packaging/prometheus/kudo-agent.rules.yml", "interval: 15s", "interval: 1m"),
                                ("docs/metrics.md", "kudo_healthy", "kudo_helthy")):
             right = copy.joinpath(path).read_text()
             assert old in right, (path, old)
