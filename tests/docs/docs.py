@@ -166,6 +166,16 @@ def wrong_options_of(page, parser):
     return [f"{page.name}: {problem}" for problem in found]
 
 
+def problem_of_configuration(text):
+    """What the program says of it, but for folders and files of the example that are not here."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "kudo-agent.toml")
+        file.write_text(text)
+        done = run(PROGRAM, "--config", str(file), "--state-dir", f"{folder}/state", "run", "--check")
+    absent = done.stdout.rstrip().endswith("No such file or directory")
+    return "" if done.returncode == 0 or absent else done.stdout
+
+
 class Options(unittest.TestCase):
     maxDiff = None
 
@@ -175,6 +185,15 @@ class Options(unittest.TestCase):
 
     def test_each_that_is_named_exists(self):
         self.assertEqual([problem for page in guides(SOURCE) for problem in wrong_options_of(page, self.parser)], [])
+
+    def test_each_configuration_is_accepted(self):
+        shipped = (SOURCE / "packaging/kudo-agent.toml").read_text()
+        texts = [block for page in guides(SOURCE) for kind, block in FENCE.findall(page.read_text()) if kind == "toml"]
+        texts.append(re.sub(r"^# (?=\[|[a-z-]+ = )", "", shipped, flags=re.MULTILINE))
+        self.assertGreater(len(texts), 2)
+        for text in texts:
+            self.assertEqual(problem_of_configuration(text), "", text)
+            self.assertNotEqual(problem_of_configuration(text + "\nregoin = 1\n"), "", text)
 
     def test_one_that_does_not_is_found(self):
         for text in ("kudo-agent enable --regoin us", "enable --watch", "--regoin", "kudo-agent enabel",
@@ -233,7 +252,6 @@ PLAYED = {
     "systemctl": ":  # tests/package/boot.py has systemd",
     "adduser": ":  # tests/package/boot.py has the group",
     "curl": ":  # tests/e2e/metrics asks",
-    "promtool": ":  # tests/metrics runs it",
     "conntrack": ":  # of a router's clients: tests/e2e/gateways has them",
 }
 # How a command ends that does not end with 0, and what it says then: nobody answers in the stage, and a test has no login.
@@ -366,8 +384,20 @@ def why_no_stage():
         return tried.stdout if tried.returncode != 0 else ""
 
 
+def commands_that_are_not_run(page):
+    return [command for kind, block in FENCE.findall(page.read_text()) if kind != "console"
+            for command in commands_of(block) if re.match(r"(sudo )?(\./)?(kudo-agent|bootstrap) ", command)]
+
+
 class Commands(unittest.TestCase):
     maxDiff = None
+
+    def test_each_is_in_a_block_that_is_run(self):
+        self.assertEqual([(page.name, found) for page in guides(SOURCE) if (found := commands_that_are_not_run(page))], [])
+        with tempfile.TemporaryDirectory() as folder:
+            page = pathlib.Path(folder, "page.md")
+            page.write_text("```\n$ kudo-agent status\n```\n")
+            self.assertEqual(commands_that_are_not_run(page), ["kudo-agent status"])
 
     def test_each_does_as_it_should(self):
         shown = {page: commands for page in guides(SOURCE) if (commands := commands_in(page))}
