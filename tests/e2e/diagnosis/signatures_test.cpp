@@ -223,5 +223,113 @@ TEST_F(Signatures, AnUplinkThatIsFull) {
     EXPECT_TRUE(seen.names.contains("full_uplink")) << seen.all;
 }
 
+TEST_F(Signatures, PacketsThatTheNetworkLosesAtRandom) {
+    enable();
+    nft_in_middlebox(forward_chain);
+    Call lossy = call();
+    lossy.run(1s);
+    nft_in_middlebox("add rule ip box forward udp sport 3478 @th,64,2 2 numgen random mod 25 0 drop"); // RTP, not STUN
+    lossy.run(5s);
+    nft_in_middlebox("flush chain ip box forward");
+    lossy.run(3s);
+    ASSERT_LT(lossy.received, lossy.sent);
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"network_loss"}) << seen.all;
+    EXPECT_EQ(seen.where, "before_host");
+}
+
+TEST_F(Signatures, NothingComesInAnyMoreWhileThisHostGoesOn) {
+    enable();
+    nft_in_middlebox(forward_chain);
+    Call silenced = call();
+    silenced.run(2s);
+    nft_in_middlebox("add rule ip box forward udp sport 3478 drop");
+    silenced.run(24s);
+    const Recognised seen = recognised();
+    EXPECT_TRUE(seen.names.contains("inbound_ended")) << seen.all;
+    EXPECT_EQ(seen.where, "before_host");
+}
+
+TEST_F(Signatures, AnApplicationWithASmallBufferThatDoesNotRead) {
+    enable();
+    const Endpoint here{host_address, 40000};
+    const Fd slow = udp_socket(test_->host, here), server = udp_socket(*server_, {media_address, 3478});
+    const int small = 4096;
+    ASSERT_EQ(setsockopt(slow.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    send_datagram(slow.get(), {media_address, 3478}, Bytes(100, 0x5a)); // what has not been asked for is no call's
+    for (int i = 0; i < 200; ++i)
+        send_datagram(server.get(), here, Bytes(500, 0x5a));
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"small_socket_buffer"}) << seen.all;
+    EXPECT_EQ(seen.where, "application");
+}
+
+TEST_F(Signatures, AReversePathFilterThatSeesAnotherWay) {
+    enable({"--interface", "eth0"});
+    const Endpoint here{host_address, 40000};
+    const Fd receiver = udp_socket(test_->host, here), server = udp_socket(*server_, {media_address, 3478});
+    in_host("ip link add other0 up type veth peer name other1");
+    in_host("ip link set other1 up");
+    send_datagram(receiver.get(), {media_address, 3478}, Bytes(100, 0x5a));
+    in_host("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1");
+    in_host(fmt::format("ip route add {} dev other0", media_address));
+    for (int i = 0; i < 50; ++i)
+        send_datagram(server.get(), here, Bytes(200, 0x5a));
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"rp_filter"}) << seen.all;
+    EXPECT_EQ(seen.where, "host");
+}
+
+TEST_F(Signatures, ANetworkThatLosesTheLaterFragmentsOfLargePackets) {
+    enable();
+    in_host("sysctl -qw net.ipv4.ipfrag_time=1");
+    nft_in_middlebox(forward_chain);
+    nft_in_middlebox("add rule ip box forward ip frag-off & 0x1fff != 0 drop");
+    const Endpoint here{host_address, 40000};
+    const Fd receiver = udp_socket(test_->host, here), server = udp_socket(*server_, {media_address, 3478});
+    send_datagram(receiver.get(), {media_address, 3478}, Bytes(100, 0x5a));
+    for (int i = 0; i < 20; ++i) {
+        send_datagram(server.get(), here, Bytes(200, 0x5a));  // whole
+        send_datagram(server.get(), here, Bytes(2500, 0x5a)); // in two
+    }
+    std::this_thread::sleep_for(2500ms);
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"fragments_lost"}) << seen.all;
+    EXPECT_EQ(seen.where, "before_host");
+}
+
+TEST_F(Signatures, AMediaServerThatTheRangeMapLacks) {
+    enable();
+    Call elsewhere(test_->host, test_->far, {.host = {host_address, 40000}, .server = {stranger_address, 3478}});
+    elsewhere.settings.audio_rate = elsewhere.settings.video_rate = 0;
+    elsewhere.run(3s);
+    ASSERT_GT(elsewhere.responses, 0U);
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"map_stale"}) << seen.all;
+}
+
+TEST_F(Signatures, ALineThatIsFullBehindThisHost) {
+    enable();
+    in_middlebox("tc qdisc replace dev wan0 root tbf rate 2mbit burst 5kb limit 60kb");
+    const Fd bulk = udp_socket(test_->host, {host_address, 50000});
+    std::atomic<bool> ended = false;
+    Call waiting = call();
+    waiting.settings.audio_rate = waiting.settings.video_rate = 0;
+    waiting.settings.stun_every = 100ms;
+    waiting.run(1s);
+    std::thread filler([&] {
+        while (!ended) {
+            for (int i = 0; i < 6; ++i)
+                send_datagram(bulk.get(), {"192.168.9.2", 9}, Bytes(1000, 0));
+            std::this_thread::sleep_for(20ms);
+        }
+    });
+    waiting.run(4s);
+    ended = true;
+    filler.join();
+    const Recognised seen = recognised();
+    EXPECT_EQ(seen.names, Names{"full_line"}) << seen.all;
+}
+
 } // namespace
 } // namespace kudo::test
