@@ -16,7 +16,7 @@ import urllib.request
 
 COLUMN, ROW, GAP, TITLE = 50, 32, 8, 40  # of Grafana's grid of 24 columns
 COLOURS = ["#3fb950", "#58a6ff", "#d29922", "#f778ba", "#a371f7", "#39c5cf", "#ff7b72", "#8b949e"]
-UNITS = {"pps": (1000, ["p/s", "kp/s", "Mp/s"]), "bps": (1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]),
+UNITS = {"percent": (1e18, ["%"]), "pps": (1000, ["p/s", "kp/s", "Mp/s"]), "bps": (1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]),
          "bytes": (1024, ["B", "KiB", "MiB", "GiB"]), "s": (1e9, ["s"])}
 STYLE = """text{font:12px system-ui,sans-serif;fill:#c9d1d9}.t{font-weight:600;fill:#f0f6fc}.q{fill:#8b949e;font-size:11px}
 .v{font-size:30px;font-weight:600;text-anchor:middle}.r{text-anchor:end}rect{fill:#161b22;stroke:#30363d}
@@ -45,7 +45,7 @@ class Prometheus:
     # Of each series: its labels, and (time, value).
     def over_time(self, expression):
         found = self.ask("query_range", query=self.query(expression), start=self.begin, end=self.end, step=2)["result"]
-        return [(each["metric"], [(when, float(value)) for when, value in each["values"]]) for each in found]
+        return [(each["metric"], [(when, float(value)) for when, value in each["values"] if value != "NaN"]) for each in found]
 
     def now(self, expression):
         return [(each["metric"], float(each["value"][1])) for each in self.ask("query", query=self.query(expression), time=self.end)["result"]]
