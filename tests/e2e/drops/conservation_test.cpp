@@ -27,10 +27,12 @@ constexpr std::size_t by_tc_in = 901, by_tc_out = 902, by_xdp = 903; // payloads
 
 unsigned seeds() {
     const char* text = std::getenv("KUDO_DROP_SEEDS");
-    return text ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : 5;
+    return text ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : 20;
 }
 
-class Conservation : public DropsTest {
+constexpr unsigned shares = 4; // of the seeds, which run beside each other
+
+class Conservation : public DropsTest, public testing::WithParamInterface<unsigned> {
 protected:
     void SetUp() override {
         DropsTest::SetUp();
@@ -179,6 +181,15 @@ void Conservation::run(unsigned seed) {
     sent(in, 1, 104);
     lost("network", "FRAG_REASM_TIMEOUT", KUDO_INGRESS, 1, 104);
 
+    Bytes used_up = towards_host(Ethernet{} / IPv4{.source = media_address, .destination = "198.51.100.9"} /
+                                 Udp{.source_port = 3478, .destination_port = 7} / Payload(100));
+    set_ttl(used_up, 1);
+    const FrameSender line(test_->far, "eth0");
+    for (unsigned i = 0; i < odd; i++)
+        line.send(used_up);
+    sent(in, odd, 100);
+    lost("network", "IP_INHDR", KUDO_INGRESS, odd, 100);
+
     // Egress.
     const Fd sink = udp_socket(test_->far, {fourth_media_address, 3478});
     const int large = 4 << 20;
@@ -259,12 +270,13 @@ void Conservation::run(unsigned seed) {
         EXPECT_EQ(by_layer(losses), by_layer(expected));
 }
 
-TEST_F(Conservation, SentIsDeliveredAndLost) {
-    for (unsigned seed = 0; seed < seeds() && !HasFailure(); seed++) {
+TEST_P(Conservation, SentIsDeliveredAndLost) {
+    for (unsigned seed = GetParam(); seed < seeds() && !HasFailure(); seed += shares) {
         SCOPED_TRACE(fmt::format("seed {}", seed));
         run(seed);
     }
 }
+INSTANTIATE_TEST_SUITE_P(Share, Conservation, testing::Range(0U, shares));
 
 } // namespace
 } // namespace kudo::test
