@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the Ansible role of packaging/ansible in a container with systemd: ansible.py DEB
 
-Installs, enables, changes, upgrades, corrects, disables and removes by it; each step a second time, which must change nothing, and in
-check mode, which must say what would change and change nothing.
+Installs, enables, changes, upgrades, corrects, disables and removes by it; each step first in check mode, which must say what would
+change and change nothing, and a second time, which must change nothing.
 """
 import pathlib
 import shutil
@@ -52,6 +52,7 @@ play teams.check --check -e "$teams"
 show teams.check.state "$(state teams)"
 play teams -e "$teams"
 show teams.state "$(state teams)"
+play teams.again -e "$teams"
 mv /share/newer.deb /share/package.deb
 play newer.check --check -e "$teams"
 play newer -e "$teams"
@@ -61,6 +62,7 @@ rm -rf /sys/fs/bpf/kudo-agent
 play lost.check --check -e "$teams"
 play lost -e "$teams"
 kudo-agent status >&2; show lost.status $?
+play lost.again -e "$teams"
 play wrong.option -e '{"kudo_agent_enable": {"interface": ["host0"], "teems": true}}'
 play wrong.region -e '{"kudo_agent_region": ["atlantis"]}'
 play wrong.mode -e '{"kudo_agent_enable": {"mode": "enforce"}}'
@@ -69,6 +71,7 @@ play disabled.check --check -e kudo_agent_state=disabled
 show disabled.check.state "$(state enabled)"
 play disabled -e kudo_agent_state=disabled
 kudo-agent status >&2; show disabled.status $?
+play disabled.again -e kudo_agent_state=disabled
 play absent.check --check -e kudo_agent_state=absent
 show absent.check.package "$(dpkg-query -W -f '${db:Status-Status}' kudo-agent)"
 play absent -e kudo_agent_state=absent
@@ -78,12 +81,13 @@ show absent.left "$(ls -d /var/lib/kudo-agent /etc/kudo-agent /var/cache/kudo-ag
 WANTED = {
     "check.new": "0 changed", "check.new.package": "", "new": "0 changed", "new.state": "True ['ca'] False prioritise",
     "new.service": "active enabled", "new.status": "0", "again": "0 unchanged", "again.check": "0 unchanged",
-    "teams.check": "0 changed", "teams.check.state": "False", "teams": "0 changed", "teams.state": "True",
+    "teams.check": "0 changed", "teams.check.state": "False", "teams": "0 changed", "teams.state": "True", "teams.again": "0 unchanged",
     "newer.check": "0 changed", "newer": "0 changed", "newer.version": "1:", "newer.again": "0 unchanged",
-    "lost.check": "0 changed", "lost": "0 changed", "lost.status": "0",
+    "lost.check": "0 changed", "lost": "0 changed", "lost.status": "0", "lost.again": "0 unchanged",
     "wrong.option": "2 unchanged", "wrong.region": "2 unchanged", "wrong.mode": "2 unchanged",
     "wrong.state": "True ['ca'] True prioritise",
     "disabled.check": "0 changed", "disabled.check.state": "True", "disabled": "0 changed", "disabled.status": "3",
+    "disabled.again": "0 unchanged",
     "absent.check": "0 changed", "absent.check.package": "installed", "absent": "0 changed", "absent.again": "0 unchanged",
     "absent.left": "",
 }
@@ -94,7 +98,7 @@ def plays(package, folder):
     shutil.move(bumped(package, folder), folder / "share/newer.deb")
     shutil.copytree(ROLES, folder / "share/roles")
     (folder / "share/play.yml").write_text(PLAYBOOK)
-    found = boot(folder, root, SCRIPT, 900)
+    found = boot(folder, root, SCRIPT, 1200)
     return check(folder, found, WANTED, "plays") if found else None
 
 
