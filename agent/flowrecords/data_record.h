@@ -48,7 +48,7 @@ struct DataRecord {
     int64_t first_seen = 0, start = 0, stop = 0;
     kudo_counter counters[KUDO_DIRECTIONS] = {}; // counted in this time, by enum kudo_direction
     // In packets, since the flow began.
-    uint64_t upstream_lost = unknown_count; // of incoming RTP streams, before this host or in it
+    uint64_t upstream_lost = unknown_count; // of incoming RTP streams, before the programs
     uint64_t host_lost[KUDO_DIRECTIONS] = {unknown_count, unknown_count};  // what the kernel dropped, not by policy
     uint64_t queue_lost[KUDO_DIRECTIONS] = {unknown_count, unknown_count}; // of those in a queue
 };

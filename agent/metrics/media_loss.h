@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How many packets of incoming RTP streams have come and how many are missing, over all streams, as sums that only
+// How many packets of incoming RTP streams have come to the programs and how many are missing, over all streams, as sums that only
 // grow. Invariant: pure. Streams that were there at the first look count from then on, those that came later from their
 // beginning; one whose counters went down began again at zero. What a stream counted between its last look and its end
 // is in no sum.

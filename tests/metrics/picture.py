@@ -53,8 +53,10 @@ number, begin = 0, time.monotonic()
 while True:
     if side == "host" and number % 125 == 0:
         sock.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + os.urandom(12), remote)
-    sock.sendto(struct.pack("!BBHII", 128, 111, number % 65536, number * 960, 77) + bytes(100), remote)
-    for part in range(4):
+    lost = os.path.exists(bulk + ".loss") and number % 20 == 0
+    if not lost:
+        sock.sendto(struct.pack("!BBHII", 128, 111, number % 65536, number * 960, 77) + bytes(100), remote)
+    for part in range(0 if lost else 4):
         count = number * 4 + part
         sock.sendto(struct.pack("!BBHII", 128, 96 + 128 * (part == 3), count % 65536, number * 1800, 78) + bytes(900), remote)
     number += 1
@@ -124,6 +126,7 @@ def main(arguments):
             "add rule ip guard in udp sport 3478 limit rate over 200/second drop")
         time.sleep(SECONDS / 4)
         run(*inside[host], "nft", "delete table ip guard")
+        pathlib.Path(f"{bulk}.loss").touch()
         time.sleep(SECONDS / 4)
         picture = subprocess.run([*inside[host], RENDER, f"http://{PROMETHEUS}", str(SECONDS / 60)], check=True, stdout=subprocess.PIPE)
         sys.stdout.buffer.write(picture.stdout)
