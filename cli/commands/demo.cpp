@@ -21,7 +21,7 @@ constexpr uint64_t fallback_bytes = 2'000'000, control_bytes = 100'000, web_byte
 class Narrator {
 public:
     Narrator(bool quiet, bool colour) : quiet_(quiet), colour_(colour) {}
-    Result<void> say(const std::string& line) const { return quiet_ ? Result<void>{} : print(line + "\n"); }
+    Result<void> say(const std::string& line) const { return quiet_ ? Result<void>{} : print(fitted(line + "\n")); }
     Result<void> command(const std::string& line) const {
         return say("\n" + paint("$ kudo-agent " + line, Style::Bold, colour_));
     }

@@ -78,7 +78,7 @@ Result<int> show_domains(const ShowOptions& options, const GlobalOptions& global
     const bool exact = state && state->exact_domains;
     const std::string text =
         (exact ? "enabled with --exact-domains: wildcards of the map do not count\n" : std::string()) +
-        (names.empty() ? "DNS has given no address for a name of the map since enable, or none is valid now.\n"
+        (names.empty() ? fitted("DNS has given no address for a name of the map since enable, or none is valid now.\n")
                        : table.text(colour_wanted()));
     KUDO_TRY(print_either(global.json, json, text));
     return exit_done;

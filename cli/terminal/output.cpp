@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <numeric>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -97,6 +98,20 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
         first = false;
         result += word;
         column += length;
+    }
+    return result;
+}
+
+std::string fitted(const std::string& text) {
+    if (!is_screen() && (elsewhere() || !std::getenv("COLUMNS"))) return text;
+    constexpr std::size_t behind_name = 14;
+    const std::size_t width = output_width();
+    std::string result;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        const bool is_named = line.starts_with("  ");
+        result += characters(line) <= width ? line : wrapped(line, width, is_named ? behind_name : 2);
+        result += '\n';
     }
     return result;
 }

@@ -61,6 +61,9 @@ std::string cut(const std::string& text, std::size_t width);
 // The text in lines of at most `width` characters, broken at spaces; lines after the first are indented by `indent`.
 // The first one begins in column `begin`, behind what is there already.
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent = 0, std::size_t begin = 0);
+// Lines of prose, some of them behind a name ("  mode        enforce"), as they are to stand on a terminal: those that
+// are wider are broken at spaces. Where output goes elsewhere each stays one line, unless COLUMNS is set.
+std::string fitted(const std::string& text);
 
 inline constexpr int always = 0; // Column::yields
 struct Column {

@@ -322,7 +322,7 @@ std::string status_text(const Status& status, bool colour, const Losses& losses)
         text += "\nRun kudo-agent disable to remove them.\n";
     else if (!status.desired.enabled)
         text += "next: kudo-agent enable --region us (or eu, ca, cn)\n";
-    return text;
+    return fitted(text);
 }
 
 } // namespace kudo

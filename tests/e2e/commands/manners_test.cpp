@@ -2,6 +2,8 @@
 // What every command owes a person: colours for a terminal only, what this kernel can do, and nothing sent anywhere.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
@@ -9,9 +11,16 @@
 
 #include "tests/support/host_test.h"
 #include "tests/support/running_service.h"
+#include "tests/support/traffic.h"
 
 namespace kudo::test {
 namespace {
+
+// Of UTF-8.
+std::size_t characters(const std::string& line) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(line, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
 
 class Manners : public HostTest {
 protected:
@@ -68,6 +77,37 @@ TEST_F(Manners, VersionTellsWhatThisKernelCanDo) {
         as_nobody.push_back(word);
     const auto by_nobody = nlohmann::json::parse(test_->in_host(as_nobody));
     EXPECT_EQ(by_nobody.at("kernel").at("features").at("tcx"), nullptr) << "this user may not ask";
+}
+
+// Of a host with flows, a queue and losses.
+TEST_F(Manners, NothingIsWiderThanTheTerminal) {
+    test_->add_far_address("52.200.60.17/32");
+    test_->in_host({"sh", "-c",
+                    "nft add table ip guard; nft add chain ip guard in '{ type filter hook input priority 0; }'; "
+                    "nft add rule ip guard in udp sport 3478 limit rate over 5/second drop"});
+    ASSERT_EQ(test_->agent({"enable", "--region", "ca", "--uplink", "20mbit"}).status, 0);
+    const Endpoint here{"10.77.0.2", 40000}, there{"52.200.60.17", 3478};
+    const Fd near = udp_socket(test_->host, here), far = udp_socket(test_->far, there);
+    for (int i = 0; i < 50; i++) {
+        send_datagram(near.get(), there, Bytes(200, 0x5a));
+        send_datagram(far.get(), here, Bytes(200, 0x5a));
+    }
+    const std::vector<std::vector<std::string>> commands = {{"status"},
+                                                            {"stats"},
+                                                            {"stats", "--drops"},
+                                                            {"stats", "--flows"},
+                                                            {"stats", "--since", "1m"},
+                                                            {"ranges", "show", "--domains"},
+                                                            {"ranges", "list"},
+                                                            {"explain", "52.200.60.17", "udp/3478"},
+                                                            {"version"}};
+    for (const int width : {80, 100, 200})
+        for (const auto& command : commands) {
+            std::istringstream lines(test_->agent(command, {fmt::format("COLUMNS={}", width)}).out);
+            for (std::string line; std::getline(lines, line);)
+                EXPECT_LE(characters(line), static_cast<std::size_t>(width))
+                    << fmt::format("{}", fmt::join(command, " ")) << ": " << line;
+        }
 }
 
 // Neighbour discovery and multicast listener reports are the kernel's own.
