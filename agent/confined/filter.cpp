@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "agent/confined/filter.h"
 
+#include <asm/sockios.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -47,14 +49,15 @@ constexpr std::string_view changing_the_machine =
 
 // What changes files and folders, or who may use them.
 constexpr std::string_view changing_files =
-    "chmod chown creat fallocate fchmod fchmodat fchown fchownat fremovexattr fsetxattr ftruncate futimesat lchown "
+    "chmod chown creat fallocate fchmod fchmodat fchmodat2 fchown fchownat fremovexattr fsetxattr ftruncate futimesat "
+    "lchown "
     "link "
     "linkat lremovexattr lsetxattr mkdir mkdirat mknod mknodat openat2 removexattr rename renameat renameat2 rmdir "
     "setxattr symlink symlinkat truncate unlink unlinkat utime utimensat utimes";
 
-// What changes other processes, but for kill(2): a child that lists iptables' rules may have to be ended.
+// What changes other processes; fcntl(2) and ioctl(2) see below.
 constexpr std::string_view changing_processes =
-    "ioprio_set migrate_pages move_pages pidfd_getfd pidfd_send_signal process_madvise rt_sigqueueinfo "
+    "ioprio_set kill migrate_pages move_pages pidfd_getfd pidfd_send_signal process_madvise rt_sigqueueinfo "
     "rt_tgsigqueueinfo "
     "sched_setaffinity sched_setattr sched_setparam sched_setscheduler setpriority tkill";
 
@@ -81,7 +84,11 @@ public:
         return *this;
     }
     Filter& add(uint32_t action, const char* name, std::initializer_list<scmp_arg_cmp> arguments) {
-        if (const int number = seccomp_syscall_resolve_name(name); number >= 0 && context_)
+        const int number = seccomp_syscall_resolve_name(name);
+        return number >= 0 ? add(action, number, arguments) : *this;
+    }
+    Filter& add(uint32_t action, int number, std::initializer_list<scmp_arg_cmp> arguments) {
+        if (context_)
             note(seccomp_rule_add_array(context_.get(), action, number, static_cast<unsigned>(arguments.size()),
                                         arguments.begin()));
         return *this;
@@ -163,32 +170,53 @@ constexpr uint64_t changing_bpf[] = {BPF_MAP_CREATE,       BPF_MAP_UPDATE_ELEM,
                                      BPF_LINK_DETACH};
 constexpr uint64_t newest_bpf = BPF_PROG_BIND_MAP; // refused, with all behind it, and numbers of more than 32 bits
 
-// What of ioctl(2) changes an interface, an address, a route or a neighbour; and SIOCETHTOOL, which reads as well:
-// netlink reads the same.
-constexpr uint64_t changing_ioctls[] = {SIOCADDRT,      SIOCDELRT,      SIOCSIFLINK,        SIOCSIFFLAGS,  SIOCSIFADDR,
-                                        SIOCSIFDSTADDR, SIOCSIFBRDADDR, SIOCSIFNETMASK,     SIOCSIFMETRIC, SIOCSIFMTU,
-                                        SIOCSIFNAME,    SIOCSIFHWADDR,  SIOCSIFSLAVE,       SIOCADDMULTI,  SIOCDELMULTI,
-                                        SIOCSIFPFLAGS,  SIOCDIFADDR,    SIOCSIFHWBROADCAST, SIOCSIFTXQLEN, SIOCETHTOOL,
-                                        SIOCDARP,       SIOCSARP,       SIOCSIFMAP,         SIOCSIFVLAN};
+// What changes files and is newer than Debian 12's libseccomp: setxattrat, removexattrat, file_setattr; the numbers are
+// the same on all architectures that it runs on.
+constexpr int newer_changing_files[] = {463, 466, 469};
 
-// Signals to its parent, the service, and to groups of processes.
-void refuse_signals(Filter& filter) {
-    constexpr uint64_t pid = 0xffffffff, negative = 0x80000000; // what the kernel reads of the argument
-    const auto parent = static_cast<uint64_t>(getppid());
-    for (const char* name : {"kill", "tgkill"})
-        filter.add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, pid, parent)})
-            .add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, pid, 0)})
-            .add(SCMP_ACT_ERRNO(EPERM), name, {masked(0, negative, negative)});
+// What of ioctl(2) changes an interface, an address, a route or a neighbour, by ranges of linux/sockios.h; SIOCETHTOOL,
+// which reads as well: netlink reads the same; and who gets a socket's signals.
+struct Requests {
+    uint64_t mask, value;
+};
+constexpr Requests changing_requests[] = {
+    {~0U, SIOCADDRT},      {~0U, SIOCDELRT},      {~0U, SIOCSIFLINK},    {~0U, SIOCSIFFLAGS},       {~0U, SIOCSIFADDR},
+    {~0U, SIOCSIFDSTADDR}, {~0U, SIOCSIFBRDADDR}, {~0U, SIOCSIFNETMASK}, {~0U, SIOCSIFMETRIC},      {~0U, SIOCSIFMTU},
+    {~0U, SIOCSIFNAME},    {~0U, SIOCSIFHWADDR},  {~0U, SIOCSIFENCAP},   {~0U, SIOCSIFSLAVE},       {~0U, SIOCADDMULTI},
+    {~0U, SIOCDELMULTI},   {~0U, SIOCSIFPFLAGS},  {~0U, SIOCDIFADDR},    {~0U, SIOCSIFHWBROADCAST}, {~0U, SIOCSIFBR},
+    {~0U, SIOCSIFTXQLEN},  {~0U, SIOCETHTOOL},    {~0U, SIOCSMIIREG},    {~0U, SIOCDARP},           {~0U, SIOCSARP},
+    {~0U, SIOCDRARP},      {~0U, SIOCSRARP},      {~0U, SIOCSIFMAP},     {~0U, SIOCADDDLCI},        {~0U, SIOCDELDLCI},
+    {~0U, SIOCSIFVLAN},    {~0U, FIOSETOWN},      {~0U, SIOCSPGRP},      {0xfffffff0, 0x8990}, // bonds
+    {0xfffffff0, 0x89a0},                                                                      // bridges
+    {0xfffffff0, 0x89b0},                                                                      // time stamps of cards
+    {0xfffffff0, 0x89f0},                                                                      // of devices: tunnels
+    {0xffffff00, 0x8b00},                                                                      // of wireless
+};
+
+// Of xtables: linux/netfilter_ipv4/ip_tables.h, netfilter_bridge/ebtables.h.
+constexpr uint64_t changing_rules[] = {64, 65, 96, 97, 128, 129};
+
+void refuse_changes_of_processes(Filter& filter) {
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), changing_processes);
+    filter.add(SCMP_ACT_ERRNO(EPERM), "prlimit64", {unequal(2, 0)})
+        .add(SCMP_ACT_ERRNO(EPERM), "tgkill", {unequal(0, static_cast<uint64_t>(getpid()))}); // abort() is its own
+    for (const uint64_t command : {F_SETOWN, F_SETOWN_EX, F_SETSIG})
+        filter.add(SCMP_ACT_ERRNO(EPERM), "fcntl", {masked(1, 0xffffffff, command)});
 }
 
 Result<void> filter_reading() {
     Filter filter(SCMP_ACT_ALLOW);
-    for (const std::string_view list : {changing_the_machine, changing_files, changing_processes})
+    for (const std::string_view list : {changing_the_machine, changing_files})
         filter.add_all(SCMP_ACT_ERRNO(EPERM), list);
-    filter.add(SCMP_ACT_ERRNO(EPERM), "perf_event_open", {}).add(SCMP_ACT_ERRNO(EPERM), "prlimit64", {unequal(2, 0)});
-    refuse_signals(filter);
-    for (const uint64_t request : changing_ioctls)
-        filter.add(SCMP_ACT_ERRNO(EPERM), "ioctl", {masked(1, 0xffffffff, request)});
+    for (const int number : newer_changing_files)
+        filter.add(SCMP_ACT_ERRNO(EPERM), number, {});
+    filter.add(SCMP_ACT_ERRNO(EPERM), "perf_event_open", {});
+    refuse_changes_of_processes(filter);
+    for (const auto& [mask, value] : changing_requests)
+        filter.add(SCMP_ACT_ERRNO(EPERM), "ioctl", {masked(1, mask, value)});
+    for (const uint64_t level : {SOL_IP, SOL_IPV6})
+        for (const uint64_t option : changing_rules)
+            filter.add(SCMP_ACT_ERRNO(EPERM), "setsockopt", {equal(1, level), equal(2, option)});
     for (const uint64_t command : changing_bpf)
         filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {equal(0, command)});
     filter.add(SCMP_ACT_ERRNO(EPERM), "bpf", {scmp_arg_cmp{0, SCMP_CMP_GE, newest_bpf, 0}});

@@ -11,8 +11,8 @@ namespace kudo {
 Result<void> filter_service(); // all but those that change the machine: EPERM
 Result<void> filter_network(); // else the process ends (SIGSYS)
 Result<void> filter_compute(); // else the process ends
-// All but those that change files, other processes (but their own children's end), interfaces by ioctl(2), or anything in the
-// kernel by bpf(2): EPERM, opening a file to write EACCES.
+// All but those that change files, other processes, interfaces by ioctl(2), xtables' rules, or anything in the kernel by
+// bpf(2): EPERM, opening a file to write EACCES. What netlink changes is not refused.
 Result<void> filter_reading();
 
 } // namespace kudo

@@ -23,6 +23,12 @@ constexpr int exit_not_confined = 71; // EX_OSERR of sysexits.h
 constexpr int own_socket = STDERR_FILENO + 1;
 static_assert(ConfinedProcess::first_more_fd == own_socket + 1);
 
+// What answers a person is behind everything else of the host.
+void lower_priority() {
+    constexpr int by = 10;
+    [[maybe_unused]] const int priority = nice(by);
+}
+
 // Where memory is short this process is the one to go, not the service (proc(5)). Only a dumpable process may say so.
 void be_the_first_to_go() {
     prctl(PR_SET_DUMPABLE, 1);
@@ -54,7 +60,10 @@ void keep_only(const std::vector<int>& wanted) {
                             const std::function<void(int)>& work) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(exit_not_confined);
-    if (confinement == Confinement::Reading) be_the_first_to_go();
+    if (confinement == Confinement::Reading) { // before it may not
+        lower_priority();
+        be_the_first_to_go();
+    }
     prctl(PR_SET_DUMPABLE, 0);
     keep_only(descriptors);
     if (const auto confined = confine(confinement); !confined) {

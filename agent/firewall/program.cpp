@@ -70,7 +70,8 @@ Result<std::string> output_of(const std::vector<std::string>& argv, std::chrono:
         if (waits[0].revents && !read_some(out.read, output)) waits[0].fd = -1;
         if (waits[1].revents && !read_some(err.read, words)) waits[1].fd = -1;
     }
-    if (!in_time) kill(pid, SIGKILL);
+    // What may not end it leaves it behind: it ends when nobody takes its output.
+    if (!in_time && kill(pid, SIGKILL) != 0) return fail(argv[0] + " did not end in time");
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }

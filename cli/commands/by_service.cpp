@@ -25,7 +25,6 @@ namespace {
 
 constexpr std::string_view watch_option = "--watch";
 constexpr double shortest_watch = 1; // seconds: others use this host as well
-constexpr int lower_priority = 10;
 
 bool is_watch(const std::vector<std::string>& words) {
     return std::ranges::any_of(words, [](const std::string& word) { return word.starts_with(watch_option); });
@@ -91,7 +90,6 @@ AnswerTime time_of(const Query& query, const Instance& instance) {
 Result<int> answer(const Query& query, int connection, const BeginAnswer& begin, const Instance& instance) {
     if (query.instance == 0 || query.instance != instance_id(instance))
         return fail("the service of this socket looks after another --state-dir or network namespace");
-    if (nice(lower_priority) < 0) spdlog::debug("cannot lower the priority");
     log_to(connection);
     KUDO_TRY(check_watch(query.words));
     auto invocation = KUDO_TRY(parse_query(commands(), query.words));
