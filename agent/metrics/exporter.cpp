@@ -36,6 +36,7 @@ void MetricsExporter::note(const Status* status) {
 }
 
 void MetricsExporter::refresh(const Diagnosis* diagnosis) {
+    media_known_ = diagnosis != nullptr;
     if (diagnosis) media_.look(diagnosis->statistics.flows);
     problems_.clear();
     auto drops = read_drop_facts(instance_);
@@ -51,7 +52,7 @@ void MetricsExporter::refresh(const Diagnosis* diagnosis) {
 
 std::string MetricsExporter::text() const {
     MetricsInput input{.ring = settings_.ring, .looked = looked_, .status = status_, .counters = {}, .drops = drops_};
-    if (media_.has_looked()) input.media = media_;
+    if (media_known_) input.media = media_.sum();
     if (auto counters = read_totals(instance_)) input.counters = std::move(*counters);
     return metrics_text(input);
 }

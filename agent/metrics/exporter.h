@@ -42,6 +42,7 @@ private:
     std::optional<StatusFacts> status_;
     std::optional<DropFacts> drops_;
     MediaLoss media_;
+    bool media_known_ = false; // at the last look
     std::vector<std::string> problems_;
 };
 

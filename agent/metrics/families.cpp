@@ -204,13 +204,14 @@ void add_drops(const DropFacts& drops, Families& families) {
     families.add(std::move(untold));
 }
 
-void add_media(const MediaLoss& media, Families& families) {
+void add_media(const MediaLoss::Packets& media, Families& families) {
     Family received(MetricType::Counter, "kudo_rtp_received_packets_total",
                     "Packets of KUDO's incoming RTP streams that have come, each sequence number once."),
-        missing(MetricType::Counter, "kudo_rtp_missing_packets_total",
-                "Packets of KUDO's incoming RTP streams that are missing: lost before they came to kudo-agent's programs.");
-    received.add(static_cast<double>(media.received()));
-    missing.add(static_cast<double>(media.missing()));
+        missing(
+            MetricType::Counter, "kudo_rtp_missing_packets_total",
+            "Packets of KUDO's incoming RTP streams that are missing: lost before they came to kudo-agent's programs.");
+    received.add(static_cast<double>(media.received));
+    missing.add(static_cast<double>(media.missing));
     families.add(std::move(received));
     families.add(std::move(missing));
 }

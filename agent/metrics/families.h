@@ -46,12 +46,12 @@ DropFacts facts_of(const DropReport& report);
 void keep_up(DropFacts& now, const DropFacts& before);
 
 struct MetricsInput {
-    std::string ring{};                 // this host's, in the fleet; empty: none
-    bool looked = false;                // the service has tried to look at the host
-    std::optional<StatusFacts> status;  // nothing: not looked yet, or it could not be read
-    std::optional<Statistics> counters; // read_totals(); nothing: there is no data path
-    std::optional<DropFacts> drops;     // nothing: not read yet, or not enabled
-    std::optional<MediaLoss> media{};   // likewise
+    std::string ring{};                        // this host's, in the fleet; empty: none
+    bool looked = false;                       // the service has tried to look at the host
+    std::optional<StatusFacts> status;         // nothing: not looked yet, or it could not be read
+    std::optional<Statistics> counters;        // read_totals(); nothing: there is no data path
+    std::optional<DropFacts> drops;            // nothing: not read yet, or not enabled
+    std::optional<MediaLoss::Packets> media{}; // likewise
 };
 std::string metrics_text(const MetricsInput& input);
 

@@ -15,27 +15,28 @@ uint64_t stream_key(const FlowRecord& flow, const RtpStream& stream) {
                                                 stream.ssrc));
 }
 
-uint64_t growth(uint64_t before, uint64_t now) {
-    return now >= before ? now - before : now;
-}
+constexpr unsigned kept_looks = 40; // ten minutes
 
 } // namespace
 
 void MediaLoss::look(const std::vector<FlowRecord>& flows) {
-    std::unordered_map<uint64_t, Packets> now;
+    for (auto& [key, stream] : streams_)
+        stream.unseen++;
     for (const FlowRecord& flow : flows)
-        for (const RtpStream& stream : flow.streams) {
-            if (stream.direction != KUDO_INGRESS || !stream.quality) continue;
-            const uint64_t key = stream_key(flow, stream);
-            const Packets counted{stream.quality->unique, stream.quality->lost};
-            now[key] = counted;
-            if (!has_looked_) continue;
-            const auto before = streams_.find(key);
-            const Packets last = before == streams_.end() ? Packets() : before->second;
-            sum_.received += growth(last.received, counted.received);
-            sum_.missing += growth(last.missing, counted.missing);
+        for (const RtpStream& of_flow : flow.streams) {
+            if (of_flow.direction != KUDO_INGRESS || !of_flow.quality) continue;
+            const auto [entry, is_new] = streams_.try_emplace(stream_key(flow, of_flow));
+            Stream& stream = entry->second;
+            const Packets now{of_flow.quality->unique, of_flow.quality->lost};
+            // Lost ones may still come: then they are lost no more.
+            if (now.received < stream.counted.received) stream.counted = {};
+            if (has_looked_ || !is_new) {
+                sum_.received += now.received - stream.counted.received;
+                if (now.missing > stream.counted.missing) sum_.missing += now.missing - stream.counted.missing;
+            }
+            stream = {now, 0};
         }
-    streams_ = std::move(now);
+    std::erase_if(streams_, [](const auto& entry) { return entry.second.unseen > kept_looks; });
     has_looked_ = true;
 }
 

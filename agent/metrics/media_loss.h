@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// How many packets of incoming RTP streams have come to the programs and how many are missing, over all streams, as sums that only
-// grow. Invariant: pure. Streams that were there at the first look count from then on, those that came later from their
-// beginning; one whose counters went down began again at zero. What a stream counted between its last look and its end
+// How many packets of incoming RTP streams have come to the programs and how many are missing, over all streams, as
+// sums that only grow. Invariant: pure. Streams that were there at the first look count from then on, those that came
+// later from their beginning; one whose counters went down began again at zero. One that is not there for a while, as
+// where its flow's row was evicted, goes on from what it had. What a stream counted between its last look and its end
 // is in no sum.
 #pragma once
 
@@ -15,16 +16,19 @@ namespace kudo {
 
 class MediaLoss {
 public:
+    struct Packets {
+        uint64_t received = 0; // each sequence number once
+        uint64_t missing = 0;
+    };
     void look(const std::vector<FlowRecord>& flows);
-    [[nodiscard]] bool has_looked() const { return has_looked_; }
-    [[nodiscard]] uint64_t received() const { return sum_.received; } // each sequence number once
-    [[nodiscard]] uint64_t missing() const { return sum_.missing; }
+    [[nodiscard]] const Packets& sum() const { return sum_; }
 
 private:
-    struct Packets {
-        uint64_t received = 0, missing = 0;
+    struct Stream {
+        Packets counted;
+        unsigned unseen = 0; // looks
     };
-    std::unordered_map<uint64_t, Packets> streams_; // at the last look, by a hash of flow and SSRC
+    std::unordered_map<uint64_t, Stream> streams_; // by a hash of flow and SSRC
     Packets sum_;
     bool has_looked_ = false;
 };

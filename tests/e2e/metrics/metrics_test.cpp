@@ -172,6 +172,7 @@ TEST_F(Metrics, AHundredThousandFlowsMakeNoMoreOfThem) {
     const Samples after = samples_of(scrape());
     EXPECT_GT(value(after, media_out), 99'000) << "the flows have been seen";
     EXPECT_EQ(names_of(before), names_of(after));
+    const double cpu_before = cpu_seconds(service.pid());
     const auto times = inside<std::vector<std::chrono::microseconds>>(test_->host, [] {
         std::vector<std::chrono::microseconds> taken;
         for (int i = 0; i < 200; i++) {
@@ -185,7 +186,8 @@ TEST_F(Metrics, AHundredThousandFlowsMakeNoMoreOfThem) {
     });
     ASSERT_EQ(times.size(), 200U);
     fmt::print("{} series; scrape p50 {} us, p99 {} us\n", after.size(), times[99].count(), times[197].count());
-    EXPECT_LE(times[197], patient(std::chrono::milliseconds(20)));
+    // Of the service's own time: how long it waits for a CPU is the machine's.
+    EXPECT_LE((cpu_seconds(service.pid()) - cpu_before) / 200, 0.020);
 }
 
 TEST_F(Metrics, CountersGoOnOverARestartOfTheServiceAndANewGeneration) {
@@ -261,36 +263,24 @@ TEST_F(Metrics, APortThatIsTakenIsToldAndTriedAgain) {
     })) << service.log();
 }
 
-// Clock ticks of CPU (proc(5)) that the process has used so far.
-long cpu_of(int pid) {
-    std::ifstream file(fmt::format("/proc/{}/stat", pid));
-    std::string field, line;
-    std::getline(file, line);
-    std::istringstream fields(line.substr(line.rfind(')') + 1));
-    long user = 0, system = 0;
-    for (int i = 0; i < 11; ++i)
-        fields >> field;
-    fields >> user >> system;
-    return user + system;
-}
-
 TEST_F(Metrics, WithoutADescriptorLeftItWaitsAndDoesNotSpin) {
     const RunningService service(*test_, arguments());
     ASSERT_FALSE(scrape().empty());
     // As the service's user: of another's process only CAP_SYS_RESOURCE may set it.
-    struct stat owner{};
+    struct stat owner {};
     ASSERT_EQ(stat((test_->folder + "/state").c_str(), &owner), 0);
     const auto limit = [&](const std::string& files) {
         test_->in_host({"setpriv", "--reuid", std::to_string(owner.st_uid), "--regid", std::to_string(owner.st_gid),
-                        "--clear-groups", "prlimit", "--pid", std::to_string(service.pid()), "--nofile=" + files + ":"});
+                        "--clear-groups", "prlimit", "--pid", std::to_string(service.pid()),
+                        "--nofile=" + files + ":"});
     };
     limit("3"); // fewer than it has: there is none for a new connection
     const Fd waiting = inside<Fd>(test_->host, [] { return connection(); });
     ASSERT_TRUE(waiting);
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    const long before = cpu_of(service.pid());
+    const double before = cpu_seconds(service.pid());
     std::this_thread::sleep_for(std::chrono::seconds(2));
-    EXPECT_LE(cpu_of(service.pid()) - before, 100) << "ticks of 200"; // 1 s reconciles cost some
+    EXPECT_LE(cpu_seconds(service.pid()) - before, 1) << "of two"; // 1 s reconciles cost some
     limit("1024");
     EXPECT_TRUE(eventually([&] { return !scrape().empty(); })) << service.log();
     EXPECT_TRUE(service.is_running());

@@ -63,20 +63,21 @@ TEST(MediaLoss, CountsWhatGrowsAndNeverGoesDown) {
     MediaLoss media;
     EXPECT_EQ(metrics_text({}).find("kudo_rtp_missing_packets_total"), std::string::npos);
     media.look({flow_with(1, KUDO_INGRESS, 7, 1000, 50)});
-    EXPECT_EQ(media.missing(), 0U) << "what was before the service";
+    EXPECT_EQ(media.sum().missing, 0U) << "what was before the service";
     media.look({flow_with(1, KUDO_INGRESS, 7, 1100, 53), flow_with(2, KUDO_INGRESS, 7, 20, 1),
                 flow_with(3, KUDO_EGRESS, 7, 900, 90)});
-    EXPECT_EQ(media.received(), 120U) << "the other flow is new; what goes out is not this";
-    EXPECT_EQ(media.missing(), 4U);
+    EXPECT_EQ(media.sum().received, 120U) << "the other flow is new; what goes out is not this";
+    EXPECT_EQ(media.sum().missing, 4U);
     media.look({});
     media.look({flow_with(2, KUDO_INGRESS, 7, 30, 2)});
-    EXPECT_EQ(media.missing(), 6U) << "came back, as a stream of its own";
-    media.look({flow_with(2, KUDO_INGRESS, 7, 5, 1)});
-    EXPECT_EQ(media.received(), 155U) << "its row was given to another one of that name";
-    EXPECT_EQ(media.missing(), 7U);
-    const std::string text = metrics_text({.media = media});
-    EXPECT_TRUE(has_line(text, "kudo_rtp_received_packets_total 155")) << text;
-    EXPECT_TRUE(has_line(text, "kudo_rtp_missing_packets_total 7")) << text;
+    EXPECT_EQ(media.sum().received, 130U) << "it was not there for a moment";
+    EXPECT_EQ(media.sum().missing, 5U);
+    media.look({flow_with(2, KUDO_INGRESS, 7, 5, 3)});
+    EXPECT_EQ(media.sum().received, 135U) << "its row was given to another one of that name";
+    EXPECT_EQ(media.sum().missing, 8U);
+    const std::string text = metrics_text({.media = media.sum()});
+    EXPECT_TRUE(has_line(text, "kudo_rtp_received_packets_total 135")) << text;
+    EXPECT_TRUE(has_line(text, "kudo_rtp_missing_packets_total 8")) << text;
 }
 
 TEST(MetricsText, OnlyLossesOfTheHostAreDrops) {
