@@ -213,7 +213,7 @@ Result<int> enable(const EnableOptions& options, const GlobalOptions& global) {
         report.changed ? fmt::format("enabled: {}, generation {}\n", summary_text(summary), report.generation)
                        : "already enabled; nothing changed\n";
     KUDO_TRY(print_either(global.json, report_json(report, summary),
-                          headline + report_text(report, colour_wanted()) + outlook.text + next_text(status)));
+                          fitted(headline + report_text(report, colour_wanted()) + outlook.text + next_text(status))));
     return still_desired ? exit_status(status) : exit_done;
 }
 

@@ -49,7 +49,7 @@ std::string apply_text(const Acceptance& acceptance, const PolicySummary& summar
         headline = fmt::format("applied: {}, generation {}\n", summary_text(summary), acceptance.report.generation);
     else if (acceptance.what == Accepted::Staged)
         headline = fmt::format("{}, if the service, kudo-agent run, is there then\n", acceptance.text);
-    return headline + report_text(acceptance.report, colour);
+    return fitted(headline + report_text(acceptance.report, colour));
 }
 
 Result<int> run_apply(const ApplyOptions& options, const GlobalOptions& global) {

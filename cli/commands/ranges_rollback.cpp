@@ -61,10 +61,11 @@ Result<int> run_rollback(std::optional<uint64_t> serial, const GlobalOptions& gl
         KUDO_TRY(print_json(answer));
         return exit_done;
     }
-    KUDO_TRY(print(fmt::format("rolled back from serial {} to range map {} ({}); a pushed map is held until it says "
-                               "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
-                               ranges.rolled_back_from, summary.serial, summary.source, ranges.rolled_back_from) +
-                   retiring_text(ranges) + report_text(report, colour_wanted())));
+    KUDO_TRY(
+        print(fitted(fmt::format("rolled back from serial {} to range map {} ({}); a pushed map is held until it says "
+                                 "\"supersedes\": {}, or you say ranges apply --end-rollback\n",
+                                 ranges.rolled_back_from, summary.serial, summary.source, ranges.rolled_back_from) +
+                     retiring_text(ranges) + report_text(report, colour_wanted()))));
     return exit_done;
 }
 

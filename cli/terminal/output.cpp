@@ -28,6 +28,17 @@ bool begins_character(char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
 }
 
+// What paint() has put into the line.
+std::size_t colour_characters(std::string_view line) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = line.find("\x1b[", at)) != std::string_view::npos;) {
+        const std::size_t end = std::min(line.find('m', at), line.size() - 1) + 1;
+        count += end - at;
+        at = end;
+    }
+    return count;
+}
+
 } // namespace
 
 std::size_t characters(std::string_view text) {
@@ -104,13 +115,19 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 
 std::string fitted(const std::string& text) {
     if (!is_screen() && (elsewhere() || !std::getenv("COLUMNS"))) return text;
-    constexpr std::size_t behind_name = 14;
+    constexpr std::size_t behind_name = 14; // "  mode        "
     const std::size_t width = output_width();
     std::string result;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
-        const bool is_named = line.starts_with("  ");
-        result += characters(line) <= width ? line : wrapped(line, width, is_named ? behind_name : 2);
+        const std::size_t colours = colour_characters(line); // which wrapped() takes for words
+        const bool is_named = line.size() > behind_name && line.starts_with("  ") && line[2] != ' ' &&
+                              line[behind_name - 1] == ' ' && line[behind_name] != ' ';
+        result += characters(line) <= width + colours ? line
+                                                      : wrapped(line, width + colours,
+                                                                is_named                ? behind_name
+                                                                : line.starts_with(' ') ? 4
+                                                                                        : 2);
         result += '\n';
     }
     return result;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How far a command has come that takes seconds: one line of a terminal's standard error, which the next one replaces.
-// Invariant: nothing is written where standard error is no terminal, and nothing stays on one.
+// Invariant: nothing is written where standard error is no terminal; on one nothing stays when it is destroyed.
 #pragma once
 
 #include <string_view>

@@ -74,7 +74,7 @@ std::string report_text(const ReconcileReport& report, bool colour) {
         text += fmt::format("{} {}\n", paint("degraded:", Style::Yellow, colour), one_line(problem.text()));
     for (const std::string& warning : report.warnings)
         text += fmt::format("{} {}\n", paint("warning:", Style::Yellow, colour), one_line(warning));
-    return fitted(text);
+    return text;
 }
 
 static OrderedJson problems_json(const ReconcileReport& report) {

@@ -161,8 +161,8 @@ std::string strays_text(const Status& status, bool colour) {
            paint("The range map may be stale: media servers answer this host at addresses that it lacks.",
                  Style::Yellow, colour) +
            "\n" + table.text(colour) +
-           "KUDO's provider may add emergency capacity before it is in the list of ranges. Media there is not\n"
-           "recognised: not marked, and not queued as KUDO's. Other products' media servers answer on the same port,\n"
+           "KUDO's provider may add emergency capacity before it is in the list of ranges. Media there is not "
+           "recognised: not marked, and not queued as KUDO's. Other products' media servers answer on the same port, "
            "UDP 3478: if the addresses are theirs, nothing is wrong. An address with a name is under a domain of the "
            "map.\n";
 }
@@ -178,8 +178,7 @@ std::string moved_names_text(const Status& status, bool colour) {
                  Style::Yellow, colour) +
            "\n" + table.text(colour) +
            "This host has queried them. Traffic to them is recognised by the name alone, or by media's ports where it "
-           "is\n"
-           "in media's ranges, and a firewall that follows the same list of ranges may block it.\n";
+           "is in media's ranges, and a firewall that follows the same list of ranges may block it.\n";
 }
 
 std::string stale_map_text(const Status& status, bool colour) {

@@ -2,6 +2,8 @@
 // What every command owes a person: colours for a terminal only, what this kernel can do, and nothing sent anywhere.
 #include <gtest/gtest.h>
 
+#include <sys/mount.h>
+
 #include <algorithm>
 #include <sstream>
 #include <thread>
@@ -92,15 +94,17 @@ TEST_F(Manners, NothingIsWiderThanTheTerminal) {
         send_datagram(near.get(), there, Bytes(200, 0x5a));
         send_datagram(far.get(), here, Bytes(200, 0x5a));
     }
-    const std::vector<std::vector<std::string>> commands = {{"status"},
-                                                            {"stats"},
-                                                            {"stats", "--drops"},
-                                                            {"stats", "--flows"},
-                                                            {"stats", "--since", "1m"},
-                                                            {"ranges", "show", "--domains"},
-                                                            {"ranges", "list"},
-                                                            {"explain", "52.200.60.17", "udp/3478"},
-                                                            {"version"}};
+    const std::vector<std::vector<std::string>> commands = {
+        {"enable", "--region", "ca", "--uplink", "20mbit", "--interface", "eth0"},
+        {"status"},
+        {"stats"},
+        {"stats", "--drops"},
+        {"stats", "--flows"},
+        {"stats", "--since", "1m"},
+        {"ranges", "show", "--domains"},
+        {"ranges", "list"},
+        {"explain", "52.200.60.17", "udp/3478"},
+        {"version"}};
     for (const int width : {80, 100, 200})
         for (const auto& command : commands) {
             std::istringstream lines(test_->agent(command, {fmt::format("COLUMNS={}", width)}).out);
@@ -138,8 +142,11 @@ TEST_F(Manners, NothingIsSentButWhatWasAskedFor) {
         std::this_thread::sleep_for(std::chrono::seconds(3));
         EXPECT_EQ(counted("names"), 0) << "--no-resolve-names";
     }
+    const std::string servers = test_->write_file("resolv.conf", "nameserver 10.77.0.1\n");
+    ASSERT_EQ(mount(servers.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr), 0) << strerror(errno);
     const RunningService service(*test_, {RunningService::resolves_names, "--reconcile-every", "1s"});
     EXPECT_TRUE(eventually([&] { return counted("names") > 0; })) << "the range map's names, by default";
+    umount2("/etc/resolv.conf", MNT_DETACH);
     EXPECT_EQ(counted("others"), 0);
 }
 
