@@ -156,7 +156,7 @@ void measure_flood(const TestHost& host, Report& report) {
     for (const auto& [name, figures] : all) {
         report.line(std::string(name) + ": bulk alone", "Gbit/s", spread_of(figures->quiet));
         report.line(std::string(name) + ": bulk beside the flood", "Gbit/s", spread_of(figures->beside));
-        report.line(std::string(name) + ": the flood that came in", "Mpps", spread_of(figures->frames));
+        report.line(std::string(name) + ": the flood that was sent", "Mpps", spread_of(figures->frames));
     }
 }
 

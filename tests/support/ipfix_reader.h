@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,12 +25,14 @@ using IpfixValues = std::map<std::pair<uint64_t, uint64_t>, std::string>;
 
 class IpfixReader {
 public:
-    // One message, RFC 7011 sections 3.3 and 3.4: how many data records are in it.
+    // One message, RFC 7011 sections 3.3 and 3.4: how many data records are in it. Throws if a length in it cannot be.
     uint32_t read(const std::string& message) {
         const std::size_t before = all_;
-        for (std::size_t set = 16; set < message.size(); set += ipfix_number(message, set + 2, 2)) {
-            const uint64_t id = ipfix_number(message, set, 2);
-            const std::string body = message.substr(set + 4, ipfix_number(message, set + 2, 2) - 4);
+        for (std::size_t set = 16; set < message.size();) {
+            const uint64_t id = ipfix_number(message, set, 2), length = ipfix_number(message, set + 2, 2);
+            if (length < 4 || set + length > message.size()) throw std::out_of_range("a set's length");
+            const std::string body = message.substr(set + 4, length - 4);
+            set += length;
             if (id == 2 || id == 3)
                 read_templates(body, id == 3);
             else
@@ -70,12 +73,14 @@ private:
         }
     }
     void read_records(const std::string& body, const std::vector<Field>& fields) {
+        if (fields.empty()) throw std::out_of_range("records of a template that was withdrawn");
         for (std::size_t place = 0; place < body.size(); all_++) {
             IpfixValues values;
             for (const Field& field : fields) {
                 std::size_t length = field.length;
                 if (length == 65535) length = ipfix_number(body, place++, 1);
                 if (length == 255 && field.length == 65535) length = ipfix_number(body, place, 2), place += 2;
+                if (length > body.size() - place) throw std::out_of_range("a value's length");
                 values[{field.enterprise, field.id}] = body.substr(place, length);
                 place += length;
             }

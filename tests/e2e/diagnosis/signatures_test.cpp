@@ -319,7 +319,7 @@ TEST_F(Signatures, ALineThatIsFullBehindThisHost) {
     waiting.run(1s);
     std::thread filler([&] {
         while (!ended) {
-            for (int i = 0; i < 6; ++i)
+            for (int i = 0; i < 12; ++i)
                 send_datagram(bulk.get(), {"192.168.9.2", 9}, Bytes(1000, 0));
             std::this_thread::sleep_for(20ms);
         }
