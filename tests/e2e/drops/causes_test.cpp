@@ -213,7 +213,7 @@ TEST_F(DropCauses, SomebodysTcPrograms) {
     const DropReport report = drops();
     for (const Drop& row : report.rows) {
         if (!row.is_loss || !row.namespace_known) continue; // of another test's
-        ASSERT_EQ(row.programs.size(), 1u);
+        ASSERT_EQ(row.programs.size(), 1u) << layer_name(row.layer) << ' ' << row.reason << ' ' << row.place;
         EXPECT_EQ(row.programs.front().substr(0, 14), "length_dropper");
     }
 }

@@ -431,6 +431,8 @@ TEST(IpfixMessages, CarryWhatOnlyKudoAgentKnows) {
     auto encoder = IpfixEncoder::make(32473, 7);
     ASSERT_TRUE(encoder) << encoder.error().message;
     DataRecord record = flow(40000, 1, 1, 1).record;
+    record.class_ = KUDO_CLASS_MEDIA;
+    record.reason = KUDO_REASON_RULE;
     record.upstream_lost = 0x0102;
     record.host_lost[KUDO_EGRESS] = 3;
     record.host_lost[KUDO_INGRESS] = 0x0405;
