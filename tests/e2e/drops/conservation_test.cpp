@@ -129,7 +129,9 @@ void Conservation::run(unsigned seed) {
     const Fd far = udp_socket(test_->far, {media_address, 3478});
     const Fd reader = udp_socket(test_->host, {host_address, 5000});
     const Fd slow = udp_socket(test_->host, {host_address, 5004});
-    const Fd open = udp_socket(test_->host, {host_address, 5006});
+    // Whose network namespace such a packet is of only its flow tells: the shares have the same addresses.
+    const auto odd_port = static_cast<uint16_t>(5010 + GetParam());
+    const Fd open = udp_socket(test_->host, {host_address, odd_port});
     const int small = 4096;
     setsockopt(slow.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     unsigned delivered_in = 0;
@@ -158,7 +160,7 @@ void Conservation::run(unsigned seed) {
     lost("firewall", "NETFILTER_DROP", KUDO_INGRESS, segments, 1000);
     const unsigned odd = some(5, 40);
     from_far(Ethernet{} / IPv4{.source = media_address, .destination = host_address} /
-                 Udp{.source_port = 3478, .destination_port = 5006, .checksum = 0x1234} / Payload(100),
+                 Udp{.source_port = 3478, .destination_port = odd_port, .checksum = 0x1234} / Payload(100),
              odd);
     sent(in, odd, 100);
     lost("network", "UDP_CSUM", KUDO_INGRESS, odd, 100);
