@@ -200,25 +200,31 @@ TEST_F(Signatures, ATunnelOnTheWay) {
     EXPECT_EQ(seen.names, Names{"tunnel"}) << seen.all;
 }
 
-TEST_F(Signatures, AnUplinkThatIsFull) {
-    in_host("tc qdisc replace dev eth0 root tbf rate 2mbit burst 5kb limit 60kb");
-    enable();
-    const Fd bulk = udp_socket(test_->host, {host_address, 50000});
+// Requests of a call alone, and then beside `burst` of the host's datagrams of a kilobyte to `sink`, again after each
+// pause.
+void ask_beside_bulk(Call waiting, const NetworkNamespace& host, const Endpoint& sink, int burst,
+                     std::chrono::milliseconds pause) {
+    const Fd bulk = udp_socket(host, {host_address, 50000});
     std::atomic<bool> ended = false;
-    Call waiting = call();
     waiting.settings.audio_rate = waiting.settings.video_rate = 0;
     waiting.settings.stun_every = 100ms;
     waiting.run(1s);
     std::thread filler([&] {
         while (!ended) {
-            for (int i = 0; i < 40; ++i)
-                send_datagram(bulk.get(), {stranger_address, 9}, Bytes(1000, 0));
-            std::this_thread::sleep_for(10ms);
+            for (int i = 0; i < burst; ++i)
+                send_datagram(bulk.get(), sink, Bytes(1000, 0));
+            std::this_thread::sleep_for(pause);
         }
     });
     waiting.run(4s);
     ended = true;
     filler.join();
+}
+
+TEST_F(Signatures, AnUplinkThatIsFull) {
+    in_host("tc qdisc replace dev eth0 root tbf rate 2mbit burst 5kb limit 60kb");
+    enable();
+    ask_beside_bulk(call(), test_->host, {stranger_address, 9}, 40, 10ms);
     const Recognised seen = recognised();
     EXPECT_TRUE(seen.names.contains("full_uplink")) << seen.all;
 }
@@ -311,22 +317,7 @@ TEST_F(Signatures, AMediaServerThatTheRangeMapLacks) {
 TEST_F(Signatures, ALineThatIsFullBehindThisHost) {
     enable();
     in_middlebox("tc qdisc replace dev wan0 root tbf rate 2mbit burst 5kb limit 60kb");
-    const Fd bulk = udp_socket(test_->host, {host_address, 50000});
-    std::atomic<bool> ended = false;
-    Call waiting = call();
-    waiting.settings.audio_rate = waiting.settings.video_rate = 0;
-    waiting.settings.stun_every = 100ms;
-    waiting.run(1s);
-    std::thread filler([&] {
-        while (!ended) {
-            for (int i = 0; i < 12; ++i)
-                send_datagram(bulk.get(), {"192.168.9.2", 9}, Bytes(1000, 0));
-            std::this_thread::sleep_for(20ms);
-        }
-    });
-    waiting.run(4s);
-    ended = true;
-    filler.join();
+    ask_beside_bulk(call(), test_->host, {"192.168.9.2", 9}, 12, 20ms);
     const Recognised seen = recognised();
     EXPECT_EQ(seen.names, Names{"full_line"}) << seen.all;
 }
