@@ -63,11 +63,6 @@ Spread of_around(const std::vector<double>& part, const std::vector<double>& aro
     return spread_of(std::move(ratios));
 }
 
-void command(const TestHost& host, const std::vector<std::string>& arguments) {
-    const Outcome outcome = run_program(host.agent_argv(arguments));
-    if (outcome.status != 0) throw std::runtime_error(outcome.err);
-}
-
 // A stranger's datagrams, as many as one CPU can send and the near end take, until it is destroyed.
 class Flood {
 public:
@@ -108,9 +103,9 @@ void measure_bulk(const TestHost& host, Report& report) {
     without.add(transfers);
     for (int round = 0; round < report.options().rounds(); round++) {
         for (const auto& [hook, rates] : {std::pair{"tc", &by_tc}, {"xdp", &by_xdp}}) {
-            command(host, {"enable", "--region", "ca", "--ingress", hook});
+            run_agent(host, {"enable", "--region", "ca", "--ingress", hook});
             rates->add(transfers);
-            command(host, {"disable"});
+            run_agent(host, {"disable"});
             without.add(transfers);
         }
     }
@@ -143,11 +138,11 @@ void measure_flood(const TestHost& host, Report& report) {
     for (int round = 0; round < report.options().rounds(); round++) {
         measure(without);
         for (const auto& [hook, figures] : {std::pair{"tc", &by_tc}, {"xdp", &by_xdp}}) {
-            command(host,
-                    {"enable", "--region", "ca", "--mode", "enforce", "--no-confirm", "--ingress", hook, "--allow",
-                     std::string("tcp to ") + stranger, "--allow", std::string("tcp from ") + stranger});
+            run_agent(host,
+                      {"enable", "--region", "ca", "--mode", "enforce", "--no-confirm", "--ingress", hook, "--allow",
+                       std::string("tcp to ") + stranger, "--allow", std::string("tcp from ") + stranger});
             measure(*figures);
-            command(host, {"disable"});
+            run_agent(host, {"disable"});
         }
     }
     host.in_host({"ethtool", "-K", "eth0", "gro", "off"});

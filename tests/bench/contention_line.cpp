@@ -105,8 +105,7 @@ std::string ContentionLine::enable(const AgentQueue& queue) const {
 }
 
 void ContentionLine::disable() const {
-    const Outcome outcome = host_.agent({"disable"});
-    if (outcome.status != 0) throw std::runtime_error(outcome.err);
+    run_agent(host_, {"disable"});
 }
 
 void ContentionLine::set_rate(Direction direction, double mbit) const {

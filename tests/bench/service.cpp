@@ -10,6 +10,7 @@
 
 #include "agent/system/fd.h"
 #include "tests/bench/sections.h"
+#include "tests/bench/stage.h"
 #include "tests/support/process.h"
 #include "tests/support/running_service.h"
 #include "tests/support/traffic.h"
@@ -60,17 +61,13 @@ template <typename Meanwhile> Cost cost_of(int service, double seconds, const Me
 void measure_service(const TestHost& host, Report& report) {
     if (report.options().quick && report.options().only.empty()) return; // its rounds take a minute
     report.section("the service");
-    const auto agent = [&](const std::vector<std::string>& arguments) {
-        const auto outcome = run_program(host.agent_argv(arguments));
-        if (outcome.status != 0) throw std::runtime_error(outcome.err);
-    };
     const double time = 70; // a round of flow records, and more
     const auto print = [&](const std::string& name, const Cost& cost, double goal, double memory_goal,
                            double memory_limit) {
         report.line(name + ", of a core", "%", spread_of({cost.share}), goal, 5 * goal);
         report.line(name + ", resident", "MiB", spread_of({cost.memory}), memory_goal, memory_limit);
     };
-    agent({"enable", "--region", "ca"});
+    run_agent(host, {"enable", "--region", "ca"});
     {
         const RunningService service(host, {});
         print("enabled, nothing to do", cost_of(service.pid(), time, [] {}), 0.2, 15, 25);
@@ -89,7 +86,7 @@ void measure_service(const TestHost& host, Report& report) {
             count++;
         report.require(count >= flow_count, fmt::format("there are {} flow records", count));
     }
-    agent({"disable"});
+    run_agent(host, {"disable"});
 }
 
 } // namespace kudo::bench

@@ -149,6 +149,11 @@ void Stage::set_target(uint32_t interface) {
     skeleton_->data_bench->kudo_bench_target = interface;
 }
 
+void run_agent(const test::TestHost& host, const std::vector<std::string>& arguments) {
+    const test::Outcome outcome = host.agent(arguments);
+    if (outcome.status != 0) throw std::runtime_error(outcome.err);
+}
+
 double send_frames(const test::TestHost& host, const Stage& stage, const test::Bytes& frame, uint32_t frames) {
     constexpr uint32_t live_frames = 1u << 1; // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
     LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),

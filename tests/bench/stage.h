@@ -53,6 +53,9 @@ template <typename T> T value_of(Result<T>&& result) {
     if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+// The real program in the host's namespace; throws what it says if it fails.
+void run_agent(const test::TestHost& host, const std::vector<std::string>& arguments);
+
 // Sends so many frames from the far end of the host's line into the near one, as fast as a CPU can (kernel >= 5.18):
 // the nanoseconds that it took. The near end takes them where XDP is attached, or with GRO on.
 double send_frames(const test::TestHost& host, const Stage& stage, const test::Bytes& frame, uint32_t frames);
